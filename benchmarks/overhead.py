@@ -1,0 +1,179 @@
+"""Training time of the harness against a bare loop and against transformers.Trainer.
+
+The same model, adapter, examples in the same order, optimizer, schedule and clipping; the arms run
+in turn inside one process and their ratios are taken round by round. Evaluation and metering are
+outside of the time in all three.
+
+    python benchmarks/overhead.py [--rounds 7] [--steps 60]
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+from transformers import Trainer, TrainingArguments, get_linear_schedule_with_warmup
+
+from harness.batches import TrainingOrder
+from harness.loading import load_suite
+from harness.prepare import build_job
+from harness.suite import Cell
+from harness.train import CHECK_EVERY, Job, Loop
+
+SUITE = "suites/quick.yaml"
+CELL = "lora-r8"
+
+
+def make_cell(steps: int) -> Cell:
+    """Return the LoRA cell of the quick suite, cut to `steps` steps and one small evaluation."""
+    overrides = [f"train.max_steps={steps}", "train.warmup=0", f"methods=[{CELL}]",
+                 "tasks=[{name: acceptability, evaluation_rows: 32}]"]  # fmt: skip
+    suite = load_suite_with(overrides)
+    return suite[0]
+
+
+def load_suite_with(overrides: list[str]) -> list[Cell]:
+    """Return the cells of the quick suite after overrides."""
+    from pathlib import Path
+
+    return load_suite(Path(SUITE), overrides).cells()
+
+
+def fresh_job(cell: Cell) -> Job:
+    """Return the cell's model, adapter and data, seeded anew."""
+    return build_job(cell, lambda _event: None, {})
+
+
+class Rows(Dataset[dict[str, Any]]):
+    """Tokenised rows, as any script would hold them."""
+
+    def __init__(self, order: TrainingOrder) -> None:
+        self.features, self.labels = order.data.features, order.data.labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {**{k: v[index] for k, v in self.features.items()}, "labels": self.labels[index]}
+
+
+def collate(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+    """Pad to the longest row; every padding id of this model is 0."""
+    width = max(len(row["input_ids"]) for row in rows)
+    batch = {
+        name: torch.tensor([row[name] + [0] * (width - len(row[name])) for row in rows])
+        for name in rows[0]
+        if name != "labels"
+    }
+    return {**batch, "labels": torch.stack([row["labels"] for row in rows])}
+
+
+def loader(order: TrainingOrder) -> DataLoader[dict[str, torch.Tensor]]:
+    """Return a plain loader that yields the harness's batches in the harness's order."""
+    steps = itertools.chain.from_iterable(map(order.epoch, range(order.num_epochs)))
+    batches = [step[0] for step in steps]
+    return DataLoader(Rows(order), batch_sampler=batches, collate_fn=collate)
+
+
+def harness_arm(job: Job) -> tuple[float, float]:
+    """Run the harness's loop; its time is all of the run but evaluation and metering."""
+    loop = Loop(job)
+    began = time.perf_counter()
+    loop.run()
+    wall = time.perf_counter() - began
+    report = job.clock.report()
+    return wall - report.evaluation - report.metering, loop.result.final_loss
+
+
+def bare_arm(job: Job) -> tuple[float, float]:
+    """Run the loop that a person would write by hand around peft's model."""
+    settings, model = job.settings, job.model
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=settings.lr, weight_decay=settings.weight_decay)
+    schedule = get_linear_schedule_with_warmup(optimizer, 0, job.order.num_steps)
+    losses: list[float] = []
+    model.train()
+    began = time.perf_counter()
+    for batch in loader(job.order):
+        loss = model(**batch).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(trained, settings.clip or 1e9)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad(set_to_none=True)
+        losses.append(loss.item())
+    return time.perf_counter() - began, statistics.fmean(losses[-CHECK_EVERY:])
+
+
+def trainer_arm(job: Job) -> tuple[float, float]:
+    """Run transformers.Trainer over the same loader, with nothing switched on that we do not do."""
+    settings = job.settings
+
+    class SameOrder(Trainer):
+        def get_train_dataloader(self) -> DataLoader[Any]:
+            return loader(job.order)
+
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = TrainingArguments(
+            output_dir=folder, max_steps=job.order.num_steps, learning_rate=settings.lr,
+            weight_decay=settings.weight_decay, max_grad_norm=settings.clip or 1e9,
+            lr_scheduler_type="linear", warmup_steps=0, logging_steps=CHECK_EVERY,
+            save_strategy="no", report_to="none", disable_tqdm=True, optim="adamw_torch",
+            remove_unused_columns=False, use_cpu=not torch.cuda.is_available(),
+        )  # fmt: skip
+        trainer = SameOrder(job.model, arguments, train_dataset=Rows(job.order))
+        torch.manual_seed(make_seed(job))
+        began = time.perf_counter()
+        trainer.train()
+        seconds = time.perf_counter() - began
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    return seconds, float(losses[-1])
+
+
+def make_seed(job: Job) -> int:
+    """Return the seed of the job: Trainer reseeds, and dropout must draw the same numbers."""
+    return job.order.seed
+
+
+def rounds(count: int) -> Iterator[list[str]]:
+    """Yield the arms' order of each round, rotated so that none always goes first."""
+    names = ["harness", "bare", "trainer"]
+    for index in range(count):
+        yield names[index % 3 :] + names[: index % 3]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--steps", type=int, default=60)
+    options = parser.parse_args()
+    cell = make_cell(options.steps)
+    arms: dict[str, Callable[[Job], tuple[float, float]]] = {
+        "harness": harness_arm, "bare": bare_arm, "trainer": trainer_arm
+    }  # fmt: skip
+    for arm in arms.values():  # one round that does not count
+        arm(fresh_job(make_cell(5)))
+    seconds: dict[str, list[float]] = {name: [] for name in arms}
+    losses: dict[str, set[str]] = {name: set() for name in arms}
+    for order in rounds(options.rounds):
+        for name in order:
+            spent, loss = arms[name](fresh_job(cell))
+            seconds[name].append(spent)
+            losses[name].add(f"{loss:.6f}")
+    for name, values in seconds.items():
+        print(f"{name:8} median {statistics.median(values):.3f} s  final loss {losses[name]}")
+    for other in ("bare", "trainer"):
+        pairs = [a / b for a, b in zip(seconds["harness"], seconds[other], strict=True)]
+        print(f"harness / {other}: median {statistics.median(pairs):.4f}  "
+              f"min {min(pairs):.4f}  max {max(pairs):.4f}")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

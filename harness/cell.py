@@ -1,0 +1,194 @@
+"""One cell from start to end, in a process of its own.
+
+The local engine starts `python -m harness.cell`, hands it the cell on standard input and keeps that
+pipe open: when it closes, the engine is gone, and so is this process. Progress goes out as JSON
+lines on a descriptor of its own; everything printed goes to the cell's log.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from harness.errors import UserError
+from harness.record import Outcome, Record
+from harness.store import Store
+from harness.suite import Cell
+
+if TYPE_CHECKING:
+    from harness.train import Job, Loop
+
+Progress = Callable[[dict[str, Any]], None]
+# Outcome of a cell whose process wrote no record, by exit code; others are crashes.
+EXIT_USER_ERROR = 2
+
+
+def new_record(cell: Cell, outcome: Outcome, seconds: float, **rest: Any) -> Record:
+    """Return a record of the cell with what every outcome has, and `rest`."""
+    began = datetime.now(UTC).timestamp() - seconds
+    return Record(
+        key=cell.key,
+        path=cell.path,
+        suite=cell.suite,
+        cell=cell.model_dump(mode="json"),
+        outcome=outcome,
+        seconds=seconds,
+        started=datetime.fromtimestamp(began, UTC).isoformat(timespec="seconds"),
+        **rest,
+    )
+
+
+def run_cell(cell: Cell, progress: Progress) -> Record:
+    """Run the cell and return its record; running out of memory and divergence are results."""
+    import torch
+
+    from harness import env
+    from harness.prepare import build_job
+    from harness.train import Diverged, Loop
+
+    began = time.perf_counter()
+    known: dict[str, Any] = {"environment": env.describe()}
+    outcome: Outcome = "ok"
+    try:
+        job = build_job(cell, progress, known)
+        forward = _forward_flops(job)
+        loop = Loop(job)
+        try:
+            loop.run()
+        finally:
+            known |= _figures(job, loop, forward)  # a diverged run keeps what it reached
+    except Diverged as error:
+        outcome, known["message"] = "diverged", str(error)
+    except torch.OutOfMemoryError as error:
+        outcome, known["message"] = "oom", f"CUDA: {_first_line(error)}"
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "can't allocate memory" not in str(error):
+            raise
+        outcome, known["message"] = "oom", f"host memory: {_first_line(error)}"
+    return new_record(cell, outcome, time.perf_counter() - began, **known)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def _forward_flops(job: Job) -> Any:
+    from harness.flops import forward_flops
+
+    with job.clock.beside("metering"):
+        return forward_flops(job.model, job.order.tensors([0], job.device))
+
+
+def _figures(job: Job, loop: Loop, forward: Any) -> dict[str, Any]:
+    """Collect everything that the record holds about the run."""
+    result = loop.result
+    return {
+        "steps": result.steps,
+        "scores": result.scores,
+        **(_headline(job, result.scores) if result.scores else {}),
+        "best_epoch": result.best_epoch,
+        "history": result.history,
+        "final_loss": result.final_loss if result.steps else None,
+        "parameters": _parameters(job, result.trainable_sum / max(1, result.steps)),
+        "memory": job.meter.report(),
+        "flops": _flops(job, forward),
+        "time": job.clock.report(),
+        "method_state": job.handle.state_dict(),
+    }
+
+
+def _headline(job: Job, scores: dict[str, dict[str, float]]) -> dict[str, Any]:
+    """Say which of the scores the tables show."""
+    data = job.data
+    metrics = dict.fromkeys((data.main_metric, *job.task.metrics))
+    several = len(data.report_on) > 1
+    return {
+        "main_metric": data.main_metric,
+        "main_score": fmean(scores[name][data.main_metric] for name in data.report_on),
+        "averaged_score": fmean(
+            scores[name][metric] for name in data.report_on for metric in data.averaged
+        ),
+        "reported": {
+            f"{metric} {name}" if several else metric: scores[name][metric]
+            for metric in metrics
+            for name in data.report_on
+        },
+    }
+
+
+def _parameters(job: Job, mean_trainable: float) -> dict[str, Any]:
+    adapter = list(job.handle.parameters())
+    frozen = [t for t in job.handle.overhead().values() if t.is_floating_point()]
+    return {
+        "total": sum(p.numel() for p in job.model.parameters()),
+        "adapter_trainable": sum(p.numel() for p in adapter),
+        "adapter_trainable_mean": mean_trainable,
+        "adapter_stored": sum(t.numel() for t in (*adapter, *frozen)),
+        "head_trainable": sum(p.numel() for p in job.head),
+    }
+
+
+def _flops(job: Job, forward: Any) -> dict[str, Any]:
+    phases, steps = job.meter.flops, [phase.steps for phase in job.meter.phases]
+    counted = bool(phases) and all(phases)
+    return {
+        "forward_macs": forward.macs,
+        "forward": forward.flops,
+        "step": phases[0] // max(1, steps[0]) if counted else None,
+        "training": sum(phases) if counted else None,
+        "unsupported": list(forward.unsupported),
+        "note": forward.note,
+    }
+
+
+def _progress_to(stream: BinaryIO) -> Progress:
+    last = 0.0
+
+    def send(event: dict[str, Any]) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if "stage" in event or now - last > 0.2:
+            last = now
+            stream.write(json.dumps(event).encode() + b"\n")
+            stream.flush()
+
+    return send
+
+
+def _die_with(pipe: BinaryIO) -> None:
+    """End this process when the other end of the pipe closes."""
+    while pipe.read(4096):
+        pass
+    os._exit(1)
+
+
+def main() -> int:
+    """Run the cell that standard input names; the record is written before this returns."""
+    order = json.loads(sys.stdin.buffer.readline())
+    threading.Thread(target=_die_with, args=(sys.stdin.buffer.raw,), daemon=True).start()
+    cell = Cell.model_validate(order["cell"])
+    store = Store(Path(order["folder"]))
+    with os.fdopen(order["progress"], "wb") as stream:
+        try:
+            record = run_cell(cell, _progress_to(stream))
+        except UserError as error:
+            print(error, file=sys.stderr)
+            return EXIT_USER_ERROR
+        store.write(cell, record)
+    return 0
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Skip the interpreter's teardown, which takes longer than it is worth after a record is out.
+    os._exit(code)

@@ -1,0 +1,156 @@
+"""YAML with line numbers, `key=value` overrides, and validation errors that name both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from harness.errors import UserError, nearest
+
+Path_ = tuple[str | int, ...]
+M = TypeVar("M", bound=BaseModel)
+
+
+@dataclass
+class Document:
+    """A parsed YAML file (or what overrides made of it) that remembers where values came from."""
+
+    source: str
+    data: dict[str, Any]
+    lines: dict[Path_, int] = field(default_factory=dict)
+    overridden: set[str] = field(default_factory=set)
+
+    def where(self, loc: Path_) -> str:
+        """Say where the value at `loc` was written: an override, or file and line.
+
+        Validation may have moved a value (`lora: {r: 8}` becomes `options.r`), so the line is that
+        of the entry with the longest common prefix that ends in the same key.
+        """
+        top = str(loc[0]) if loc else ""
+        for key in self.overridden:
+            if key.split(".")[0] == top and (key == top or str(loc[-1]) == key.split(".")[-1]):
+                return f"override {key}"
+
+        def fit(path: Path_) -> tuple[int, bool]:
+            common = 0
+            for ours, theirs in zip(path, loc, strict=False):
+                if ours != theirs:
+                    break
+                common += 1
+            return common, bool(path and loc and path[-1] == loc[-1])
+
+        best = max(self.lines, key=lambda path: (*fit(path), -len(path)), default=None)
+        return f"{self.source}:{self.lines[best]}" if best is not None else self.source
+
+
+def read_yaml(path: Path) -> Document:
+    """Read a YAML mapping with `safe_load` semantics; refuse duplicate keys and empty files.
+
+    Raises:
+        UserError: the file is missing, is not YAML, or does not hold a mapping.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(_missing_file(path, error)) from None
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not valid YAML: {error}") from None
+    if not isinstance(data, dict) or node is None:
+        raise UserError(f"{path}: a suite is a mapping of keys to values, this file holds {data!r}")
+    document = Document(str(path), data)
+    _index_lines(node, (), document)
+    return document
+
+
+def _missing_file(path: Path, error: OSError) -> str:
+    folder = path.parent
+    if not folder.is_dir():
+        return f"{path}: no such folder: {folder}"
+    names = [p.name for p in folder.iterdir() if p.suffix in {".yaml", ".yml"}]
+    reason = "no such file" if isinstance(error, FileNotFoundError) else str(error)
+    return f"{path}: {reason}; {nearest(path.name, names) if names else 'no suites beside it'}"
+
+
+def _index_lines(node: yaml.Node, path: Path_, document: Document) -> None:
+    document.lines[path] = node.start_mark.line + 1
+    if isinstance(node, yaml.MappingNode):
+        seen: dict[str, int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if key.value in seen:
+                raise UserError(
+                    f"{document.source}:{line}: key {key.value!r} is already given on "
+                    f"line {seen[key.value]}"
+                )
+            seen[key.value] = line
+            _index_lines(value, (*path, key.value), document)
+            document.lines[(*path, key.value)] = line
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            _index_lines(value, (*path, index), document)
+
+
+def split_assignment(text: str) -> tuple[str, Any]:
+    """Split `a.b=value`; the value is read as YAML, so `[1, 2]`, `null` and `true` work."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise UserError(f"override {text!r}: expected key=value, such as train.batch_size=16")
+    try:
+        return key.strip(), yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise UserError(f"override {text!r}: {value!r} is not a YAML value") from None
+
+
+def assign(document: Document, key: str, value: Any) -> None:
+    """Set the dotted `key` of the document, making mappings on the way."""
+    *parents, last = key.split(".")
+    target = document.data
+    for depth, parent in enumerate(parents):
+        child = target.setdefault(parent, {})
+        if not isinstance(child, dict):
+            name = ".".join(parents[: depth + 1])
+            raise UserError(f"override {key}: {name} is {child!r}, not a mapping of keys")
+        target = child
+    target[last] = value
+    document.overridden.add(key)
+
+
+def validate(model: type[M], document: Document, allowed: Callable[[Path_], Iterable[str]]) -> M:
+    """Validate the document as `model`; `allowed(loc)` lists the keys that fit at a place.
+
+    Raises:
+        UserError: one line per mistake, each with file and line (or override), key and value.
+    """
+    try:
+        return model.model_validate(document.data)
+    except ValidationError as error:
+        lines = [_explain(item, document, allowed) for item in error.errors()]
+        raise UserError("\n       ".join(dict.fromkeys(lines))) from None
+
+
+def _explain(item: Any, document: Document, allowed: Callable[[Path_], Iterable[str]]) -> str:
+    loc: Path_ = tuple(item["loc"])
+    key = ".".join(str(part) for part in loc)
+    where = document.where(loc)
+    if item["type"] == "extra_forbidden":
+        return f"{where}: unknown key {key!r}; {nearest(loc[-1], allowed(loc))}"
+    if item["type"] == "missing":
+        return f"{where}: key {key!r} is missing"
+    if item["type"] == "literal_error":
+        options = [part.strip(" '") for part in _expected(item).split(",")]
+        return f"{where}: {key} = {item['input']!r}; {nearest(item['input'], options)}"
+    message = item["msg"].removeprefix("Value error, ")
+    given = "" if item["type"] == "value_error" else f" (given: {item['input']!r})"
+    return f"{where}: {key + ': ' if key else ''}{message[:1].lower() + message[1:]}{given}"
+
+
+def _expected(item: Any) -> str:
+    return str(item["ctx"]["expected"]).replace(" or ", ", ")

@@ -1,0 +1,56 @@
+"""Which GPUs there are, asked of the driver and without importing torch."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from harness.errors import UserError
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A card as the driver describes it; memory in bytes."""
+
+    index: int
+    name: str
+    memory: int
+
+
+def installed() -> list[Gpu]:
+    """List the machine's NVIDIA GPUs; empty where there is no driver."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return []
+    try:
+        found = []
+        for index in range(pynvml.nvmlDeviceGetCount()):
+            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+            memory = pynvml.nvmlDeviceGetMemoryInfo(handle).total
+            found.append(Gpu(index, str(pynvml.nvmlDeviceGetName(handle)), int(memory)))
+        return found
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def visible_devices(wanted: str | None) -> list[str]:
+    """Return the devices to use: those asked for, else what CUDA_VISIBLE_DEVICES says, else all.
+
+    Raises:
+        UserError: a device was asked for that the machine does not have.
+    """
+    present = [str(gpu.index) for gpu in installed()]
+    if wanted is not None:
+        asked = [part.strip() for part in wanted.split(",") if part.strip()]
+        missing = [device for device in asked if device not in present]
+        if missing or not asked:
+            here = ", ".join(present) if present else "none"
+            raise UserError(f"--gpus {wanted}: GPUs on this machine: {here}")
+        return asked
+    masked = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if masked is not None and present:
+        return [part.strip() for part in masked.split(",") if part.strip()]
+    return present

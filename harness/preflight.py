@@ -1,0 +1,34 @@
+"""Find a user's mistakes before the first cell starts, rather than in the middle of a suite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from harness import models
+from harness.tasks import get_task
+
+if TYPE_CHECKING:
+    from harness.suite import Cell
+
+
+def check(cells: Iterable[Cell]) -> None:
+    """Check that each distinct model and each local data set of the cells is there and readable.
+
+    What lies on a hub is left to the cells: asking for it may be slow.
+
+    Raises:
+        UserError: naming the first thing that is missing or wrong.
+    """
+    seen: set[str] = set()
+    for cell in cells:
+        model = cell.model.model_dump_json()
+        if model not in seen:
+            seen.add(model)
+            models.check(cell.model)
+        request = cell.data_request()
+        task = get_task(cell.task.name)
+        local = request.folder is not None or request.data_root is not None
+        if local and repr((task.name, request)) not in seen:
+            seen.add(repr((task.name, request)))
+            task.load(request)

@@ -1,0 +1,162 @@
+"""From a cell to everything its training run needs: data, model, method, meter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from harness import models
+from harness.batches import Encoded, TrainingOrder, encode
+from harness.clock import Clock
+from harness.errors import UserError
+from harness.flops import StepFlops, fit_step_flops
+from harness.meter import Meter
+from harness.precision import keep_head_fp32, set_matmul_mode, weight_dtype
+from harness.tasks import get_task
+from harness.train import Job
+from methods import get_method, surgery
+from methods.base import Plan
+
+if TYPE_CHECKING:
+    from harness.suite import Cell
+    from harness.tasks.base import Task, TaskData
+    from methods.base import Handle
+
+Known = dict[str, Any]
+
+
+def build_job(cell: Cell, progress: Callable[[dict[str, Any]], None], known: Known) -> Job:
+    """Build the run of a cell; notes model and data in `known` for the record.
+
+    Seeds are set twice, before the model is made and before the method is attached: head and
+    adapter start the same whatever else drew random numbers in between.
+    """
+    settings = cell.train
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    set_matmul_mode(settings.precision)
+    progress({"stage": "loading data"})
+    task = get_task(cell.task.name)
+    data = task.load(cell.data_request())
+    known["data"] = _describe(data, cell.protocol)
+    progress({"stage": "loading model"})
+    model = _load_model(cell, task)
+    known["model"] = models.provenance(cell.model)
+    tokenizer = _load_tokenizer(cell, data)
+    encoded = encode(tokenizer, data.train, settings.max_length, task.regression)
+    order = TrainingOrder(encoded, settings, cell.seed)
+    progress({"stage": "attaching method"})
+    handle, head = _attach(cell, model, order, device)
+    checkpoint = settings.checkpoint or ("last" if cell.protocol == "plain" else "best")
+    return Job(
+        model=handle.model,
+        handle=handle,
+        head=head,
+        task=task,
+        data=data,
+        order=order,
+        evaluations={
+            name: encode(tokenizer, rows, settings.max_length, task.regression)
+            for name, rows in data.evaluations.items()
+        },
+        settings=settings,
+        device=device,
+        keep_best=checkpoint == "best",
+        meter=Meter(handle.model, handle, device),
+        clock=Clock(torch.cuda.synchronize if device.type == "cuda" else lambda: None),
+        flops=lambda: _fit_flops(handle.model, encoded, device),
+        progress=progress,
+    )
+
+
+def _describe(data: TaskData, protocol: str) -> dict[str, Any]:
+    return {
+        "source": data.source,
+        "fingerprint": data.fingerprint,
+        "protocol": protocol,
+        "train_rows": len(data.train),
+        "evaluation_rows": {name: len(rows) for name, rows in data.evaluations.items()},
+        "notes": list(data.notes),
+    }
+
+
+def _load_model(cell: Cell, task: Task) -> nn.Module:
+    torch.manual_seed(cell.seed)
+    model = models.load_model(
+        cell.model,
+        task_head="regression" if task.regression else "classification",
+        num_labels=task.num_labels,
+        attention=cell.train.attention,
+        dtype=weight_dtype(cell.train.precision),
+        seed=cell.seed,
+    )
+    positions = _positions(model)
+    if positions is not None and cell.train.max_length > positions:
+        raise UserError(
+            f"train.max_length = {cell.train.max_length}: {cell.model.name} has {positions} "
+            "positions"
+        )
+    return model
+
+
+def _positions(model: nn.Module) -> int | None:
+    """Return how many positions the model's embeddings have, or None where it has no limit."""
+    config: Any = model.config
+    limit = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
+    if limit and config.model_type == "roberta":
+        limit -= config.pad_token_id + 1  # RoBERTa counts positions from behind the padding id
+    return int(limit) if limit else None
+
+
+def _load_tokenizer(cell: Cell, data: TaskData) -> Any:
+    texts = (text for row in data.train for text in (row.text, row.pair) if text)
+    return models.load_tokenizer(cell.model, texts)
+
+
+def _attach(
+    cell: Cell, model: nn.Module, order: TrainingOrder, device: torch.device
+) -> tuple[Handle, list[nn.Parameter]]:
+    settings = cell.train
+    plan = Plan(
+        num_steps=order.num_steps,
+        steps_per_epoch=order.steps_per_epoch,
+        num_epochs=order.num_epochs,
+        seed=cell.seed,
+        train_pooler=settings.train_pooler,
+    )
+    torch.manual_seed(cell.seed)
+    handle = get_method(cell.method)(**cell.method_options).attach(model, plan)
+    adapter = {id(parameter) for parameter in handle.parameters()}
+    named = {**surgery.head_parameters(handle.model), **surgery.pooler_parameters(handle.model)}
+    head = [p for p in named.values() if p.requires_grad and id(p) not in adapter]
+    if settings.precision == "bf16-weights":
+        keep_head_fp32(handle.model, head)
+    handle.model.to(device)
+    if settings.gradient_checkpointing:
+        _enable_checkpointing(model)
+    torch.manual_seed(cell.seed)
+    return handle, head
+
+
+def _enable_checkpointing(model: Any) -> None:
+    """Recompute layers in backward, without making the embeddings' output need a gradient.
+
+    transformers hooks the embeddings so that reentrant checkpointing works; with that hook a frozen
+    prefix saves nothing, and the non-reentrant kind does not need it.
+    """
+    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    if getattr(model, "_require_grads_hook", None) is not None:
+        model.disable_input_require_grads()
+
+
+def _fit_flops(model: nn.Module, data: Encoded, device: torch.device) -> StepFlops | None:
+    """Fit the FLOPs of a training step to (examples, padded length), for the current phase."""
+
+    def make(length: int) -> dict[str, torch.Tensor]:
+        shortest = min(range(len(data)), key=lambda i: len(data.features["input_ids"][i]))
+        batch = data.batch([shortest], max(length, len(data.features["input_ids"][shortest])))
+        return {name: value.to(device) for name, value in batch.items()}
+
+    return fit_step_flops(model, make)

@@ -1,0 +1,122 @@
+"""What a cell leaves behind: the schema of a record. Bytes, seconds and fractions throughout."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+
+Outcome = Literal["ok", "oom", "crashed", "diverged", "interrupted"]
+# A cell with one of these is finished: running it again would tell nothing new.
+FINAL_OUTCOMES: frozenset[str] = frozenset({"ok", "oom", "diverged"})
+
+
+class Part(BaseModel):
+    """A piece of a record."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Parameters(Part):
+    """Numbers of parameters; a shared tensor counts once."""
+
+    total: int
+    adapter_trainable: int = Field(description="head and pooler excluded")
+    head_trainable: int = Field(description="classification head, and pooler if it trains")
+    adapter_stored: int = Field(description="trainable and frozen tensors that the method adds")
+    adapter_trainable_mean: float = Field(description="mean over optimizer steps")
+
+
+class PhaseMemory(Part):
+    """Memory of one phase: a stretch of training with one set of trainable tensors."""
+
+    first_step: int
+    steps: int
+    trainable: int = Field(description="parameters that train, head included")
+    peak_allocated: int
+    peak_reserved: int | None = None
+    peak_device: int | None = None
+    split: dict[str, int] = Field(description="bytes by category at the peak; sums to the peak")
+    peaks: dict[str, int] = Field(description="peak in forward, backward and optimizer")
+    saved_activations: int = Field(description="bytes held for backward when the forward ends")
+    at_rest: int = Field(description="bytes alive between steps")
+    unexplained: int | None = Field(None, description="allocator's peak minus the ledger's")
+    shallowest_live_layer: int | None = None
+    audited_steps: list[int] = Field(default_factory=list)
+    holders: list[dict[str, Any]] = Field(default_factory=list, description="largest at the peak")
+
+
+class Memory(Part):
+    """Peaks of a run. `meter` says where they come from."""
+
+    meter: Literal["cuda", "cpu-ledger"]
+    phases: list[PhaseMemory]
+    peak_training: int
+    peak_step_mean: float = Field(description="phase peaks weighted by their steps")
+    peak_last_phase: int
+    peak_evaluation: int | None = None
+    other_processes: list[dict[str, Any]] = Field(default_factory=list)
+
+
+class Flops(Part):
+    """Floating point operations; one multiply-add is two."""
+
+    forward_macs: int | None = Field(description="fvcore, one example at max length in the data")
+    forward: int | None = Field(description="torch's counter, the same example")
+    step: int | None = Field(description="forward and backward, first phase, mean over its steps")
+    training: int | None = Field(description="sum over phases of step FLOPs times steps")
+    unsupported: list[str] = Field(default_factory=list)
+    note: str | None = None
+
+
+class Time(Part):
+    """Seconds. Evaluation, probes and metering are beside training, not in it."""
+
+    step_median: float
+    step_p90: float
+    training: float
+    evaluation: float
+    metering: float
+    probes: float = 0.0
+    total: float
+
+
+class Record(Part):
+    """One finished cell."""
+
+    schema_version: int = SCHEMA_VERSION
+    key: str
+    path: str
+    suite: str
+    cell: dict[str, Any]
+    outcome: Outcome
+    message: str | None = None
+    log_tail: str | None = None
+    started: str
+    seconds: float
+    environment: dict[str, Any] = Field(default_factory=dict)
+    model: dict[str, Any] = Field(default_factory=dict)
+    data: dict[str, Any] = Field(default_factory=dict)
+    steps: int | None = None
+    scores: dict[str, dict[str, float]] = Field(
+        default_factory=dict, description="evaluation -> metric -> fraction, reported checkpoint"
+    )
+    main_metric: str | None = None
+    main_score: float | None = Field(None, description="main metric, mean over the evaluations")
+    averaged_score: float | None = Field(
+        None, description="what the task adds to an average over tasks, by the protocol"
+    )
+    reported: dict[str, float] = Field(
+        default_factory=dict, description="all figures of the table's cell, the main one first"
+    )
+    best_epoch: int | None = None
+    history: list[dict[str, Any]] = Field(default_factory=list)
+    final_loss: float | None = None
+    parameters: Parameters | None = None
+    memory: Memory | None = None
+    flops: Flops | None = None
+    time: Time | None = None
+    forecast: dict[str, Any] | None = None
+    method_state: dict[str, Any] = Field(default_factory=dict)

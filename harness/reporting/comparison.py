@@ -1,0 +1,181 @@
+"""Records to the rows of a comparison: methods against tasks, with what each costs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from statistics import mean, median, stdev
+
+from harness.record import Memory, Record
+
+# The split as the tables print it, from the ledger's categories.
+SPLIT = {
+    "weights": ("weights.base", "weights.adapter"),
+    "gradients": ("gradients",),
+    "optimizer": ("optimizer",),
+    "activations": ("activations", "temporary"),
+    "method": ("method",),
+    "inputs": ("inputs",),
+}
+
+
+@dataclass(frozen=True)
+class Score:
+    """A task's metrics over seeds; `outcomes` counts the cells that did not end well.
+
+    Attributes:
+        mean: main metric; `spread` is its sample standard deviation.
+        others: means of the task's other metrics, by name.
+        averaged: what the task adds to an average over tasks.
+    """
+
+    mean: float | None
+    spread: float | None
+    others: dict[str, float]
+    averaged: float | None
+    seeds: int
+    outcomes: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method on one model, over tasks and seeds. Bytes, counts, fractions."""
+
+    model: str
+    method: str
+    scores: dict[str, Score]
+    average: float | None
+    adapter: float | None
+    adapter_mean: float | None
+    head: int | None
+    stored: int | None
+    peak: int | None
+    peak_task: str | None
+    split: dict[str, int]
+    forward_flops: float | None
+    training_flops: float | None
+    step_seconds: float | None
+    relative_time: float | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All rows of a suite and what they have in common."""
+
+    rows: list[Row]
+    tasks: list[str]
+    baseline: str | None
+    records: list[Record]
+
+    @property
+    def models(self) -> list[str]:
+        """Models in the order of the suite."""
+        return list(dict.fromkeys(row.model for row in self.rows))
+
+
+def compare(records: Sequence[Record], baseline: str | None = None) -> Comparison:
+    """Group records by model and method (with grid values); times are relative to `baseline`.
+
+    Without a baseline the method `full` serves, else the first one.
+    """
+    tasks = list(dict.fromkeys(map(task_of, records)))
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        groups.setdefault((model_of(record), method_of(record)), []).append(record)
+    names = list(dict.fromkeys(method for _, method in groups))
+    base = baseline if baseline in names else "full" if "full" in names else names[0]
+    rows = [
+        _row(model, method, found, tasks, groups.get((model, base), []))
+        for (model, method), found in groups.items()
+    ]
+    return Comparison(rows, tasks, base, list(records))
+
+
+def task_of(record: Record) -> str:
+    """Return the task's label, the first part of the path."""
+    return record.path.split("/")[0]
+
+
+def model_of(record: Record) -> str:
+    """Return the model's label, the second part of the path."""
+    return record.path.split("/")[1]
+
+
+def method_of(record: Record) -> str:
+    """Return the method's label with the grid's values behind it."""
+    return " ".join(record.path.split("/")[2:-1])
+
+
+def _row(model: str, method: str, found: list[Record], tasks: list[str], base: list[Record]) -> Row:
+    good = [record for record in found if record.outcome == "ok"]
+    scores = {task: _score([r for r in found if task_of(r) == task]) for task in tasks}
+    means = [score.averaged for score in scores.values()]
+    whole = [value for value in means if value is not None]
+    largest = max(good, key=_peak, default=None)
+    memory = largest.memory if largest else None
+    parameters = [record.parameters for record in good if record.parameters]
+    return Row(
+        model=model,
+        method=method,
+        scores=scores,
+        average=mean(whole) if whole and len(whole) == len(means) else None,
+        adapter=_mean(p.adapter_trainable for p in parameters),
+        adapter_mean=_mean(p.adapter_trainable_mean for p in parameters),
+        head=max((p.head_trainable for p in parameters), default=None),
+        stored=max((p.adapter_stored for p in parameters), default=None),
+        peak=memory.peak_training if memory else None,
+        peak_task=task_of(largest) if largest else None,
+        split=coarse_split(memory) if memory else {},
+        forward_flops=_mean(r.flops.forward for r in good if r.flops),
+        training_flops=_mean(r.flops.training for r in good if r.flops),
+        step_seconds=_mean(r.time.step_median for r in good if r.time),
+        relative_time=_relative(good, base, lambda r: r.time.step_median if r.time else None),
+    )
+
+
+def coarse_split(memory: Memory) -> dict[str, int]:
+    """Return the split at the peak of the phase that has the run's peak, in the table's terms."""
+    phase = max(memory.phases, key=lambda p: p.peak_allocated)
+    return {
+        name: sum(phase.split.get(category, 0) for category in categories)
+        for name, categories in SPLIT.items()
+    }
+
+
+def _peak(record: Record) -> int:
+    return record.memory.peak_training if record.memory else 0
+
+
+def _score(records: list[Record]) -> Score:
+    good = [r for r in records if r.outcome == "ok" and r.main_score is not None]
+    values = [r.main_score for r in good if r.main_score is not None]
+    names = list(good[0].reported)[1:] if good else []
+    outcomes = Counter(record.outcome for record in records if record.outcome != "ok")
+    return Score(
+        mean=mean(values) if values else None,
+        spread=stdev(values) if len(values) > 1 else None,
+        others={name: mean(r.reported[name] for r in good) for name in names},
+        averaged=_mean(r.averaged_score for r in good),
+        seeds=len(values),
+        outcomes=dict(outcomes),
+    )
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return mean(known) if known else None
+
+
+def _relative(
+    records: list[Record], base: list[Record], figure: Callable[[Record], float | None]
+) -> float | None:
+    """Return the median ratio to the baseline's cell of the same task and seed."""
+    by_pair = {(task_of(r), r.path.split("/")[-1]): figure(r) for r in base if r.outcome == "ok"}
+    ratios = []
+    for record in records:
+        ours = figure(record)
+        theirs = by_pair.get((task_of(record), record.path.split("/")[-1]))
+        if ours and theirs:
+            ratios.append(ours / theirs)
+    return median(ratios) if ratios else None

@@ -1,0 +1,149 @@
+"""The comparison as a grid of texts, for the terminal, Markdown and CSV alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from harness.record import Record
+from harness.reporting.comparison import SPLIT, Comparison, Row, Score, task_of
+from harness.reporting.live import MARKS
+from harness.reporting.units import mib, millions, score, tera
+
+
+@dataclass(frozen=True)
+class Table:
+    """Headers and rows of texts; the first column is a name, the others are figures."""
+
+    title: str
+    headers: list[str]
+    rows: list[list[str]]
+
+
+def comparison_tables(comparison: Comparison) -> list[Table]:
+    """Return one table per model: methods in rows; scores, parameters, memory, FLOPs and time."""
+    several = len(comparison.tasks) > 1
+    split = [part for part in SPLIT if any(row.split.get(part) for row in comparison.rows)]
+    shrinking = any(row.adapter_mean != row.adapter for row in comparison.rows)
+    headers = [
+        "method",
+        *comparison.tasks,
+        *(["average"] if several else []),
+        "adapter",
+        *(["adapter, mean"] if shrinking else []),
+        "head",
+        "stored",
+        "peak MiB",
+        *split,
+        "fwd GFLOP",
+        "train TFLOP",
+        f"step time / {comparison.baseline}",
+    ]
+    tables = []
+    for model in comparison.models:
+        rows = [
+            _cells(row, comparison.tasks, split, several, shrinking)
+            for row in comparison.rows
+            if row.model == model
+        ]
+        tables.append(Table(model, headers, rows))
+    return tables
+
+
+def _cells(
+    row: Row, tasks: Sequence[str], split: Sequence[str], several: bool, shrinking: bool
+) -> list[str]:
+    forward = row.forward_flops
+    return [
+        row.method,
+        *(score_text(row.scores[task]) for task in tasks),
+        *([score(row.average)] if several else []),
+        millions(row.adapter),
+        *([millions(row.adapter_mean)] if shrinking else []),
+        "-" if row.head is None else f"{row.head:,}",
+        millions(row.stored),
+        mib(row.peak),
+        *(mib(row.split.get(part)) if row.split else "-" for part in split),
+        "-" if forward is None else f"{forward / 1e9:.2f}",
+        tera(row.training_flops),
+        "-" if row.relative_time is None else f"{row.relative_time:.2f}",
+    ]
+
+
+def score_text(value: Score) -> str:
+    """Format `main ± standard deviation / other metrics` in per cent, and what went wrong."""
+    failed = ", ".join(
+        f"{count} {MARKS[outcome]}" if count > 1 else MARKS[outcome]
+        for outcome, count in value.outcomes.items()
+    )
+    if value.mean is None:
+        return failed or "-"
+    spread = "" if value.spread is None else f" ± {100 * value.spread:.2f}"
+    others = "".join(f" / {score(other)}" for other in value.others.values())
+    return score(value.mean) + spread + others + (f" ({failed})" if failed else "")
+
+
+def caption(comparison: Comparison) -> list[str]:
+    """Say what the figures are: which memory, device, precision, padding, versions."""
+    records = [record for record in comparison.records if record.outcome == "ok"]
+    if not records:
+        return ["No cell ended well."]
+    metrics = _each((task_of(r), " / ".join(r.reported)) for r in records)
+    protocols = _values(str(r.cell["protocol"]) for r in records)
+    seeds = len({r.cell["seed"] for r in records})
+    return [
+        f"Scores: {metrics}, in per cent; mean ± standard deviation over {seeds} seed"
+        f"{'s' if seeds > 1 else ''}; protocol {protocols} ({_checkpoint(records)} checkpoint).",
+        f"Memory: {_meter(records)}; the largest over tasks and seeds, split at that peak; "
+        "activations include temporaries, 1 MiB = 2^20 B.",
+        "Parameters: adapter = trainable, head and pooler excluded, shared tensors once; stored = "
+        "with the frozen tensors that the method adds.",
+        "FLOPs: one multiply-add is two; forward of one example, training over the whole run.",
+        f"Time: median step, as the median ratio to {comparison.baseline} on the same task and "
+        "seed.",
+        f"Settings: {_settings(records)}.",
+        f"Machine: {_machine(records)}. Versions: {_versions(records)}.",
+    ]
+
+
+def _each(pairs: Iterable[tuple[str, str]]) -> str:
+    return ", ".join(f"{task} {metric}" for task, metric in dict.fromkeys(pairs))
+
+
+def _values(values: Iterable[str]) -> str:
+    return "/".join(dict.fromkeys(values))
+
+
+def _checkpoint(records: Sequence[Record]) -> str:
+    return _values("last" if record.best_epoch is None else "best" for record in records)
+
+
+def _meter(records: Sequence[Record]) -> str:
+    meters = {record.memory.meter for record in records if record.memory}
+    words = {
+        "cuda": "peak allocated in training as CUDA's caching allocator saw it",
+        "cpu-ledger": "peak allocated in a training step, every tensor counted on the CPU",
+    }
+    return " and ".join(words[meter] for meter in sorted(meters))
+
+
+def _settings(records: Sequence[Record]) -> str:
+    shown = ("precision", "attention", "padding", "max_length", "batch_size", "accumulate",
+             "optimizer", "gradient_checkpointing")  # fmt: skip
+    train = [record.cell["train"] for record in records]
+    return ", ".join(f"{name} {_values(str(t[name]) for t in train)}" for name in shown)
+
+
+def _machine(records: Sequence[Record]) -> str:
+    names = []
+    for record in records:
+        gpu = record.environment.get("gpu")
+        cores = record.environment.get("cores")
+        names.append(gpu["name"] if gpu else f"{record.environment.get('cpu')}, {cores} cores")
+    return _values(names)
+
+
+def _versions(records: Sequence[Record]) -> str:
+    shown = ("torch", "transformers", "peft")
+    found = [record.environment.get("packages", {}) for record in records]
+    return ", ".join(f"{name} {_values(str(p.get(name, '?')) for p in found)}" for name in shown)

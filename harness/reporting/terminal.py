@@ -1,0 +1,30 @@
+"""Tables in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table as Grid
+
+from harness.reporting.tables import Table
+
+# Without a terminal rich assumes 80 columns, which would wrap every cell of a log.
+LOG_WIDTH = 200
+
+
+def print_tables(tables: Sequence[Table], notes: Sequence[str]) -> None:
+    """Print the tables and, below, what their figures mean."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=LOG_WIDTH)
+    for table in tables:
+        grid = Grid(title=table.title, title_justify="left", box=box.SIMPLE_HEAD)
+        for index, header in enumerate(table.headers):
+            grid.add_column(header, justify="right" if index else "left", overflow="fold")
+        for row in table.rows:
+            grid.add_row(*row)
+        console.print(grid)
+    for note in notes:
+        console.print(note, style="dim")

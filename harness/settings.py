@@ -1,0 +1,61 @@
+"""The training settings of a cell: what a suite may set under `train:`."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+
+
+class Frozen(BaseModel):
+    """A strict, immutable piece of a suite."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def given(self) -> dict[str, Any]:
+        """Return only what was written down, so that layers of settings can be merged."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+class TrainSettings(Frozen):
+    """Everything about training that is not the method; part of a cell's identity."""
+
+    batch_size: PositiveInt = Field(32, description="examples per forward pass")
+    accumulate: PositiveInt = Field(1, description="forward passes per optimizer step")
+    eval_batch_size: PositiveInt = Field(64, description="examples per evaluation batch")
+    epochs: PositiveInt = 3
+    max_steps: PositiveInt | None = Field(None, description="stop after so many optimizer steps")
+    max_length: PositiveInt = Field(128, description="tokens; longer examples are cut")
+    padding: Literal["max", "longest"] = Field(
+        "longest", description="pad to max_length or to the longest example of the batch"
+    )
+    length_grouping: bool = Field(False, description="batch examples of like length together")
+    optimizer: Literal["adamw", "sgd", "adafactor"] = "adamw"
+    lr: PositiveFloat = 1e-3
+    head_lr: PositiveFloat | None = Field(None, description="the head's own rate; null: lr")
+    weight_decay: float = Field(0.0, ge=0, description="not applied to biases and LayerNorms")
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    warmup: float = Field(0.0, ge=0, lt=1, description="share of all steps")
+    clip: PositiveFloat | None = Field(1.0, description="gradient norm; null: no clipping")
+    precision: Literal["fp32", "tf32", "bf16", "fp16", "bf16-weights"] = Field(
+        "fp32",
+        description="bf16 and fp16: autocast over fp32 weights; bf16-weights: the base in bf16, "
+        "adapter and head in fp32",
+    )
+    attention: Literal["eager", "sdpa", "flash_attention_2"] = "sdpa"
+    gradient_checkpointing: bool = False
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    train_pooler: bool = Field(False, description="train the pooler with the head")
+    checkpoint: Literal["best", "last"] | None = Field(
+        None, description="which epoch's score is reported; null: the protocol's"
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> TrainSettings:
+        if self.attention == "flash_attention_2" and self.precision in {"fp32", "tf32"}:
+            raise ValueError(
+                "attention: flash_attention_2 needs precision bf16, fp16 or bf16-weights"
+            )
+        if self.length_grouping and self.padding == "max":
+            raise ValueError("length_grouping has no effect with padding: max")
+        return self

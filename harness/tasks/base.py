@@ -1,0 +1,145 @@
+"""What a task is: rows to train on, rows to evaluate on, and a score."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from harness.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Protocol = Literal["aflora", "safe", "plain"]
+
+# A subset of the rows belongs to the task and not to the cell: every seed sees the same one.
+SUBSET_SEED = 0
+
+
+@dataclass(frozen=True)
+class Example:
+    """One row: a text, its pair where the task has one, and a class number or a target value.
+
+    `group` names the kind of row where the task knows it (the phenomenon of an acceptability
+    sentence). It is for breaking a score down and no input of the model.
+    """
+
+    text: str
+    pair: str | None
+    label: int | float
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class DataRequest:
+    """Which rows a cell asks of its task.
+
+    `data_root` is a folder of folders, searched by the task's usual names; `folder` is this task's
+    own folder; with neither, the hub at `revision`. `train_rows` and `evaluation_rows` are upper
+    limits. The columns override the header names that the task would look for.
+
+    Raises:
+        UserError: for an unknown protocol or a limit below one.
+    """
+
+    protocol: Protocol = "plain"
+    data_root: Path | None = None
+    folder: Path | None = None
+    train_rows: int | None = None
+    evaluation_rows: int | None = None
+    revision: str | None = None
+    text_column: str | None = None
+    pair_column: str | None = None
+    label_column: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.protocol not in get_args(Protocol):
+            raise UserError(
+                f"unknown protocol {self.protocol!r}: {nearest(self.protocol, get_args(Protocol))}"
+            )
+        for key in ("train_rows", "evaluation_rows"):
+            limit = getattr(self, key)
+            if limit is not None and limit < 1:
+                raise UserError(f"{key} must be at least 1, got {limit}")
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """The rows of one cell and what the protocol does with them.
+
+    The best checkpoint is the one with the highest `select_metric` on evaluation `select_on`. The
+    table shows the scores on `report_on`, `main_metric` first. A task enters an average over tasks
+    with the mean of its `averaged` metrics over `report_on`. `source` is "hub REPOSITORY@REVISION",
+    "local FOLDER" or "embedded"; `fingerprint` is `fingerprint(train, evaluations)`.
+    """
+
+    train: list[Example]
+    evaluations: dict[str, list[Example]]
+    select_on: str
+    select_metric: str
+    report_on: tuple[str, ...]
+    main_metric: str
+    averaged: tuple[str, ...]
+    source: str
+    fingerprint: str
+    notes: tuple[str, ...] = ()
+
+
+class Task(ABC):
+    """One task: where its rows come from, how they are split and how predictions are scored."""
+
+    name: str
+    description: str
+    num_labels: int
+    regression: bool
+    metrics: tuple[str, ...]
+
+    @abstractmethod
+    def load(self, request: DataRequest) -> TaskData:
+        """Read the rows and split them by the protocol (UserError where the data is at fault)."""
+
+    def score(self, predictions: NDArray[Any], labels: NDArray[Any]) -> dict[str, float]:
+        """Every metric of the task, as a fraction.
+
+        Args:
+            predictions: logits (n, num_labels), or values (n,) or (n, 1) for a regression.
+            labels: class numbers or target values (n,).
+        """
+        from harness.tasks.metrics import score
+
+        return score(self.metrics, predictions, labels)
+
+
+def limited(rows: Sequence[Example], limit: int | None) -> list[Example]:
+    """At most `limit` rows, drawn with a fixed seed and kept in their order.
+
+    A larger limit keeps every row that a smaller one kept.
+    """
+    if limit is None or limit >= len(rows):
+        return list(rows)
+    draw = random.Random(SUBSET_SEED)
+    order = sorted(range(len(rows)), key=lambda _: draw.random())
+    return [rows[index] for index in sorted(order[:limit])]
+
+
+def limit_notes(request: DataRequest, train: Sequence[Example]) -> tuple[str, ...]:
+    """Say so where fewer training rows exist than were asked for."""
+    if request.train_rows is None or request.train_rows <= len(train):
+        return ()
+    return (f"train_rows {request.train_rows} asked for, all {len(train)} used",)
+
+
+def fingerprint(train: Iterable[Example], evaluations: Mapping[str, Iterable[Example]]) -> str:
+    """The sha256 (hex) over all rows in order: what a model could learn or be scored from."""
+    digest = hashlib.sha256()
+    for part, rows in {"train": train, **evaluations}.items():
+        for row in rows:
+            line = json.dumps([part, row.text, row.pair, row.label])
+            digest.update(line.encode() + b"\n")
+    return digest.hexdigest()

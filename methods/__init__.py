@@ -1,0 +1,37 @@
+"""Fine-tuning methods: one file each, registered by one line here."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from methods.base import Change, Handle, Method, Plan, Stage
+from methods.naming import nearest
+
+__all__ = ["METHODS", "Change", "Handle", "Method", "Plan", "Stage", "get_method", "names"]
+
+# name -> "module:class", imported when it is asked for.
+METHODS: dict[str, str] = {
+    "full": "methods.full:Full",
+    "lora": "methods.lora:Lora",
+    "elora": "methods.elora:Elora",
+    "bitfit": "methods.bitfit:BitFit",
+    "peft": "methods.peft_any:Peft",
+}
+
+
+def names() -> list[str]:
+    """Return the names of all methods, in the order in which they are registered."""
+    return list(METHODS)
+
+
+def get_method(name: str) -> type[Method]:
+    """Return the class registered as `name`.
+
+    Raises:
+        ValueError: there is none; the message names the nearest.
+    """
+    if name not in METHODS:
+        raise ValueError(f"unknown method {name!r}; {nearest(name, METHODS)}")
+    module, _, attribute = METHODS[name].partition(":")
+    kind: type[Method] = getattr(import_module(module), attribute)
+    return kind

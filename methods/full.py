@@ -1,0 +1,38 @@
+"""Full fine-tuning: every parameter trains."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from methods import surgery
+from methods.base import Handle, Method
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from methods.base import Plan
+
+
+class Full(Method):
+    """Train embeddings, layers, LayerNorms, pooler and head.
+
+    The reference row of every paper. The pooler always trains, because it is part of the model;
+    it counts as the method's own unless the plan trains it for every method.
+    """
+
+    name: ClassVar[str] = "full"
+
+    def attach(self, model: nn.Module, plan: Plan) -> Handle:
+        """Let every parameter train."""
+        for parameter in model.parameters():
+            parameter.requires_grad_(True)
+        shared = surgery.head_parameters(model)
+        if plan.train_pooler:
+            shared |= surgery.pooler_parameters(model)
+        adapter = {name: p for name, p in model.named_parameters() if name not in shared}
+        return Handle(model, adapter, surgery.group_by_layer(model, adapter))
+
+    def expected_count(self, model: nn.Module) -> int:
+        """Return the size of the model without its head."""
+        total = sum(p.numel() for p in model.parameters())
+        return total - sum(p.numel() for p in surgery.head_parameters(model).values())

@@ -1,0 +1,70 @@
+"""LoRA (Hu et al., 2021) on peft's tuner."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from methods import surgery
+from methods.architectures import LayerRange, Targets
+from methods.base import Method
+from methods.naming import label_of
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from methods.base import Handle, Plan
+
+
+class Lora(Method):
+    """y = W0 x + b0 + (alpha / r) B A drop(x), with A (r, d_in) and B (d_out, r).
+
+    A starts Kaiming-uniform with bound 1/sqrt(d_in), B at 0, so training starts at the base model.
+
+    Published: SAFE r 4, alpha 16, dropout 0.1, targets qv. AFLoRA's tables r 8 on all six linear
+    layers (BART r 16; LLaMA r 32, alpha 64, dropout 0.05 on q, k, v, up, down). The defaults are
+    AFLoRA's row; its alpha (16) and dropout (0) are not printed and assumed from released code.
+    """
+
+    name: ClassVar[str] = "lora"
+
+    r: PositiveInt = 8
+    alpha: PositiveFloat = 16
+    dropout: float = Field(0.0, ge=0, lt=1, description="on the input of the adapter only")
+    targets: Targets = Field("six", description="a named set, or a list of module names")
+    layers: LayerRange = Field("all", description="a half, or [start, stop) counted from below")
+
+    @property
+    def label(self) -> str:
+        """Return `lora-r8`, with the options that are not the defaults."""
+        options = type(self).model_fields
+        parts = [
+            ("r", self.r, None),
+            ("a", f"{self.alpha:g}", f"{options['alpha'].default:g}"),
+            ("d", self.dropout, options["dropout"].default),
+            ("", self.targets, options["targets"].default),
+            ("layers", self.layers, options["layers"].default),
+        ]
+        return label_of(self.name, parts)
+
+    def attach(self, model: nn.Module, plan: Plan) -> Handle:
+        """Wrap every target in a LoRA layer."""
+        from peft import LoraConfig
+
+        from methods.tuners import attach_tuner
+
+        config = LoraConfig(
+            r=self.r,
+            lora_alpha=self.alpha,
+            lora_dropout=self.dropout,
+            target_modules=surgery.target_modules(model, self.targets, self.layers),
+            fan_in_fan_out=surgery.family(model) == "gpt2",
+        )
+        return attach_tuner(model, config, plan)
+
+    def expected_count(self, model: nn.Module) -> int:
+        """Sum r (d_in + d_out) over the targets."""
+        names = surgery.target_modules(model, self.targets, self.layers)
+        shapes = [surgery.linear_shape(model.get_submodule(name)) for name in names]
+        return sum(self.r * (d_in + d_out) for d_in, d_out in shapes)

@@ -1,0 +1,111 @@
+"""What the installed peft offers: its types, the options of each, and which cannot run here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import cache
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from methods.architectures import HEADS
+from methods.naming import nearest
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
+
+# Types that a training run on one task cannot feed.
+REFUSED = {
+    "XLORA": "it mixes trained LoRA checkpoints, which a suite cannot give",
+    "POLY": "it wants a task id with every batch, and a cell trains one task",
+    "MULTITASK_PROMPT_TUNING": "it wants a task id with every batch, and a cell trains one task",
+}
+# Types whose adapters peft cannot fold into the base weights.
+UNMERGED = frozenset({"ADAPTION_PROMPT", "BEFT", "LILY", "SHADOW"})
+# Types whose tuner adds its own loss in peft's forward.
+NEEDS_FORWARD = frozenset({"SHADOW"})
+# Options that the run itself decides.
+DECIDED = frozenset(
+    {"peft_type", "task_type", "inference_mode", "auto_mapping", "peft_version"}
+    | {"base_model_name_or_path", "revision"}
+)
+
+
+def config_class(kind: str) -> type[PeftConfig]:
+    """Return peft's config class for a type in upper case.
+
+    Raises:
+        ValueError: the installed peft has no such type, or it cannot run here.
+    """
+    from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+
+    classes = {key.value: value for key, value in PEFT_TYPE_TO_CONFIG_MAPPING.items()}
+    if kind in REFUSED:
+        raise ValueError(f"peft type {kind} is not supported: {REFUSED[kind]}")
+    if kind not in classes:
+        usable = set(classes) - set(REFUSED)
+        raise ValueError(f"the installed peft has no type {kind!r}; {nearest(kind, usable)}")
+    found: type[PeftConfig] = classes[kind]
+    return found
+
+
+@cache
+def option_types(kind: str) -> dict[str, TypeAdapter[Any]]:
+    """Return the options of a peft type with a validator of each."""
+    cls = config_class(kind)
+    hints = get_type_hints(cls)
+    names = [field.name for field in fields(cls) if field.init]
+    return {name: TypeAdapter(hints[name]) for name in names if name not in DECIDED}
+
+
+def check_options(kind: str, options: Mapping[str, Any]) -> None:
+    """Check the names and the types of a config's options.
+
+    Raises:
+        ValueError: an option that the type does not have, or a value of another type.
+    """
+    known = option_types(kind)
+    for name, value in options.items():
+        if name in DECIDED:
+            raise ValueError(f"peft option {name!r} is not yours to set: the run decides it")
+        if name not in known:
+            raise ValueError(f"peft type {kind} has no option {name!r}; {nearest(name, known)}")
+        try:
+            known[name].validate_python(value)
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"].lower()
+            raise ValueError(f"peft option {name} = {value!r}: {reason}") from None
+    copied = set(options.get("modules_to_save") or ()) & set(HEADS)
+    if copied:
+        raise ValueError(f"modules_to_save {sorted(copied)}: the head trains anyway, uncopied")
+
+
+def build_config(kind: str, options: Mapping[str, Any], task: str, num_steps: int) -> PeftConfig:
+    """Build peft's config object.
+
+    Args:
+        kind: peft type in upper case.
+        options: checked options.
+        task: peft's task type of the model; only prompt types are told.
+        num_steps: length of the run, for types that schedule.
+
+    Raises:
+        ValueError: peft's own checks refuse the options.
+    """
+    extra: dict[str, Any] = {}
+    if is_prompt(kind):
+        extra["task_type"] = task
+    if "total_step" in option_types(kind):
+        extra["total_step"] = num_steps
+    try:
+        return config_class(kind)(**extra | dict(options))
+    except (ValueError, TypeError, NotImplementedError, ImportError) as error:
+        raise ValueError(f"peft type {kind}: {error}") from None
+
+
+def is_prompt(kind: str) -> bool:
+    """Tell whether the type learns a prompt, which peft does in a wrapper around the model."""
+    from peft import PromptLearningConfig
+
+    return issubclass(config_class(kind), PromptLearningConfig)

@@ -1,0 +1,105 @@
+"""Attach one of peft's adapters to a model, and read back what it added."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from methods import surgery
+from methods.architectures import HEADS
+from methods.base import Handle
+from methods.fakes import workable_fakes
+
+if TYPE_CHECKING:
+    from peft import PeftConfig, PeftModel
+    from torch import Tensor, nn
+
+    from methods.base import Change, Plan
+
+
+@dataclass(kw_only=True)
+class TunerHandle(Handle):
+    """A model with peft's adapters in it.
+
+    Attributes:
+        peft: peft's view of the model. The loop calls `model`, which was edited in place; only
+            for types that need peft's own forward are the two the same.
+    """
+
+    peft: PeftModel
+
+    def on_step(self, step: int) -> Change | None:
+        """Let types with a budget (AdaLoRA, AdaMSS) spend it; they read this step's gradients."""
+        allocate = getattr(self.peft.base_model, "update_and_allocate", None)
+        if allocate is not None:
+            allocate(step)
+        return None
+
+    def finish(self, model: nn.Module) -> nn.Module:
+        """Merge the adapters into the base weights and return the plain model."""
+        merged: nn.Module = self.peft.merge_and_unload()
+        return merged
+
+
+def attach_tuner(
+    model: nn.Module,
+    config: PeftConfig,
+    plan: Plan,
+    kind: type[TunerHandle] = TunerHandle,
+    wrap: bool = False,
+) -> TunerHandle:
+    """Put the adapters of `config` into `model`; exactly they and the head train.
+
+    Adapters of a 16-bit model are float32, peft's default.
+
+    Args:
+        model: edited in place.
+        config: with a task type only where peft needs it.
+        plan: of the run.
+        kind: class of the handle.
+        wrap: call peft's forward, not the model's own.
+    """
+    from peft import get_peft_model
+
+    base = list(chain(model.parameters(), model.buffers()))  # alive, so that no id is used twice
+    with workable_fakes(model):
+        peft = get_peft_model(model, config)
+    _undo_head_copies(model)
+    called = peft if wrap else model
+    adapter, buffers = added_tensors(called, base)
+    surgery.train_head(called, plan)
+    units = surgery.group_by_layer(called, adapter)
+    return kind(model=called, adapter=adapter, layers=units, buffers=buffers, peft=peft)
+
+
+def added_tensors(
+    model: nn.Module, base: Sequence[Tensor]
+) -> tuple[dict[str, nn.Parameter], dict[str, Tensor]]:
+    """Return what trains outside the head, and what is new in the model but does not train."""
+    known = {id(tensor) for tensor in base}
+    head = surgery.head_parameters(model)
+    for name, parameter in model.named_parameters():
+        # AdaLoRA's rank counters lose the mark when peft converts them to another dtype.
+        if ".ranknum." in name:
+            parameter.requires_grad_(False)
+    adapter = {n: p for n, p in model.named_parameters() if p.requires_grad and n not in head}
+    buffers = {
+        name: tensor
+        for name, tensor in chain(model.named_parameters(), model.named_buffers())
+        if id(tensor) not in known and name not in adapter
+    }
+    return adapter, buffers
+
+
+def _undo_head_copies(model: nn.Module) -> None:
+    """Put the head back where peft's classes for a task type train a copy and keep the original.
+
+    The copy has the same values; without it the head has one name and one size for every method.
+    """
+    from peft.utils import ModulesToSaveWrapper
+
+    for name, child in model.named_children():
+        if name in HEADS and isinstance(child, ModulesToSaveWrapper):
+            setattr(model, name, child.original_module)

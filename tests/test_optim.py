@@ -1,0 +1,115 @@
+"""Optimizer groups, schedules and the freeze primitive."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from harness.optim import apply_change, make_optimizer, make_schedule
+from harness.settings import TrainSettings
+from methods.base import Change
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+        self.norm = nn.LayerNorm(4)
+        self.scale = nn.Parameter(torch.ones(4))
+        self.classifier = nn.Linear(4, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.classifier(self.norm(self.linear(x)) * self.scale)
+
+
+def test_groups_by_head_and_decay() -> None:
+    net = Net()
+    settings = TrainSettings(lr=0.5, head_lr=0.25, weight_decay=0.1)
+    optimizer = make_optimizer(net, net.classifier.parameters(), settings)
+    found = {
+        id(p): (g["lr"], g["weight_decay"]) for g in optimizer.param_groups for p in g["params"]
+    }
+    assert found[id(net.linear.weight)] == (0.5, 0.1)
+    assert found[id(net.linear.bias)] == (0.5, 0.0)
+    assert found[id(net.norm.weight)] == (0.5, 0.0)
+    assert found[id(net.scale)] == (0.5, 0.1), "an adapter's vector decays"
+    assert found[id(net.classifier.weight)] == (0.25, 0.1)
+    assert found[id(net.classifier.bias)] == (0.25, 0.0)
+
+
+def test_head_rate_is_the_rate_where_none_is_given() -> None:
+    net = Net()
+    optimizer = make_optimizer(net, net.classifier.parameters(), TrainSettings(lr=0.5))
+    assert {group["lr"] for group in optimizer.param_groups} == {0.5}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [("linear", [0, 0.5, 1, 0.5]), ("cosine", [0, 0.5, 1, 0.5]), ("constant", [0, 0.5, 1, 1])],
+)
+def test_schedules(schedule: str, expected: list[float]) -> None:
+    net = nn.Linear(1, 1)
+    settings = TrainSettings(lr=1.0, warmup=0.2, schedule=schedule)
+    optimizer = make_optimizer(net, [], settings)
+    scheduler = make_schedule(optimizer, settings, 10)
+    rates = []
+    for _ in range(11):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert [rates[i] for i in (0, 1, 2, 6)] == pytest.approx(expected)
+
+
+def moved_after(how: str) -> float:
+    """Train three steps, freeze in one of three ways, step once more; return how far it moved."""
+    parameter = nn.Parameter(torch.ones(()))
+    other = nn.Parameter(torch.ones(()))
+    optimizer = torch.optim.AdamW([parameter, other], lr=0.1, weight_decay=0.1)
+    for _ in range(3):
+        (parameter + other).backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+    (parameter + other).backward()
+    before = parameter.item()
+    if how == "ours":
+        apply_change(optimizer, Change(frozen=(parameter,)))
+    elif how == "zeroed":
+        parameter.grad = torch.zeros(())
+    elif how == "kept":
+        parameter.requires_grad_(False)
+    optimizer.step()
+    return before - parameter.item()
+
+
+def test_a_frozen_tensor_stands_still_and_the_alternatives_do_not() -> None:
+    # Golden values: AdamW, lr 0.1, weight decay 0.1, after three steps of a constant gradient.
+    assert moved_after("ours") == 0.0
+    assert moved_after("zeroed") == pytest.approx(0.0886, abs=5e-4)
+    assert moved_after("kept") == pytest.approx(0.1067, abs=5e-4)
+
+
+def test_freezing_releases_gradient_state_and_place() -> None:
+    net = Net()
+    optimizer = make_optimizer(net, [], TrainSettings(weight_decay=0.1))
+    net(torch.ones(2, 4)).sum().backward()
+    optimizer.step()
+    net(torch.ones(2, 4)).sum().backward()
+    groups = len(optimizer.param_groups)
+    apply_change(optimizer, Change(frozen=(net.linear.weight,)))
+    assert not net.linear.weight.requires_grad
+    assert net.linear.weight.grad is None
+    assert net.linear.weight not in optimizer.state
+    assert all(p is not net.linear.weight for g in optimizer.param_groups for p in g["params"])
+    assert len(optimizer.param_groups) == groups
+    assert net.scale in optimizer.state
+
+
+def test_a_resized_tensor_takes_the_old_ones_place() -> None:
+    net = Net()
+    optimizer = make_optimizer(net, [], TrainSettings(weight_decay=0.1, lr=0.5))
+    old, new = net.linear.bias, nn.Parameter(torch.zeros(2))
+    apply_change(optimizer, Change(resized=((old, new),)))
+    group = next(g for g in optimizer.param_groups if any(p is new for p in g["params"]))
+    assert group["weight_decay"] == 0.0
+    assert all(p is not old for g in optimizer.param_groups for p in g["params"])

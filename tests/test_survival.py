@@ -1,0 +1,107 @@
+"""Nothing is lost: kill -9 of the runner and of a cell at random moments."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from harness.loading import load_suite
+from harness.store import Store
+
+SUITE = """\
+name: small
+model: {config: tiny-bert}
+tasks: [{name: acceptability, train_rows: 64, evaluation_rows: 32}]
+methods: [bitfit, full]
+seeds: [0, 1]
+train: {batch_size: 8, epochs: 1, max_length: 16}
+"""
+# HEADROOM_KILLS=20 is the full exercise; two of each kind show the same in less time.
+KILLS = int(os.environ.get("HEADROOM_KILLS", "4"))
+
+
+def start(file: Path, out: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "harness.run", str(file), "--out", str(out)]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+
+
+def finished(out: Path) -> dict[str, tuple[bytes, int]]:
+    """Records on disk, with what tells whether one was written again."""
+    return {
+        file.name + str(file.parent): (file.read_bytes(), file.stat().st_mtime_ns)
+        for file in out.glob("records/**/*.json")
+    }
+
+
+@pytest.mark.parametrize("victim", ["runner", "cell"])
+def test_killed_at_random_moments(tmp_path: Path, victim: str) -> None:
+    file, out = tmp_path / "small.yaml", tmp_path / "out"
+    file.write_text(SUITE)
+    store, cells = Store(out), load_suite(file).cells()
+    dice = random.Random(victim)
+    for _ in range(KILLS // 2):
+        done_before = {cell.path for cell in cells if store.is_done(cell)}
+        records_before = {
+            c.path: store.record_file(c).stat() for c in cells if c.path in done_before
+        }
+        runner = start(file, out)
+        time.sleep(dice.uniform(1.0, 12.0))
+        if victim == "runner":
+            runner.kill()
+            runner.wait()
+        else:
+            for child in psutil.Process(runner.pid).children(recursive=True):
+                child.send_signal(signal.SIGKILL)
+            runner.wait(timeout=300)
+        for cell in cells:
+            record = store.read(cell)
+            assert record is not None or not store.record_file(cell).exists(), "a torn record"
+            if cell.path in done_before:
+                now = store.record_file(cell).stat()
+                assert now.st_mtime_ns == records_before[cell.path].st_mtime_ns, "ran twice"
+        if victim == "cell":
+            outcomes = {r.outcome for c in cells if (r := store.read(c))}
+            assert outcomes <= {"ok", "crashed"}
+    assert start(file, out).wait(timeout=300) == 0
+    assert all(store.is_done(cell) for cell in cells)
+    before = finished(out)
+    assert start(file, out).wait(timeout=300) == 0
+    assert finished(out) == before, "a finished cell ran again"
+    assert (out / "report.md").exists()
+
+
+def test_a_second_run_on_the_same_folder_is_refused(tmp_path: Path) -> None:
+    file, out = tmp_path / "small.yaml", tmp_path / "out"
+    file.write_text(SUITE)
+    with Store(out).lock():
+        command = [sys.executable, "-m", "harness.run", str(file), "--out", str(out)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert f"in use by process {os.getpid()}" in done.stderr
+
+
+def test_ctrl_c_ends_cleanly(tmp_path: Path) -> None:
+    file, out = tmp_path / "small.yaml", tmp_path / "out"
+    file.write_text(SUITE)
+    command = [sys.executable, "-m", "harness.run", str(file), "--out", str(out)]
+    runner = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    deadline = time.monotonic() + 60
+    while not list(out.glob("logs/**/*.log")) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    time.sleep(1)
+    children = psutil.Process(runner.pid).children(recursive=True)
+    runner.send_signal(signal.SIGINT)
+    output, _ = runner.communicate(timeout=60)
+    assert runner.returncode == 130
+    assert "Traceback" not in output
+    assert "interrupted" in output
+    _gone, alive = psutil.wait_procs(children, timeout=10)
+    assert not alive
