@@ -17,12 +17,12 @@ class Architecture:
 
     Attributes:
         model_type: key of transformers' CONFIG_MAPPING.
-        options: keyword arguments of the config class.
+        config: keyword arguments of the config class.
         source: hub id whose config.json this is; empty for those made up here.
     """
 
     model_type: str
-    options: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
     source: str = ""
 
 
@@ -78,7 +78,11 @@ def _llama(source: str, **options: Any) -> Architecture:
 
 
 def _bart(source: str, hidden: int, layers: int, heads: int) -> Architecture:
-    options: dict[str, Any] = {"d_model": hidden}
+    options: dict[str, Any] = {
+        "d_model": hidden,
+        "attention_dropout": 0.1,
+        "activation_dropout": 0.1,
+    }
     for side in ("encoder", "decoder"):
         options |= {
             f"{side}_layers": layers,
@@ -181,7 +185,7 @@ CATALOGUE: dict[str, Architecture] = {
     "tiny-llama": Architecture("llama", _TINY_TEXT | {"num_key_value_heads": 1}),
     "tiny-bart": Architecture(
         "bart",
-        _bart("", 32, 2, 2).options | {"vocab_size": 2000, "max_position_embeddings": 130},
+        _bart("", 32, 2, 2).config | {"vocab_size": 2000, "max_position_embeddings": 130},
     ),
     "tiny-vit": Architecture("vit", _TINY | {"image_size": 32, "patch_size": 8}),
     "tiny-swin": Architecture(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,7 +24,7 @@ class Document:
     source: str
     data: dict[str, Any]
     lines: dict[Path_, int] = field(default_factory=dict)
-    overridden: set[str] = field(default_factory=set)
+    overrides: dict[Path_, str] = field(default_factory=dict)
 
     def where(self, loc: Path_) -> str:
         """Say where the value at `loc` was written: an override, or file and line.
@@ -31,21 +32,24 @@ class Document:
         Validation may have moved a value (`lora: {r: 8}` becomes `options.r`), so the line is that
         of the entry with the longest common prefix that ends in the same key.
         """
-        top = str(loc[0]) if loc else ""
-        for key in self.overridden:
-            if key.split(".")[0] == top and (key == top or str(loc[-1]) == key.split(".")[-1]):
-                return f"override {key}"
+        override = self.override_at(loc)
+        if override is not None:
+            return f"override {override}"
 
-        def fit(path: Path_) -> tuple[int, bool]:
-            common = 0
-            for ours, theirs in zip(path, loc, strict=False):
-                if ours != theirs:
-                    break
-                common += 1
-            return common, bool(path and loc and path[-1] == loc[-1])
+        def fit(path: Path_) -> tuple[int, bool, int]:
+            same = (ours == theirs for ours, theirs in zip(path, loc, strict=False))
+            return sum(takewhile(bool, same)), path[-1:] == loc[-1:], -len(path)
 
-        best = max(self.lines, key=lambda path: (*fit(path), -len(path)), default=None)
+        best = max(self.lines, key=fit, default=None)
         return f"{self.source}:{self.lines[best]}" if best is not None else self.source
+
+    def override_at(self, loc: Path_) -> str | None:
+        """Return the key of the override that wrote the value at `loc`, if one did."""
+        for path, key in self.overrides.items():
+            shared = min(len(path), len(loc))
+            if path[:shared] == loc[:shared]:
+                return key
+        return None
 
 
 def read_yaml(path: Path) -> Document:
@@ -120,7 +124,7 @@ def assign(document: Document, key: str, value: Any) -> None:
             raise UserError(f"override {key}: {name} is {child!r}, not a mapping of keys")
         target = child
     target[last] = value
-    document.overridden.add(key)
+    document.overrides[tuple(key.split("."))] = key
 
 
 def validate(model: type[M], document: Document, allowed: Callable[[Path_], Iterable[str]]) -> M:
@@ -138,7 +142,7 @@ def validate(model: type[M], document: Document, allowed: Callable[[Path_], Iter
 
 def _explain(item: Any, document: Document, allowed: Callable[[Path_], Iterable[str]]) -> str:
     loc: Path_ = tuple(item["loc"])
-    key = ".".join(str(part) for part in loc)
+    key = document.override_at(loc) or ".".join(str(part) for part in loc)
     where = document.where(loc)
     if item["type"] == "extra_forbidden":
         return f"{where}: unknown key {key!r}; {nearest(loc[-1], allowed(loc))}"

@@ -5,8 +5,10 @@ from __future__ import annotations
 from fnmatch import fnmatch
 from typing import Any
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
+from harness import tasks
+from harness.errors import nearest
 from harness.models import ModelSpec
 from harness.settings import Frozen, TrainSettings
 
@@ -48,6 +50,13 @@ class TaskEntry(Frozen):
     pair_column: str | None = None
     label_column: str | None = None
     train: TrainSettings = TrainSettings()
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in tasks.names():
+            raise ValueError(f"unknown task {value!r}; {nearest(value, tasks.names())}")
+        return value
 
     @model_validator(mode="before")
     @classmethod

@@ -15,7 +15,9 @@ class UserError(Exception):
 def nearest(given: object, allowed: Iterable[str]) -> str:
     """Return the tail of an error message: the nearest allowed value, then all of them."""
     options = sorted(set(allowed))
-    close = get_close_matches(str(given), options, n=1, cutoff=0.5)
+    text = str(given)
+    close = get_close_matches(text, options, n=1, cutoff=0.5)
+    close = close or [o for o in options if o and (text.startswith(o) or o.startswith(text))]
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"{hint}(allowed: {', '.join(options)})"
 

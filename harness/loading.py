@@ -9,7 +9,6 @@ from typing import Any
 from pydantic import ValidationError
 
 import methods as method_registry
-from harness import tasks as task_registry
 from harness.config import Document, Path_, assign, read_yaml, split_assignment, validate
 from harness.entries import MethodEntry, ModelEntry, Rule, TaskEntry
 from harness.errors import UserError, nearest
@@ -38,15 +37,17 @@ def _override(document: Document, key: str, value: Any) -> None:
     if key in {"tasks", "methods"} and isinstance(value, str):
         value = [value]
     if key in {"tasks", "methods"} and isinstance(value, list):
-        value = [_same_entry(document.data.get(key) or [], item) for item in value]
+        value = [entry for item in value for entry in _entries_of(document.data.get(key), item)]
     top, _, rest = key.partition(".")
     if top == "train" and rest:
         # What is typed last wins over the settings that single tasks or methods bring.
         if rest in (document.data.get("grid") or {}):
             raise UserError(f"override {key}: the grid varies {rest}; override grid.{rest}=[...]")
         rules = document.data.setdefault("rules", [])
+        if not isinstance(rules, list):
+            raise UserError(f"{document.where(('rules',))}: rules is {rules!r}, not a list")
         rules.append({"train": {rest: value}})
-        document.overridden.add(key)
+        document.overrides["rules", len(rules) - 1] = key
         return
     if top == "model" and rest in MODEL_SOURCES:
         # Another source replaces the file's, with the pins that belong to it.
@@ -55,14 +56,15 @@ def _override(document: Document, key: str, value: Any) -> None:
     assign(document, key, value)
 
 
-def _same_entry(entries: list[Any], item: Any) -> Any:
-    """A bare name in an override selects the file's entry of that name, with its settings."""
-    for entry in entries:
+def _entries_of(entries: Any, item: Any) -> list[Any]:
+    """A bare name in an override selects the file's entries of that name, with their settings."""
+    found = []
+    for entry in entries if isinstance(entries, list) else []:
         if isinstance(item, str) and isinstance(entry, dict):
             names = {entry.get("name"), entry.get("label"), *(entry if "name" not in entry else ())}
             if item in names - {"label", "train"}:
-                return entry
-    return item
+                found.append(entry)
+    return found or [item]
 
 
 def _check_methods(document: Document) -> None:
@@ -89,14 +91,6 @@ def _check_methods(document: Document) -> None:
             raise UserError(f"{where}: {option} = {first['input']!r}: {message}") from None
         except ValueError as error:
             raise UserError(f"{document.where(('methods', index))}: {error}") from None
-    tasks = document.data.get("tasks")
-    for index, raw in enumerate(tasks if isinstance(tasks, list) else []):
-        name = raw if isinstance(raw, str) else raw.get("name") if isinstance(raw, dict) else None
-        if isinstance(name, str) and name not in task_registry.names():
-            where = document.where(("tasks", index))
-            raise UserError(
-                f"{where}: unknown task {name!r}; {nearest(name, task_registry.names())}"
-            )
 
 
 def _allowed_keys(loc: Path_) -> Iterable[str]:

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable
-from importlib.metadata import PackageNotFoundError, files
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version as package_version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-
 from harness.catalogue import CATALOGUE
-from harness.errors import UserError, nearest
+from harness.errors import UserError
+from harness.modelspec import ModelSpec
+from harness.weights import local_folder, model_folder, unreachable, weights_sha256
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+__all__ = [
+    "ModelSpec",
+    "TaskHead",
+    "build_config",
+    "check",
+    "config_facts",
+    "load_model",
+    "load_tokenizer",
+    "meta_model",
+    "provenance",
+]
 
 TaskHead = Literal[
     "classification", "regression", "causal_lm", "question_answering", "image", "seq2seq"
@@ -30,48 +40,6 @@ _AUTO_CLASSES = {
     "image": "AutoModelForImageClassification",
     "seq2seq": "AutoModelForSeq2SeqLM",
 }
-_SOURCES = ("hub", "path", "package", "config")
-
-
-class ModelSpec(BaseModel):
-    """Where a model comes from: exactly one of hub, path, package and config."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    hub: str | None = Field(None, description="repository on the Hugging Face hub")
-    path: str | None = Field(None, description="folder with config.json and safetensors")
-    package: str | None = Field(None, description="installed package that carries weights")
-    config: str | None = Field(None, description="catalogued architecture, random weights")
-    revision: str | None = Field(None, description="branch, tag or commit on the hub")
-    sha256: str | None = Field(
-        None, pattern="^[0-9a-f]{64}$", description="pin of the weights: refuse any others"
-    )
-    label: str | None = Field(None, pattern=r"^[\w.-]+$", description="name in paths and tables")
-
-    @field_validator("config")
-    @classmethod
-    def _known(cls, value: str | None) -> str | None:
-        if value is not None and value not in CATALOGUE:
-            raise ValueError(f"unknown architecture {value!r}; {nearest(value, CATALOGUE)}")
-        return value
-
-    @model_validator(mode="after")
-    def _one_source(self) -> ModelSpec:
-        given = [name for name in _SOURCES if getattr(self, name) is not None]
-        if len(given) != 1:
-            found = ", ".join(given) or "none"
-            raise ValueError(f"give exactly one of {', '.join(_SOURCES)}; found {found}")
-        if self.revision and not self.hub:
-            raise ValueError("revision goes with hub")
-        if self.sha256 and self.config:
-            raise ValueError("sha256 pins weights, and a config has none")
-        return self
-
-    @property
-    def name(self) -> str:
-        """Name in paths and tables: the label, else the last part of the source."""
-        source = self.hub or self.path or self.package or self.config or ""
-        return self.label or source.rstrip("/").rpartition("/")[2]
 
 
 def check(spec: ModelSpec) -> None:
@@ -80,72 +48,38 @@ def check(spec: ModelSpec) -> None:
     Raises:
         UserError: the source is missing, has no safetensors, or other weights than pinned.
     """
-    folder = local_folder(spec)
-    if folder is not None:
-        weights_sha256(folder, spec.sha256)
-
-
-def local_folder(spec: ModelSpec) -> Path | None:
-    """Return the folder of a `path` or `package` model, None for the other sources."""
-    if spec.package:
-        return _package_folder(spec.package)
-    if spec.path is None:
-        return None
-    folder = Path(spec.path)
-    if not (folder / "config.json").is_file():
-        what = "no such folder" if not folder.is_dir() else "no config.json in it"
-        raise UserError(f"model.path = {spec.path}: {what}")
-    return folder
-
-
-def _package_folder(package: str) -> Path:
-    try:
-        listed = files(package) or []
-    except PackageNotFoundError:
-        raise UserError(
-            f"model.package = {package}: not installed; pip install {package}"
-        ) from None
-    folders = {Path(str(file.locate())).parent for file in listed if file.name == "config.json"}
-    found = sorted(folder for folder in folders if any(folder.glob("*.safetensors")))
-    if not found:
-        raise UserError(
-            f"model.package = {package}: no folder with config.json and safetensors in it"
-        )
-    return found[0]
-
-
-def weights_sha256(folder: Path, pin: str | None) -> str:
-    """Return the sha256 over the folder's safetensors files in name order, checked against `pin`.
-
-    Raises:
-        UserError: there are none (pickled weights are never read), or they are not the pinned ones.
-    """
-    shards = sorted(folder.glob("*.safetensors"))
-    if not shards:
-        raise UserError(f"{folder}: no safetensors in it; pickled weights are not read")
-    digest = hashlib.sha256()
-    for shard in shards:
-        with shard.open("rb") as stream:
-            while chunk := stream.read(1 << 20):
-                digest.update(chunk)
-    found = digest.hexdigest()
-    if pin is not None and found != pin:
-        raise UserError(f"{folder}: weights have sha256 {found}, the suite pins {pin}")
-    return found
+    if not spec.hub and not spec.config:
+        model_folder(spec)
 
 
 def build_config(spec: ModelSpec) -> Any:
-    """Return the transformers config of the model, without weights."""
+    """Return the transformers config of the model, without its weights.
+
+    Decoder-only models find the last real token by the padding id. Those that have none pad with
+    their end-of-text token, as is usual.
+
+    Raises:
+        UserError: the source cannot be reached, or its config.json is not of a known model type.
+    """
     from transformers import AutoConfig
 
     if spec.config:
         entry = CATALOGUE[spec.config]
-        return AutoConfig.for_model(entry.model_type, **entry.config)
-    source, options = _source(spec)
-    try:
-        return AutoConfig.from_pretrained(source, trust_remote_code=False, **options)
-    except (OSError, ValueError) as error:
-        raise _unreachable(spec, error) from None
+        config = AutoConfig.for_model(entry.model_type, **entry.config)
+    else:
+        folder = local_folder(spec)
+        try:
+            config = AutoConfig.from_pretrained(
+                folder or spec.hub, revision=spec.revision or "main", trust_remote_code=False
+            )
+        except (OSError, ValueError) as error:
+            if spec.hub:
+                raise unreachable(spec.hub, error) from None
+            raise UserError(f"model {spec.name}: {str(error).splitlines()[0]}") from None
+    if getattr(config, "pad_token_id", None) is None:
+        end = getattr(config, "eos_token_id", None)
+        config.pad_token_id = end[0] if isinstance(end, list) else end
+    return config
 
 
 def load_model(
@@ -157,133 +91,174 @@ def load_model(
     dtype: torch.dtype,
     seed: int,
 ) -> nn.Module:
-    """Load the model with a head for the task.
+    """Load the model with a head for the task, in training mode.
 
-    Weights that the source lacks (the head; all of a config-only model) are drawn from `seed`, so
-    they are the same for every method.
+    Weights that the source lacks (the head; all of a config-only model) are drawn after
+    `torch.manual_seed(seed)`, so they are the same for every method.
 
     Raises:
-        UserError: the source cannot be reached, or its weights are not the pinned ones.
+        UserError: the source cannot be reached, its weights are not the pinned ones or not for
+            this architecture, or the model has no such head or attention implementation.
     """
     import torch
+
+    torch.manual_seed(seed)
+    if spec.config:
+        return _build(spec, task_head, num_labels, attention, dtype)
+    folder = model_folder(spec)
+    config = _with_head(build_config(spec), task_head, num_labels)
+    with _quiet(), _explained(spec, task_head, attention):
+        model, facts = _auto_class(task_head).from_pretrained(
+            folder,
+            config=config,
+            dtype=dtype,
+            attn_implementation=attention,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
+    _refuse_missing(spec, model, facts["missing_keys"])
+    trained: nn.Module = model.train()
+    return trained
+
+
+def meta_model(
+    spec: ModelSpec,
+    *,
+    task_head: TaskHead,
+    num_labels: int,
+    attention: str = "eager",
+    dtype: torch.dtype | None = None,
+) -> nn.Module:
+    """Build the model without any weights, on the meta device: shapes and names only.
+
+    Reads no more than config.json, so it works for models of any size.
+
+    Raises:
+        UserError: as `load_model`.
+    """
+    import torch
+
+    with torch.device("meta"):
+        return _build(spec, task_head, num_labels, attention, dtype or torch.float32)
+
+
+def _build(
+    spec: ModelSpec, task_head: TaskHead, num_labels: int, attention: str, dtype: torch.dtype
+) -> nn.Module:
+    config = _with_head(build_config(spec), task_head, num_labels)
+    with _explained(spec, task_head, attention):
+        model: nn.Module = _auto_class(task_head).from_config(
+            config, attn_implementation=attention, dtype=dtype, trust_remote_code=False
+        )
+    return model.train()
+
+
+def _auto_class(task_head: TaskHead) -> Any:
     import transformers
 
-    config = build_config(spec)
-    _set_head(config, task_head, num_labels)
-    auto = getattr(transformers, _AUTO_CLASSES[task_head])
-    torch.manual_seed(seed)
-    options: dict[str, Any] = {"attn_implementation": attention, "dtype": dtype}
-    if spec.config:
-        model: nn.Module = auto.from_config(config, trust_remote_code=False, **options)
-        return model
-    check(spec)
-    source, where = _source(spec)
-    with _quiet(transformers):
-        try:
-            model = auto.from_pretrained(
-                source, config=config, use_safetensors=True, trust_remote_code=False,
-                **where, **options,
-            )  # fmt: skip
-        except OSError as error:
-            raise _unreachable(spec, error) from None
-    if spec.hub and spec.sha256:
-        weights_sha256(Path(_snapshot(spec)), spec.sha256)
-    return model
+    return getattr(transformers, _AUTO_CLASSES[task_head])
 
 
-def _set_head(config: Any, task_head: TaskHead, num_labels: int) -> None:
+def _with_head(config: Any, task_head: TaskHead, num_labels: int) -> Any:
     if task_head in {"classification", "regression", "image"}:
         config.num_labels = num_labels
         kind = "regression" if task_head == "regression" else "single_label_classification"
         config.problem_type = kind
-    if getattr(config, "pad_token_id", None) is None:
-        # Decoder-only models find the last real token by the padding id; they have none.
-        end = getattr(config, "eos_token_id", None)
-        config.pad_token_id = end[0] if isinstance(end, list) else end if end is not None else 0
+    # Keys and values of past tokens are of use in generation only, and cost memory in training.
     config.use_cache = False
+    return config
 
 
-class _quiet:
+def _refuse_missing(spec: ModelSpec, model: nn.Module, missing: Iterable[str]) -> None:
+    """Only a head, or a pooler in front of one, may be absent from the weights."""
+    from methods import surgery
+
+    new = surgery.head_parameters(model) | surgery.pooler_parameters(model)
+    lost = sorted(set(missing) - set(new))
+    if lost:
+        raise UserError(
+            f"model {spec.name}: its weights lack {len(lost)} tensors of a "
+            f"{type(model).__name__}, such as {lost[0]}: they belong to another architecture"
+        )
+
+
+@contextmanager
+def _explained(spec: ModelSpec, task_head: TaskHead, attention: str) -> Iterator[None]:
+    """Turn what transformers refuses into one line that says which setting to change."""
+    try:
+        yield
+    except (ValueError, ImportError, OSError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        if "Unrecognized configuration class" in reason:
+            raise UserError(f"model {spec.name} has no {task_head} head in transformers") from None
+        if "attention" in reason or "Attention" in reason:
+            raise UserError(
+                f"train.attention = {attention}: model {spec.name} cannot use it: "
+                f"{reason.split('. ')[0]}; train.attention=eager always works"
+            ) from None
+        raise UserError(f"model {spec.name}: {reason}") from None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
     """Keep transformers from warning that the head is new: it is meant to be."""
+    from transformers.utils import logging
 
-    def __init__(self, transformers: Any) -> None:
-        self._logging = transformers.utils.logging
-
-    def __enter__(self) -> None:
-        self._level = self._logging.get_verbosity()
-        self._logging.set_verbosity_error()
-        self._logging.disable_progress_bar()
-
-    def __exit__(self, *_: object) -> None:
-        self._logging.set_verbosity(self._level)
-
-
-def _source(spec: ModelSpec) -> tuple[str, dict[str, Any]]:
-    folder = local_folder(spec)
-    if folder is not None:
-        return str(folder), {"local_files_only": True}
-    assert spec.hub is not None
-    return spec.hub, {"revision": spec.revision} if spec.revision else {}
-
-
-def _unreachable(spec: ModelSpec, error: Exception) -> UserError:
-    where = f"model.hub = {spec.hub}" if spec.hub else f"model {spec.name}"
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    hint = "; without the hub use model.path=FOLDER, model.package=NAME or model.config=NAME"
-    return UserError(f"{where}: {reason}{hint if spec.hub else ''}")
-
-
-def _snapshot(spec: ModelSpec) -> str:
-    from huggingface_hub import snapshot_download
-
-    found: str = snapshot_download(
-        str(spec.hub), revision=spec.revision, local_files_only=True,
-        allow_patterns=["*.safetensors"],
-    )  # fmt: skip
-    return found
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
 
 
 def load_tokenizer(spec: ModelSpec, texts: Iterable[str]) -> Any:
-    """Load the model's tokenizer; a config-only model gets a word-level one made from `texts`."""
+    """Load the model's tokenizer; a config-only model gets a word-level one made from `texts`.
+
+    It pads with the id that the model takes for padding.
+
+    Raises:
+        UserError: the source has no tokenizer.
+    """
+    config = build_config(spec)
     if spec.config:
         from harness.words import word_tokenizer
 
-        return word_tokenizer(build_config(spec), texts)
+        return word_tokenizer(config, texts)
     from transformers import AutoTokenizer
 
-    source, where = _source(spec)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **where)
+        tokenizer = AutoTokenizer.from_pretrained(
+            model_folder(spec), local_files_only=True, trust_remote_code=False
+        )
     except (OSError, ValueError) as error:
-        raise _unreachable(spec, error) from None
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
+        raise UserError(f"model {spec.name}: no tokenizer: {str(error).splitlines()[0]}") from None
+    if tokenizer.pad_token_id != config.pad_token_id:
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(config.pad_token_id)
     return tokenizer
 
 
 def provenance(spec: ModelSpec) -> dict[str, Any]:
-    """Say for the record which model it was: source, version or revision, sha256 of weights."""
+    """Say for the record which model it was: source, version or commit, sha256 of the weights."""
     if spec.config:
-        return {"config": spec.config, "weights": "random", "tokenizer": "words of the data"}
+        entry = CATALOGUE[spec.config]
+        return {
+            "config": spec.config,
+            "source": entry.source,
+            "weights": "random",
+            "tokenizer": "words of the data",
+        }
+    folder = model_folder(spec)
     if spec.hub:
-        return {"hub": spec.hub, "revision": spec.revision or "main", "commit": _commit(spec)}
-    folder = local_folder(spec)
-    assert folder is not None
-    facts = {"sha256": weights_sha256(folder, None), "folder": folder.name}
+        # The hub's cache names a snapshot's folder after the commit.
+        return {"hub": spec.hub, "revision": spec.revision or "main", "commit": folder.name}
+    facts = {"sha256": weights_sha256(folder), "folder": folder.name}
     if spec.package:
         return {"package": spec.package, "version": package_version(spec.package), **facts}
     return {"path": spec.path, **facts}
-
-
-def _commit(spec: ModelSpec) -> str | None:
-    """Return the commit that the hub's cache resolved the revision to."""
-    from transformers.utils import cached_file
-
-    config = cached_file(
-        str(spec.hub), "config.json", revision=spec.revision, local_files_only=True
-    )
-    parts = Path(config).parts if config else ()
-    return parts[parts.index("snapshots") + 1] if "snapshots" in parts else None
 
 
 def config_facts(spec: ModelSpec) -> str:

@@ -153,10 +153,14 @@ def _enable_checkpointing(model: Any) -> None:
 
 def _fit_flops(model: nn.Module, data: Encoded, device: torch.device) -> StepFlops | None:
     """Fit the FLOPs of a training step to (examples, padded length), for the current phase."""
+    shortest = min(range(len(data)), key=lambda i: len(data.features["input_ids"][i]))
+    least = len(data.features["input_ids"][shortest])
 
-    def make(length: int) -> dict[str, torch.Tensor]:
-        shortest = min(range(len(data)), key=lambda i: len(data.features["input_ids"][i]))
-        batch = data.batch([shortest], max(length, len(data.features["input_ids"][shortest])))
-        return {name: value.to(device) for name, value in batch.items()}
+    def make(examples: int, length: int) -> dict[str, torch.Tensor]:
+        whole = data.batch([shortest] * examples, max(length, least))
+        # A longer example loses tokens before its last one, which some models look for.
+        keep = [*range(length - 1), max(length, least) - 1]
+        cut = {name: v[:, keep] if v.dim() > 1 else v for name, v in whole.items()}
+        return {name: value.to(device) for name, value in cut.items()}
 
     return fit_step_flops(model, make)

@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 from pydantic import Field, NonNegativeInt, ValidationError, model_validator
 
-from harness import tasks as task_registry
 from harness.entries import MethodEntry, ModelEntry, Rule, TaskEntry
 from harness.errors import UserError, nearest
 from harness.models import ModelSpec
@@ -112,11 +111,9 @@ class Suite(Frozen):
         """Expand models x tasks x methods x grid x seeds, in reading order.
 
         Raises:
-            UserError: unknown task or method, or two cells with one path.
+            UserError: two cells with one path, or settings that do not go together.
         """
         chosen = [(entry, get_method(entry.name)(**entry.options)) for entry in self.methods]
-        for task in self.tasks:
-            task_registry.get_task(task.name)
         found: list[Cell] = []
         models = self.models or (self.model,)
         points = [dict(zip(self.grid, p, strict=True)) for p in product(*self.grid.values())]

@@ -14,7 +14,7 @@ from harness.record import Flops, Memory, Parameters, PhaseMemory, Record, Time
 from harness.report import write_report
 from harness.reporting.comparison import compare
 from harness.reporting.tables import caption, comparison_tables
-from harness.reporting.units import clock, gib, millions, mib, score, tera
+from harness.reporting.units import clock, gib, mib, millions, score, tera
 from harness.store import Store, to_frame
 from harness.suite import Cell
 
@@ -44,7 +44,8 @@ def record(
         "key": cell.key, "path": cell.path, "suite": cell.suite, "outcome": "ok",
         "cell": cell.model_dump(mode="json"), "started": "", "seconds": 1.0,
         "main_metric": "accuracy", "main_score": score,
-        "averaged_score": score, "reported": {"accuracy": score}, "scores": {"dev": {"accuracy": score}},
+        "averaged_score": score, "reported": {"accuracy": score},
+        "scores": {"dev": {"accuracy": score}},
         "parameters": Parameters(total=10, adapter_trainable=1_327_104, head_trainable=1538,
                                  adapter_stored=1_327_104, adapter_trainable_mean=1_327_104),
         "memory": Memory(meter="cpu-ledger", phases=[phase], peak_training=peak,
@@ -133,8 +134,10 @@ def test_a_torn_or_foreign_record_counts_as_none(cells: list[Cell], tmp_path: Pa
     assert not store.is_done(cell)
 
 
-@pytest.mark.parametrize(("outcome", "done"), [("ok", True), ("oom", True), ("diverged", True),
-                                               ("crashed", False), ("interrupted", False)])  # fmt: skip
+OUTCOMES = {"ok": True, "oom": True, "diverged": True, "crashed": False, "interrupted": False}
+
+
+@pytest.mark.parametrize(("outcome", "done"), OUTCOMES.items())
 def test_results_are_final_and_accidents_are_not(
     cells: list[Cell], tmp_path: Path, outcome: str, done: bool
 ) -> None:

@@ -103,7 +103,7 @@ def test_key_depends_on_what_moves_a_number_and_on_nothing_else(suite_file: Path
         cells(suite_file, "train.lr=0.3")[path].key,
         cells(suite_file, "protocol=safe")[path].key,
         cells(suite_file, "data_root=elsewhere")[path].key,
-        cells(suite_file, "methods=[{lora: {r: 8, alpha: 3}}]")[path].key,
+        cells(suite_file, "methods=[{lora: {r: 8, alpha: 3}, label: lora-r8}]")[path].key,
     }
     assert len(keys) == 5
 

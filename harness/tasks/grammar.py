@@ -47,11 +47,15 @@ class Speaker:
         """A noun for people of either gender."""
         return self.pick(self.words.people).form(plural)
 
+    def kin(self, female: bool) -> str:
+        """A singular noun whose gender is plain."""
+        return self.pick(self.words.women if female else self.words.men).singular
+
     def gendered(self, female: bool) -> str:
-        """A name, or `the` and a singular noun, whose gender is plain."""
+        """A name, or `the` and a noun, whose gender is plain."""
         if self.chance():
             return self.pick(self.words.her_names if female else self.words.his_names)
-        return "the " + self.pick(self.words.women if female else self.words.men).singular
+        return f"the {self.kin(female)}"
 
     def name(self) -> str:
         """A first name."""
@@ -73,10 +77,6 @@ class Speaker:
         """A verb done to things, and a thing that suits it."""
         verb = self.pick(self.words.strong_verbs + self.words.thing_verbs)
         return verb, self.pick(verb.objects)
-
-    def thing(self) -> Noun:
-        """Something one can own."""
-        return self.deed()[1]
 
     def predicate(self, plural: bool) -> Pair:
         """A finite predicate that agrees with its subject, and one that does not."""

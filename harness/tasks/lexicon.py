@@ -66,7 +66,7 @@ hide hid hidden: key coin treasure
 ride rode ridden: horse bicycle camel
 see saw seen seeing: comet rainbow eagle
 shake shook shaken: bottle rug branch
-show showed shown: ticket badge photo
+blow blew blown: whistle trumpet bubble
 steal stole stolen: necklace wallet diamond
 take took taken: umbrella pencil ladder
 tear tore torn: shirt envelope poster
@@ -75,7 +75,7 @@ wear wore worn: hat coat sweater
 write wrote written: letter poem novel
 bite bit bitten: pear carrot peach
 sing sang sung: song hymn ballad
-sew sewed sewn: dress quilt blouse
+shrink shrank shrunk: dress quilt blouse
 weave wove woven: basket blanket tapestry
 fly flew flown: kite helicopter glider
 undo undid undone: button knot zipper

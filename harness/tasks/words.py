@@ -35,6 +35,10 @@ class Verb(NamedTuple):
         """The present tense, third person."""
         return self.base if plural else _with_s(self.base)
 
+    def regular_past(self) -> str:
+        """The past tense that the verb would have if it were regular, as in *breaked."""
+        return _regular_past(self.base)
+
 
 @dataclass(frozen=True)
 class Vocabulary:

@@ -81,7 +81,9 @@ def build_batch(family: str, batch_size: int = 8, length: int = 64) -> dict[str,
     ids = torch.randint(5, 1000, (batch_size, length))
     if family in ("llama", "gpt2", "bart"):
         labels = ids.clone()
-    return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels}
+    mask = torch.ones_like(ids)
+    mask[0, -2:] = 0  # transformers drops a mask of ones where it can look at the values
+    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
 
 
 def build_step(

@@ -1,0 +1,119 @@
+"""FLOPs against known figures: BERT-large, batch 1, length 128."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+from transformers import AutoModelForSequenceClassification
+
+from harness.flops import fit_step_flops, forward_flops, step_flops
+from harness.models import ModelSpec, build_config
+from methods import get_method, surgery
+from methods.base import Plan
+
+GIGA = 1e9
+
+
+def build(name: str, device: str, attention: str = "sdpa") -> nn.Module:
+    config = build_config(ModelSpec(config=name))
+    config.pad_token_id = 0
+    with torch.device(device):
+        model: nn.Module = AutoModelForSequenceClassification.from_config(
+            config, attn_implementation=attention
+        )
+    return model
+
+
+def batch(examples: int, length: int) -> dict[str, Tensor]:
+    ids = torch.ones(examples, length, dtype=torch.int64)
+    ids[:, -1] = 2  # BART looks for an end of sentence
+    labels = torch.zeros(examples, dtype=torch.int64)
+    return {"input_ids": ids, "attention_mask": ids.clone(), "labels": labels}
+
+
+def meta_batch() -> dict[str, Tensor]:
+    """One example of 128 tokens; a mask's values would be looked at, and meta has none."""
+    found = {name: value.to("meta") for name, value in batch(1, 128).items()}
+    del found["attention_mask"]
+    return found
+
+
+def test_forward_of_bert_large() -> None:
+    found = forward_flops(build("bert-large-uncased", "meta"), meta_batch())
+    assert found.note is None
+    assert found.flops / GIGA == pytest.approx(78.92, rel=0.005)
+    assert found.macs is not None
+    assert found.macs / GIGA == pytest.approx(39.49, rel=0.005)
+    assert not any("scaled_dot_product" in name for name in found.unsupported)
+
+
+def test_attention_is_not_silently_zero() -> None:
+    by_kernel = {
+        kind: forward_flops(build("tiny-bert", "cpu", kind), batch(1, 64)).macs
+        for kind in ("sdpa", "eager")
+    }
+    # Eager attention adds two small multiplications per product, which fvcore leaves out.
+    assert by_kernel["sdpa"] == pytest.approx(by_kernel["eager"], rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("method", "frozen", "expected"),
+    [("full", 0, 237.6), ("lora", 0, 159.8), ("lora", 12, 119.0), ("lora", 22, 85.0)],
+)
+def test_training_step_of_bert_large(method: str, frozen: int, expected: float) -> None:
+    model = build("bert-large-uncased", "meta", "eager")
+    options = {"r": 4, "alpha": 16, "targets": "qv"} if method == "lora" else {}
+    handle = get_method(method)(**options).attach(model, Plan(1, 1, 1))
+    for unit in handle.units()[:frozen]:
+        for parameter in unit:
+            parameter.requires_grad_(False)
+    found = step_flops(handle.model, meta_batch())
+    # The figures are for fused attention; on meta tensors only the unfused kernel runs.
+    fused = found + (24 - frozen) * recomputed_by_fused_attention(1024, 128)
+    assert fused / GIGA == pytest.approx(expected, rel=0.005)
+
+
+def recomputed_by_fused_attention(hidden: int, length: int) -> int:
+    """FLOPs per layer: fused kernels keep no probabilities, so backward forms QK^T once more."""
+    return 2 * length * length * hidden
+
+
+def test_fused_attention_costs_one_product_more_in_backward() -> None:
+    inputs = {name: value for name, value in batch(1, 64).items() if name != "attention_mask"}
+    models = (build("tiny-bert", "cpu", kind).eval() for kind in ("eager", "sdpa"))
+    # In evaluation mode: with dropout the CPU has no fused kernel.
+    eager, fused = (step_flops(model, inputs) for model in models)
+    assert fused - eager == 2 * recomputed_by_fused_attention(64, 64)
+
+
+@pytest.mark.parametrize(
+    "name", ["tiny-bert", "tiny-deberta-v2", "tiny-llama", "tiny-gpt2", "tiny-bart"]
+)
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_three_short_batches_give_every_other_shape(name: str, attention: str) -> None:
+    if name == "tiny-deberta-v2" and attention == "sdpa":
+        pytest.skip("transformers has eager attention only for DeBERTa-v2")
+    model = build(name, "cpu", attention)
+    surgery.freeze_base(model, Plan(1, 1, 1))
+    fit = fit_step_flops(model, batch)
+    for examples, length in ((1, 64), (3, 16), (4, 50)):
+        measured = step_flops(model, batch(examples, length))
+        assert fit.at(examples, length) == pytest.approx(measured, rel=1e-6)
+
+
+def test_counting_leaves_no_trace() -> None:
+    model = build("tiny-bert", "cpu").train()
+    model.bert.pooler.eval()
+    model(**batch(1, 8)).loss.backward()
+    before = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    state = torch.get_rng_state()
+    forward_flops(model, batch(1, 8))
+    step_flops(model, batch(1, 8))
+    assert torch.equal(state, torch.get_rng_state())
+    assert model.training
+    assert not model.bert.pooler.training
+    for name, parameter in model.named_parameters():
+        if name in before:
+            assert parameter.grad is not None
+            assert torch.equal(parameter.grad, before[name])
