@@ -163,9 +163,9 @@ def _progress_to(stream: BinaryIO) -> Progress:
     return send
 
 
-def _die_with(pipe: BinaryIO) -> None:
+def _die_with(descriptor: int) -> None:
     """End this process when the other end of the pipe closes."""
-    while pipe.read(4096):
+    while os.read(descriptor, 4096):
         pass
     os._exit(1)
 
@@ -173,7 +173,7 @@ def _die_with(pipe: BinaryIO) -> None:
 def main() -> int:
     """Run the cell that standard input names; the record is written before this returns."""
     order = json.loads(sys.stdin.buffer.readline())
-    threading.Thread(target=_die_with, args=(sys.stdin.buffer.raw,), daemon=True).start()
+    threading.Thread(target=_die_with, args=(sys.stdin.fileno(),), daemon=True).start()
     cell = Cell.model_validate(order["cell"])
     store = Store(Path(order["folder"]))
     with os.fdopen(order["progress"], "wb") as stream:

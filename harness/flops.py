@@ -53,11 +53,13 @@ class StepFlops:
 
 
 def _cpu_attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
-    return int(sdpa_flop_count(query, key, value))
+    return int(sdpa_flop_count(query, key, value))  # type: ignore[no-untyped-call]
 
 
 def _cpu_attention_backward(grad: Any, query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
-    return int(sdpa_backward_flop_count(grad, query, key, value))
+    return int(
+        sdpa_backward_flop_count(grad, query, key, value)  # type: ignore[no-untyped-call]
+    )
 
 
 def _counter() -> FlopCounterMode:
@@ -129,12 +131,14 @@ def step_flops(model: nn.Module, batch: Batch) -> int:
     kept = [parameter.grad for parameter in trained]
     for parameter in trained:
         parameter.grad = None
-    with _undisturbed(model), _counter() as counter:
-        loss = model(**batch).loss
-        if loss.requires_grad:
-            loss.backward()
-    for parameter, gradient in zip(trained, kept, strict=True):
-        parameter.grad = gradient
+    try:
+        with _undisturbed(model), _counter() as counter:
+            loss = model(**batch).loss
+            if loss.requires_grad:
+                loss.backward()
+    finally:
+        for parameter, gradient in zip(trained, kept, strict=True):
+            parameter.grad = gradient
     return int(counter.get_total_flops())
 
 
@@ -165,7 +169,9 @@ def _undisturbed(model: nn.Module) -> Iterator[None]:
     """Restore the random state and every module's mode."""
     modes = {module: module.training for module in model.modules()}
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
-    with torch.random.fork_rng(devices=devices):
-        yield
-    for module, mode in modes.items():
-        module.training = mode
+    try:
+        with torch.random.fork_rng(devices=devices):
+            yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode

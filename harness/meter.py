@@ -129,7 +129,7 @@ class Meter:
         )
 
     def _ledger(self, optimizer: Optimizer | None) -> Ledger:
-        adapter = list(self.handle.parameters())
+        adapter: list[Tensor] = list(self.handle.parameters())
         method = list(self.handle.overhead().values())
         mine = {id(tensor) for tensor in (*adapter, *method)}
         base = [
@@ -137,7 +137,11 @@ class Meter:
             for tensor in (*self.model.parameters(), *self.model.buffers())
             if id(tensor) not in mine
         ]
-        known = {"weights.base": base, "weights.adapter": adapter, "method": method}
+        known: dict[str, list[Tensor]] = {
+            "weights.base": base,
+            "weights.adapter": adapter,
+            "method": method,
+        }
         rounding = 512 if self.cuda else 1
         return Ledger(
             known, optimizer=optimizer, rounding=rounding, device=self.device, model=self.model

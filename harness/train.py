@@ -138,7 +138,7 @@ class Loop:
             with autocast(job.settings.precision, job.device):
                 loss = self._loss(inputs) / len(batches)
             watch.mark("backward")
-            self.scaler.scale(loss).backward()
+            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             self._loss_sum += loss.detach()
             del inputs, loss
         watch.mark("optimizer")
@@ -231,6 +231,7 @@ class Loop:
             with torch.no_grad():
                 for name, value in self._best[1].items():
                     named[name].copy_(value)
-        known = self.result.history[self.result.best_epoch if self._best else -1]
+        best = self.result.best_epoch
+        known = self.result.history[-1 if best is None else best]
         for name in dict.fromkeys((job.data.select_on, *job.data.report_on)):
             self.result.scores[name] = known.get(name) or self._evaluate(name)

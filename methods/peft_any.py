@@ -52,9 +52,8 @@ class Peft(Method):
 
     @model_validator(mode="after")
     def _check(self) -> Peft:
-        from methods.peft_types import build_config, check_options
+        from methods.peft_types import build_config
 
-        check_options(self.type, self.options)
         # The longest plan there is: only what no run can satisfy is refused here.
         build_config(self.type, self.options, task="CAUSAL_LM", num_steps=10**9)
         return self
@@ -92,7 +91,7 @@ class Peft(Method):
         try:
             wrap = prompt or self.type in NEEDS_FORWARD
             return attach_tuner(model, config, plan, kind, wrap)
-        except ValueError as error:
+        except (ValueError, TypeError, AttributeError, NotImplementedError) as error:
             raise ValueError(f"peft type {self.type}: {error}") from error
 
 

@@ -21,6 +21,19 @@ REFUSED = {
     "POLY": "it wants a task id with every batch, and a cell trains one task",
     "MULTITASK_PROMPT_TUNING": "it wants a task id with every batch, and a cell trains one task",
 }
+# LoRA variants that need more than an attached adapter, by option and by kind of initialisation.
+_DATA = "it starts from a pass over training data, which attach does not have"
+_LOSS = "it is only itself with a loss that the training script must add"
+NEEDS_MORE = {
+    "alora_invocation_tokens": "its adapters start at a token that peft's own forward looks up",
+    "arrow_config": "it routes between adapters that were trained before",
+    "corda_config": _DATA,
+    "eva_config": _DATA,
+    "kasa_config": _LOSS,
+    "lora_ga_config": _DATA,
+    "monteclora_config": _LOSS,
+}
+INITS_NEED_MORE = {"corda", "eva", "lora_ga"}
 # Types whose adapters peft cannot fold into the base weights.
 UNMERGED = frozenset({"ADAPTION_PROMPT", "BEFT", "LILY", "SHADOW"})
 # Types whose tuner adds its own loss in peft's forward.
@@ -59,26 +72,32 @@ def option_types(kind: str) -> dict[str, TypeAdapter[Any]]:
     return {name: TypeAdapter(hints[name]) for name in names if name not in DECIDED}
 
 
-def check_options(kind: str, options: Mapping[str, Any]) -> None:
-    """Check the names and the types of a config's options.
+def check_options(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Check the names and the types of a config's options and return them as peft wants them.
 
     Raises:
         ValueError: an option that the type does not have, or a value of another type.
     """
     known = option_types(kind)
+    checked: dict[str, Any] = {}
     for name, value in options.items():
         if name in DECIDED:
             raise ValueError(f"peft option {name!r} is not yours to set: the run decides it")
         if name not in known:
             raise ValueError(f"peft type {kind} has no option {name!r}; {nearest(name, known)}")
         try:
-            known[name].validate_python(value)
+            checked[name] = known[name].validate_python(value)
         except ValidationError as error:
             reason = error.errors()[0]["msg"].lower()
             raise ValueError(f"peft option {name} = {value!r}: {reason}") from None
+        if name in NEEDS_MORE:
+            raise ValueError(f"peft option {name} is not supported: {NEEDS_MORE[name]}")
+    if checked.get("init_lora_weights") in INITS_NEED_MORE:
+        raise ValueError(f"init_lora_weights {checked['init_lora_weights']!r}: {_DATA}")
     copied = set(options.get("modules_to_save") or ()) & set(HEADS)
     if copied:
         raise ValueError(f"modules_to_save {sorted(copied)}: the head trains anyway, uncopied")
+    return checked
 
 
 def build_config(kind: str, options: Mapping[str, Any], task: str, num_steps: int) -> PeftConfig:
@@ -86,7 +105,7 @@ def build_config(kind: str, options: Mapping[str, Any], task: str, num_steps: in
 
     Args:
         kind: peft type in upper case.
-        options: checked options.
+        options: as in a suite.
         task: peft's task type of the model; only prompt types are told.
         num_steps: length of the run, for types that schedule.
 
@@ -99,7 +118,7 @@ def build_config(kind: str, options: Mapping[str, Any], task: str, num_steps: in
     if "total_step" in option_types(kind):
         extra["total_step"] = num_steps
     try:
-        return config_class(kind)(**extra | dict(options))
+        return config_class(kind)(**extra | check_options(kind, options))
     except (ValueError, TypeError, NotImplementedError, ImportError) as error:
         raise ValueError(f"peft type {kind}: {error}") from None
 

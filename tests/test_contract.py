@@ -15,14 +15,15 @@ from typing import Any, ClassVar
 import pytest
 import torch
 from safetensors.torch import load, save
+from tiny import batch, build, logits, one_thread  # noqa: F401
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from harness.models import ModelSpec, load_model
 from methods import METHODS, Handle, Method, Plan, get_method, surgery
 from methods.lora import Lora
 
 PLAN = Plan(num_steps=10, steps_per_epoch=5, num_epochs=2, seed=3)
+LABELS = torch.tensor([0, 2])
 
 
 @dataclass(frozen=True)
@@ -77,32 +78,12 @@ class Run:
         self.case = case
 
     def base(self, dtype: torch.dtype = torch.float32) -> nn.Module:
-        return load_model(
-            ModelSpec(config=self.case.model),
-            task_head="classification",
-            num_labels=3,
-            attention="eager",
-            dtype=dtype,
-            seed=1,
-        )
+        return build(self.case.model, labels=3, dtype=dtype, seed=1)
 
     def attached(self, plan: Plan = PLAN, dtype: torch.dtype = torch.float32) -> Handle:
         model = self.base(dtype)
         torch.manual_seed(7)
         return self.method.attach(model, plan)
-
-
-def batch() -> dict[str, Tensor]:
-    generator = torch.Generator().manual_seed(5)
-    ids = torch.randint(4, 1900, (4, 9), generator=generator)
-    return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-
-
-def logits(model: nn.Module) -> Tensor:
-    model.eval()
-    with torch.no_grad():
-        found: Tensor = model(**batch()).logits
-    return found
 
 
 def train(handle: Handle, steps: int = 3) -> None:
@@ -112,7 +93,7 @@ def train(handle: Handle, steps: int = 3) -> None:
     optimizer = torch.optim.SGD(params, lr=0.1)
     for step in range(steps):
         handle.before_forward(step)
-        loss = handle.model(**batch(), labels=torch.tensor([0, 1, 2, 0])).loss
+        loss = handle.model(**batch(), labels=LABELS).loss
         extra = handle.loss()
         (loss if extra is None else loss + extra).backward()
         handle.on_gradients(step)
@@ -168,7 +149,7 @@ def every_adapter_tensor_gets_a_gradient(run: Run) -> None:
     handle = run.attached()
     handle.model.train()
     handle.before_forward(0)
-    handle.model(**batch(), labels=torch.tensor([0, 1, 2, 0])).loss.backward()
+    handle.model(**batch(), labels=LABELS).loss.backward()
     without = sorted(name for name, p in handle.adapter.items() if p.grad is None)
     assert not without, f"the loss does not reach these adapter tensors: {without}"
 
@@ -236,7 +217,7 @@ def attaches_to_fake_tensors(run: Run) -> None:
         fake = {name: p.shape for name, p in handle.adapter.items()}
         assert fake == real, "on fake tensors the method attaches other adapter tensors"
         handle.model.train()
-        handle.model(**batch(), labels=torch.zeros(4, dtype=torch.long)).loss.backward()
+        handle.model(**batch(), labels=torch.zeros(2, dtype=torch.long)).loss.backward()
         grads = [name for name, p in handle.adapter.items() if p.grad is None]
         assert not grads, f"on fake tensors no gradient reaches {grads}"
 
@@ -327,15 +308,6 @@ def check(method: Method, case: Case) -> None:
             name = rule.__name__.replace("_", " ")
             reason = str(error) if isinstance(error, AssertionError) else repr(error)
             raise AssertionError(f"method {method.name!r} breaks '{name}': {reason}") from error
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """On models this small, handing work to a second thread costs more than it saves."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 # -- the tests -----------------------------------------------------------------------------------

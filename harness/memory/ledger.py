@@ -19,6 +19,8 @@ from harness.memory.hidden import watch_hidden
 from harness.memory.paths import ModulePaths
 from harness.memory.storages import Storages
 
+__all__ = ["Ledger", "LedgerReport"]
+
 _ADD = torch.ops.aten.add.Tensor
 
 

@@ -151,7 +151,7 @@ def _score(records: list[Record]) -> Score:
     good = [r for r in records if r.outcome == "ok" and r.main_score is not None]
     values = [r.main_score for r in good if r.main_score is not None]
     names = list(good[0].reported)[1:] if good else []
-    outcomes = Counter(record.outcome for record in records if record.outcome != "ok")
+    outcomes: Counter[str] = Counter(r.outcome for r in records if r.outcome != "ok")
     return Score(
         mean=mean(values) if values else None,
         spread=stdev(values) if len(values) > 1 else None,

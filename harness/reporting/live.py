@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -71,7 +71,7 @@ class Live:
         elapsed = clock(time.monotonic() - self.began)
         return f"{count}  {elapsed}  {record.path}  {figures}  ({record.seconds:.0f} s)"
 
-    def _move_bar(self, path: str, progress: dict[str, object]) -> None:
+    def _move_bar(self, path: str, progress: dict[str, Any]) -> None:
         assert self.bars is not None
         if path not in self.tasks:
             self.tasks[path] = self.bars.add_task(path, total=None, note="")

@@ -8,7 +8,11 @@ from dataclasses import dataclass
 from harness.record import Record
 from harness.reporting.comparison import SPLIT, Comparison, Row, Score, task_of
 from harness.reporting.live import MARKS
-from harness.reporting.units import mib, millions, score, tera
+from harness.reporting.units import MIB, mib, millions, score, tera
+
+
+# Parts of the split that have a column even where they are nothing at the peak.
+ALWAYS_SHOWN = ("weights", "gradients", "optimizer", "activations")
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,11 @@ class Table:
 def comparison_tables(comparison: Comparison) -> list[Table]:
     """Return one table per model: methods in rows; scores, parameters, memory, FLOPs and time."""
     several = len(comparison.tasks) > 1
-    split = [part for part in SPLIT if any(row.split.get(part) for row in comparison.rows)]
+    split = [
+        part
+        for part in SPLIT
+        if part in ALWAYS_SHOWN or any(row.split.get(part, 0) >= MIB for row in comparison.rows)
+    ]
     shrinking = any(row.adapter_mean != row.adapter for row in comparison.rows)
     headers = [
         "method",
@@ -64,7 +72,7 @@ def _cells(
         millions(row.stored),
         mib(row.peak),
         *(mib(row.split.get(part)) if row.split else "-" for part in split),
-        "-" if forward is None else f"{forward / 1e9:.2f}",
+        "-" if forward is None else f"{forward / 1e9:.3g}",
         tera(row.training_flops),
         "-" if row.relative_time is None else f"{row.relative_time:.2f}",
     ]
@@ -102,6 +110,7 @@ def caption(comparison: Comparison) -> list[str]:
         f"Time: median step, as the median ratio to {comparison.baseline} on the same task and "
         "seed.",
         f"Settings: {_settings(records)}.",
+        *_doubts(records),
         f"Machine: {_machine(records)}. Versions: {_versions(records)}.",
     ]
 
@@ -125,6 +134,14 @@ def _meter(records: Sequence[Record]) -> str:
         "cpu-ledger": "peak allocated in a training step, every tensor counted on the CPU",
     }
     return " and ".join(words[meter] for meter in sorted(meters))
+
+
+def _doubts(records: Sequence[Record]) -> list[str]:
+    """Name the cells that did not have their card to themselves."""
+    shared = [r.path for r in records if r.memory and r.memory.other_processes]
+    if not shared:
+        return []
+    return [f"Doubtful: other processes held memory on the card during {', '.join(shared)}."]
 
 
 def _settings(records: Sequence[Record]) -> str:

@@ -1,0 +1,61 @@
+"""Tiny models and one training step on them, for the tests of methods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from harness.models import ModelSpec, TaskHead, load_model
+from methods import Handle, Plan
+
+PLAN = Plan(num_steps=10, steps_per_epoch=5, num_epochs=2)
+
+
+def build(
+    name: str = "tiny-bert",
+    head: TaskHead = "classification",
+    labels: int = 2,
+    dtype: torch.dtype = torch.float32,
+    seed: int = 0,
+) -> nn.Module:
+    return load_model(
+        ModelSpec(config=name),
+        task_head=head,
+        num_labels=labels,
+        attention="eager",
+        dtype=dtype,
+        seed=seed,
+    )
+
+
+def batch() -> dict[str, Tensor]:
+    ids = torch.arange(5, 25).view(2, 10)
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+
+def backward(handle: Handle) -> None:
+    """Run one forward and backward pass with the term that the method adds."""
+    tokens = handle.model.config.architectures and "CausalLM" in handle.model.config.architectures
+    labels = batch()["input_ids"] if tokens else torch.tensor([0, 1])
+    loss = handle.model(**batch(), labels=labels).loss
+    extra = handle.loss()
+    (loss if extra is None else loss + extra).backward()
+
+
+def logits(model: nn.Module) -> Tensor:
+    model.eval()
+    with torch.no_grad():
+        found: Tensor = model(**batch()).logits
+    return found
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """On models this small, handing work to a second thread costs more than it saves."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
