@@ -106,14 +106,14 @@ def build_config(kind: str, options: Mapping[str, Any], task: str, num_steps: in
     Args:
         kind: peft type in upper case.
         options: as in a suite.
-        task: peft's task type of the model; only prompt types are told.
+        task: peft's task type of the model; only types that need peft's forward are told.
         num_steps: length of the run, for types that schedule.
 
     Raises:
         ValueError: peft's own checks refuse the options.
     """
     extra: dict[str, Any] = {}
-    if is_prompt(kind):
+    if is_prompt(kind) or kind in NEEDS_FORWARD:
         extra["task_type"] = task
     if "total_step" in option_types(kind):
         extra["total_step"] = num_steps

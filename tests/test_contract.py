@@ -5,7 +5,6 @@ A new method needs one line in CASES. A rule that breaks says which, in words.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 from collections.abc import Callable, Iterator

@@ -101,10 +101,10 @@ def test_wrong_options(options: dict[str, Any], message: str) -> None:
 
 
 def test_wrong_options_of_this_model() -> None:
-    with pytest.raises(ValueError, match="peft type LORA: .*nonsense"):
+    with pytest.raises(ValueError, match=r"peft type LORA: .*nonsense"):
         Peft(type="lora", target_modules=["nonsense"]).attach(build(), PLAN)
+    method = Peft(type="prompt_tuning", num_virtual_tokens=2)
     with pytest.raises(ValueError, match="PROMPT_TUNING prepends tokens: it needs a text model"):
-        method = Peft(type="prompt_tuning", num_virtual_tokens=2)
         method.attach(build("tiny-vit", "image"), PLAN)
 
 
@@ -160,7 +160,7 @@ def test_adalora_loss_is_that_of_pefts_forward() -> None:
     handle.model.eval()
     labels = torch.tensor([0, 1])
     plain = handle.model(**batch(), labels=labels).loss
-    wrapped = handle.peft(**batch(), labels=labels).loss
+    wrapped = handle.peft.base_model(**batch(), labels=labels).loss
     torch.testing.assert_close(plain + handle.loss(), wrapped)
     assert handle.loss() > 0
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.models import ModelSpec, TaskHead, load_model
-from methods import Handle, Plan
+from methods import Handle, Plan, surgery
 
 PLAN = Plan(num_steps=10, steps_per_epoch=5, num_epochs=2)
 
@@ -38,8 +38,8 @@ def batch() -> dict[str, Tensor]:
 
 def backward(handle: Handle) -> None:
     """Run one forward and backward pass with the term that the method adds."""
-    tokens = handle.model.config.architectures and "CausalLM" in handle.model.config.architectures
-    labels = batch()["input_ids"] if tokens else torch.tensor([0, 1])
+    classifies = surgery.head_parameters(handle.model)
+    labels = torch.tensor([0, 1]) if classifies else batch()["input_ids"]
     loss = handle.model(**batch(), labels=labels).loss
     extra = handle.loss()
     (loss if extra is None else loss + extra).backward()
