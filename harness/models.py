@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from importlib.metadata import version as package_version
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.catalogue import CATALOGUE
 from harness.errors import UserError
 from harness.modelspec import ModelSpec
-from harness.weights import local_folder, model_folder, unreachable, weights_sha256
+from harness.weights import check, local_folder, model_folder, provenance, unreachable
 
 if TYPE_CHECKING:
     import torch
@@ -40,16 +39,6 @@ _AUTO_CLASSES = {
     "image": "AutoModelForImageClassification",
     "seq2seq": "AutoModelForSeq2SeqLM",
 }
-
-
-def check(spec: ModelSpec) -> None:
-    """Check what can be checked on this machine, without loading: folder, package, pinned weights.
-
-    Raises:
-        UserError: the source is missing, has no safetensors, or other weights than pinned.
-    """
-    if not spec.hub and not spec.config:
-        model_folder(spec)
 
 
 def build_config(spec: ModelSpec) -> Any:
@@ -235,30 +224,15 @@ def load_tokenizer(spec: ModelSpec, texts: Iterable[str]) -> Any:
             model_folder(spec), local_files_only=True, trust_remote_code=False
         )
     except (OSError, ValueError) as error:
-        raise UserError(f"model {spec.name}: no tokenizer: {str(error).splitlines()[0]}") from None
+        raise UserError(
+            f"model {spec.name}: no tokenizer files: {str(error).splitlines()[0]}"
+        ) from None
+    if len(tokenizer) <= len(tokenizer.all_special_ids):
+        # transformers makes one of special tokens only where a folder has no tokenizer files.
+        raise UserError(f"model {spec.name}: no tokenizer files beside its weights")
     if tokenizer.pad_token_id != config.pad_token_id:
         tokenizer.pad_token = tokenizer.convert_ids_to_tokens(config.pad_token_id)
     return tokenizer
-
-
-def provenance(spec: ModelSpec) -> dict[str, Any]:
-    """Say for the record which model it was: source, version or commit, sha256 of the weights."""
-    if spec.config:
-        entry = CATALOGUE[spec.config]
-        return {
-            "config": spec.config,
-            "source": entry.source,
-            "weights": "random",
-            "tokenizer": "words of the data",
-        }
-    folder = model_folder(spec)
-    if spec.hub:
-        # The hub's cache names a snapshot's folder after the commit.
-        return {"hub": spec.hub, "revision": spec.revision or "main", "commit": folder.name}
-    facts = {"sha256": weights_sha256(folder), "folder": folder.name}
-    if spec.package:
-        return {"package": spec.package, "version": package_version(spec.package), **facts}
-    return {"path": spec.path, **facts}
 
 
 def config_facts(spec: ModelSpec) -> str:

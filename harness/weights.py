@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 from functools import cache
 from importlib.metadata import PackageNotFoundError, files
+from importlib.metadata import version as package_version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from harness.catalogue import CATALOGUE
 from harness.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,6 +20,16 @@ _PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model"]
 _SUBFOLDERS = ["*/*"]
 # The hub's own bot opens pull requests with a safetensors copy of pickled weights.
 _BOT, _BOT_TITLE = "SFconvertbot", "Adding `safetensors` variant of this model"
+
+
+def check(spec: ModelSpec) -> None:
+    """Check what can be checked on this machine, without loading: folder, package, pinned weights.
+
+    Raises:
+        UserError: the source is missing, has no safetensors, or other weights than pinned.
+    """
+    if not spec.hub and not spec.config:
+        model_folder(spec)
 
 
 def model_folder(spec: ModelSpec) -> Path:
@@ -51,6 +63,26 @@ def local_folder(spec: ModelSpec) -> Path | None:
         what = "no such folder" if not folder.is_dir() else "no config.json in it"
         raise UserError(f"model.path = {spec.path}: {what}")
     return folder
+
+
+def provenance(spec: ModelSpec) -> dict[str, Any]:
+    """Say for the record which model it was: source, version or commit, sha256 of the weights."""
+    if spec.config:
+        entry = CATALOGUE[spec.config]
+        return {
+            "config": spec.config,
+            "source": entry.source,
+            "weights": "random",
+            "tokenizer": "words of the data",
+        }
+    folder = model_folder(spec)
+    if spec.hub:
+        # The hub's cache names a snapshot's folder after the commit.
+        return {"hub": spec.hub, "revision": spec.revision or "main", "commit": folder.name}
+    facts = {"sha256": weights_sha256(folder), "folder": folder.name}
+    if spec.package:
+        return {"package": spec.package, "version": package_version(spec.package), **facts}
+    return {"path": spec.path, **facts}
 
 
 def weights_sha256(folder: Path) -> str:

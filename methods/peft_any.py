@@ -25,16 +25,15 @@ TASK_TYPES = {
     "ForCausalLM": "CAUSAL_LM",
     "LMHeadModel": "CAUSAL_LM",
 }
-# peft's `all-linear` and module names keep their meaning in peft.
-NAMED_SETS = [name for name in TARGET_SETS if name != "all-linear"]
 
 
 class Peft(Method):
     """Train any adapter that the installed peft library offers.
 
-    Options are those of peft's own config class for `type`, in any case (`lora`, `LORA`). Beside
-    peft's values, `target_modules` takes the named sets six, qv, attention and ffn. Options left
-    out have peft's defaults, its default target modules included.
+    Options are those of peft's own config class for `type`, in any case (`lora`, `LORA`). Options
+    left out have peft's defaults, its default target modules included. Beside peft's values,
+    `target_modules` takes the named sets of the other methods; `all-linear` is theirs, too: every
+    linear layer of the transformer layers, where peft's own would add a pooler.
 
     Not every type starts at the base model (FourierFT, C3A, VB-LoRA and prompts do not).
     """
@@ -82,7 +81,7 @@ class Peft(Method):
         if prompt and task is None:
             raise ValueError(f"peft type {self.type} prepends tokens: it needs a text model")
         options = self.options
-        if options.get("target_modules") in NAMED_SETS:
+        if options.get("target_modules") in TARGET_SETS:
             options["target_modules"] = surgery.target_modules(model, options["target_modules"])
         config = build_config(self.type, options, task or "", plan.num_steps)
         kind = UnmergedHandle if prompt or self.type in UNMERGED else TunerHandle

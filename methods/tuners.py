@@ -60,6 +60,9 @@ def attach_tuner(
         plan: of the run.
         kind: class of the handle.
         wrap: call peft's forward, not the model's own.
+
+    Raises:
+        ValueError: peft's own checks fail, or its targets include the head.
     """
     from peft import get_peft_model
 
@@ -67,6 +70,11 @@ def attach_tuner(
     with workable_fakes(model):
         peft = get_peft_model(model, config)
     _undo_head_copies(model)
+    if new := {id(p) for p in surgery.head_parameters(model).values()} - {id(t) for t in base}:
+        raise ValueError(
+            f"its targets put {len(new)} adapter tensors on the head, which trains anyway; name "
+            "target_modules inside the layers, such as six"
+        )
     called = peft if wrap else model
     adapter, buffers = added_tensors(called, base)
     surgery.train_head(called, plan)

@@ -5,40 +5,16 @@ A new method needs one line in CASES. A rule that breaks says which, in words.
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import pytest
-import torch
-from safetensors.torch import load, save
-from tiny import batch, build, logits, one_thread  # noqa: F401
-from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from contract import RULES, Case, check
+from tiny import one_thread  # noqa: F401
+from torch import nn
 
 from methods import METHODS, Handle, Method, Plan, get_method, surgery
 from methods.lora import Lora
-
-PLAN = Plan(num_steps=10, steps_per_epoch=5, num_epochs=2, seed=3)
-LABELS = torch.tensor([0, 2])
-
-
-@dataclass(frozen=True)
-class Case:
-    """One configuration of a method on one tiny model.
-
-    Attributes:
-        options: of the method.
-        model: name in the catalogue.
-        waived: rules that cannot hold for this method by its nature.
-    """
-
-    options: dict[str, Any] = field(default_factory=dict)
-    model: str = "tiny-bert"
-    waived: frozenset[str] = frozenset()
-
 
 _PARTIAL = frozenset({"every_layer_has_a_unit"})
 # A prompt is no tensor of a layer, and no prompt leaves the model as it was.
@@ -50,6 +26,8 @@ CASES: dict[str, list[Case]] = {
         Case({"r": 4, "dropout": 0.1}),
         Case({"r": 4, "targets": ["query", "output.dense"], "layers": [1, 3]}, waived=_PARTIAL),
         Case({"r": 4, "targets": "qv"}, "tiny-gpt2"),
+        # BART itself looks for the end of text by value, which fake tensors do not have.
+        Case({"r": 4}, "tiny-bart", frozenset({"trains_on_fake_tensors"})),
         Case({"r": 4, "targets": "all-linear", "layers": "upper-half"}, "tiny-llama", _PARTIAL),
     ],
     "elora": [
@@ -66,251 +44,6 @@ CASES: dict[str, list[Case]] = {
     ],
 }
 
-Attach = Callable[[nn.Module, Plan], Handle]
-
-
-class Run:
-    """What a rule may look at: a fresh model, the same model with the method attached."""
-
-    def __init__(self, method: Method, case: Case) -> None:
-        self.method = method
-        self.case = case
-
-    def base(self, dtype: torch.dtype = torch.float32) -> nn.Module:
-        return build(self.case.model, labels=3, dtype=dtype, seed=1)
-
-    def attached(self, plan: Plan = PLAN, dtype: torch.dtype = torch.float32) -> Handle:
-        model = self.base(dtype)
-        torch.manual_seed(7)
-        return self.method.attach(model, plan)
-
-
-def train(handle: Handle, steps: int = 3) -> None:
-    """Run the loop's order of hooks with plain SGD and a rate that moves every tensor."""
-    handle.model.train()
-    params = [p for p in handle.model.parameters() if p.requires_grad]
-    optimizer = torch.optim.SGD(params, lr=0.1)
-    for step in range(steps):
-        handle.before_forward(step)
-        loss = handle.model(**batch(), labels=LABELS).loss
-        extra = handle.loss()
-        (loss if extra is None else loss + extra).backward()
-        handle.on_gradients(step)
-        optimizer.step()
-        handle.on_step(step)
-        optimizer.zero_grad(set_to_none=True)
-
-
-def digest(tensor: Tensor) -> str:
-    return hashlib.sha256(tensor.detach().contiguous().numpy().tobytes()).hexdigest()
-
-
-def trainable(model: nn.Module) -> set[str]:
-    return {name for name, p in model.named_parameters() if p.requires_grad}
-
-
-# -- the rules -----------------------------------------------------------------------------------
-
-
-def starts_at_the_base_model(run: Run) -> None:
-    before, after = logits(run.base()), logits(run.attached().model)
-    assert torch.equal(before, after), (
-        "attach changed the model's output: in eval mode a fresh adapter must leave every logit "
-        f"bit for bit as it was (largest difference {(before - after).abs().max():.1e})"
-    )
-
-
-def trains_exactly_adapter_and_head(run: Run) -> None:
-    for pooler in (False, True):
-        handle = run.attached(Plan(10, 5, 2, train_pooler=pooler))
-        head = set(surgery.head_parameters(handle.model))
-        allowed = head | (set(surgery.pooler_parameters(handle.model)) if pooler else set())
-        found = trainable(handle.model)
-        extra, missing = found - allowed - set(handle.adapter), allowed - found
-        assert not extra, f"these train but are in neither handle.adapter nor head: {sorted(extra)}"
-        assert not missing, f"head or pooler does not train: {sorted(missing)}; see freeze_base"
-        stuck = {name for name, p in handle.adapter.items() if not p.requires_grad}
-        assert not stuck, f"handle.adapter lists tensors that do not train: {sorted(stuck)}"
-
-
-def adapter_excludes_the_head(run: Run) -> None:
-    handle = run.attached()
-    names = dict(handle.model.named_parameters())
-    for name, parameter in handle.adapter.items():
-        assert names.get(name) is parameter, f"handle.adapter[{name!r}] is not the model's tensor"
-    shared = set(handle.adapter) & set(surgery.head_parameters(handle.model))
-    assert not shared, f"handle.adapter lists the head, which is not counted: {sorted(shared)}"
-    ids = [id(p) for p in handle.parameters()]
-    assert len(ids) == len(set(ids)), "handle.adapter lists a shared tensor twice"
-
-
-def every_adapter_tensor_gets_a_gradient(run: Run) -> None:
-    handle = run.attached()
-    handle.model.train()
-    handle.before_forward(0)
-    handle.model(**batch(), labels=LABELS).loss.backward()
-    without = sorted(name for name, p in handle.adapter.items() if p.grad is None)
-    assert not without, f"the loss does not reach these adapter tensors: {without}"
-
-
-def training_leaves_the_base_alone(run: Run) -> None:
-    handle = run.attached()
-    before = {name: digest(t) for name, t in handle.model.state_dict(keep_vars=True).items()}
-    start = {name: digest(p) for name, p in handle.adapter.items()}
-    moving = trainable(handle.model)
-    train(handle)
-    after = {name: digest(t) for name, t in handle.model.state_dict(keep_vars=True).items()}
-    moved = {name for name in before if after[name] != before[name]} - moving
-    # What the method stores for itself may change; what it found may not.
-    moved -= set(handle.overhead())
-    assert not moved, f"training changed tensors that do not train: {sorted(moved)}"
-    still = all(digest(p) == start[name] for name, p in handle.adapter.items())
-    assert not still, "three optimizer steps changed no adapter tensor"
-
-
-def counts_as_its_formula_says(run: Run) -> None:
-    handle = run.attached()
-    expected = run.method.expected_count(run.base())
-    found = sum(p.numel() for p in handle.parameters())
-    assert expected in (None, found), f"expected_count is {expected}, handle.adapter has {found}"
-
-
-def units_are_layers(run: Run) -> None:
-    handle = run.attached()
-    units, names = handle.units(), surgery.layer_names(handle.model)
-    assert len(units) in (0, len(names)), (
-        f"units() has {len(units)} entries for {len(names)} layers: one list per layer, empty "
-        "where the method puts nothing, or no list at all"
-    )
-    where = {id(p): name for name, p in handle.adapter.items()}
-    seen: set[int] = set()
-    inputs = set(surgery.input_parameters(handle.model))
-    for index, unit in enumerate(units):
-        for parameter in unit:
-            assert id(parameter) in where, f"unit {index} has a tensor that is not in adapter"
-            name = where[id(parameter)]
-            assert id(parameter) not in seen, f"{name} is in two units"
-            seen.add(id(parameter))
-            layer = 0 if name in inputs else surgery.layer_of(name, names)
-            assert layer == index, f"unit {index} has {name}: units go from the lowest layer up"
-
-
-def every_layer_has_a_unit(run: Run) -> None:
-    empty = [index for index, unit in enumerate(run.attached().units()) if not unit]
-    assert run.attached().units(), "units() is empty, so nothing of this method can be frozen"
-    assert not empty, f"layers without adapter tensors: {empty}"
-
-
-def stored_tensors_do_not_train(run: Run) -> None:
-    handle = run.attached()
-    for name, tensor in handle.overhead().items():
-        assert not tensor.requires_grad, f"overhead() lists {name}, which trains"
-    both = set(handle.overhead()) & set(handle.adapter)
-    assert not both, f"in adapter and in overhead: {sorted(both)}"
-
-
-def attaches_to_fake_tensors(run: Run) -> None:
-    real = {name: p.shape for name, p in run.attached().adapter.items()}
-    with FakeTensorMode():
-        handle = run.attached()
-        fake = {name: p.shape for name, p in handle.adapter.items()}
-        assert fake == real, "on fake tensors the method attaches other adapter tensors"
-        handle.model.train()
-        handle.model(**batch(), labels=torch.zeros(2, dtype=torch.long)).loss.backward()
-        grads = [name for name, p in handle.adapter.items() if p.grad is None]
-        assert not grads, f"on fake tensors no gradient reaches {grads}"
-
-
-def keeps_the_adapter_in_float32(run: Run) -> None:
-    base = dict(run.base().named_parameters())
-    full, half = run.attached(), run.attached(dtype=torch.bfloat16)
-    assert list(half.adapter) == list(full.adapter), "over a bf16 base other tensors train"
-    low = [n for n, p in half.adapter.items() if n not in base and p.dtype != torch.float32]
-    assert not low, f"adapter tensors in half precision lose small updates: {low}"
-    assert logits(half.model).isfinite().all(), "the forward pass over a bf16 base is not finite"
-
-
-def repeats_with_the_seed(run: Run) -> None:
-    first, second = run.attached(), run.attached()
-    tensors = {**second.adapter, **second.overhead()}
-    for name, tensor in {**first.adapter, **first.overhead()}.items():
-        assert torch.equal(tensor, tensors[name]), f"{name} differs at the same seed"
-
-
-def state_survives_storage(run: Run) -> None:
-    handle = run.attached()
-    train(handle, steps=2)
-    state = handle.state_dict()
-    tensors = {key: value for key, value in state.items() if isinstance(value, Tensor)}
-    rest = {key: value for key, value in state.items() if key not in tensors}
-    try:
-        stored = {**load(save(tensors)), **json.loads(json.dumps(rest))}
-    except TypeError as error:
-        raise AssertionError(f"state_dict() must hold tensors and JSON values: {error}") from None
-    fresh = run.attached()
-    fresh.load_state_dict(stored)
-    again = fresh.state_dict()
-    assert set(again) == set(state), "load_state_dict forgets parts of state_dict"
-    for key, value in state.items():
-        same = torch.equal(value, again[key]) if key in tensors else value == again[key]
-        assert same, f"load_state_dict does not restore {key!r}"
-
-
-def finish_keeps_the_function(run: Run) -> None:
-    handle = run.attached()
-    train(handle)
-    before = logits(handle.model)
-    after = logits(handle.finish(handle.model))
-    worst = (before - after).abs().max().item()
-    assert worst <= 1e-5, f"finish() changes the eval output by {worst:.1e}, more than 1e-5"
-
-
-def label_is_a_path_part(run: Run) -> None:
-    label = run.method.label
-    assert label, "label is empty"
-    assert not set(label) & set("/\\: *?\"'<>|"), f"label {label!r} is no valid part of a path"
-
-
-def options_survive_a_record(run: Run) -> None:
-    stored = json.loads(json.dumps(run.method.model_dump(mode="json")))
-    assert type(run.method)(**stored) == run.method, "the options do not survive JSON"
-
-
-RULES: list[Callable[[Run], None]] = [
-    starts_at_the_base_model,
-    trains_exactly_adapter_and_head,
-    adapter_excludes_the_head,
-    every_adapter_tensor_gets_a_gradient,
-    training_leaves_the_base_alone,
-    counts_as_its_formula_says,
-    units_are_layers,
-    every_layer_has_a_unit,
-    stored_tensors_do_not_train,
-    attaches_to_fake_tensors,
-    keeps_the_adapter_in_float32,
-    repeats_with_the_seed,
-    state_survives_storage,
-    finish_keeps_the_function,
-    label_is_a_path_part,
-    options_survive_a_record,
-]
-
-
-def check(method: Method, case: Case) -> None:
-    """Run every rule that is not waived; the message starts with the broken one."""
-    for rule in RULES:
-        if rule.__name__ in case.waived:
-            continue
-        try:
-            rule(Run(method, case))
-        except Exception as error:
-            name = rule.__name__.replace("_", " ")
-            reason = str(error) if isinstance(error, AssertionError) else repr(error)
-            raise AssertionError(f"method {method.name!r} breaks '{name}': {reason}") from error
-
-
-# -- the tests -----------------------------------------------------------------------------------
-
 
 def _cases() -> Iterator[Any]:
     for name, cases in CASES.items():
@@ -322,6 +55,11 @@ def _cases() -> Iterator[Any]:
 def test_every_method_has_a_case() -> None:
     missing = set(METHODS) - set(CASES)
     assert not missing, f"add a line to CASES in tests/test_contract.py for {sorted(missing)}"
+
+
+def test_waived_rules_exist() -> None:
+    waived = {rule for cases in CASES.values() for case in cases for rule in case.waived}
+    assert waived <= {rule.__name__ for rule in RULES}
 
 
 @pytest.mark.parametrize(("method", "case"), _cases())

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from pydantic import ValidationError
-from tiny import PLAN, backward, build, one_thread  # noqa: F401
+from tiny import PLAN, backward, batch, build, one_thread  # noqa: F401
 from torch import Tensor, nn
 
 from methods import Handle, get_method
@@ -51,6 +51,25 @@ def test_merged_weight_is_the_formula(name: str) -> None:
     for target, change in delta.items():
         expected = weights[f"{target}.weight"] + (change.T if name == "tiny-gpt2" else change)
         torch.testing.assert_close(merged[f"{target}.weight"], expected, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["lora", "elora"])
+@pytest.mark.parametrize("name", ["tiny-roberta", "tiny-deberta-v2", "tiny-vit", "tiny-swin"])
+def test_other_families_start_at_the_base_and_merge(name: str, method: str) -> None:
+    vision = name in {"tiny-vit", "tiny-swin"}
+    inputs = {"pixel_values": torch.randn(2, 3, 32, 32)} if vision else batch()
+    model = build(name, "image" if vision else "classification").eval()
+    with torch.no_grad():
+        base = model(**inputs).logits
+        handle = get_method(method)(r=2).attach(model, PLAN)
+        model.eval()
+        assert torch.equal(model(**inputs).logits, base)
+        for parameter in handle.parameters():
+            nn.init.normal_(parameter)
+        adapted = model(**inputs).logits
+        assert (adapted - base).abs().max() > 1e-3
+        merged = handle.finish(handle.model)(**inputs).logits
+    torch.testing.assert_close(merged, adapted, atol=1e-5, rtol=0)
 
 
 def test_upper_half_has_no_adapters_below() -> None:

@@ -19,10 +19,12 @@ _LIFT = torch.ops.aten.lift_fresh.default
 
 
 class _StorageRef(weakref.ref[torch.UntypedStorage]):
-    """Weak reference that knows its storage's address when the storage is gone."""
+    """Weak reference that still knows its storage when the storage is gone."""
 
-    __slots__ = ("key",)
-    key: int
+    __slots__ = ("block", "key", "num_bytes")
+    key: int  # address of the storage
+    num_bytes: int  # its size as it was last seen, not rounded
+    block: Block
 
 
 class Storages:
@@ -41,14 +43,14 @@ class Storages:
         self.num_blocks = 0
         self._rounding = rounding
         self._device = torch.device(device).type if device is not None else None
-        self._live: dict[int, tuple[_StorageRef, Block]] = {}
+        self._live: dict[int, _StorageRef] = {}
         self._sum: tuple[Block, int] | None = None
         self._closed = False
 
     def live(self) -> Iterator[Block]:
         """Yield the blocks that live now."""
-        for _, block in self._live.values():
-            yield block
+        for ref in self._live.values():
+            yield ref.block
 
     def close(self) -> None:
         """Log nothing any more."""
@@ -70,22 +72,30 @@ class Storages:
         if self._device is not None and tensor.device.type != self._device:
             return None
         storage = tensor.untyped_storage()
-        key = storage._cdata
-        size = self._size(storage)
-        if key in self._live:
-            ref, block = self._live[key]
-            return block if block.size == size else self._resized(ref, block, size)
+        known = self._live.get(storage._cdata)
+        if known is not None:
+            return known.block if known.num_bytes == storage.nbytes() else self.see_resize(storage)
         ref = _StorageRef(storage, self._died)
-        ref.key = key
+        ref.key, ref.num_bytes = storage._cdata, storage.nbytes()
         op = source if isinstance(source, str) else _origin(source)
         recomputed = maker >= 0 and torch.is_grad_enabled()
-        return self._born(ref, Block(self.num_blocks, size, op, path, None, maker, recomputed))
+        size = self._round(ref.num_bytes)
+        ref.block = self._born(Block(self.num_blocks, size, op, path, None, maker, recomputed))
+        self._live[ref.key] = ref
+        return ref.block
 
-    def see_resize(self, storage: torch.UntypedStorage) -> None:
-        """Log the new size of a storage that was resized without an operator."""
-        entry = self._live.get(storage._cdata)
-        if entry is not None and entry[1].size != self._size(storage):
-            self._resized(*entry, self._size(storage))
+    def see_resize(self, storage: torch.UntypedStorage) -> Block | None:
+        """Log the new size of a storage, which it may have got without an operator."""
+        ref = self._live.get(storage._cdata)
+        if ref is None or ref.num_bytes == storage.nbytes():
+            return None
+        # The new memory is there before the old one is copied and freed: both live for a moment.
+        ref.num_bytes, old = storage.nbytes(), ref.block
+        size = self._round(ref.num_bytes)
+        ref.block = self._born(replace(old, id=self.num_blocks, size=size))
+        if old.size:
+            self.events.append(Event("free", old))
+        return ref.block
 
     def expect_sum(self, old: Tensor, out: Tensor, maker: int) -> None:
         """Prepare for a sum of two gradients that the engine does in place in a plain step.
@@ -105,28 +115,20 @@ class Storages:
         """Note that another operator ran: the first summand has outlived the sum."""
         self._sum = None
 
-    def _size(self, storage: torch.UntypedStorage) -> int:
-        return -(-storage.nbytes() // self._rounding) * self._rounding
+    def _round(self, num_bytes: int) -> int:
+        return -(-num_bytes // self._rounding) * self._rounding
 
-    def _born(self, ref: _StorageRef, block: Block) -> Block:
-        self._live[ref.key] = (ref, block)
+    def _born(self, block: Block) -> Block:
         self.num_blocks += 1
         if block.size:
             self.events.append(Event("alloc", block))
         return block
 
-    def _resized(self, ref: _StorageRef, old: Block, size: int) -> Block:
-        # The new memory is there before the old one is copied and freed: both live for a moment.
-        new = self._born(ref, replace(old, id=self.num_blocks, size=size))
-        if old.size:
-            self.events.append(Event("free", old))
-        return new
-
     def _died(self, ref: weakref.ref[torch.UntypedStorage]) -> None:
         assert isinstance(ref, _StorageRef)
         if self._closed:
             return
-        _, block = self._live.pop(ref.key)
+        block = self._live.pop(ref.key).block
         if block.recomputed and block.category is None and not torch.is_grad_enabled():
             block.category = "activations"  # made for backward, and backward has used it
         if self._sum is not None and self._sum[0] is block:
@@ -136,10 +138,9 @@ class Storages:
 
     def _reuse(self, old: Block, key: int) -> None:
         """Let the storage at `key`, a sum, live on in the block of its first summand."""
-        ref, new = self._live[key]
-        index = next(i for i in reversed(range(len(self.events))) if self.events[i].block is new)
-        del self.events[index]
-        self._live[key] = (ref, old)
+        ref, events = self._live[key], self.events
+        del events[next(i for i in reversed(range(len(events))) if events[i].block is ref.block)]
+        ref.block = old
         self._sum = None
 
 

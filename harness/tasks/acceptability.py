@@ -7,30 +7,42 @@ from typing import Any
 
 from harness.errors import UserError
 from harness.tasks import grammar_forms, grammar_order
-from harness.tasks.base import DataRequest, Example, Task, TaskData, fingerprint, limited
+from harness.tasks.base import (
+    DataRequest,
+    Example,
+    Task,
+    TaskData,
+    fingerprint,
+    limit_notes,
+    limited,
+)
 from harness.tasks.grammar import Pair, Speaker
 from harness.tasks.words import vocabulary
 
 Phenomenon = Callable[[Speaker], Pair]
 
-PHENOMENA: tuple[Phenomenon, ...] = (
-    grammar_forms.subject_agreement,
-    grammar_forms.reflexive_number,
-    grammar_forms.reflexive_gender,
-    grammar_forms.determiner_number,
-    grammar_forms.quantity,
-    grammar_forms.pronoun_case,
-    grammar_forms.verb_form,
-    grammar_forms.irregular_past,
-    grammar_order.polarity,
-    grammar_order.filler_gap,
-    grammar_order.argument_structure,
-    grammar_order.island,
-    grammar_order.question,
-    grammar_order.comparison,
-    grammar_order.correlative,
-    grammar_order.word_order,
-)
+# Pairs of each phenomenon in a round. What a small encoder learns in a few hundred steps has the
+# larger share; agreement, reflexives and determiners, which take it longest, are what is left to
+# gain. With equal shares every method stays near chance at that budget.
+SHARES: dict[Phenomenon, int] = {
+    grammar_order.polarity: 4,
+    grammar_order.island: 3,
+    grammar_order.correlative: 3,
+    grammar_order.filler_gap: 3,
+    grammar_order.word_order: 3,
+    grammar_order.comparison: 2,
+    grammar_order.argument_structure: 2,
+    grammar_order.question: 1,
+    grammar_forms.irregular_past: 2,
+    grammar_forms.pronoun_case: 2,
+    grammar_forms.verb_form: 1,
+    grammar_forms.determiner_number: 1,
+    grammar_forms.quantity: 1,
+    grammar_forms.subject_agreement: 1,
+    grammar_forms.reflexive_number: 1,
+    grammar_forms.reflexive_gender: 1,
+}
+ROUND = [phenomenon for phenomenon, share in SHARES.items() for _ in range(share)]
 # Sentences per split, half of them acceptable; the seeds of the speakers that make them.
 SIZES = {"train": 6000, "validation": 1000, "test": 1000}
 SEEDS = {"train": 1, "validation": 2, "test": 3}
@@ -46,7 +58,7 @@ def generate(split: str) -> list[Example]:
     seen: set[str] = set()
     rows: list[Example] = []
     while len(rows) < SIZES[split]:
-        phenomenon = PHENOMENA[len(rows) // 2 % len(PHENOMENA)]
+        phenomenon = ROUND[len(rows) // 2 % len(ROUND)]
         pair = phenomenon(speaker)
         if seen.isdisjoint(pair):
             seen.update(pair)
@@ -100,4 +112,5 @@ class AcceptabilityTask(Task):
             averaged=("matthews",),
             source="embedded",
             fingerprint=fingerprint(train, evaluations),
+            notes=limit_notes(request, train),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.tasks.grammar import Pair, Speaker
+from harness.tasks.grammar import PREPOSITIONS, Pair, Speaker
 
 
 def polarity(s: Speaker) -> Pair:
@@ -113,14 +113,14 @@ def comparison(s: Speaker) -> Pair:
 
 def correlative(s: Speaker) -> Pair:
     """Both the nurse and / *or the pilot slept; neither the nurse nor / *or the pilot slept."""
-    first, links = s.pick((("both", "and or nor"), ("either", "or and nor"), ("neither", "nor and or")))
-    right, *wrong = links.split()
+    first, right = s.pick((("both", "and"), ("either", "or"), ("neither", "nor")))
+    wrong = s.pick([link for link in ("and", "or", "nor") if link != right])
     left, other, verb = f"the {s.person()}", f"the {s.person()}", s.pick(s.words.person_verbs).past
     if s.chance():
         start, end = f"{first} {left}", f"{other} {s.pick(s.words.intransitive).past}."
     else:
         start, end = f"{s.name()} {verb} {first} {left}", f"{other}."
-    return Pair(f"{start} {right} {end}", f"{start} {s.pick(wrong)} {end}")
+    return Pair(f"{start} {right} {end}", f"{start} {wrong} {end}")
 
 
 def word_order(s: Speaker) -> Pair:
@@ -128,17 +128,14 @@ def word_order(s: Speaker) -> Pair:
     person, slept = s.person(s.chance()), s.pick(s.words.intransitive).past
     kind = s.pick(("adjective", "negation", "preposition", "determiner"))
     if kind == "adjective":
-        adjective = s.pick(s.words.personal)
-        good, bad = (f"the {words} {slept}." for words in (f"{adjective} {person}", f"{person} {adjective}"))
-        return Pair(good, bad)
-    place = s.place()
+        tired = s.pick(s.words.personal)
+        return Pair(f"the {tired} {person} {slept}.", f"the {person} {tired} {slept}.")
     if kind == "negation":
-        start, end = f"{s.subject()}", f"{s.pick(s.words.intransitive).participle}."
+        start, end = s.subject(), f"{s.pick(s.words.intransitive).participle}."
         return Pair(f"{start} has not {end}", f"{start} not has {end}")
     if kind == "preposition":
-        where = s.beside(place)
-        preposition = where.removesuffix(f" the {place}")
-        return Pair(f"the {person} {slept} {where}.", f"the {person} {slept} the {place} {preposition}.")
+        near, start, place = s.pick(PREPOSITIONS), f"the {person} {slept}", f"the {s.place()}"
+        return Pair(f"{start} {near} {place}.", f"{start} {place} {near}.")
     verb, noun = s.deed()
     start = f"the {person} {verb.past}"
     return Pair(f"{start} the {noun.singular}.", f"{start} {noun.singular} the.")
