@@ -46,6 +46,9 @@ class TrainSettings(Frozen):
     gradient_checkpointing: bool = False
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     train_pooler: bool = Field(False, description="train the pooler with the head")
+    evaluate: Literal["epoch", "end"] = Field(
+        "end", description="score every epoch or at the end; the best checkpoint needs every epoch"
+    )
     checkpoint: Literal["best", "last"] | None = Field(
         None, description="which epoch's score is reported; null: the protocol's"
     )

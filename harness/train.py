@@ -189,10 +189,9 @@ class Loop:
 
     def _end_epoch(self, epoch: int) -> None:
         job = self.job
-        last = epoch == job.order.num_epochs - 1
         entry: dict[str, Any] = {"epoch": epoch, "steps": self.result.steps}
         entry["loss"] = self.result.final_loss
-        if job.keep_best or last:
+        if job.keep_best or job.settings.evaluate == "epoch":
             name = job.data.select_on
             entry[name] = self._evaluate(name)
             score = entry[name][job.data.select_metric]
@@ -233,5 +232,5 @@ class Loop:
                     named[name].copy_(value)
         best = self.result.best_epoch
         known = self.result.history[-1 if best is None else best]
-        for name in dict.fromkeys((job.data.select_on, *job.data.report_on)):
+        for name in job.data.report_on:
             self.result.scores[name] = known.get(name) or self._evaluate(name)

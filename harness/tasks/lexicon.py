@@ -48,7 +48,7 @@ quiet rude sad selfish serious silly smart sober stubborn talented thirsty thoug
 anxious ambitious
 """
 THING_ADJECTIVES = """
-red old heavy new cheap shiny tiny wooden dirty expensive small large round square blue green black
+red old heavy new cheap shiny tiny wooden dirty expensive small oval round square blue green black
 white yellow purple thick thin rusty dusty fragile colorful elegant ugly beautiful strange plain
 modern antique narrow huge smooth rough bright dark sturdy
 """

@@ -17,16 +17,14 @@ from harness.tasks.base import DataRequest, Example
 from harness.tasks.words import vocabulary
 
 # Of the default request. A change of grammar or words changes every score of this task.
-FINGERPRINT = "?"
-FUNCTION_WORDS = set(
-    """
-    a after all always amount and any are as before behind beside both by day did do does either
-    ever every few front had has have he her herself him himself how i in is large less let many me
-    much near neither never next no nor not number of often one or probably rarely several she
-    should so some than that the them themselves these they this those time to too two us was we
-    were what which will without
-    """.split()
-)
+FINGERPRINT = "6043bc7ee401ebfd265d6e7a42dc998c77dc7655a4a639058357592e129fce92"
+FUNCTION_WORDS = """
+a after all always amount and any are as before behind beside both by day did do does either
+ever every few front had has have he her herself him himself how i in is large less let many me
+much near neither never next no nor not number of often one or probably rarely several she
+should so some than that the them themselves these they this those time to too two us was we
+were what which will without
+"""
 
 
 @pytest.fixture(scope="module")
@@ -49,13 +47,14 @@ def test_sizes_balance_and_no_sentence_twice(splits):
 @pytest.mark.parametrize(("first", "second"), combinations(SIZES, 2))
 def test_splits_share_function_words_only(first, second, splits):
     assert not vocabulary(first).forms() & vocabulary(second).forms()
-    assert words(splits[first]) & words(splits[second]) <= FUNCTION_WORDS
+    assert words(splits[first]) & words(splits[second]) <= set(FUNCTION_WORDS.split())
 
 
-def test_function_words_are_no_content_words(splits):
-    for split, rows in splits.items():
-        assert not vocabulary(split).forms() & FUNCTION_WORDS
-        assert FUNCTION_WORDS <= words(rows)
+def test_function_words_are_no_content_words_and_all_used(splits):
+    function_words = set(FUNCTION_WORDS.split())
+    for split in splits:
+        assert not vocabulary(split).forms() & function_words
+    assert words([row for rows in splits.values() for row in rows]) >= function_words
 
 
 def test_every_phenomenon_is_balanced_in_every_split(splits):
@@ -75,7 +74,7 @@ def test_no_function_word_gives_the_label_away(splits):
     """The best single word rule is right on few more sentences than chance."""
     rows = splits["train"]
     gain = {}
-    for word in FUNCTION_WORDS:
+    for word in FUNCTION_WORDS.split():
         labels = [row.label for row in rows if word in row.text.lower().rstrip(".?").split()]
         gain[word] = abs(2 * sum(labels) - len(labels)) / len(rows)
     assert max(gain.values()) < 0.05, max(gain, key=gain.__getitem__)

@@ -160,9 +160,9 @@ def test_columns_can_be_named(tmp_path):
 
 def test_wrong_folders_and_files(tmp_path):
     task = get_task("rte")
-    with pytest.raises(UserError, match="task rte: folder .*nowhere does not exist"):
+    with pytest.raises(UserError, match=r"task rte: folder .*nowhere does not exist"):
         task.load(DataRequest(folder=tmp_path / "nowhere"))
-    with pytest.raises(UserError, match="data_root .*nowhere is no folder"):
+    with pytest.raises(UserError, match=r"data_root .*nowhere is no folder"):
         task.load(DataRequest(data_root=tmp_path / "nowhere"))
     (tmp_path / "MRPC").mkdir()
     with pytest.raises(UserError, match=r"no folder RTE, .*glue-rte.*\(there are: MRPC\)"):
@@ -182,8 +182,8 @@ def test_wrong_folders_and_files(tmp_path):
 def test_files_that_are_no_text(tmp_path):
     path = write_rte(tmp_path, [])
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match="train.tsv: cannot be read as UTF-8 text"):
+    with pytest.raises(UserError, match=r"train\.tsv: cannot be read as UTF-8 text"):
         get_task("rte").load(DataRequest(folder=tmp_path))
     path.rename(tmp_path / "train.tsv.gz")
-    with pytest.raises(UserError, match="train.tsv.gz: cannot be read"):
+    with pytest.raises(UserError, match=r"train\.tsv\.gz: cannot be read"):
         get_task("rte").load(DataRequest(folder=tmp_path))

@@ -76,7 +76,7 @@ def test_each_kind_of_task(repository):
 
 
 def test_what_the_hub_has_not(repository):
-    with pytest.raises(UserError, match="cannot load rte of .*data_root or folder"):
+    with pytest.raises(UserError, match=r"cannot load rte of .*data_root or folder"):
         get_task("rte").load(DataRequest())
     with pytest.raises(UserError, match="label_column 'gold' is not in the header"):
         get_task("cola").load(DataRequest(label_column="gold"))

@@ -62,7 +62,7 @@ def test_permutation_is_the_published_recipe():
 
 
 def test_too_few_rows_are_refused():
-    with pytest.raises(UserError, match="holds out 1,000 training rows.*only 1,000"):
+    with pytest.raises(UserError, match=r"holds out 1,000 training rows.*only 1,000"):
         split(Parts(rows(1000, "train"), rows(5, "dev")), "safe", "held-out")
     with pytest.raises(UserError, match="halves the development set, which has 1 row"):
         split(Parts(rows(10, "train"), rows(1, "dev")), "safe", "halves")
