@@ -10,7 +10,6 @@ from harness.reporting.comparison import SPLIT, Comparison, Row, Score, task_of
 from harness.reporting.live import MARKS
 from harness.reporting.units import MIB, mib, millions, score, tera
 
-
 # Parts of the split that have a column even where they are nothing at the peak.
 ALWAYS_SHOWN = ("weights", "gradients", "optimizer", "activations")
 

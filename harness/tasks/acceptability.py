@@ -25,10 +25,10 @@ Phenomenon = Callable[[Speaker], Pair]
 # larger share; agreement, reflexives and determiners, which take it longest, are what is left to
 # gain. With equal shares every method stays near chance at that budget.
 SHARES: dict[Phenomenon, int] = {
-    grammar_order.polarity: 4,
-    grammar_order.island: 3,
-    grammar_order.correlative: 3,
-    grammar_order.filler_gap: 3,
+    grammar_order.polarity: 8,
+    grammar_order.island: 5,
+    grammar_order.correlative: 5,
+    grammar_order.filler_gap: 4,
     grammar_order.word_order: 3,
     grammar_order.comparison: 2,
     grammar_order.argument_structure: 2,

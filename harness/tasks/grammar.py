@@ -10,7 +10,7 @@ from harness.tasks.words import Noun, Verb, Vocabulary
 
 T = TypeVar("T")
 
-PREPOSITIONS = ("near", "behind", "beside", "next to", "in front of")
+PREPOSITIONS = ("near", "behind", "beside")
 ADVERBS = ("never", "often", "always", "probably", "rarely")
 
 
