@@ -15,6 +15,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,23 +28,14 @@ from harness.prepare import build_job
 from harness.suite import Cell
 from harness.train import CHECK_EVERY, Job, Loop
 
-SUITE = "suites/quick.yaml"
-CELL = "lora-r8"
+SUITE = Path("suites/quick.yaml")
 
 
 def make_cell(steps: int) -> Cell:
     """Return the LoRA cell of the quick suite, cut to `steps` steps and one small evaluation."""
-    overrides = [f"train.max_steps={steps}", "train.warmup=0", f"methods=[{CELL}]",
+    overrides = [f"train.max_steps={steps}", "train.warmup=0", "methods=[lora]",
                  "tasks=[{name: acceptability, evaluation_rows: 32}]"]  # fmt: skip
-    suite = load_suite_with(overrides)
-    return suite[0]
-
-
-def load_suite_with(overrides: list[str]) -> list[Cell]:
-    """Return the cells of the quick suite after overrides."""
-    from pathlib import Path
-
-    return load_suite(Path(SUITE), overrides).cells()
+    return load_suite(SUITE, overrides).cells()[0]
 
 
 def fresh_job(cell: Cell) -> Job:
@@ -129,17 +121,12 @@ def trainer_arm(job: Job) -> tuple[float, float]:
             remove_unused_columns=False, use_cpu=not torch.cuda.is_available(),
         )  # fmt: skip
         trainer = SameOrder(job.model, arguments, train_dataset=Rows(job.order))
-        torch.manual_seed(make_seed(job))
+        torch.manual_seed(job.order.seed)  # Trainer reseeds; dropout must draw the same numbers
         began = time.perf_counter()
         trainer.train()
         seconds = time.perf_counter() - began
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     return seconds, float(losses[-1])
-
-
-def make_seed(job: Job) -> int:
-    """Return the seed of the job: Trainer reseeds, and dropout must draw the same numbers."""
-    return job.order.seed
 
 
 def rounds(count: int) -> Iterator[list[str]]:

@@ -107,6 +107,7 @@ class Loop:
             with job.clock.beside("metering"):
                 job.meter.start_phase(step, upcoming, job.flops())
             self._phase_is_new = False
+        self.result.trainable_sum += self._trainable  # as the step begins, before it may freeze
         if job.meter.wants(step):
             with job.clock.audited_step(), job.meter.audit(step, self.optimizer) as watch:
                 changes = self._step(steps[index], watch)
@@ -116,7 +117,6 @@ class Loop:
             job.clock.end_step()
         job.meter.count(shapes)
         self.result.steps += 1
-        self.result.trainable_sum += self._trainable
         self._phase_is_new = any(changes)
         self._loss_steps += 1
         if self.result.steps % CHECK_EVERY == 0:
