@@ -33,7 +33,7 @@ SUITE = Path("suites/quick.yaml")
 
 def make_cell(steps: int) -> Cell:
     """Return the LoRA cell of the quick suite, cut to `steps` steps and one small evaluation."""
-    overrides = [f"train.max_steps={steps}", "train.warmup=0", "methods=[lora]",
+    overrides = [f"train.max_steps={steps}", "train.warmup=0", "train.head_lr=null", "methods=[lora]",
                  "tasks=[{name: acceptability, evaluation_rows: 32}]"]  # fmt: skip
     return load_suite(SUITE, overrides).cells()[0]
 
@@ -137,6 +137,7 @@ def rounds(count: int) -> Iterator[list[str]]:
 
 
 def main() -> None:
+    """Run the rounds and print medians and paired ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=60)
@@ -146,7 +147,7 @@ def main() -> None:
         "harness": harness_arm, "bare": bare_arm, "trainer": trainer_arm
     }  # fmt: skip
     for arm in arms.values():  # one round that does not count
-        arm(fresh_job(make_cell(5)))
+        arm(fresh_job(make_cell(CHECK_EVERY)))
     seconds: dict[str, list[float]] = {name: [] for name in arms}
     losses: dict[str, set[str]] = {name: set() for name in arms}
     for order in rounds(options.rounds):
