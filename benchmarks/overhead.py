@@ -33,8 +33,13 @@ SUITE = Path("suites/quick.yaml")
 
 def make_cell(steps: int) -> Cell:
     """Return the LoRA cell of the quick suite, cut to `steps` steps and one small evaluation."""
-    overrides = [f"train.max_steps={steps}", "train.warmup=0", "train.head_lr=null",
-                 "methods=[lora]", "tasks=[{name: acceptability, evaluation_rows: 32}]"]  # fmt: skip
+    overrides = [
+        f"train.max_steps={steps}",
+        "train.warmup=0",
+        "train.head_lr=null",
+        "methods=[lora]",
+        "tasks=[{name: acceptability, evaluation_rows: 32}]",
+    ]
     return load_suite(SUITE, overrides).cells()[0]
 
 
