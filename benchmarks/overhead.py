@@ -76,7 +76,10 @@ def loader(order: TrainingOrder) -> DataLoader[dict[str, torch.Tensor]]:
     """Return a plain loader that yields the harness's batches in the harness's order."""
     steps = itertools.chain.from_iterable(map(order.epoch, range(order.num_epochs)))
     batches = [step[0] for step in steps]
-    return DataLoader(Rows(order), batch_sampler=batches, collate_fn=collate)
+    # Without a generator of its own a loader draws a number from the one that dropout uses.
+    return DataLoader(
+        Rows(order), batch_sampler=batches, collate_fn=collate, generator=torch.Generator()
+    )
 
 
 def harness_arm(job: Job) -> tuple[float, float]:
