@@ -83,7 +83,6 @@ def _describe(data: TaskData, protocol: str) -> dict[str, Any]:
 
 
 def _load_model(cell: Cell, task: Task) -> nn.Module:
-    torch.manual_seed(cell.seed)
     model = models.load_model(
         cell.model,
         task_head="regression" if task.regression else "classification",
@@ -151,7 +150,7 @@ def _enable_checkpointing(model: Any) -> None:
         model.disable_input_require_grads()
 
 
-def _fit_flops(model: nn.Module, data: Encoded, device: torch.device) -> StepFlops | None:
+def _fit_flops(model: nn.Module, data: Encoded, device: torch.device) -> StepFlops:
     """Fit the FLOPs of a training step to (examples, padded length), for the current phase."""
     shortest = min(range(len(data)), key=lambda i: len(data.features["input_ids"][i]))
     least = len(data.features["input_ids"][shortest])

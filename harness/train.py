@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 # The loss is looked at every so many steps: reading it makes a GPU wait.
 CHECK_EVERY = 20
-
-
 NO_WATCH = NoWatch()
 
 
