@@ -90,10 +90,12 @@ def _forward_flops(job: Job) -> Any:
 def _figures(job: Job, loop: Loop, forward: Any) -> dict[str, Any]:
     """Collect everything that the record holds about the run."""
     result = loop.result
+    # Out of memory between two evaluations leaves the second one without scores.
+    scored = all(name in result.scores for name in job.data.report_on)
     return {
         "steps": result.steps,
         "scores": result.scores,
-        **(_headline(job, result.scores) if result.scores else {}),
+        **(_headline(job, result.scores) if scored else {}),
         "best_epoch": result.best_epoch,
         "history": result.history,
         "final_loss": result.final_loss if result.steps else None,
