@@ -5,12 +5,13 @@ from __future__ import annotations
 from fnmatch import fnmatch
 from typing import Any
 
-from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic import Field, PositiveInt, ValidationError, model_validator
 
 from harness import tasks
 from harness.errors import nearest
 from harness.models import ModelSpec
 from harness.settings import Frozen, TrainSettings
+from harness.shapes import Shape
 
 
 class MethodEntry(Frozen):
@@ -38,9 +39,13 @@ class MethodEntry(Frozen):
 
 
 class TaskEntry(Frozen):
-    """`rte`, or `{name: rte, epochs: 20, train_rows: 1000}`; training settings may stand flat."""
+    """`rte`, or `{name: rte, epochs: 20, train_rows: 1000}`; training settings may stand flat.
+
+    `{shape: {family: causal_lm, batch_size: 4, length: 650}}` is a task without data, to forecast.
+    """
 
     name: str
+    shape: Shape | None = None
     label: str | None = None
     folder: str | None = Field(None, description="this task's own data folder")
     revision: str | None = Field(None, description="data set revision on the hub")
@@ -51,12 +56,11 @@ class TaskEntry(Frozen):
     label_column: str | None = None
     train: TrainSettings = TrainSettings()
 
-    @field_validator("name")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        if value not in tasks.names():
-            raise ValueError(f"unknown task {value!r}; {nearest(value, tasks.names())}")
-        return value
+    @model_validator(mode="after")
+    def _known(self) -> TaskEntry:
+        if self.shape is None and self.name not in tasks.names():
+            raise ValueError(f"unknown task {self.name!r}; {nearest(self.name, tasks.names())}")
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -66,10 +70,23 @@ class TaskEntry(Frozen):
         if not isinstance(data, dict):
             return data
         flat = {key: value for key, value in data.items() if key in TrainSettings.model_fields}
-        if not flat:
-            return data
         rest = {key: value for key, value in data.items() if key not in flat}
-        return {**rest, "train": {**flat, **rest.get("train", {})}}
+        if "shape" in data:
+            rest = {"name": "shape", **rest}
+            try:
+                shape = Shape.model_validate(data["shape"])
+            except ValidationError:
+                return rest  # the field's own validation words this one
+            flat = {**shape.settings(), **flat}
+            rest |= {"label": data.get("label", shape.label), "shape": shape}
+        return {**rest, "train": {**flat, **rest.get("train", {})}} if flat else rest
+
+    def bare(self) -> TaskEntry:
+        """Return the task without its settings, which a cell holds merged with all others."""
+        shape = self.shape
+        if shape is not None:
+            shape = shape.model_copy(update={"batch_size": None, "length": None})
+        return self.model_copy(update={"train": TrainSettings(), "shape": shape})
 
 
 class ModelEntry(ModelSpec):

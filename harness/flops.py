@@ -62,13 +62,16 @@ def _cpu_attention_backward(grad: Any, query: Any, key: Any, value: Any, *_: Any
     )
 
 
+_ATEN = torch.ops.aten
+CPU_ATTENTION: dict[Any, Any] = {
+    _ATEN._scaled_dot_product_flash_attention_for_cpu: _cpu_attention,
+    _ATEN._scaled_dot_product_flash_attention_for_cpu_backward: _cpu_attention_backward,
+}
+
+
 def _counter() -> FlopCounterMode:
     """Return torch's counter with the CPU's fused attention, which it counts as nothing."""
-    aten = torch.ops.aten
-    forward = aten._scaled_dot_product_flash_attention_for_cpu
-    backward = aten._scaled_dot_product_flash_attention_for_cpu_backward
-    mapping = {forward: _cpu_attention, backward: _cpu_attention_backward}
-    return FlopCounterMode(display=False, custom_mapping=mapping)
+    return FlopCounterMode(display=False, custom_mapping=CPU_ATTENTION)
 
 
 class _Logits(nn.Module):

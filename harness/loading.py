@@ -13,6 +13,7 @@ from harness.config import Document, Path_, assign, read_yaml, split_assignment,
 from harness.entries import MethodEntry, ModelEntry, Rule, TaskEntry
 from harness.errors import UserError, nearest
 from harness.settings import Frozen, TrainSettings
+from harness.shapes import Shape
 from harness.suite import Suite
 
 MODEL_SOURCES = ("hub", "path", "package", "config")
@@ -98,6 +99,8 @@ def _allowed_keys(loc: Path_) -> Iterable[str]:
     parent = [part for part in loc[:-1] if isinstance(part, str)]
     if parent[-1:] == ["train"]:
         return TrainSettings.model_fields
+    if parent[-1:] == ["shape"]:
+        return Shape.model_fields
     if parent[:1] == ["tasks"]:
         return [*TaskEntry.model_fields, *TrainSettings.model_fields]
     kinds: dict[str, type[Frozen] | type[ModelEntry]] = {

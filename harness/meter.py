@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -14,32 +14,13 @@ from harness.flops import StepFlops
 from harness.memory.cuda import CudaMeter
 from harness.memory.ledger import Ledger, LedgerReport
 from harness.record import Memory, PhaseMemory
+from harness.step import Watch
 
 if TYPE_CHECKING:
     from methods.base import Handle
 
 NUM_HOLDERS = 12
 Shape = tuple[int, int]  # examples, padded length
-
-
-class Watch(Protocol):
-    """What a step tells whoever watches it."""
-
-    def mark(self, name: str) -> None:
-        """Say which part of the step begins."""
-
-    def declare(self, category: str, tensors: Iterable[Tensor]) -> None:
-        """Say what some tensors are."""
-
-
-class NoWatch:
-    """Takes no note of anything: for steps that nobody audits."""
-
-    def mark(self, name: str) -> None:
-        """Ignore the mark."""
-
-    def declare(self, category: str, tensors: Iterable[Tensor]) -> None:
-        """Ignore the tensors."""
 
 
 class Meter:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from harness.catalogue import CATALOGUE
 from harness.errors import UserError
 from harness.modelspec import ModelSpec
+from harness.shapes import Family
 from harness.weights import check, local_folder, model_folder, provenance, unreachable
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ModelSpec",
-    "TaskHead",
     "build_config",
+    "build_model",
     "check",
     "config_facts",
     "load_model",
@@ -28,9 +29,6 @@ __all__ = [
     "provenance",
 ]
 
-TaskHead = Literal[
-    "classification", "regression", "causal_lm", "question_answering", "image", "seq2seq"
-]
 _AUTO_CLASSES = {
     "classification": "AutoModelForSequenceClassification",
     "regression": "AutoModelForSequenceClassification",
@@ -74,11 +72,12 @@ def build_config(spec: ModelSpec) -> Any:
 def load_model(
     spec: ModelSpec,
     *,
-    task_head: TaskHead,
+    task_head: Family,
     num_labels: int,
     attention: str,
     dtype: torch.dtype,
     seed: int,
+    use_cache: bool = False,
 ) -> nn.Module:
     """Load the model with a head for the task, in training mode.
 
@@ -93,9 +92,9 @@ def load_model(
 
     torch.manual_seed(seed)
     if spec.config:
-        return _build(spec, task_head, num_labels, attention, dtype)
+        return build_model(spec, task_head, num_labels, attention, dtype, use_cache)
     folder = model_folder(spec)
-    config = _with_head(build_config(spec), task_head, num_labels)
+    config = _with_head(build_config(spec), task_head, num_labels, use_cache)
     with _quiet(), _explained(spec, task_head, attention):
         model, facts = _auto_class(task_head).from_pretrained(
             folder,
@@ -115,10 +114,11 @@ def load_model(
 def meta_model(
     spec: ModelSpec,
     *,
-    task_head: TaskHead,
+    task_head: Family,
     num_labels: int,
     attention: str = "eager",
     dtype: torch.dtype | None = None,
+    use_cache: bool = False,
 ) -> nn.Module:
     """Build the model without any weights, on the meta device: shapes and names only.
 
@@ -130,13 +130,25 @@ def meta_model(
     import torch
 
     with torch.device("meta"):
-        return _build(spec, task_head, num_labels, attention, dtype or torch.float32)
+        return build_model(
+            spec, task_head, num_labels, attention, dtype or torch.float32, use_cache
+        )
 
 
-def _build(
-    spec: ModelSpec, task_head: TaskHead, num_labels: int, attention: str, dtype: torch.dtype
+def build_model(
+    spec: ModelSpec,
+    task_head: Family,
+    num_labels: int,
+    attention: str,
+    dtype: torch.dtype,
+    use_cache: bool,
 ) -> nn.Module:
-    config = _with_head(build_config(spec), task_head, num_labels)
+    """Build the model from its config, on whatever device and mode torch is set to.
+
+    Raises:
+        UserError: as `load_model`.
+    """
+    config = _with_head(build_config(spec), task_head, num_labels, use_cache)
     with _explained(spec, task_head, attention):
         model: nn.Module = _auto_class(task_head).from_config(
             config, attn_implementation=attention, dtype=dtype, trust_remote_code=False
@@ -144,19 +156,19 @@ def _build(
     return model.train()
 
 
-def _auto_class(task_head: TaskHead) -> Any:
+def _auto_class(task_head: Family) -> Any:
     import transformers
 
     return getattr(transformers, _AUTO_CLASSES[task_head])
 
 
-def _with_head(config: Any, task_head: TaskHead, num_labels: int) -> Any:
+def _with_head(config: Any, task_head: Family, num_labels: int, use_cache: bool) -> Any:
     if task_head in {"classification", "regression", "image"}:
         config.num_labels = num_labels
         kind = "regression" if task_head == "regression" else "single_label_classification"
         config.problem_type = kind
     # Keys and values of past tokens are of use in generation only, and cost memory in training.
-    config.use_cache = False
+    config.use_cache = use_cache
     return config
 
 
@@ -174,7 +186,7 @@ def _refuse_missing(spec: ModelSpec, model: nn.Module, missing: Iterable[str]) -
 
 
 @contextmanager
-def _explained(spec: ModelSpec, task_head: TaskHead, attention: str) -> Iterator[None]:
+def _explained(spec: ModelSpec, task_head: Family, attention: str) -> Iterator[None]:
     """Turn what transformers refuses into one line that says which setting to change."""
     try:
         yield

@@ -17,9 +17,15 @@ if TYPE_CHECKING:
 
 
 def make_optimizer(
-    model: nn.Module, head: Iterable[nn.Parameter], settings: TrainSettings
+    model: nn.Module,
+    head: Iterable[nn.Parameter],
+    settings: TrainSettings,
+    foreach: bool | None = None,
 ) -> Optimizer:
     """Build the optimizer over everything trainable.
+
+    `foreach` makes torch's multi-tensor kernels explicit, for fake tensors that stand in for a
+    GPU's; None chooses by the device.
 
     Groups: {adapter or base, head} x {weight decay, none}. Biases and normalisation weights do not
     decay; an adapter's vectors do, as in AFLoRA's released code.
@@ -41,9 +47,11 @@ def make_optimizer(
         for (is_head, undecayed), parameters in sorted(groups.items())
     ]
     if settings.optimizer == "sgd":
-        return torch.optim.SGD(described, momentum=0.9)
+        return torch.optim.SGD(described, momentum=0.9, foreach=foreach)
     if settings.optimizer == "adafactor":
-        return torch.optim.Adafactor(described)
+        return torch.optim.Adafactor(described, foreach=foreach)
+    if foreach:
+        return torch.optim.AdamW(described, foreach=True)
     # On the CPU torch's default goes over every tensor a dozen times; the fused kernel goes once.
     # On CUDA the default, foreach, stays: its temporaries are part of what people's runs need.
     on_cpu = all(p.device.type == "cpu" for group in described for p in group["params"])

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from harness import models
+from harness.errors import UserError
 from harness.tasks import get_task
 
 if TYPE_CHECKING:
@@ -22,6 +23,11 @@ def check(cells: Iterable[Cell]) -> None:
     """
     seen: set[str] = set()
     for cell in cells:
+        if cell.task.shape is not None:
+            raise UserError(
+                f"task {cell.task_label} is a shape without data, which cannot be trained on; "
+                f"python -m harness.forecast takes it"
+            )
         model = cell.model.model_dump_json()
         if model not in seen:
             seen.add(model)

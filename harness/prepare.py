@@ -21,9 +21,10 @@ from methods import get_method, surgery
 from methods.base import Plan
 
 if TYPE_CHECKING:
+    from harness.settings import TrainSettings
     from harness.suite import Cell
     from harness.tasks.base import Task, TaskData
-    from methods.base import Handle
+    from methods.base import Handle, Method
 
 Known = dict[str, Any]
 
@@ -48,7 +49,17 @@ def build_job(cell: Cell, progress: Callable[[dict[str, Any]], None], known: Kno
     encoded = encode(tokenizer, data.train, settings.max_length, task.regression)
     order = TrainingOrder(encoded, settings, cell.seed)
     progress({"stage": "attaching method"})
-    handle, head = _attach(cell, model, order, device)
+    plan = Plan(
+        num_steps=order.num_steps,
+        steps_per_epoch=order.steps_per_epoch,
+        num_epochs=order.num_epochs,
+        seed=cell.seed,
+        train_pooler=settings.train_pooler,
+    )
+    torch.manual_seed(cell.seed)
+    method = get_method(cell.method)(**cell.method_options)
+    handle, head = attach(model, method, plan, settings, device)
+    torch.manual_seed(cell.seed)
     checkpoint = settings.checkpoint or ("last" if cell.protocol == "plain" else "best")
     return Job(
         model=handle.model,
@@ -90,6 +101,7 @@ def _load_model(cell: Cell, task: Task) -> nn.Module:
         attention=cell.train.attention,
         dtype=weight_dtype(cell.train.precision),
         seed=cell.seed,
+        use_cache=cell.train.keep_outputs,
     )
     positions = _positions(model)
     if positions is not None and cell.train.max_length > positions:
@@ -114,28 +126,24 @@ def _load_tokenizer(cell: Cell, data: TaskData) -> Any:
     return models.load_tokenizer(cell.model, texts)
 
 
-def _attach(
-    cell: Cell, model: nn.Module, order: TrainingOrder, device: torch.device
+def attach(
+    model: nn.Module, method: Method, plan: Plan, settings: TrainSettings, device: torch.device
 ) -> tuple[Handle, list[nn.Parameter]]:
-    settings = cell.train
-    plan = Plan(
-        num_steps=order.num_steps,
-        steps_per_epoch=order.steps_per_epoch,
-        num_epochs=order.num_epochs,
-        seed=cell.seed,
-        train_pooler=settings.train_pooler,
-    )
-    torch.manual_seed(cell.seed)
-    handle = get_method(cell.method)(**cell.method_options).attach(model, plan)
+    """Attach the method, with what precision and checkpointing ask of the model around it.
+
+    Returns:
+        The handle, and the parameters of head and pooler that train.
+    """
+    handle = method.attach(model, plan)
     adapter = {id(parameter) for parameter in handle.parameters()}
     named = {**surgery.head_parameters(handle.model), **surgery.pooler_parameters(handle.model)}
     head = [p for p in named.values() if p.requires_grad and id(p) not in adapter]
     if settings.precision == "bf16-weights":
         keep_head_fp32(handle.model, head)
-    handle.model.to(device)
+    if device.type != "cpu":
+        handle.model.to(device)
     if settings.gradient_checkpointing:
         _enable_checkpointing(model)
-    torch.manual_seed(cell.seed)
     return handle, head
 
 

@@ -63,7 +63,7 @@ def _main(
     suite = load_suite(file, overrides)
     cells = suite.cells()
     store = Store(out or Path("runs") / suite.name)
-    chosen = _choose(cells, only)
+    chosen = choose(cells, only)
     todo = [cell for cell in chosen if force or not store.is_done(cell)][:limit]
     if dry_run:
         _print_cells(chosen, todo, store)
@@ -84,13 +84,18 @@ def _main(
     return 0
 
 
-def _choose(cells: Sequence[Cell], only: str) -> list[Cell]:
+def choose(cells: Sequence[Cell], only: str, option: str = "--only") -> list[Cell]:
+    """Return the cells whose path matches the glob.
+
+    Raises:
+        UserError: none does.
+    """
     from fnmatch import fnmatch
 
     chosen = [cell for cell in cells if fnmatch(cell.path, only)]
     if not chosen:
         paths = ", ".join(cell.path for cell in cells[:3])
-        raise UserError(f"--only {only!r} matches none of {len(cells)} cells, such as {paths}")
+        raise UserError(f"{option} {only!r} matches none of {len(cells)} cells, such as {paths}")
     return chosen
 
 

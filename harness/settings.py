@@ -44,6 +44,11 @@ class TrainSettings(Frozen):
     )
     attention: Literal["eager", "sdpa", "flash_attention_2"] = "sdpa"
     gradient_checkpointing: bool = False
+    keep_outputs: bool = Field(
+        False,
+        description="hold outputs (with a decoder's cached keys and values) and gradients until "
+        "the next step replaces them, as a loop does that calls zero_grad first",
+    )
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     train_pooler: bool = Field(False, description="train the pooler with the head")
     evaluate: Literal["epoch", "end"] = Field(

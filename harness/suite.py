@@ -129,7 +129,7 @@ class Suite(Frozen):
                     method_options=method.model_dump(mode="json"),
                     method_label=label,
                     model=model.spec,
-                    task=task.model_copy(update={"train": TrainSettings()}),
+                    task=task.bare(),
                     seed=seed,
                     protocol=self.protocol,
                     data_root=self.data_root,

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from harness.batches import Encoded, TrainingOrder
 from harness.clock import Clock
 from harness.evaluate import evaluate, predict_longest
-from harness.meter import Meter, NoWatch, Watch
+from harness.meter import Meter
 from harness.optim import apply_change, make_optimizer, make_schedule
-from harness.precision import autocast, grad_scaler
+from harness.step import NoWatch, Step, Watch
 
 if TYPE_CHECKING:
     from harness.settings import TrainSettings
@@ -72,10 +71,12 @@ class Loop:
         self.result = Result()
         self.optimizer = make_optimizer(job.model, job.head, job.settings)
         self.schedule = make_schedule(self.optimizer, job.settings, job.order.num_steps)
-        self.scaler = grad_scaler(job.settings.precision, job.device)
+        self.step = Step(
+            job.model, job.handle, self.optimizer, job.settings, job.device,
+            smooth=not job.task.regression,
+        )  # fmt: skip
         self._names = {n for n, p in job.model.named_parameters() if p.requires_grad}
         self._best: tuple[float, dict[str, Tensor]] | None = None
-        self._loss_sum = torch.zeros((), device=job.device)
         self._loss_steps = 0
         self._phase_is_new = True
         self._trainable = self._count_trainable()
@@ -115,7 +116,7 @@ class Loop:
             job.clock.end_step()
         job.meter.count(shapes)
         self.result.steps += 1
-        self._phase_is_new = any(changes)
+        self._phase_is_new = bool(changes)
         self._loss_steps += 1
         if self.result.steps % CHECK_EVERY == 0:
             loss = self._check_loss()
@@ -124,53 +125,19 @@ class Loop:
                  "loss": loss}
             )  # fmt: skip
 
-    def _step(self, batches: list[list[int]], watch: Watch) -> list[Change | None]:
+    def _step(self, batches: list[list[int]], watch: Watch) -> list[Change]:
         """Run one optimizer step; returns what the method changed."""
         job = self.job
-        step = self.result.steps
-        job.handle.before_forward(step)
-        for batch in batches:
-            inputs = job.order.tensors(batch, job.device)
-            watch.declare("inputs", inputs.values())
-            watch.mark("forward")
-            with autocast(job.settings.precision, job.device):
-                loss = self._loss(inputs) / len(batches)
-            watch.mark("backward")
-            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-            self._loss_sum += loss.detach()
-            del inputs, loss
-        watch.mark("optimizer")
-        self.scaler.unscale_(self.optimizer)
-        before = self._apply(job.handle.on_gradients(step))
-        if job.settings.clip:
-            trained = [p for group in self.optimizer.param_groups for p in group["params"]]
-            nn.utils.clip_grad_norm_(trained, job.settings.clip)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        after = self._apply(job.handle.on_step(step))
+        made = (job.order.tensors(batch, job.device) for batch in batches)
+        changes = self.step.run(self.result.steps, made, len(batches), watch)
         self.schedule.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        watch.mark("end")
-        return [before, after]
+        for _ in changes:
+            self._note_change()
+        return changes
 
-    def _loss(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Return the loss of one batch, with the method's own term."""
-        outputs = self.job.model(**inputs)
-        smoothing = self.job.settings.label_smoothing
-        loss: Tensor = outputs.loss
-        if smoothing and not self.job.task.regression:
-            loss = functional.cross_entropy(
-                outputs.logits.float(), inputs["labels"], label_smoothing=smoothing
-            )
-        extra = self.job.handle.loss()
-        return loss if extra is None else loss + extra
-
-    def _apply(self, change: Change | None) -> Change | None:
-        if change:
-            apply_change(self.optimizer, change)
-            self._names |= {n for n, p in self.job.model.named_parameters() if p.requires_grad}
-            self._trainable = self._count_trainable()
-        return change
+    def _note_change(self) -> None:
+        self._names |= {n for n, p in self.job.model.named_parameters() if p.requires_grad}
+        self._trainable = self._count_trainable()
 
     def _count_trainable(self) -> int:
         return sum(p.numel() for p in self.job.handle.parameters() if p.requires_grad)
@@ -178,8 +145,8 @@ class Loop:
     def _check_loss(self) -> float:
         """Return the mean loss since the last look; refuse one that is not finite."""
         if self._loss_steps:
-            self.result.final_loss = float(self._loss_sum) / self._loss_steps
-            self._loss_sum.zero_()
+            self.result.final_loss = float(self.step.loss_sum) / self._loss_steps
+            self.step.loss_sum.zero_()
             self._loss_steps = 0
         if not math.isfinite(self.result.final_loss):
             raise Diverged(f"the loss is {self.result.final_loss} at step {self.result.steps}")
@@ -198,8 +165,11 @@ class Loop:
                 self.result.best_epoch = epoch
         self.result.history.append(entry)
         with job.clock.beside("probes"):
-            change = self._apply(job.handle.on_epoch(epoch, ()))
-        self._phase_is_new = self._phase_is_new or bool(change)
+            change = job.handle.on_epoch(epoch, ())
+        if change:
+            apply_change(self.optimizer, change)
+            self._note_change()
+            self._phase_is_new = True
         job.progress({"step": self.result.steps, "steps": job.order.num_steps, **entry})
 
     def _evaluate(self, name: str) -> dict[str, float]:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from torch import nn
 
-from harness.models import ModelSpec, TaskHead, meta_model
+from harness.models import ModelSpec, meta_model
+from harness.shapes import Family
 from methods import Handle, Plan, get_method, surgery
 
 PLAN = Plan(num_steps=10, steps_per_epoch=5, num_epochs=2)
@@ -20,7 +21,7 @@ DEBERTA, BART = "deberta-v3-base", "bart-large"
 VIT_B, VIT_L = "vit-base-patch16-224", "vit-large-patch16-224"
 SWIN_B, SWIN_L = "swin-base-patch4-window7-224", "swin-large-patch4-window7-224"
 QKV_UP_DOWN = ["q_proj", "k_proj", "v_proj", "up_proj", "down_proj"]
-HEADS: dict[str, TaskHead] = {
+HEADS: dict[str, Family] = {
     "llama": "causal_lm",
     "gpt2": "causal_lm",
     "bart": "seq2seq",

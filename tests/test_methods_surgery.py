@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from harness.models import ModelSpec, TaskHead, meta_model
+from harness.models import ModelSpec, meta_model
+from harness.shapes import Family
 from methods import Plan, get_method, surgery
 
 PLAN = Plan(num_steps=1, steps_per_epoch=1, num_epochs=1)
@@ -24,7 +25,7 @@ FAMILIES = {
 
 
 def build(name: str) -> nn.Module:
-    head: TaskHead = "image" if name in {"tiny-vit", "tiny-swin"} else "classification"
+    head: Family = "image" if name in {"tiny-vit", "tiny-swin"} else "classification"
     return meta_model(ModelSpec(config=name), task_head=head, num_labels=2)
 
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness.models import ModelSpec, TaskHead, load_model
+from harness.models import ModelSpec, load_model
+from harness.shapes import Family
 from methods import Handle, Plan, surgery
 
 PLAN = Plan(num_steps=10, steps_per_epoch=5, num_epochs=2)
@@ -16,7 +17,7 @@ PLAN = Plan(num_steps=10, steps_per_epoch=5, num_epochs=2)
 
 def build(
     name: str = "tiny-bert",
-    head: TaskHead = "classification",
+    head: Family = "classification",
     labels: int = 2,
     dtype: torch.dtype = torch.float32,
     seed: int = 0,

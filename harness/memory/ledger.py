@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any
@@ -21,6 +21,7 @@ from harness.memory.storages import Storages
 
 __all__ = ["Ledger", "LedgerReport"]
 
+Observer = Callable[[Any, tuple[Any, ...], dict[str, Any], Any], int]
 _ADD = torch.ops.aten.add.Tensor
 
 
@@ -45,6 +46,8 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
         rounding: 512 as CUDA's allocator does; 1 says that host memory is metered.
         device: count only tensors of this device type; None counts all.
         model: names the module in which each block was made; None leaves paths empty.
+        observe: called after every operator with (operator, args, kwargs, output); returns the
+            bytes of scratch memory that its kernel takes and gives back.
 
     One ledger serves one `with` block; the block may hold several steps.
     """
@@ -58,12 +61,14 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
         rounding: int = 1,
         device: torch.device | str | None = None,
         model: nn.Module | None = None,
+        observe: Observer | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.optimizer = optimizer
         self._meters_host = rounding == 1
         self._storages = Storages(rounding, device)
         self._num_marked = 0
+        self._observe = observe
         self._paths = ModulePaths(model) if model is not None else None
         self._owners: dict[int, weakref.ref[Tensor]] = {}
         self._open = ExitStack()
@@ -118,6 +123,10 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._num_marked = self._storages.num_blocks
         self.events.append(Event("mark", None, name))
 
+    def hold(self, num_bytes: int, source: str) -> None:
+        """Log memory that no tensor shows and that stays until the end."""
+        self._storages.hold(num_bytes, source)
+
     def report(self, since: int = 0, top: int = 30) -> LedgerReport:
         """Sum up the log from event number `since` on; `top` holders are named."""
         return summarize(self.events, since, top)
@@ -155,6 +164,10 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._storages.see(tensor, func, path, maker)
         if func is _ADD and maker >= 0 and not torch.is_grad_enabled() and _called_by_engine():
             self._storages.expect_sum(args[0], out, maker)
+        if self._observe is not None:
+            scratch = self._observe(func, args, kwargs or {}, out)
+            if scratch:
+                self._storages.flash(scratch, func.name(), path)
         return out
 
     def _see_snapshot(self, state: Tensor) -> None:

@@ -111,6 +111,17 @@ class Storages:
         if self.events[-1].block is new_block and _IS_DENSE(old):
             self._sum = (old_block, out.untyped_storage()._cdata)
 
+    def hold(self, num_bytes: int, source: str, path: str = "") -> Block:
+        """Log memory that no storage shows and that stays, such as a library's workspace."""
+        size = self._round(num_bytes)
+        return self._born(Block(self.num_blocks, size, source, path, "temporary"))
+
+    def flash(self, num_bytes: int, source: str, path: str = "") -> None:
+        """Log memory that no storage shows and that a kernel gives back when it is done."""
+        block = self.hold(num_bytes, source, path)
+        if block.size:
+            self.events.append(Event("free", block))
+
     def forget_sum(self) -> None:
         """Note that another operator ran: the first summand has outlived the sum."""
         self._sum = None

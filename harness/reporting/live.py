@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,17 @@ if TYPE_CHECKING:
 
 MARKS = {"ok": "ok", "oom": "OOM", "crashed": "CRASHED", "diverged": "DIVERGED",
          "interrupted": "interrupted"}  # fmt: skip
+
+
+@contextmanager
+def counting(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show `what n/N` on one line of a terminal while the context is open; nothing in a log."""
+    console = Console(stderr=True, highlight=False)
+    if not console.is_terminal:
+        yield lambda done, total: None
+        return
+    with console.status(what) as status:
+        yield lambda done, total: status.update(f"{what} {done}/{total}")
 
 
 class Live:

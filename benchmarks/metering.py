@@ -1,0 +1,72 @@
+"""Time of an audited training step against a plain one, side by side in one process.
+
+The quick suite's model, a batch of its own data; plain and audited steps alternate, and their
+ratios are taken pair by pair. Audits are rare in a run (two steps of a phase), so this is a
+bound on the ledger's price, not the price of a run.
+
+    python benchmarks/metering.py [--pairs 15] [--threads 2]
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from pathlib import Path
+
+import torch
+
+from harness.loading import load_suite
+from harness.prepare import build_job
+from harness.train import NO_WATCH, Job, Loop
+
+SUITE = Path("suites/quick.yaml")
+
+
+def make_job(method: str, attention: str) -> Job:
+    """Return the quick suite's job of one method, with long enough batches to time."""
+    overrides = [
+        f"methods=[{method}]", f"train.attention={attention}", "train.max_steps=200",
+        "tasks=[{name: acceptability, evaluation_rows: 32}]",
+    ]  # fmt: skip
+    return build_job(load_suite(SUITE, overrides).cells()[0], lambda _event: None, {})
+
+
+def seconds(loop: Loop, batch: list[list[int]], audited: bool) -> float:
+    """Run one step; an audit's time includes opening and closing the ledger, not its report."""
+    began = time.perf_counter()
+    if audited:
+        ledger = loop.job.meter._ledger(loop.optimizer)
+        with ledger:
+            loop._step(batch, ledger)
+    else:
+        loop._step(batch, NO_WATCH)
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    """Print the median ratio of each case."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pairs", type=int, default=15)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    for method, attention in (("full", "eager"), ("lora", "sdpa"), ("lora", "eager")):
+        loop = Loop(make_job(method, attention))
+        loop.job.model.train()
+        batch = loop.job.order.epoch(0)[0]
+        for audited in (False, True):  # first steps allocate what later ones reuse
+            seconds(loop, batch, audited)
+        ratios, plain = [], []
+        for index in range(options.pairs):
+            order = (False, True) if index % 2 else (True, False)
+            took = {audited: seconds(loop, batch, audited) for audited in order}
+            ratios.append(took[True] / took[False])
+            plain.append(took[False])
+        print(f"{method:5} {attention:6} plain {statistics.median(plain) * 1e3:6.1f} ms  "
+              f"audited / plain: median {statistics.median(ratios):.3f}  "
+              f"min {min(ratios):.3f}  max {max(ratios):.3f}")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""`python -m harness.forecast SUITE --gpu rtx4090`: peak CUDA memory of every cell, with no GPU."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.errors import UserError, exit_on_user_error
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.forecasting.result import Forecast
+    from harness.forecasting.service import Forecaster
+    from harness.gpus import Card
+    from harness.suite import Cell
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+EXAMPLES = """Examples:
+
+  python -m harness.forecast suites/safe_squad_shape.yaml --gpu rtx4090,a6000
+
+  python -m harness.forecast suites/glue.yaml --gpu a6000 tasks=[rte] --max-batch
+
+  python -m harness.forecast suites/safe_squad_shape.yaml --explain '*/bert-large*/*'
+"""
+
+
+@app.command(epilog=EXAMPLES)
+def forecast(
+    suite: Annotated[Path, typer.Argument(help="the suite's YAML file")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="set after the file")
+    ] = None,
+    gpu: Annotated[
+        str, typer.Option(help="cards, such as rtx4090,a6000 or custom:11.6:8.6")
+    ] = "rtx4090",
+    only: Annotated[str, typer.Option(metavar="GLOB", help="cells whose path matches")] = "*",
+    max_batch: Annotated[bool, typer.Option(help="find the largest batch that fits")] = False,
+    explain: Annotated[
+        str | None, typer.Option(metavar="CELL", help="what holds the peak of this cell, and why")
+    ] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="write all figures here")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="processes; default: cores")] = None,
+    cache: Annotated[bool, typer.Option(help="reuse forecasts of the same code")] = True,
+) -> None:
+    """Forecast every cell of a suite on every card: peaks, split, and whether it fits."""
+    with exit_on_user_error():
+        raise SystemExit(
+            _main(suite, overrides or [], gpu, only, max_batch, explain, json_file, workers, cache)
+        )
+
+
+def _main(
+    file: Path,
+    overrides: list[str],
+    gpu: str,
+    only: str,
+    max_batch: bool,
+    explain: str | None,
+    json_file: Path | None,
+    workers: int | None,
+    cache: bool,
+) -> int:
+    from harness.forecasting.assemble import forecast_cells
+    from harness.forecasting.largest import add_max_batch
+    from harness.forecasting.service import Forecaster, cache_folder
+    from harness.gpus import find_card
+    from harness.loading import load_suite
+    from harness.reporting.live import counting
+    from harness.run import choose
+
+    cards = [find_card(name) for name in gpu.split(",") if name.strip()]
+    if not cards:
+        raise UserError("--gpu: name at least one card")
+    cells = load_suite(file, overrides).cells()
+    with counting("forecast") as told:
+        forecaster = Forecaster(cache_folder() if cache else None, workers, told)
+        if explain is not None:
+            _explain(forecaster, choose(cells, explain, "--explain"), cards[0])
+            return 0
+        chosen = choose(cells, only)
+        found = forecast_cells(forecaster, chosen, cards)
+        if max_batch:
+            found = add_max_batch(forecaster, chosen, cards, found)
+    return _show(found, json_file)
+
+
+def _show(found: list[Forecast], json_file: Path | None) -> int:
+    """Print the table; write every figure as JSON. A cell without a forecast makes the exit 1."""
+    from harness.forecasting.tables import forecast_notes, forecast_table
+    from harness.reporting.terminal import print_tables
+
+    print_tables([forecast_table(found)], forecast_notes(found))
+    if json_file is not None:
+        text = json.dumps([entry.model_dump(mode="json") for entry in found], indent=1)
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(text + "\n", encoding="utf-8")
+        print(f"json: {json_file}")
+    return 1 if any(entry.error for entry in found) else 0
+
+
+def _explain(forecaster: Forecaster, cells: Sequence[Cell], card: Card) -> None:
+    from harness.forecasting.explain import explain
+    from harness.forecasting.tables import explanation_tables
+    from harness.reporting.terminal import print_tables
+
+    if len(cells) > 1:
+        paths = ", ".join(cell.path for cell in cells[:4])
+        raise UserError(f"--explain matches {len(cells)} cells; name one, such as {paths}")
+    explanation = explain(forecaster, cells[0], card)
+    print_tables(explanation_tables(explanation), [f"on {card.name}; GiB, 1 GiB = 2^30 B"])
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,1 @@
+"""The forecast of a cell: request, fake step, cards, cache and tables."""

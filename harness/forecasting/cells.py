@@ -1,0 +1,101 @@
+"""From a cell to the requests that forecast it, one per stage of its method."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.errors import UserError
+from harness.forecasting.request import Request, StageRequest
+from harness.memory.target import Target
+from harness.tasks import get_task
+from methods import get_method
+from methods.base import Plan
+
+if TYPE_CHECKING:
+    from harness.batches import TrainingOrder
+    from harness.suite import Cell
+
+# Steps that a run's data adds to the first ones: enough for the allocator to have seen variety.
+NUM_STEPS = 6
+EPOCH_STEPS = 1000  # where nothing says how many steps an epoch has
+
+Steps = Sequence[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """Shapes of the steps to forecast, and what was assumed for them."""
+
+    steps: tuple[tuple[int, int], ...]
+    assumptions: tuple[str, ...] = ()
+
+
+def shapes_without_data(cell: Cell) -> Shapes:
+    """Return the shapes that the settings alone give.
+
+    Where batches are padded to their longest example only, the maximum length stands in for it.
+    """
+    settings, shape = cell.train, cell.task.shape
+    if shape is not None and shape.lengths:
+        return Shapes(tuple((settings.batch_size, length) for length in shape.lengths))
+    pair = (settings.batch_size, settings.max_length)
+    if settings.padding == "max" or shape is not None:
+        return Shapes((pair, pair))
+    return Shapes(
+        (pair, pair), (f"{cell.task_label}: batches padded to max_length {settings.max_length}",)
+    )
+
+
+def shapes_of_run(order: TrainingOrder) -> Shapes:
+    """Return the shapes of a run's first steps and of its largest."""
+    seen = [max(map(order.shape, step), key=_tokens) for step in order.epoch(0)]
+    for epoch in range(1, order.num_epochs):
+        seen += [max(map(order.shape, step), key=_tokens) for step in order.epoch(epoch)]
+    return Shapes((*seen[: NUM_STEPS - 1], max(seen, key=_tokens)))
+
+
+def _tokens(shape: tuple[int, int]) -> int:
+    return shape[0] * shape[1]
+
+
+def requests_of(cell: Cell, target: Target, shapes: Shapes) -> list[Request]:
+    """Return the cell's requests, in the order of its method's stages.
+
+    Raises:
+        UserError: the method and the settings do not go together.
+    """
+    shape, settings = cell.task.shape, cell.train
+    epochs = settings.epochs
+    num_steps = settings.max_steps or epochs * EPOCH_STEPS
+    plan = Plan(num_steps, -(-num_steps // epochs), epochs, 0, settings.train_pooler)
+    method = get_method(cell.method)(**cell.method_options)
+    try:
+        stages = method.stages(plan)
+    except ValueError as error:
+        raise UserError(f"{cell.path}: {error}") from None
+    if shape is not None:
+        family, num_labels = shape.family, shape.num_labels
+    else:
+        task = get_task(cell.task.name)
+        family = "regression" if task.regression else "classification"
+        num_labels = task.num_labels
+    return [
+        Request(
+            model=cell.model,
+            family=family,
+            num_labels=num_labels,
+            method=cell.method,
+            method_options=cell.method_options,
+            train=settings,
+            steps=shapes.steps,
+            mask=shape.mask if shape is not None else True,
+            target_length=shape.target_length if shape is not None else None,
+            target=target,
+            stage=StageRequest(name=stage.name, fraction=stage.fraction),
+            num_steps=num_steps,
+            num_epochs=epochs,
+        )
+        for stage in stages
+    ]

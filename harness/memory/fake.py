@@ -1,0 +1,214 @@
+"""The training step on fake tensors: every byte of it, with no weights and no GPU.
+
+The model comes from its config, the method is attached, and the harness's own step runs: forward,
+backward, clipping, optimizer. The tensors are fake, so nothing is computed or held; the ledger
+writes down each one's birth and death as on a real device. Run it in a process of its own: it
+changes torch's functions while it runs.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import flop_registry
+
+from harness import models
+from harness.flops import CPU_ATTENTION
+from harness.forecasting.request import Request
+from harness.memory import scratch
+from harness.memory.answers import KnownAnswers
+from harness.memory.choices import choices_of
+from harness.memory.events import Event, LedgerReport, summarize
+from harness.memory.fakeinputs import make_batch
+from harness.memory.ledger import Ledger
+from harness.memory.target import Target
+from harness.optim import apply_change, make_optimizer
+from harness.precision import weight_dtype
+from harness.prepare import attach
+from harness.step import Step
+from methods import get_method
+from methods.base import Handle, Plan, Stage
+
+DEVICE = torch.device("cpu")  # the stand-in
+
+
+@dataclass(frozen=True)
+class FakeRun:
+    """The log of the steps and what it says.
+
+    Attributes:
+        events: everything since before the first step, for an allocator replay.
+        report: of the second step and later ones.
+        parameters: total, adapter_trainable, head_trainable, adapter_stored.
+        flops_forward: of one optimizer step's forward passes; `flops_step` with backward.
+    """
+
+    events: list[Event]
+    report: LedgerReport
+    parameters: dict[str, int]
+    flops_forward: int
+    flops_step: int
+
+
+def fake_run(request: Request) -> FakeRun:
+    """Build everything on fake tensors and run the request's steps, at least two.
+
+    Raises:
+        UserError: the model or the method cannot be built like this, or code reads a value from a
+            tensor at a place that is not known.
+    """
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    warnings.simplefilter("ignore")
+    steps = request.steps if len(request.steps) > 1 else request.steps * 2
+    with ExitStack() as stack:
+        stack.enter_context(FakeTensorMode())
+        stack.enter_context(KnownAnswers())
+        stack.enter_context(choices_of(request.target, request.train.precision in {"bf16", "fp16"}))
+        model = _build(request)
+        handle, head = _attach(request, model)
+        settings, target = request.train, request.target
+        foreach = True if target.kind == "cuda" else None
+        optimizer = make_optimizer(handle.model, head, settings, foreach)
+        stage = Stage(request.stage.name, request.stage.fraction)
+        apply_change(optimizer, handle.apply(stage))
+        step = Step(handle.model, handle, optimizer, settings, DEVICE,
+                    smooth=request.family == "classification", foreach=foreach)  # fmt: skip
+        observer = _Observer(target)
+        ledger = Ledger(_known(handle), optimizer=optimizer, rounding=target.rounding,
+                        model=handle.model, observe=observer)  # fmt: skip
+        since = 0
+        with ledger:
+            watch = _Workspaces(ledger, observer, target)
+            for number, (examples, length) in enumerate(steps):
+                if number == 1:
+                    since = len(ledger.events)
+                    observer.restart()
+                batches = _batches(request, handle.model, examples, length)
+                step.run(number, batches, settings.accumulate, watch)
+    events, since = _on_device(ledger.events, since, target)
+    return FakeRun(
+        events=events,
+        report=summarize(events, since, top=10_000),
+        parameters=_count(handle, head),
+        flops_forward=observer.flops["forward"] // (len(steps) - 1),
+        flops_step=sum(observer.flops.values()) // (len(steps) - 1),
+    )
+
+
+def _build(request: Request) -> nn.Module:
+    """Build the model without drawing its weights; tied ones are tied, as in a real one."""
+    from transformers.initialization import no_init_weights
+
+    settings = request.train
+    with no_init_weights():
+        model: Any = models.build_model(
+            request.model,
+            task_head=request.family,
+            num_labels=request.num_labels,
+            attention=settings.attention,
+            dtype=weight_dtype(settings.precision),
+            use_cache=settings.keep_outputs,
+        )
+    model.tie_weights()
+    built: nn.Module = model.train()
+    return built
+
+
+def _attach(request: Request, model: nn.Module) -> tuple[Handle, list[nn.Parameter]]:
+    plan = Plan(
+        num_steps=request.num_steps,
+        steps_per_epoch=-(-request.num_steps // request.num_epochs),
+        num_epochs=request.num_epochs,
+        train_pooler=request.train.train_pooler,
+    )
+    method = get_method(request.method)(**request.method_options)
+    return attach(model, method, plan, request.train, DEVICE)
+
+
+def _known(handle: Handle) -> dict[str, list[Tensor]]:
+    adapter: list[Tensor] = list(handle.parameters())
+    method = list(handle.overhead().values())
+    mine = {id(tensor) for tensor in (*adapter, *method)}
+    tensors = (*handle.model.parameters(), *handle.model.buffers())
+    base = [tensor for tensor in tensors if id(tensor) not in mine]
+    return {"weights.base": base, "weights.adapter": adapter, "method": method}
+
+
+def _batches(
+    request: Request, model: nn.Module, examples: int, length: int
+) -> Iterator[dict[str, Tensor]]:
+    for _ in range(request.train.accumulate):
+        yield make_batch(request, model, examples, length)
+
+
+def _count(handle: Handle, head: list[nn.Parameter]) -> dict[str, int]:
+    adapter = [p for p in handle.parameters() if p.requires_grad]
+    stored = [*handle.parameters(), *handle.overhead().values()]
+    return {
+        "total": sum(p.numel() for p in handle.model.parameters()),
+        "adapter_trainable": sum(p.numel() for p in adapter),
+        "head_trainable": sum(p.numel() for p in head),
+        "adapter_stored": sum(t.numel() for t in stored if t.is_floating_point()),
+    }
+
+
+def _on_device(events: list[Event], since: int, target: Target) -> tuple[list[Event], int]:
+    """Leave out the optimizer's step counters, which torch keeps in host memory."""
+
+    def is_counter(event: Event) -> bool:
+        block = event.block
+        return (
+            block is not None and block.category == "optimizer" and block.op == "aten::lift_fresh"
+        )
+
+    if target.kind == "cpu":
+        return events, since
+    dropped = sum(map(is_counter, events[:since]))
+    return [event for event in events if not is_counter(event)], since - dropped
+
+
+class _Observer:
+    """Sees every operator: counts FLOPs by phase, and knows the kernels' scratch memory."""
+
+    def __init__(self, target: Target) -> None:
+        self.target, self.phase = target, "forward"
+        self.restart()
+
+    def restart(self) -> None:
+        """Count from 0."""
+        self.flops = {"forward": 0, "backward": 0}
+
+    def __call__(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> int:
+        count = _COUNTERS.get(func._overloadpacket)
+        if count is not None and self.phase in self.flops:
+            self.flops[self.phase] += int(count(*args, **kwargs, out_val=out))
+        if func in scratch.KNOWN and self.target.kind == "cuda":
+            return scratch.scratch_bytes(func, args)
+        return 0
+
+
+_COUNTERS: dict[Any, Any] = {**flop_registry, **CPU_ATTENTION}
+
+
+class _Workspaces:
+    """Passes the step's marks on; the first matrix products of each thread bring a workspace."""
+
+    def __init__(self, ledger: Ledger, observer: _Observer, target: Target) -> None:
+        self.ledger, self.observer = ledger, observer
+        self.missing = {"forward", "backward"}
+        self.size = scratch.workspace_bytes(target)
+        self.declare = ledger.declare
+
+    def mark(self, name: str) -> None:
+        self.ledger.mark(name)
+        self.observer.phase = name
+        if name in self.missing and self.size:
+            self.missing.remove(name)
+            self.ledger.hold(self.size, "cublas::workspace")
