@@ -12,6 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from harness.errors import UserError
@@ -20,9 +22,15 @@ _ATEN = torch.ops.aten
 _VALUE = _ATEN._local_scalar_dense.default
 _NONZERO = _ATEN.nonzero.default
 _UNIQUE = _ATEN.unique_consecutive.default
+_ASKING = frozenset({_VALUE, _NONZERO, _UNIQUE})
+UNPADDED = object()  # the answer is whether the batch has no padding
 
 # (end of the file's name, function) -> the value. The first frame outside torch decides.
-VALUES: dict[tuple[str, str], float | bool] = {
+VALUES: dict[tuple[str, str], Any] = {
+    # Whether a mask is all ones, so that attention can do without it.
+    ("transformers/masking_utils.py", "_ignore_causal_mask_sdpa"): UNPADDED,
+    ("transformers/masking_utils.py", "_ignore_bidirectional_mask_sdpa"): UNPADDED,
+    ("transformers/masking_utils.py", "_can_skip_causal_mask_xpu"): UNPADDED,
     # No gradient overflowed, so the optimizer steps.
     ("torch/amp/grad_scaler.py", "<genexpr>"): 0.0,
     ("torch/amp/grad_scaler.py", "_maybe_opt_step"): 0.0,
@@ -55,6 +63,10 @@ class KnownAnswers(TorchDispatchMode):  # type: ignore[no-untyped-call]
     Open it inside the fake mode. Raises UserError with file, line and function of an unknown site.
     """
 
+    def __init__(self, padded: bool) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._padded = padded
+
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
         return False
@@ -63,16 +75,22 @@ class KnownAnswers(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         """Look at the three operators whose outcome depends on values; run any other."""
+        if func not in _ASKING or not _is_hollow(args[0]):
+            return func(*args, **kwargs) if kwargs else func(*args)
         if func is _VALUE:
-            return _answer(VALUES, "a value")
+            answer = _answer(VALUES, "a value")
+            return not self._padded if answer is UNPADDED else answer
         if func is _NONZERO:
             rows = _answer(ROWS, "rows")(args[0].shape)
             return args[0].new_empty((rows, args[0].dim()), dtype=torch.int64)
-        if func is _UNIQUE:
-            rows = _answer(ROWS, "rows")(torch.Size([1]))
-            counts = args[0].new_empty((rows,), dtype=torch.int64)
-            return args[0].new_empty((rows,)), counts, counts
-        return func(*args, **kwargs) if kwargs else func(*args)
+        rows = _answer(ROWS, "rows")(torch.Size([1]))
+        counts = args[0].new_empty((rows,), dtype=torch.int64)
+        return args[0].new_empty((rows,)), counts, counts
+
+
+def _is_hollow(tensor: Tensor) -> bool:
+    """Tell a tensor without values from a real one on the host."""
+    return isinstance(tensor, FakeTensor) or tensor.is_meta
 
 
 def _answer(table: dict[tuple[str, str], Any], what: str) -> Any:

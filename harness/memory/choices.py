@@ -27,6 +27,7 @@ from unittest import mock
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.utils import clip_grad
 
 from harness.memory.attention import HALF, attention_on
 from harness.memory.target import Target
@@ -71,6 +72,8 @@ def choices_of(target: Target, autocasts: bool) -> Iterator[None]:
             (torch, "softmax", _fused(_torch_softmax, aten._softmax)),
             (Tensor, "softmax", _fused(_method_softmax, aten._softmax)),
             (functional, "log_softmax", _fused(_log_softmax, aten._log_softmax)),
+            # Clipping refuses foreach on a device that it does not know.
+            (clip_grad, "_device_has_foreach_support", lambda device: True),
         ]
     with ExitStack() as stack:
         for owner, name, new in replaced:

@@ -1,18 +1,24 @@
-"""The training step on fake tensors: every byte of it, with no weights and no GPU.
+"""The training step on tensors without values: every byte of it, no weights and no GPU.
 
 The model comes from its config, the method is attached, and the harness's own step runs: forward,
-backward, clipping, optimizer. The tensors are fake, so nothing is computed or held; the ledger
-writes down each one's birth and death as on a real device. Run it in a process of its own: it
-changes torch's functions while it runs.
+backward, clipping, optimizer. Nothing is computed or held; the ledger writes down each tensor's
+birth and death as on a real device. Two stand-ins for the device:
+
+- `meta` tensors, which torch handles without any Python code of its own: fast, the rule;
+- fake tensors on the `cpu`, several times slower: for autocast, which meta tensors do not have,
+  and for a forecast of the CPU itself.
+
+Where both can run they agree (tests). Run this in a process of its own: it changes torch's
+functions while it runs.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +41,7 @@ from harness.step import Step
 from methods import get_method
 from methods.base import Handle, Plan, Stage
 
-DEVICE = torch.device("cpu")  # the stand-in
+StandIn = Literal["meta", "cpu"]
 
 
 @dataclass(frozen=True)
@@ -56,33 +62,40 @@ class FakeRun:
     flops_step: int
 
 
-def fake_run(request: Request) -> FakeRun:
-    """Build everything on fake tensors and run the request's steps, at least two.
+def fake_run(request: Request, stand_in: StandIn | None = None) -> FakeRun:
+    """Build everything without values and run the request's steps, at least two.
+
+    Args:
+        request: what to run.
+        stand_in: None takes `meta` where it can do the work.
 
     Raises:
         UserError: the model or the method cannot be built like this, or code reads a value from a
             tensor at a place that is not known.
     """
-    from torch._subclasses.fake_tensor import FakeTensorMode
-
     warnings.simplefilter("ignore")
     steps = request.steps if len(request.steps) > 1 else request.steps * 2
+    settings, target = request.train, request.target
+    device = torch.device(stand_in or default_stand_in(request))
     with ExitStack() as stack:
-        stack.enter_context(FakeTensorMode())
-        stack.enter_context(KnownAnswers())
-        stack.enter_context(choices_of(request.target, request.train.precision in {"bf16", "fp16"}))
-        model = _build(request)
-        handle, head = _attach(request, model)
-        settings, target = request.train, request.target
+        if device.type == "cpu":
+            from torch._subclasses.fake_tensor import FakeTensorMode
+
+            stack.enter_context(FakeTensorMode())
+        stack.enter_context(KnownAnswers(padded=request.mask))
+        stack.enter_context(choices_of(target, autocasts(request)))
+        with device:
+            model = _build(request)
+        handle, head = _attach(request, model, device)
         foreach = True if target.kind == "cuda" else None
         optimizer = make_optimizer(handle.model, head, settings, foreach)
         stage = Stage(request.stage.name, request.stage.fraction)
         apply_change(optimizer, handle.apply(stage))
-        step = Step(handle.model, handle, optimizer, settings, DEVICE,
+        step = Step(handle.model, handle, optimizer, settings, device,
                     smooth=request.family == "classification", foreach=foreach)  # fmt: skip
         observer = _Observer(target)
         ledger = Ledger(_known(handle), optimizer=optimizer, rounding=target.rounding,
-                        model=handle.model, observe=observer)  # fmt: skip
+                        device=device, model=handle.model, observe=observer)  # fmt: skip
         since = 0
         with ledger:
             watch = _Workspaces(ledger, observer, target)
@@ -90,7 +103,7 @@ def fake_run(request: Request) -> FakeRun:
                 if number == 1:
                     since = len(ledger.events)
                     observer.restart()
-                batches = _batches(request, handle.model, examples, length)
+                batches = _batches(request, handle.model, examples, length, device)
                 step.run(number, batches, settings.accumulate, watch)
     events, since = _on_device(ledger.events, since, target)
     return FakeRun(
@@ -100,6 +113,16 @@ def fake_run(request: Request) -> FakeRun:
         flops_forward=observer.flops["forward"] // (len(steps) - 1),
         flops_step=sum(observer.flops.values()) // (len(steps) - 1),
     )
+
+
+def autocasts(request: Request) -> bool:
+    """Tell whether the forward pass runs under autocast."""
+    return request.train.precision in {"bf16", "fp16"}
+
+
+def default_stand_in(request: Request) -> StandIn:
+    """Return the stand-in that can do the request's work."""
+    return "cpu" if request.target.kind == "cpu" or autocasts(request) else "meta"
 
 
 def _build(request: Request) -> nn.Module:
@@ -121,7 +144,9 @@ def _build(request: Request) -> nn.Module:
     return built
 
 
-def _attach(request: Request, model: nn.Module) -> tuple[Handle, list[nn.Parameter]]:
+def _attach(
+    request: Request, model: nn.Module, device: torch.device
+) -> tuple[Handle, list[nn.Parameter]]:
     plan = Plan(
         num_steps=request.num_steps,
         steps_per_epoch=-(-request.num_steps // request.num_epochs),
@@ -129,7 +154,7 @@ def _attach(request: Request, model: nn.Module) -> tuple[Handle, list[nn.Paramet
         train_pooler=request.train.train_pooler,
     )
     method = get_method(request.method)(**request.method_options)
-    return attach(model, method, plan, request.train, DEVICE)
+    return attach(model, method, plan, request.train, device)
 
 
 def _known(handle: Handle) -> dict[str, list[Tensor]]:
@@ -142,10 +167,12 @@ def _known(handle: Handle) -> dict[str, list[Tensor]]:
 
 
 def _batches(
-    request: Request, model: nn.Module, examples: int, length: int
+    request: Request, model: nn.Module, examples: int, length: int, device: torch.device
 ) -> Iterator[dict[str, Tensor]]:
     for _ in range(request.train.accumulate):
-        yield make_batch(request, model, examples, length)
+        with device:
+            batch = make_batch(request, model, examples, length)
+        yield batch
 
 
 def _count(handle: Handle, head: list[nn.Parameter]) -> dict[str, int]:
