@@ -1,6 +1,6 @@
 """Time of an audited training step against a plain one, side by side in one process.
 
-The quick suite's model, a batch of its own data; plain and audited steps alternate, and their
+The quick suite's model, a batch of its own data as it is and padded to 64 tokens; plain and audited steps alternate, and their
 ratios are taken pair by pair. Audits are rare in a run (two steps of a phase), so this is a
 bound on the ledger's price, not the price of a run.
 
@@ -10,6 +10,7 @@ bound on the ledger's price, not the price of a run.
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import time
 from pathlib import Path
@@ -23,10 +24,11 @@ from harness.train import NO_WATCH, Job, Loop
 SUITE = Path("suites/quick.yaml")
 
 
-def make_job(method: str, attention: str) -> Job:
-    """Return the quick suite's job of one method, with long enough batches to time."""
+def make_job(method: str, attention: str, padding: str) -> Job:
+    """Return the quick suite's job of one method."""
     overrides = [
         f"methods=[{method}]", f"train.attention={attention}", "train.max_steps=200",
+        f"train.padding={padding}",
         "tasks=[{name: acceptability, evaluation_rows: 32}]",
     ]  # fmt: skip
     return build_job(load_suite(SUITE, overrides).cells()[0], lambda _event: None, {})
@@ -51,8 +53,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    for method, attention in (("full", "eager"), ("lora", "sdpa"), ("lora", "eager")):
-        loop = Loop(make_job(method, attention))
+    cases = itertools.product((("full", "eager"), ("lora", "sdpa")), ("longest", "max"))
+    for (method, attention), padding in cases:
+        loop = Loop(make_job(method, attention, padding))
         loop.job.model.train()
         batch = loop.job.order.epoch(0)[0]
         for audited in (False, True):  # first steps allocate what later ones reuse
@@ -63,7 +66,8 @@ def main() -> None:
             took = {audited: seconds(loop, batch, audited) for audited in order}
             ratios.append(took[True] / took[False])
             plain.append(took[False])
-        print(f"{method:5} {attention:6} plain {statistics.median(plain) * 1e3:6.1f} ms  "
+        shape = loop.job.order.shape(batch[0])
+        print(f"{method:5} {attention:6} {shape[0]} x {shape[1]} tokens: plain {statistics.median(plain) * 1e3:6.1f} ms  "
               f"audited / plain: median {statistics.median(ratios):.3f}  "
               f"min {min(ratios):.3f}  max {max(ratios):.3f}")  # fmt: skip
 

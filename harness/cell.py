@@ -51,14 +51,19 @@ def run_cell(cell: Cell, progress: Progress) -> Record:
     import torch
 
     from harness import env
+    from harness.forecasting.beside import Beside
     from harness.prepare import build_job
     from harness.train import Diverged, Loop
 
     began = time.perf_counter()
+    beside = Beside()
     known: dict[str, Any] = {"environment": env.describe()}
     outcome: Outcome = "ok"
     try:
         job = build_job(cell, progress, known)
+        with job.clock.beside("metering"):
+            progress({"stage": "forecasting"})
+            known["forecast"] = beside.forecast(cell, job)
         forward = _forward_flops(job)
         loop = Loop(job)
         try:

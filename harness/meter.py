@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from harness.flops import StepFlops
 from harness.memory.cuda import CudaMeter
 from harness.memory.ledger import Ledger, LedgerReport
+from harness.memory.paths import ModulePaths
 from harness.record import Memory, PhaseMemory
 from harness.step import Watch
 
@@ -37,12 +38,15 @@ class Meter:
         self.phases: list[PhaseMemory] = []
         self.flops: list[int] = []
         self._audits: set[int] = set()
+        self._known: dict[str, list[Tensor]] | None = None
+        self._paths = ModulePaths(model)
         self._fit: StepFlops | None = None
         self._peak_evaluation: int | None = None
 
     def start_phase(self, step: int, upcoming: Sequence[Shape], fit: StepFlops | None) -> None:
         """Begin a phase at `step`; `upcoming` are the shapes of the steps known to follow."""
         self._close_phase()
+        self._known = None  # a method may have replaced tensors
         trainable = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
         self.phases.append(_empty_phase(step, trainable, self._shallowest_live_layer()))
         self.flops.append(0)
@@ -110,22 +114,15 @@ class Meter:
         )
 
     def _ledger(self, optimizer: Optimizer | None) -> Ledger:
-        adapter: list[Tensor] = list(self.handle.parameters())
-        method = list(self.handle.overhead().values())
-        mine = {id(tensor) for tensor in (*adapter, *method)}
-        base = [
-            tensor
-            for tensor in (*self.model.parameters(), *self.model.buffers())
-            if id(tensor) not in mine
-        ]
-        known: dict[str, list[Tensor]] = {
-            "weights.base": base,
-            "weights.adapter": adapter,
-            "method": method,
-        }
-        rounding = 512 if self.cuda else 1
+        if self._known is None:
+            self._known = declared_tensors(self.model, self.handle)
+        on_cuda = self.cuda is not None
         return Ledger(
-            known, optimizer=optimizer, rounding=rounding, device=self.device, model=self.model
+            self._known,
+            optimizer=optimizer,
+            rounding=512 if on_cuda else 1,
+            device=self.device if on_cuda else None,  # without a GPU all memory is the host's
+            model=self._paths,
         )
 
     def _note(self, step: int, report: LedgerReport) -> None:
@@ -155,6 +152,16 @@ class Meter:
             if any(parameter.requires_grad for parameter in unit):
                 return index
         return None
+
+
+def declared_tensors(model: nn.Module, handle: Handle) -> dict[str, list[Tensor]]:
+    """Return the tensors that are there before a step, by category."""
+    adapter: list[Tensor] = list(handle.parameters())
+    method = list(handle.overhead().values())
+    mine = {id(tensor) for tensor in (*adapter, *method)}
+    tensors = (*model.parameters(), *model.buffers())
+    base = [tensor for tensor in tensors if id(tensor) not in mine]
+    return {"weights.base": base, "weights.adapter": adapter, "method": method}
 
 
 def _empty_phase(step: int, trainable: int, layer: int | None) -> PhaseMemory:

@@ -1,14 +1,31 @@
-"""Let peft build its adapters on fake tensors."""
+"""Let peft build its adapters on tensors without values."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+
+# Values of peft's `init_lora_weights` that decompose the base weights.
+_FROM_WEIGHTS = re.compile(r"pissa(_niter_\d+)?|olora|loftq")
+
+
+def structure_only(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a method's options without an initialisation that looks at the base weights.
+
+    Where weights have no values there is nothing to decompose, and how an adapter starts changes
+    neither its shapes nor what a step allocates.
+    """
+    start = options.get("init_lora_weights")
+    if isinstance(start, str) and _FROM_WEIGHTS.fullmatch(start):
+        return {**options, "init_lora_weights": True}
+    return dict(options)
 
 
 @contextmanager

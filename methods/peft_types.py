@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import cache
@@ -34,6 +35,7 @@ NEEDS_MORE = {
     "monteclora_config": _LOSS,
 }
 INITS_NEED_MORE = {"corda", "eva", "lora_ga"}
+PISSA_STEPS = re.compile(r"pissa_niter_\d+")
 # Types whose adapters peft cannot fold into the base weights.
 UNMERGED = frozenset({"ADAPTION_PROMPT", "BEFT", "LILY", "SHADOW"})
 # Types whose tuner adds its own loss in peft's forward.
@@ -85,6 +87,9 @@ def check_options(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
             raise ValueError(f"peft option {name!r} is not yours to set: the run decides it")
         if name not in known:
             raise ValueError(f"peft type {kind} has no option {name!r}; {nearest(name, known)}")
+        if name == "init_lora_weights" and PISSA_STEPS.fullmatch(str(value)):
+            checked[name] = value  # documented, but not in the field's type
+            continue
         try:
             checked[name] = known[name].validate_python(value)
         except ValidationError as error:

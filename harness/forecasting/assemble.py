@@ -23,8 +23,13 @@ _ALIKE = {(7, 5): (7, 0), (8, 9): (8, 6)}
 
 
 def target_of(card: Card) -> Target:
-    """Return what the card's kernels depend on; cards that choose alike share forecasts."""
-    return Target(kind="cuda", capability=_ALIKE.get(card.capability, card.capability))
+    """Return what the card's kernels depend on."""
+    return canonical(card.capability)
+
+
+def canonical(capability: tuple[int, int]) -> Target:
+    """Return one target for all capabilities that choose alike, so that they share forecasts."""
+    return Target(kind="cuda", capability=_ALIKE.get(capability, capability))
 
 
 def forecast_cells(
@@ -92,7 +97,7 @@ def judge(
 
 _VERSIONS = ("torch", "transformers", "peft")
 _SAME = (
-    "peak_allocated", "peak_reserved", "peak_expandable", "at_rest", "split", "phases",
+    "peak_allocated", "peak_reserved", "peak_expandable", "at_rest", "split", "phases", "modules",
     "saved_activations", "flops_forward", "flops_step", "seconds",
 )  # fmt: skip
 

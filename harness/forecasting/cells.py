@@ -48,12 +48,15 @@ def shapes_without_data(cell: Cell) -> Shapes:
     )
 
 
-def shapes_of_run(order: TrainingOrder) -> Shapes:
-    """Return the shapes of a run's first steps and of its largest."""
+def shapes_of_run(order: TrainingOrder, num_steps: int = NUM_STEPS) -> Shapes:
+    """Return the shapes of a run's first steps and of its largest, `num_steps` together.
+
+    An allocator's replay wants to have seen variety; without one two steps do.
+    """
     seen = [max(map(order.shape, step), key=_tokens) for step in order.epoch(0)]
     for epoch in range(1, order.num_epochs):
         seen += [max(map(order.shape, step), key=_tokens) for step in order.epoch(epoch)]
-    return Shapes((*seen[: NUM_STEPS - 1], max(seen, key=_tokens)))
+    return Shapes((*seen[: num_steps - 1], max(seen, key=_tokens)))
 
 
 def _tokens(shape: tuple[int, int]) -> int:

@@ -29,14 +29,15 @@ class Outcome(Part):
     """One step on fake tensors, of one kind of device; all in bytes.
 
     Attributes:
-        peak_allocated: live tensors, from the second step on; `split` sums to it.
+        peak_allocated: as torch counts it, from the second step on; `split` sums to it.
         peak_reserved: held by the caching allocator's replay, over all steps; 0 on the CPU.
         peak_expandable: the same with expandable segments.
         at_rest: alive after a step.
-        phases: peak in forward, backward and optimizer.
+        phases: largest sum of live tensors in forward, backward and optimizer.
         passes: for a capacity below `peak_reserved`, whether the replay gets by after it has
             given back what it caches.
         flops_forward, flops_step: of one optimizer step.
+        modules: bytes at the peak by place in the model, the largest ones.
     """
 
     peak_allocated: int
@@ -52,6 +53,7 @@ class Outcome(Part):
     flops_forward: int
     flops_step: int
     holds: list[Hold]
+    modules: dict[str, int]
     passes: dict[int, bool] = Field(default_factory=dict)
     seconds: float = 0.0
     host_peak: int = Field(0, description="resident bytes of the forecasting process, at most")
@@ -77,6 +79,7 @@ class Forecast(Part):
     fits: Verdict | None = None
     split: dict[str, int] = Field(default_factory=dict)
     phases: dict[str, int] = Field(default_factory=dict)
+    modules: dict[str, int] = Field(default_factory=dict, description="bytes at the peak, by place")
     saved_activations: int | None = None
     adapter_trainable: int | None = None
     head_trainable: int | None = None

@@ -22,7 +22,9 @@ _ATEN = torch.ops.aten
 _VALUE = _ATEN._local_scalar_dense.default
 _NONZERO = _ATEN.nonzero.default
 _UNIQUE = _ATEN.unique_consecutive.default
-_ASKING = frozenset({_VALUE, _NONZERO, _UNIQUE})
+_COPY = _ATEN._to_copy.default  # from a meta tensor to the host, as `tolist` does
+_INDEX = _ATEN.index.Tensor
+_ASKING = frozenset({_VALUE, _NONZERO, _UNIQUE, _COPY, _INDEX})
 UNPADDED = object()  # the answer is whether the batch has no padding
 
 # (end of the file's name, function) -> the value. The first frame outside torch decides.
@@ -42,18 +44,23 @@ VALUES: dict[tuple[str, str], Any] = {
     # Nothing is infinite until a vector bank is pruned after training.
     ("peft/tuners/vblora/layer.py", "_get_low_rank_matrix"): False,
     ("peft/tuners/vblora/layer.py", "_get_lora_matrices"): False,
-    # The threshold under which importance scores are cut; any value keeps the shapes.
-    ("peft/tuners/adalora/layer.py", "mask_to_budget"): 0.0,
-    # Every layer's budget is full until the schedule starts to cut it.
-    ("peft/tuners/adalora/layer.py", "update_and_allocate"): 0.0,
+    # The threshold under which importance scores are cut, and the ranks that stay: all of them.
+    ("peft/tuners/adalora/layer.py", "mask_to_budget"): 1.0,
+    # Whether any learned token has moved away from its start.
+    ("peft/tuners/cpt/model.py", "get_projection"): True,
 }
-# The same for the number of rows that `nonzero` finds, from the shape of what it looks at.
-ROWS: dict[tuple[str, str], Callable[[torch.Size], int]] = {
+# The same for the number of rows that `nonzero` finds, from the shape of what it looks at and the
+# local variables of the function that asks.
+ROWS: dict[tuple[str, str], Callable[[torch.Size, dict[str, Any]], int]] = {
     # One end-of-text token per example.
-    ("transformers/models/bart/modeling_bart.py", "forward"): lambda shape: shape[0],
+    ("transformers/models/bart/modeling_bart.py", "forward"): lambda shape, names: shape[0],
+    # Every learned token has moved.
+    ("peft/tuners/cpt/model.py", "get_projection"): lambda shape, names: shape[0],
+    # As many weights as a LoRA of this rank has.
+    ("peft/tuners/shira/layer.py", "update_layer"): lambda shape, names: names["num_shira_weight"],
 }
-
-
+# The same for the number of distinct values: one, where a model only checks that all are equal.
+DISTINCT = {("transformers/models/bart/modeling_bart.py", "forward"): 1}
 _NOT_CALLERS = ("/torch/", "/harness/memory/")
 
 
@@ -74,18 +81,35 @@ class KnownAnswers(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        """Look at the three operators whose outcome depends on values; run any other."""
-        if func not in _ASKING or not _is_hollow(args[0]):
+        """Look at the operators whose outcome depends on values; run any other."""
+        if func not in _ASKING or not _is_hollow(args[0]) or not _asks(func, args):
             return func(*args, **kwargs) if kwargs else func(*args)
+        if func is _COPY:
+            if not args[0].is_meta or (kwargs or {}).get("device") != torch.device("cpu"):
+                return func(*args, **kwargs) if kwargs else func(*args)
+            answer, _ = _answer(VALUES, "values")
+            return torch.full(args[0].shape, answer, dtype=args[0].dtype)
         if func is _VALUE:
-            answer = _answer(VALUES, "a value")
+            answer, _ = _answer(VALUES, "a value")
             return not self._padded if answer is UNPADDED else answer
+        if func is _INDEX:
+            return func(args[0], [part for index in args[1] for part in _without_mask(index)])
         if func is _NONZERO:
-            rows = _answer(ROWS, "rows")(args[0].shape)
-            return args[0].new_empty((rows, args[0].dim()), dtype=torch.int64)
-        rows = _answer(ROWS, "rows")(torch.Size([1]))
-        counts = args[0].new_empty((rows,), dtype=torch.int64)
-        return args[0].new_empty((rows,)), counts, counts
+            rule, names = _answer(ROWS, "rows")
+            size = (rule(args[0].shape, names), args[0].dim())
+            return args[0].new_empty(size, dtype=torch.int64)
+        count, _ = _answer(DISTINCT, "distinct values")
+        counts = args[0].new_empty((count,), dtype=torch.int64)
+        return args[0].new_empty((count,)), counts, counts
+
+
+def _without_mask(index: Tensor | None) -> list[Tensor | None]:
+    """Return positions in place of a boolean mask, one tensor for each of its dimensions."""
+    if index is None or index.dtype is not torch.bool:
+        return [index]
+    rule, names = _answer(ROWS, "rows")
+    rows = rule(index.shape, names)
+    return [index.new_empty((rows,), dtype=torch.int64) for _ in index.shape]
 
 
 def _is_hollow(tensor: Tensor) -> bool:
@@ -93,14 +117,22 @@ def _is_hollow(tensor: Tensor) -> bool:
     return isinstance(tensor, FakeTensor) or tensor.is_meta
 
 
-def _answer(table: dict[tuple[str, str], Any], what: str) -> Any:
-    frame: Any = sys._getframe(2)
+def _asks(func: Any, args: tuple[Any, ...]) -> bool:
+    """Tell whether an indexing has a mask in it, on meta; fake tensors ask `nonzero` themselves."""
+    if func is not _INDEX:
+        return True
+    return args[0].is_meta and any(t is not None and t.dtype is torch.bool for t in args[1])
+
+
+def _answer(table: dict[tuple[str, str], Any], what: str) -> tuple[Any, dict[str, Any]]:
+    """Return the entry of the innermost function that the table has, and its local variables."""
+    frame: Any = sys._getframe(1)
     asked = ""
     while frame is not None:
         file, function = frame.f_code.co_filename.replace("\\", "/"), frame.f_code.co_name
         for (end, name), answer in table.items():
             if name == function and file.endswith(end):
-                return answer
+                return answer, frame.f_locals
         if not asked and not any(part in file for part in _NOT_CALLERS):
             asked = f"{file}:{frame.f_lineno} in {function}"
         frame = frame.f_back

@@ -34,12 +34,14 @@ from harness.memory.events import Event, LedgerReport, summarize
 from harness.memory.fakeinputs import make_batch
 from harness.memory.ledger import Ledger
 from harness.memory.target import Target
+from harness.meter import declared_tensors
 from harness.optim import apply_change, make_optimizer
 from harness.precision import weight_dtype
 from harness.prepare import attach
 from harness.step import Step
 from methods import get_method
 from methods.base import Handle, Plan, Stage
+from methods.fakes import structure_only
 
 StandIn = Literal["meta", "cpu"]
 
@@ -50,12 +52,14 @@ class FakeRun:
 
     Attributes:
         events: everything since before the first step, for an allocator replay.
+        since: number of the event with which the second step begins.
         report: of the second step and later ones.
         parameters: total, adapter_trainable, head_trainable, adapter_stored.
         flops_forward: of one optimizer step's forward passes; `flops_step` with backward.
     """
 
     events: list[Event]
+    since: int
     report: LedgerReport
     parameters: dict[str, int]
     flops_forward: int
@@ -94,7 +98,7 @@ def fake_run(request: Request, stand_in: StandIn | None = None) -> FakeRun:
         step = Step(handle.model, handle, optimizer, settings, device,
                     smooth=request.family == "classification", foreach=foreach)  # fmt: skip
         observer = _Observer(target)
-        ledger = Ledger(_known(handle), optimizer=optimizer, rounding=target.rounding,
+        ledger = Ledger(declared_tensors(handle.model, handle), optimizer=optimizer, rounding=target.rounding,
                         device=device, model=handle.model, observe=observer)  # fmt: skip
         since = 0
         with ledger:
@@ -108,6 +112,7 @@ def fake_run(request: Request, stand_in: StandIn | None = None) -> FakeRun:
     events, since = _on_device(ledger.events, since, target)
     return FakeRun(
         events=events,
+        since=since,
         report=summarize(events, since, top=10_000),
         parameters=_count(handle, head),
         flops_forward=observer.flops["forward"] // (len(steps) - 1),
@@ -153,17 +158,8 @@ def _attach(
         num_epochs=request.num_epochs,
         train_pooler=request.train.train_pooler,
     )
-    method = get_method(request.method)(**request.method_options)
+    method = get_method(request.method)(**structure_only(request.method_options))
     return attach(model, method, plan, request.train, device)
-
-
-def _known(handle: Handle) -> dict[str, list[Tensor]]:
-    adapter: list[Tensor] = list(handle.parameters())
-    method = list(handle.overhead().values())
-    mine = {id(tensor) for tensor in (*adapter, *method)}
-    tensors = (*handle.model.parameters(), *handle.model.buffers())
-    base = [tensor for tensor in tensors if id(tensor) not in mine]
-    return {"weights.base": base, "weights.adapter": adapter, "method": method}
 
 
 def _batches(

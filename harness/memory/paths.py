@@ -26,6 +26,7 @@ class ModulePaths:
         self._handles: list[Any] = []
 
     def __enter__(self) -> ModulePaths:
+        self._stack, self._nodes = [], {}
         # Hooks for all modules of the process; one outside the model keeps its caller's name.
         self._handles = [
             hooks.register_module_forward_pre_hook(self._enter),

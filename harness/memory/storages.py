@@ -71,6 +71,11 @@ class Storages:
         """
         if self._device is not None and tensor.device.type != self._device:
             return None
+        if tensor.layout is not torch.strided:
+            if tensor.layout is torch.sparse_coo:  # two dense tensors, each with its storage
+                self.see(tensor._indices(), source, path, maker)
+                return self.see(tensor._values(), source, path, maker)
+            return None
         storage = tensor.untyped_storage()
         known = self._live.get(storage._cdata)
         if known is not None:

@@ -14,7 +14,7 @@ SPLIT = {
     "weights": ("weights.base", "weights.adapter"),
     "gradients": ("gradients",),
     "optimizer": ("optimizer",),
-    "activations": ("activations", "temporary"),
+    "activations": ("activations", "temporary", "unsplit"),
     "method": ("method",),
     "inputs": ("inputs",),
 }

@@ -1,0 +1,86 @@
+"""`python -m harness.budget check|update SUITE_OR_RUNS --budget FILE`: memory that may not grow."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.errors import UserError, exit_on_user_error
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+EXIT_CODES = "Exit codes: 0 within, 1 over, 2 bad input, 3 a budgeted cell has no figure, \
+4 other software versions than the file's."
+
+Source = Annotated[
+    Path, typer.Argument(help="a suite's YAML file (forecast) or a run folder (measured)")
+]
+Budget = Annotated[Path, typer.Option(help="the budget file, such as suites/budgets/forecast.yaml")]
+Gpu = Annotated[str, typer.Option(help="card to forecast for")]
+
+
+@app.command(epilog=EXIT_CODES)
+def check(
+    source: Source,
+    budget: Budget,
+    gpu: Gpu = "rtx4090",
+    summary: Annotated[
+        Path | None, typer.Option(help="append Markdown here; default $GITHUB_STEP_SUMMARY")
+    ] = None,
+    ratchet: Annotated[bool, typer.Option(help="a win beyond the tolerance fails, too")] = False,
+    other_versions: Annotated[
+        bool, typer.Option(help="accept other software versions: say so, give no verdict, exit 0")
+    ] = False,
+) -> None:
+    """Compare every cell's peak with its budget."""
+    from harness.budgets.compare import compare
+    from harness.budgets.figures import figures_of
+    from harness.budgets.file import read_budget, software
+    from harness.budgets.wording import lines, markdown
+
+    with exit_on_user_error():
+        known = read_budget(budget)
+        if known.software != software():
+            print(f"no verdict: {budget} was made with {known.software}, here is {software()}; "
+                  f"{_update(source, budget)}")  # fmt: skip
+            raise SystemExit(0 if other_versions else 4)
+        figures = figures_of(source, gpu)
+        verdict = compare(known, figures)
+        for line in lines(verdict, _update(source, budget)):
+            print(line)
+        target = summary or os.environ.get("GITHUB_STEP_SUMMARY")
+        if target:
+            with Path(target).open("a", encoding="utf-8") as stream:
+                stream.write(markdown(verdict, str(budget)))
+        raise SystemExit(verdict.exit_code(ratchet))
+
+
+@app.command()
+def update(
+    source: Source,
+    budget: Budget,
+    reason: Annotated[str, typer.Option(help="why the budget moves; kept in the file")],
+    gpu: Gpu = "rtx4090",
+) -> None:
+    """Write new budgets for the cells that moved; all others keep their line."""
+    from harness.budgets.figures import figures_of
+    from harness.budgets.file import updated, write_budget
+
+    with exit_on_user_error():
+        if not reason.strip():
+            raise UserError("--reason: say why the budget moves")
+        new, moved = updated(budget, figures_of(source, gpu), reason.strip())
+        write_budget(budget, new)
+        print(f"{budget}: {len(new.cells)} cells, {len(moved)} moved")
+        for path in moved:
+            print(f"  {path}")
+
+
+def _update(source: Path, budget: Path) -> str:
+    return f"python -m harness.budget update {source} --budget {budget} --reason '...'"
+
+
+if __name__ == "__main__":
+    app()

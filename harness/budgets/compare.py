@@ -1,0 +1,95 @@
+"""Figures against budgets: which cells grew, where, and by how much."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.budgets.figures import Figure, Figures
+from harness.budgets.file import Budget, Row
+from harness.errors import UserError
+
+Kind = Literal["within", "over", "win", "missing", "new"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One cell. Bytes; `category` and `module` are what grew most, with their growth."""
+
+    path: str
+    kind: Kind
+    peak: int | None = None
+    budget: int | None = None
+    category: str = ""
+    category_growth: int = 0
+    module: str = ""
+    module_growth: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All cells' findings."""
+
+    findings: list[Finding]
+    tolerance: float
+
+    def of(self, kind: Kind) -> list[Finding]:
+        """Return the findings of one kind."""
+        return [finding for finding in self.findings if finding.kind == kind]
+
+    def exit_code(self, ratchet: bool) -> int:
+        """Return 1 where a cell is over (or, with a ratchet, wins), 3 where one is missing."""
+        if self.of("over") or (ratchet and self.of("win")):
+            return 1
+        return 3 if self.of("missing") else 0
+
+
+def compare(budget: Budget, figures: Figures) -> Verdict:
+    """Hold every figure against its budget.
+
+    Raises:
+        UserError: the figures are of another kind or card than the budget.
+    """
+    if (budget.kind, budget.gpu) != (figures.kind, figures.gpu):
+        raise UserError(
+            f"the budget holds {budget.kind} figures of {budget.gpu}; these are {figures.kind} "
+            f"ones of {figures.gpu}"
+        )
+    findings = []
+    for path, row in budget.cells.items():
+        figure = figures.cells.get(path)
+        if figure is None:
+            reason = figures.errors.get(path, "the source has no such cell")
+            findings.append(Finding(path, "missing", budget=row.peak, reason=reason))
+        else:
+            findings.append(_judge(path, row, figure, budget.tolerance))
+    for path, figure in figures.cells.items():
+        if path not in budget.cells:
+            findings.append(Finding(path, "new", peak=figure.peak))
+    return Verdict(findings, budget.tolerance)
+
+
+def _judge(path: str, row: Row, figure: Figure, tolerance: float) -> Finding:
+    change = figure.peak - row.peak
+    kind: Kind = "within"
+    if change > tolerance * row.peak:
+        kind = "over"
+    elif -change > tolerance * row.peak:
+        kind = "win"
+    sign = -1 if kind == "win" else 1
+    category, by_category = _moved_most(row.split, figure.split, sign)
+    module, by_module = _moved_most(row.modules, figure.modules, sign)
+    return Finding(
+        path, kind, figure.peak, row.peak, category, by_category, module, by_module
+    )
+
+
+def _moved_most(before: dict[str, int], after: dict[str, int], sign: int) -> tuple[str, int]:
+    """Return the name that moved most in the direction of `sign`, and by how much.
+
+    A place that one side does not list holds next to nothing there.
+    """
+    moves = {n: after.get(n, 0) - before.get(n, 0) for n in before.keys() | after.keys()}
+    name = max(sorted(moves), key=lambda n: sign * moves[n], default="")
+    return name, moves.get(name, 0)

@@ -1,0 +1,95 @@
+"""The figures that a budget is held against: forecasts of a suite, or measurements of a run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import UserError
+
+if TYPE_CHECKING:
+    from harness.record import Record
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Peak bytes of one cell, split by category and by place in the model."""
+
+    peak: int
+    split: dict[str, int]
+    modules: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """All cells' figures; `errors` are cells that have none, and why.
+
+    Attributes:
+        kind: forecast or measured.
+        gpu: card, or "cpu" for a run without one.
+    """
+
+    kind: str
+    gpu: str
+    cells: dict[str, Figure]
+    errors: dict[str, str] = field(default_factory=dict)
+
+
+def figures_of(source: Path, gpu: str) -> Figures:
+    """Forecast the suite at `source`, or read the run folder there.
+
+    Raises:
+        UserError: it is neither.
+    """
+    if source.is_file():
+        return _forecast(source, gpu)
+    if (source / "suite.json").is_file():
+        return _measured(source)
+    raise UserError(f"{source} is neither a suite's YAML file nor a run folder")
+
+
+def _forecast(suite: Path, gpu: str) -> Figures:
+    from harness.forecasting.assemble import forecast_cells
+    from harness.forecasting.service import Forecaster, cache_folder
+    from harness.gpus import find_card
+    from harness.loading import load_suite
+
+    found = forecast_cells(
+        Forecaster(cache_folder()), load_suite(suite).cells(), [find_card(gpu)]
+    )
+    staged = {entry.cell for entry in found if entry.stage != "training"}
+    cells, errors = {}, {}
+    for entry in found:
+        name = f"{entry.cell}@{entry.stage}" if entry.cell in staged else entry.cell
+        if entry.peak_allocated is None:
+            errors[name] = entry.error or "no forecast"
+        else:
+            cells[name] = Figure(entry.peak_allocated, entry.split, entry.modules)
+    return Figures("forecast", gpu, cells, errors)
+
+
+def _measured(folder: Path) -> Figures:
+    from harness.store import Store
+
+    cells, errors, gpus = {}, {}, set()
+    for record in Store(folder).records():
+        if record.outcome != "ok" or record.memory is None:
+            errors[record.path] = record.outcome
+            continue
+        gpu = record.environment.get("gpu")
+        gpus.add(str(gpu["name"]) if gpu else "cpu")
+        cells[record.path] = _of_record(record)
+    if len(gpus) > 1:
+        raise UserError(f"{folder}: records of several devices: {', '.join(sorted(gpus))}")
+    return Figures("measured", next(iter(gpus), "cpu"), cells, errors)
+
+
+def _of_record(record: Record) -> Figure:
+    assert record.memory is not None
+    phase = max(record.memory.phases, key=lambda p: p.peak_allocated)
+    modules: Counter[str] = Counter()
+    for holder in phase.holders:
+        modules[str(holder["path"])] += int(holder["num_bytes"])
+    return Figure(phase.peak_allocated, phase.split, dict(modules))

@@ -1,0 +1,148 @@
+"""The budget file: one cell a line, so that a change shows in a diff as what it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
+
+from harness.budgets.figures import Figure, Figures
+from harness.errors import UserError
+
+SCHEMA = 1
+TOLERANCE = 0.001  # forecasts repeat to the byte; measured budgets want about 0.02
+LEAST = 0.0005  # of the peak: places that hold less are not listed
+PACKAGES = ("torch", "transformers", "peft")
+
+
+class Row(BaseModel):
+    """The budget of one cell, in bytes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    peak: NonNegativeInt
+    split: dict[str, NonNegativeInt]
+    modules: dict[str, NonNegativeInt]
+
+
+class Change(BaseModel):
+    """Why the budget moved once."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str
+    commit: str
+    cells: NonNegativeInt
+
+
+class Budget(BaseModel):
+    """A budget file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    schema_version: int = Field(SCHEMA, alias="schema")
+    kind: str
+    gpu: str
+    software: dict[str, str]
+    tolerance: float = Field(TOLERANCE, ge=0, lt=1)
+    history: list[Change] = Field(default_factory=list)
+    cells: dict[str, Row]
+
+
+def software() -> dict[str, str]:
+    """Return the versions that move memory, without their build tags."""
+    from harness.env import package_versions
+
+    versions = package_versions()
+    return {name: versions[name].partition("+")[0] for name in PACKAGES}
+
+
+def read_budget(file: Path) -> Budget:
+    """Read a budget file.
+
+    Raises:
+        UserError: it is missing, no YAML, or has other keys or values than a budget.
+    """
+    try:
+        return Budget.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise UserError(
+            f"{file}: no such budget file; `python -m harness.budget update` writes one"
+        ) from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{file}: not valid YAML: {str(error).splitlines()[0]}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise UserError(f"{file}: {place}: {first['msg'].lower()}") from None
+
+
+def updated(file: Path, figures: Figures, reason: str) -> tuple[Budget, list[str]]:
+    """Return the budget with the figures in it, and the paths of the cells that moved.
+
+    A cell that moved less than a third of the tolerance keeps its line, so that small movements
+    neither add up unseen nor fill diffs. Cells that the source no longer has are dropped.
+
+    Raises:
+        UserError: a cell has no figure, or the file is of another kind.
+    """
+    if figures.errors:
+        path, why = next(iter(figures.errors.items()))
+        raise UserError(f"{path} has no figure: {why}")
+    old = read_budget(file) if file.exists() else None
+    if old is not None and (old.kind, old.gpu) != (figures.kind, figures.gpu):
+        raise UserError(
+            f"{file} holds {old.kind} figures of {old.gpu}, not {figures.kind} ones of "
+            f"{figures.gpu}; name another --budget file"
+        )
+    before = old.cells if old else {}
+    tolerance = old.tolerance if old else TOLERANCE
+    cells, moved = {}, [path for path in before if path not in figures.cells]
+    for path, figure in sorted(figures.cells.items()):
+        row = before.get(path)
+        if row is not None and abs(figure.peak - row.peak) <= tolerance / 3 * row.peak:
+            cells[path] = row
+        else:
+            cells[path] = row_of(figure)
+            moved.append(path)
+    history = [*(old.history if old else [])]
+    if moved:
+        history.append(Change(reason=reason, commit=_commit(), cells=len(moved)))
+    return Budget(
+        schema=SCHEMA, kind=figures.kind, gpu=figures.gpu, software=software(),
+        tolerance=tolerance, history=history, cells=cells,
+    ), moved  # fmt: skip
+
+
+def row_of(figure: Figure) -> Row:
+    """Return the line of a figure: categories that hold something, places that hold much."""
+    split = {name: size for name, size in figure.split.items() if size}
+    large = {name: size for name, size in figure.modules.items() if size >= LEAST * figure.peak}
+    return Row(peak=figure.peak, split=split, modules=large)
+
+
+def write_budget(file: Path, budget: Budget) -> None:
+    """Write the file, every cell and every change on a line of its own."""
+    content = budget.model_dump(by_alias=True)
+    cells, history = content.pop("cells"), content.pop("history")
+    parts = [yaml.safe_dump(content, sort_keys=False), "history:\n"]
+    parts += [f"- {_flow(change)}\n" for change in history]
+    parts += ["cells:\n", *(f"  {_flow(path)}: {_flow(row)}\n" for path, row in cells.items())]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draft = file.with_suffix(".tmp")
+    draft.write_text("".join(parts), encoding="utf-8")
+    draft.replace(file)
+
+
+def _flow(value: Any) -> str:
+    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10**9)
+    return text.removesuffix("\n").removesuffix("\n...")
+
+
+def _commit() -> str:
+    from harness.env import git_state
+
+    state = git_state()
+    return "unknown" if state is None else str(state["commit"])[:12]
