@@ -1,8 +1,8 @@
 """Time of an audited training step against a plain one, side by side in one process.
 
-The quick suite's model, a batch of its own data as it is and padded to 64 tokens; plain and audited steps alternate, and their
-ratios are taken pair by pair. Audits are rare in a run (two steps of a phase), so this is a
-bound on the ledger's price, not the price of a run.
+The quick suite's model, a batch of its own data as it is and padded to 64 tokens. Plain and
+audited steps alternate, and their ratios are taken pair by pair. Audits are rare in a run (two
+steps of a phase), so this bounds the ledger's price; it is not the price of a run.
 
     python benchmarks/metering.py [--pairs 15] [--threads 2]
 """
@@ -66,9 +66,10 @@ def main() -> None:
             took = {audited: seconds(loop, batch, audited) for audited in order}
             ratios.append(took[True] / took[False])
             plain.append(took[False])
-        shape = loop.job.order.shape(batch[0])
-        print(f"{method:5} {attention:6} {shape[0]} x {shape[1]} tokens: plain {statistics.median(plain) * 1e3:6.1f} ms  "
-              f"audited / plain: median {statistics.median(ratios):.3f}  "
+        examples, length = loop.job.order.shape(batch[0])
+        middle = statistics.median(ratios)
+        print(f"{method:5} {attention:6} {examples} x {length} tokens: plain "
+              f"{statistics.median(plain) * 1e3:6.1f} ms  audited / plain: median {middle:.3f}  "
               f"min {min(ratios):.3f}  max {max(ratios):.3f}")  # fmt: skip
 
 

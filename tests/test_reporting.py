@@ -162,3 +162,18 @@ def test_units() -> None:
     assert tera(2_117_791e12) == "2,117,791"
     assert clock(3671) == "1:01:11"
     assert {gib(None), score(None), mib(None), tera(None), millions(None)} == {"-"}
+
+
+def test_forecast_stands_beside_the_measurement(cells: list[Cell]) -> None:
+    def with_forecast(cell: Cell, ratio: float) -> Record:
+        stage = {"peak_allocated": round(ratio * 2**20)}
+        return record(cell, 0.5, forecast={"stages": {"training": stage}})
+
+    found = [with_forecast(cell, 0.75 if i == 0 else 1.5) for i, cell in enumerate(cells)]
+    comparison = compare(found)
+    [table] = comparison_tables(comparison)
+    column = table.headers.index("forecast / peak")
+    assert table.rows[0][column] == "0.7500"
+    text = " ".join(caption(comparison))
+    assert "median error 50.000 %" in text
+    assert f"1 of {len(cells)} (12 %) are under-estimates" in text

@@ -80,9 +80,7 @@ def _judge(path: str, row: Row, figure: Figure, tolerance: float) -> Finding:
     sign = -1 if kind == "win" else 1
     category, by_category = _moved_most(row.split, figure.split, sign)
     module, by_module = _moved_most(row.modules, figure.modules, sign)
-    return Finding(
-        path, kind, figure.peak, row.peak, category, by_category, module, by_module
-    )
+    return Finding(path, kind, figure.peak, row.peak, category, by_category, module, by_module)
 
 
 def _moved_most(before: dict[str, int], after: dict[str, int], sign: int) -> tuple[str, int]:

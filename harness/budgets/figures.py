@@ -56,9 +56,7 @@ def _forecast(suite: Path, gpu: str) -> Figures:
     from harness.gpus import find_card
     from harness.loading import load_suite
 
-    found = forecast_cells(
-        Forecaster(cache_folder()), load_suite(suite).cells(), [find_card(gpu)]
-    )
+    found = forecast_cells(Forecaster(cache_folder()), load_suite(suite).cells(), [find_card(gpu)])
     staged = {entry.cell for entry in found if entry.stage != "training"}
     cells, errors = {}, {}
     for entry in found:
@@ -73,7 +71,9 @@ def _forecast(suite: Path, gpu: str) -> Figures:
 def _measured(folder: Path) -> Figures:
     from harness.store import Store
 
-    cells, errors, gpus = {}, {}, set()
+    cells: dict[str, Figure] = {}
+    errors: dict[str, str] = {}
+    gpus: set[str] = set()
     for record in Store(folder).records():
         if record.outcome != "ok" or record.memory is None:
             errors[record.path] = record.outcome

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 from typing import TYPE_CHECKING
 
 from harness.forecasting.assemble import forecast_cells
@@ -13,7 +14,7 @@ from harness.gpus import Card
 if TYPE_CHECKING:
     from harness.suite import Cell
 
-MOST_TRIES = 8  # forecasts after the line is known; two or three are usual
+LINE_TRIES = 3  # forecasts that follow the line; two are usual
 
 
 def add_max_batch(
@@ -51,23 +52,23 @@ def max_batch(forecaster: Forecaster, cell: Cell, card: Card) -> int:
     (_, low), (_, high) = worst(first), worst(second)
     slope = max(1, (high - low) / (second - first))
     guess = max(1, int(first + (card.capacity - low) / slope))
-    fitting, failing = 0, 0  # the largest known to fit, the smallest known not to
-    for _ in range(MOST_TRIES):
-        if failing == fitting + 1 or failing == 1:
-            return fitting
+    fitting, failing = 0, 0  # the largest known to fit, the smallest known not to (0: none yet)
+    for tries in count():
         fits, reserved = worst(guess)
         if fits:
-            fitting = max(fitting, guess)
-            step = int((card.capacity - reserved) / slope)
-            guess = max(fitting + 1, guess + step)
+            fitting = guess
         else:
-            failing = min(failing or guess, guess)
-            step = int((reserved - card.capacity) / slope)
-            guess = min(failing - 1, guess - step)
+            failing = guess
+        if failing == fitting + 1:
+            return fitting
+        # Segments make memory a staircase: where the line does not land, halve what is left.
+        guess += int((card.capacity - reserved) / slope)
+        if tries >= LINE_TRIES and failing:
+            guess = (fitting + failing) // 2
         guess = max(guess, fitting + 1)
         if failing:
             guess = min(guess, failing - 1)
-    return fitting
+    raise AssertionError("unreachable")
 
 
 def with_batch(cell: Cell, batch: int) -> Cell:

@@ -90,5 +90,7 @@ class Forecast(Part):
     seconds: float | None = None
     max_batch: int | None = None
     assumptions: list[str] = Field(default_factory=list)
-    choices: dict[str, str] = Field(default_factory=dict, description="kernels, precision, versions")
+    choices: dict[str, str] = Field(
+        default_factory=dict, description="kernels, precision, versions"
+    )
     error: str | None = None

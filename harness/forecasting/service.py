@@ -56,9 +56,9 @@ class Forecaster:
         for key, (request, capacities) in zip(keys, requests, strict=True):
             wanted.setdefault(key, (request, set()))[1].update(capacities)
         answers: dict[str, Answer] = {}
-        for key, (_, capacities) in wanted.items():
+        for key, (_, asked) in wanted.items():
             found = self._read(key)
-            if found and all(c >= found.peak_reserved or c in found.passes for c in capacities):
+            if found and all(c >= found.peak_reserved or c in found.passes for c in asked):
                 answers[key] = found
         todo = [key for key in wanted if key not in answers]
         if todo:

@@ -56,6 +56,9 @@ ROWS: dict[tuple[str, str], Callable[[torch.Size, dict[str, Any]], int]] = {
     ("transformers/models/bart/modeling_bart.py", "forward"): lambda shape, names: shape[0],
     # Every learned token has moved.
     ("peft/tuners/cpt/model.py", "get_projection"): lambda shape, names: shape[0],
+    ("peft/peft_model.py", "_cpt_forward"): lambda shape, names: shape.numel(),
+    # No frequency lies outside of the padded matrix.
+    ("peft/tuners/waveft/layer.py", "get_delta_weight"): lambda shape, names: shape[0],
     # As many weights as a LoRA of this rank has.
     ("peft/tuners/shira/layer.py", "update_layer"): lambda shape, names: names["num_shira_weight"],
 }

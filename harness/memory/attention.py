@@ -31,7 +31,9 @@ def choose_kernel(
 
     Args:
         target: the device that is forecast.
-        query: (B, H, L, D); key: (B, Hkv, S, D); value: (B, Hkv, S, Dv).
+        query: (B, H, L, D).
+        key: (B, Hkv, S, D).
+        value: (B, Hkv, S, Dv).
         mask: additive or boolean, or None.
         dropout: probability.
 
@@ -39,12 +41,14 @@ def choose_kernel(
     8.0, a 16-bit type, one head dim of at most 256 and no mask; the efficient kernel takes fp32
     and masks, but no grouped queries; its last dim must be a multiple of 16 bytes. What neither
     takes, products of matrices do. cuDNN's kernel, which Hopper may prefer, is counted as flash:
-    it keeps the same tensors. CPU (sdp_utils_cpp.cpp): the fused kernel wants no dropout.
+    it keeps the same tensors. CPU (sdp_utils_cpp.cpp): the fused kernel wants no dropout and no
+    mask that trains.
     """
     grouped = query.shape[1] != key.shape[1]
     dims = {query.shape[-1], key.shape[-1], value.shape[-1]}
     if target.kind == "cpu":
-        return "math" if dropout or grouped or len(dims) > 1 else "cpu"
+        learned = mask is not None and mask.requires_grad
+        return "math" if dropout or grouped or learned or len(dims) > 1 else "cpu"
     dim = query.shape[-1]
     half = query.dtype in HALF
     large = target.capability in ((8, 6), (8, 9), (12, 0)) and dim > (192 if dropout else 224)

@@ -1,17 +1,17 @@
 """What a CUDA device does differently from the CPU that stands in for it, as one table.
 
-| call                      | on CUDA                                            | here                |
-|---------------------------|----------------------------------------------------|---------------------|
-| dropout                   | one kernel that keeps a mask of 1 B an element     | native_dropout      |
-| softmax(dtype=fp32) of    | one kernel, no fp32 copy of its input              | _softmax            |
-| 16-bit input, log_softmax |                                                    |                     |
-| attention                 | flash, efficient or math, by type, mask, head dim  | attention.py        |
-| autocast                  | layer norms, softmax, losses, sums, powers in fp32 | casts.py            |
-| AdamW, clipping           | foreach: temporaries of all parameters at once     | foreach=True        |
-| scratch inside kernels    | workspaces, accumulators                           | scratch.py          |
-| a number read from a      | whatever it is                                     | answers.py, or an   |
-| tensor                    |                                                    | error               |
-| optimizer step counters   | stay in host memory                                | not counted         |
+| call                  | on CUDA                                         | here             |
+|-----------------------|-------------------------------------------------|------------------|
+| dropout               | one kernel that keeps a mask of 1 B an element  | native_dropout   |
+| softmax, log_softmax, | one kernel, no fp32 copy of its input           | _softmax,        |
+| 16 bits to fp32       |                                                 | _log_softmax     |
+| attention             | flash, efficient or math, by type, mask, dim    | attention.py     |
+| autocast              | norms, softmax, losses, sums, powers in fp32    | casts.py         |
+| AdamW, clipping       | foreach: temporaries of all parameters at once  | foreach=True     |
+| scratch in kernels    | workspaces, accumulators                        | scratch.py       |
+| a number read from a  | whatever it is                                  | answers.py, or   |
+| tensor                |                                                 | an error         |
+| step counters         | stay in host memory                             | not counted      |
 
 The CPU as the target keeps its own choices, but for attention: fake tensors take another path
 there than real ones do.

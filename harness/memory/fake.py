@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import flop_registry
+from torch.utils.flop_counter import flop_registry, shape_wrapper
 
 from harness import models
 from harness.flops import CPU_ATTENTION
@@ -98,8 +98,9 @@ def fake_run(request: Request, stand_in: StandIn | None = None) -> FakeRun:
         step = Step(handle.model, handle, optimizer, settings, device,
                     smooth=request.family == "classification", foreach=foreach)  # fmt: skip
         observer = _Observer(target)
-        ledger = Ledger(declared_tensors(handle.model, handle), optimizer=optimizer, rounding=target.rounding,
-                        device=device, model=handle.model, observe=observer)  # fmt: skip
+        known = declared_tensors(handle.model, handle)
+        ledger = Ledger(known, optimizer=optimizer, rounding=target.rounding, device=device,
+                        model=handle.model, observe=observer)  # fmt: skip
         since = 0
         with ledger:
             watch = _Workspaces(ledger, observer, target)
@@ -217,7 +218,13 @@ class _Observer:
         return 0
 
 
-_COUNTERS: dict[Any, Any] = {**flop_registry, **CPU_ATTENTION}
+_COUNTERS: dict[Any, Any] = {
+    **flop_registry,
+    **{
+        packet: shape_wrapper(count)  # type: ignore[no-untyped-call]
+        for packet, count in CPU_ATTENTION.items()
+    },
+}
 
 
 class _Workspaces:

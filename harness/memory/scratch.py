@@ -1,14 +1,14 @@
 """Memory that CUDA kernels take for themselves: no operator returns it, so no mode can see it.
 
-| what                        | bytes                                            | source            |
-|-----------------------------|--------------------------------------------------|-------------------|
-| cuBLAS workspace            | 8,519,680 per thread that multiplies (forward,   | CUDABlas          |
-|                             | backward); 32 MiB each on Hopper and later       | Workspaces        |
-| flash attention, backward   | fp32 dq, (B, H, L to 128, D to 32), and fp32     | mha_bwd           |
-|                             | row sums; dk, dv per query head if grouped       |                   |
-| efficient attention, backw. | fp32 row sums; fp32 dq for 16-bit types          | attention_backward|
-| embedding, backward         | two sorted copies of the ids, from 3,072 ids on  | Embedding.cu      |
-| softmax, layer norm, ...    | nothing                                          |                   |
+| what                 | bytes                                          | torch's source       |
+|----------------------|------------------------------------------------|----------------------|
+| cuBLAS workspace     | 8,519,680 per thread that multiplies (forward, | CUDABlas workspaces  |
+|                      | backward); 32 MiB each from Hopper on          |                      |
+| flash attention,     | fp32 dq, (B, H, L to 128, D to 32), fp32 row   | mha_bwd              |
+| backward             | sums; dk and dv per query head if grouped      |                      |
+| efficient attention, | fp32 row sums; fp32 dq for 16-bit types        | attention_backward   |
+| backward             |                                                |                      |
+| embedding, backward  | two sorted copies of the ids above 3,072 ids   | Embedding.cu         |
 
 cuDNN's convolutions choose workspaces by trial; they are not counted.
 """
@@ -45,10 +45,10 @@ def scratch_bytes(func: Any, args: tuple[Any, ...]) -> int:
     _, query, key = args[:3]
     batch, heads, length, dim = query.shape
     if func is _EFFICIENT:
-        rows = 4 * batch * heads * length
-        return rows + (rows * dim if query.element_size() == 2 else 0)
-    rows = batch * heads * _up(length, 128)
-    grouped = 2 * batch * heads * key.shape[2] * dim * query.element_size()
+        sums: int = 4 * batch * heads * length
+        return sums * (1 + dim) if query.element_size() == 2 else sums
+    rows: int = batch * heads * _up(length, 128)
+    grouped: int = 2 * batch * heads * key.shape[2] * dim * query.element_size()
     return 4 * rows * (_up(dim, 32) + 1) + (grouped if key.shape[1] != heads else 0)
 
 

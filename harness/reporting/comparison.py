@@ -53,6 +53,7 @@ class Row:
     peak: int | None
     peak_task: str | None
     split: dict[str, int]
+    forecast: float | None
     forward_flops: float | None
     training_flops: float | None
     step_seconds: float | None
@@ -127,11 +128,21 @@ def _row(model: str, method: str, found: list[Record], tasks: list[str], base: l
         peak=memory.peak_training if memory else None,
         peak_task=task_of(largest) if largest else None,
         split=coarse_split(memory) if memory else {},
+        forecast=forecast_ratio(largest) if largest else None,
         forward_flops=_mean(r.flops.forward for r in good if r.flops),
         training_flops=_mean(r.flops.training for r in good if r.flops),
         step_seconds=_mean(r.time.step_median for r in good if r.time),
         relative_time=_relative(good, base, lambda r: r.time.step_median if r.time else None),
     )
+
+
+def forecast_ratio(record: Record) -> float | None:
+    """Return forecast over measured peak allocated; below 1 is an under-estimate."""
+    stages = (record.forecast or {}).get("stages", {})
+    if not stages or not record.memory:
+        return None
+    forecast: int = max(stage["peak_allocated"] for stage in stages.values())
+    return forecast / record.memory.peak_training
 
 
 def coarse_split(memory: Memory) -> dict[str, int]:

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from harness.record import Record
-from harness.reporting.comparison import SPLIT, Comparison, Row, Score, task_of
+from harness.reporting.comparison import (
+    SPLIT,
+    Comparison,
+    Row,
+    Score,
+    forecast_ratio,
+    task_of,
+)
 from harness.reporting.live import MARKS
 from harness.reporting.units import MIB, mib, millions, score, tera
 
@@ -32,6 +40,7 @@ def comparison_tables(comparison: Comparison) -> list[Table]:
         if part in ALWAYS_SHOWN or any(row.split.get(part, 0) >= MIB for row in comparison.rows)
     ]
     shrinking = any(row.adapter_mean != row.adapter for row in comparison.rows)
+    foreseen = any(row.forecast for row in comparison.rows)
     headers = [
         "method",
         *comparison.tasks,
@@ -41,6 +50,7 @@ def comparison_tables(comparison: Comparison) -> list[Table]:
         "head",
         "stored",
         "peak MiB",
+        *(["forecast / peak"] if foreseen else []),
         *split,
         "fwd GFLOP",
         "train TFLOP",
@@ -49,7 +59,7 @@ def comparison_tables(comparison: Comparison) -> list[Table]:
     tables = []
     for model in comparison.models:
         rows = [
-            _cells(row, comparison.tasks, split, several, shrinking)
+            _cells(row, comparison.tasks, split, several, shrinking, foreseen)
             for row in comparison.rows
             if row.model == model
         ]
@@ -58,7 +68,12 @@ def comparison_tables(comparison: Comparison) -> list[Table]:
 
 
 def _cells(
-    row: Row, tasks: Sequence[str], split: Sequence[str], several: bool, shrinking: bool
+    row: Row,
+    tasks: Sequence[str],
+    split: Sequence[str],
+    several: bool,
+    shrinking: bool,
+    foreseen: bool,
 ) -> list[str]:
     forward = row.forward_flops
     return [
@@ -70,6 +85,7 @@ def _cells(
         "-" if row.head is None else f"{row.head:,}",
         millions(row.stored),
         mib(row.peak),
+        *(["-" if row.forecast is None else f"{row.forecast:.4f}"] if foreseen else []),
         *(mib(row.split.get(part)) if row.split else "-" for part in split),
         "-" if forward is None else f"{forward / 1e9:.3g}",
         tera(row.training_flops),
@@ -103,6 +119,7 @@ def caption(comparison: Comparison) -> list[str]:
         f"{'s' if seeds > 1 else ''}; protocol {protocols} ({_checkpoint(records)} checkpoint).",
         f"Memory: {_meter(records)}; the largest over tasks and seeds, split at that peak; "
         "activations include temporaries, 1 MiB = 2^20 B.",
+        *_forecasts(records),
         "Parameters: adapter = trainable, head and pooler excluded, shared tensors once; stored = "
         "with the frozen tensors that the method adds.",
         "FLOPs: one multiply-add is two; forward of one example, training over the whole run.",
@@ -133,6 +150,22 @@ def _meter(records: Sequence[Record]) -> str:
         "cpu-ledger": "peak allocated in a training step, every tensor counted on the CPU",
     }
     return " and ".join(words[meter] for meter in sorted(meters))
+
+
+def _forecasts(records: Sequence[Record]) -> list[str]:
+    """Say how the forecasts compare with what was measured, under-estimates apart."""
+    ratios = [ratio for ratio in map(forecast_ratio, records) if ratio is not None]
+    if not ratios:
+        return []
+    errors = sorted(abs(ratio - 1) for ratio in ratios)
+    under = sum(ratio < 1 for ratio in ratios)
+    failed = [r.path for r in records if "error" in (r.forecast or {})]
+    return [
+        f"Forecast (no weights, no data but its lengths) over measured peak: median error "
+        f"{100 * median(errors):.3f} %, largest {100 * errors[-1]:.3f} %; {under} of {len(ratios)} "
+        f"({100 * under / len(ratios):.0f} %) are under-estimates."
+        + (f" Without a forecast: {', '.join(failed)}." if failed else "")
+    ]
 
 
 def _doubts(records: Sequence[Record]) -> list[str]:

@@ -1,0 +1,131 @@
+"""CUDA's choices, as far as they can be told without a GPU."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from asked import SM86, forked, request
+from torch.nn import functional
+
+from harness.errors import UserError
+from harness.forecasting.work import forecast
+from harness.memory.answers import KnownAnswers
+from harness.memory.attention import choose_kernel
+from harness.memory.choices import choices_of
+from harness.memory.events import summarize
+from harness.memory.fake import fake_run
+from harness.memory.ledger import Ledger
+from harness.memory.target import CPU, Target
+
+VOLTA, HOPPER = (Target(kind="cuda", capability=c) for c in ((7, 0), (9, 0)))
+HALF, FULL = torch.bfloat16, torch.float32
+
+
+@pytest.mark.parametrize(
+    ("target", "dtype", "mask", "heads", "dim", "kernel"),
+    [
+        (SM86, HALF, False, (4, 4), 64, "flash"),
+        (SM86, HALF, True, (4, 4), 64, "efficient"),
+        (SM86, FULL, False, (4, 4), 64, "efficient"),
+        (SM86, HALF, True, (4, 1), 64, "math"),
+        (SM86, HALF, False, (4, 1), 64, "flash"),
+        (SM86, HALF, False, (4, 4), 256, "efficient"),
+        (HOPPER, HALF, False, (4, 4), 256, "flash"),
+        (SM86, HALF, True, (4, 4), 60, "math"),
+        (VOLTA, torch.float16, False, (4, 4), 64, "efficient"),
+        (VOLTA, HALF, False, (4, 4), 64, "math"),
+        (CPU, FULL, True, (4, 4), 64, "cpu"),
+    ],
+)
+def test_attention_kernel(
+    target: Target, dtype: torch.dtype, mask: bool, heads: tuple[int, int], dim: int, kernel: str
+) -> None:
+    query = torch.empty(2, heads[0], 8, dim, dtype=dtype, device="meta", requires_grad=True)
+    key = torch.empty(2, heads[1], 8, dim, dtype=dtype, device="meta")
+    given = torch.empty(2, 1, 8, 8, dtype=torch.bool, device="meta") if mask else None
+    assert choose_kernel(target, query, key, key, given, 0.0) == kernel
+
+
+def autocast_dtypes() -> dict[str, torch.dtype]:
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with FakeTensorMode(), choices_of(SM86, True), torch.autocast("cpu", dtype=HALF):
+        x = torch.randn(4, 8)
+        y = functional.linear(x, torch.randn(8, 8))
+        return {
+            "linear": y.dtype,
+            "layer_norm": functional.layer_norm(y, (8,)).dtype,
+            "softmax": y.softmax(-1).dtype,
+            "sum": y.sum().dtype,
+            "pow": y.pow(2).dtype,
+            "gelu": functional.gelu(y).dtype,
+            "cross_entropy": functional.cross_entropy(y, torch.zeros(4, dtype=torch.int64)).dtype,
+        }
+
+
+def test_autocast_follows_the_policy_of_cuda() -> None:
+    found = forked(autocast_dtypes)
+    assert {name for name, dtype in found.items() if dtype == HALF} == {"linear", "gelu"}
+
+
+def softmax_bytes() -> int:
+    with choices_of(SM86, False), Ledger(device="meta") as ledger:
+        scores = torch.empty(1024, dtype=HALF, device="meta")
+        functional.softmax(scores, dim=-1, dtype=torch.float32)
+    return summarize(ledger.events).peak
+
+
+def test_softmax_in_fp32_makes_no_fp32_copy_of_its_input() -> None:
+    assert forked(softmax_bytes) == 1024 * (2 + 4)
+
+
+def dropout_bytes() -> int:
+    with choices_of(SM86, False), Ledger(device="meta") as ledger:
+        x = torch.empty(1024, device="meta", requires_grad=True)
+        out = functional.dropout(x, 0.1)  # noqa: F841 - keeps its mask alive
+    return summarize(ledger.events).peak
+
+
+def test_dropout_keeps_one_byte_an_element() -> None:
+    assert forked(dropout_bytes) == 1024 * (4 + 4 + 1)
+
+
+def ask_a_value() -> None:
+    with KnownAnswers(padded=True):
+        bool(torch.empty((), device="meta") > 0)
+
+
+def test_a_value_at_an_unknown_place_is_an_error_that_names_it() -> None:
+    with pytest.raises(UserError, match=r"test_choices\.py:\d+ in ask_a_value"):
+        forked(ask_a_value)
+
+
+@pytest.mark.parametrize(
+    ("model", "family", "method", "train"),
+    [
+        ("tiny-bert", "classification", "full", {}),
+        ("tiny-bert", "classification", "lora", {"gradient_checkpointing": True}),
+        ("tiny-deberta-v2", "classification", "lora", {"attention": "eager"}),
+        ("tiny-gpt2", "causal_lm", "full", {"precision": "bf16-weights"}),
+        ("tiny-llama", "causal_lm", "lora", {"keep_outputs": True}),
+        ("tiny-bart", "seq2seq", "lora", {}),
+        ("tiny-swin", "image", "full", {}),
+    ],
+)
+def test_both_stand_ins_agree(
+    model: str, family: str, method: str, train: dict[str, object]
+) -> None:
+    asked = request(model, method, family=family, **train)
+    meta, cpu = forked(fake_run, asked, "meta"), forked(fake_run, asked, "cpu")
+    # On the stand-in `cpu` a model's scalars on the host count, too, 512 B each (DeBERTa: 12).
+    assert abs(meta.report.peak - cpu.report.peak) <= 8192
+    assert abs(meta.report.at_rest - cpu.report.at_rest) <= 8192
+    assert meta.flops_step == cpu.flops_step
+
+
+def test_autocast_costs_what_its_copies_cost() -> None:
+    """Frozen weights are cast again at each use; activations of products halve."""
+    plain = forked(forecast, request("tiny-bert", "lora", attention="eager"))
+    half = forked(forecast, request("tiny-bert", "lora", attention="eager", precision="bf16"))
+    assert half.split["activations"] < plain.split["activations"]
+    assert half.split["weights.base"] == plain.split["weights.base"]

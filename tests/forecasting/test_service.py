@@ -1,0 +1,146 @@
+"""Asking for forecasts: once per distinct step, per card, by command."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from asked import request
+
+from harness.errors import UserError
+from harness.forecasting import service
+from harness.forecasting.assemble import forecast_cells, verdict
+from harness.forecasting.largest import max_batch, with_batch
+from harness.forecasting.result import Outcome
+from harness.forecasting.service import Forecaster
+from harness.gpus import CARDS, Card, find_card
+from harness.loading import load_suite
+from harness.suite import Cell
+
+SUITE = """\
+name: shapes
+model: {config: tiny-bert}
+tasks:
+  - {shape: {family: classification, batch_size: 8, length: 48}}
+methods: [full, lora]
+seeds: [0, 1]
+"""
+
+
+def cells(tmp_path: Path, *overrides: str) -> list[Cell]:
+    file = tmp_path / "shapes.yaml"
+    file.write_text(SUITE)
+    return load_suite(file, overrides).cells()
+
+
+def test_cells_that_differ_in_seed_and_rate_share_a_forecast(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = []
+    real = service.run_forked
+    monkeypatch.setattr(
+        service,
+        "run_forked",
+        lambda tasks, workers: done.append(len(tasks)) or real(tasks, workers),
+    )
+    cache = tmp_path / "cache"
+    found = forecast_cells(
+        Forecaster(cache, 1), cells(tmp_path), [CARDS["rtx4090"], CARDS["a6000"]]
+    )
+    assert done == [2]  # full and lora, for both seeds and both cards
+    assert len(found) == 8
+    assert len({entry.peak_allocated for entry in found}) == 2
+    again = forecast_cells(Forecaster(cache, 1), cells(tmp_path, "train.lr=7"), [CARDS["l4"]])
+    assert done == [2]
+    assert again[0].peak_allocated == found[0].peak_allocated
+
+
+def test_key_moves_with_what_memory_depends_on_and_with_nothing_else() -> None:
+    key = request("tiny-bert").key()
+    assert request("tiny-bert", lr=0.5, epochs=9, weight_decay=0.0).key() == key
+    others = [
+        request("tiny-roberta"), request("tiny-bert", "full"), request("tiny-bert", mask=False),
+        request("tiny-bert", steps=((4, 33),)), request("tiny-bert", precision="bf16"),
+        request("tiny-bert", clip=None), request("tiny-bert", keep_outputs=True),
+        request("tiny-bert", options={"r": 9}), request("tiny-bert", accumulate=2),
+    ]  # fmt: skip
+    assert len({key, *(other.key() for other in others)}) == 1 + len(others)
+
+
+def test_largest_batch_fits_and_the_next_does_not(tmp_path: Path) -> None:
+    cell = cells(tmp_path, "methods=[lora]")[0]
+    card = Card("small", 400 * 2**20, (8, 6), 40 * 2**20)
+    forecaster = Forecaster(tmp_path / "cache", 2)
+    best = max_batch(forecaster, cell, card)
+    assert best > 8
+    fits = [
+        forecast_cells(forecaster, [with_batch(cell, size)], [card])[0].fits
+        for size in (best, best + 1)
+    ]
+    assert fits[0] in {"fits", "tight"}
+    assert fits[1] == "does not fit"
+
+
+def test_no_batch_fits_a_card_smaller_than_the_model(tmp_path: Path) -> None:
+    cell = cells(tmp_path, "methods=[full]")[0]
+    card = Card("tiny", 24 * 2**20, (8, 6), 4 * 2**20)
+    assert max_batch(Forecaster(None, 2), cell, card) == 0
+
+
+def test_verdict() -> None:
+    card = Card("card", 1000, (8, 6), 100)
+    facts = {name: 0 for name in ("peak_allocated", "peak_expandable", "num_segments", "at_rest",
+                                  "saved_activations", "flops_forward", "flops_step")}  # fmt: skip
+
+    def outcome(reserved: int, passes: dict[int, bool]) -> Outcome:
+        return Outcome(**facts, peak_reserved=reserved, peak_mark="", split={}, phases={},
+                       parameters={}, holds=[], modules={}, passes=passes)  # fmt: skip
+
+    assert verdict(outcome(870, {}), card) == "fits"
+    assert verdict(outcome(871, {}), card) == "tight"
+    assert verdict(outcome(950, {900: True}), card) == "tight"
+    assert verdict(outcome(950, {900: False}), card) == "does not fit"
+
+
+@pytest.mark.parametrize("text", ["rtx5000", "custom:12", "custom:x:8.6", "custom:11:8"])
+def test_unknown_card_is_named(text: str) -> None:
+    with pytest.raises(UserError, match=text):
+        find_card(text)
+
+
+def test_custom_card() -> None:
+    card = find_card("custom:11.5:8.6")
+    assert (card.capability, card.usable) == ((8, 6), round(11.5 * 2**30))
+
+
+FIELDS = {
+    "cell", "method", "model", "task", "gpu", "peak_allocated", "peak_reserved", "at_rest",
+    "device", "fits", "split", "stage", "adapter_trainable", "head_trainable", "total_parameters",
+    "flops_forward", "flops_step", "seconds",
+}  # fmt: skip
+
+
+def test_command(tmp_path: Path) -> None:
+    file = tmp_path / "shapes.yaml"
+    file.write_text(SUITE)
+    out = tmp_path / "deep" / "rows.json"
+    command = [sys.executable, "-m", "harness.forecast", str(file), "--gpu", "rtx4090,t4",
+               "--json", str(out), "seeds=[0]"]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(out.read_text())
+    assert len(rows) == 4
+    assert set(rows[0]) >= FIELDS
+    assert all(isinstance(row["peak_allocated"], int) for row in rows)
+    assert "fits" in done.stdout
+
+
+def test_a_cell_that_cannot_be_forecast_is_an_error_and_not_a_guess(tmp_path: Path) -> None:
+    chosen = cells(tmp_path, "methods=[{peft: {type: FROD}}, lora]", "seeds=[0]")
+    found = forecast_cells(Forecaster(None, 1), chosen, [CARDS["l4"]])
+    assert found[0].peak_allocated is None
+    assert "answers.py" in (found[0].error or "")
+    assert found[1].error is None
