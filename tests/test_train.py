@@ -172,3 +172,12 @@ def test_a_record_has_every_figure(make: Any) -> None:
     assert record.time is not None
     assert record.time.training > 0
     assert Record.model_validate_json(record.model_dump_json()) == record
+
+
+def test_a_record_carries_the_forecast_of_its_run(make: Any) -> None:
+    record = run_cell(make(), silent)
+    assert record.forecast is not None
+    assert record.memory is not None
+    [stage] = record.forecast["stages"].values()
+    assert abs(stage["peak_allocated"] - record.memory.peak_training) <= 64
+    assert abs(stage["at_rest"] - record.memory.phases[0].at_rest) <= 64

@@ -47,7 +47,10 @@ class Beside:
         target = target_here(job.device)
         shapes = shapes_of_run(job.order, 2 if target.kind == "cpu" else NUM_STEPS)
         requests = requests_of(cell, target, shapes)
-        found: dict[str, Any] = {"target": str(target), "steps": shapes.steps}
+        found: dict[str, Any] = {
+            "target": str(target),
+            "steps": [list(step) for step in shapes.steps],
+        }
         try:
             self._pipe.send(requests)
             answer = self._pipe.recv()
