@@ -35,7 +35,7 @@ tasks:
   - {shape: {family: regression, length: 128, num_labels: 1}, label: stsb}
   - {shape: {family: classification, length: 256, num_labels: 2}, label: qqp}
   - {shape: {family: classification, length: 256, num_labels: 3}, label: mnli}
-  - {shape: {family: classification, length: 512, num_labels: 2}, label: qnli}
+  - {shape: {family: classification, length: 448, num_labels: 2}, label: qnli}
   - {shape: {family: classification, length: 256, num_labels: 2}, label: rte}
 methods:
   - full

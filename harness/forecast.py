@@ -44,13 +44,27 @@ def forecast(
         str | None, typer.Option(metavar="CELL", help="what holds the peak of this cell, and why")
     ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="write all figures here")] = None,
+    native: Annotated[
+        bool, typer.Option("--native", help="compare with fake tensors of this machine's GPU")
+    ] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="processes; default: cores")] = None,
     cache: Annotated[bool, typer.Option(help="reuse forecasts of the same code")] = True,
 ) -> None:
     """Forecast every cell of a suite on every card: peaks, split, and whether it fits."""
     with exit_on_user_error():
         raise SystemExit(
-            _main(suite, overrides or [], gpu, only, max_batch, explain, json_file, workers, cache)
+            _main(
+                suite,
+                overrides or [],
+                gpu,
+                only,
+                max_batch,
+                explain,
+                json_file,
+                native,
+                workers,
+                cache,
+            )
         )
 
 
@@ -62,6 +76,7 @@ def _main(
     max_batch: bool,
     explain: str | None,
     json_file: Path | None,
+    native: bool,
     workers: int | None,
     cache: bool,
 ) -> int:
@@ -84,9 +99,29 @@ def _main(
             return 0
         chosen = choose(cells, only)
         found = forecast_cells(forecaster, chosen, cards)
+        if native:
+            _compare_native(forecaster, chosen, cards, found)
         if max_batch:
             found = add_max_batch(forecaster, chosen, cards, found)
     return _show(found, json_file)
+
+
+def _compare_native(
+    forecaster: Forecaster, cells: Sequence[Cell], cards: Sequence[Card], found: list[Forecast]
+) -> None:
+    """Forecast once more with the GPU's own choices and print each difference."""
+    from harness.forecasting.assemble import forecast_cells
+    from harness.gpus import installed
+
+    if not installed():
+        raise UserError("--native: there is no NVIDIA GPU on this machine")
+    for ours, theirs in zip(found, forecast_cells(forecaster, cells, cards, True), strict=True):
+        if ours.peak_allocated and theirs.peak_allocated:
+            share = ours.peak_allocated / theirs.peak_allocated - 1
+            figures = f"{ours.peak_allocated} B, native {theirs.peak_allocated} B: {share:+.4%}"
+        else:
+            figures = f"no comparison: {ours.error or theirs.error}"
+        print(f"{ours.cell} {ours.gpu} {ours.stage}: stand-in {figures}")
 
 
 def _show(found: list[Forecast], json_file: Path | None) -> int:

@@ -78,10 +78,16 @@ def _models(_folder: Path) -> list[tuple[str, str]]:
 
 
 def _gpus(_folder: Path) -> list[tuple[str, str]]:
-    from harness.gpus import installed
+    from harness.gpus import CARDS, installed
     from harness.reporting.units import gib
 
-    return [(str(gpu.index), f"{gpu.name}, {gib(gpu.memory)} GiB") for gpu in installed()]
+    here = [(str(gpu.index), f"{gpu.name}, {gib(gpu.memory)} GiB, here") for gpu in installed()]
+    known = [
+        (card.name, f"{gib(card.usable)} GiB, compute capability {major}.{minor}, to forecast for")
+        for card in CARDS.values()
+        for major, minor in (card.capability,)
+    ]
+    return here + known
 
 
 def _first_line(text: str | None) -> str:

@@ -33,14 +33,22 @@ def canonical(capability: tuple[int, int]) -> Target:
 
 
 def forecast_cells(
-    forecaster: Forecaster, cells: Sequence[Cell], cards: Sequence[Card]
+    forecaster: Forecaster,
+    cells: Sequence[Cell],
+    cards: Sequence[Card],
+    native: bool = False,
 ) -> list[Forecast]:
-    """Forecast every cell on every card, one entry per stage; errors are entries, too."""
+    """Forecast every cell on every card, one entry per stage; errors are entries, too.
+
+    `native` runs the step on fake tensors of this machine's GPU in place of a stand-in.
+    """
     shapes = forecaster.shapes(cells)
     asked: list[tuple[Cell, Card, Request, Shapes]] = []
     for cell, shape in zip(cells, shapes, strict=True):
         for card in cards:
             for request in requests_of(cell, target_of(card), shape):
+                if native:
+                    request = request.model_copy(update={"stand_in": "cuda"})
                 asked.append((cell, card, request, shape))
     answers = forecaster.ask([(request, (card.capacity,)) for _, card, request, _ in asked])
     return [

@@ -79,8 +79,10 @@ def run_forked(
 
 def _child(pipe: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     import torch
+    from transformers.utils import logging
 
     torch.set_num_threads(1)
+    logging.set_verbosity_error()
     try:
         result = function(*arguments)
     except UserError as error:

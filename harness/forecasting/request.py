@@ -6,7 +6,7 @@ import hashlib
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import PositiveInt
 
@@ -15,6 +15,7 @@ from harness.modelspec import ModelSpec
 from harness.settings import Frozen, TrainSettings
 from harness.shapes import Family
 
+StandIn = Literal["meta", "cpu", "cuda"]
 # Training settings that no byte depends on; the batch is in the shapes.
 INERT = (
     "batch_size", "eval_batch_size", "epochs", "max_steps", "max_length", "padding",
@@ -38,6 +39,8 @@ class Request(Frozen):
         mask: the batches are padded, so the model gets an attention mask that it cannot drop.
         target_length: of the decoder's labels (seq2seq); None is the padded length.
         num_steps, num_epochs: of the run, for methods with a schedule.
+        stand_in: what plays the device; None chooses. `cuda` is fake tensors of a GPU that is
+            here, with no choice of ours.
     """
 
     model: ModelSpec
@@ -53,6 +56,7 @@ class Request(Frozen):
     stage: StageRequest = StageRequest()
     num_steps: PositiveInt = 1000
     num_epochs: PositiveInt = 10
+    stand_in: StandIn | None = None
 
     def key(self) -> str:
         """Hash of the request, the libraries' versions and this project's source."""

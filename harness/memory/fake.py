@@ -8,8 +8,10 @@ birth and death as on a real device. Two stand-ins for the device:
 - fake tensors on the `cpu`, several times slower: for autocast, which meta tensors do not have,
   and for a forecast of the CPU itself.
 
-Where both can run they agree (tests). Run this in a process of its own: it changes torch's
-functions while it runs.
+On a machine with a GPU, fake `cuda` tensors make torch choose by itself: a check of our choices.
+
+Where the first two can both run they agree (tests). Run this in a process of its own: it changes
+torch's functions while it runs.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +28,7 @@ from torch.utils.flop_counter import flop_registry, shape_wrapper
 
 from harness import models
 from harness.flops import CPU_ATTENTION
-from harness.forecasting.request import Request
+from harness.forecasting.request import Request, StandIn
 from harness.memory import scratch
 from harness.memory.answers import KnownAnswers
 from harness.memory.choices import choices_of
@@ -42,8 +44,6 @@ from harness.step import Step
 from methods import get_method
 from methods.base import Handle, Plan, Stage
 from methods.fakes import structure_only
-
-StandIn = Literal["meta", "cpu"]
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def fake_run(request: Request, stand_in: StandIn | None = None) -> FakeRun:
 
     Args:
         request: what to run.
-        stand_in: None takes `meta` where it can do the work.
+        stand_in: None takes the request's, or else `meta` where it can do the work.
 
     Raises:
         UserError: the model or the method cannot be built like this, or code reads a value from a
@@ -82,12 +82,13 @@ def fake_run(request: Request, stand_in: StandIn | None = None) -> FakeRun:
     settings, target = request.train, request.target
     device = torch.device(stand_in or default_stand_in(request))
     with ExitStack() as stack:
-        if device.type == "cpu":
+        if device.type != "meta":
             from torch._subclasses.fake_tensor import FakeTensorMode
 
             stack.enter_context(FakeTensorMode())
         stack.enter_context(KnownAnswers(padded=request.mask))
-        stack.enter_context(choices_of(target, autocasts(request)))
+        if device.type != "cuda":
+            stack.enter_context(choices_of(target, autocasts(request)))
         with device:
             model = _build(request)
         handle, head = _attach(request, model, device)
@@ -127,7 +128,9 @@ def autocasts(request: Request) -> bool:
 
 
 def default_stand_in(request: Request) -> StandIn:
-    """Return the stand-in that can do the request's work."""
+    """Return the stand-in that the request names, or one that can do its work."""
+    if request.stand_in is not None:
+        return request.stand_in
     return "cpu" if request.target.kind == "cpu" or autocasts(request) else "meta"
 
 

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 from asked import request
 
+from harness import preflight
 from harness.errors import UserError
 from harness.forecasting import service
 from harness.forecasting.assemble import forecast_cells, verdict
 from harness.forecasting.largest import max_batch, with_batch
 from harness.forecasting.result import Outcome
 from harness.forecasting.service import Forecaster
-from harness.gpus import CARDS, Card, find_card
+from harness.gpus import CARDS, Card, find_card, installed
 from harness.loading import load_suite
 from harness.suite import Cell
 
@@ -136,6 +137,27 @@ def test_command(tmp_path: Path) -> None:
     assert set(rows[0]) >= FIELDS
     assert all(isinstance(row["peak_allocated"], int) for row in rows)
     assert "fits" in done.stdout
+
+
+@pytest.mark.skipif(bool(installed()), reason="this machine has a GPU")
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["--native"], "no NVIDIA GPU"), (["--gpu", "rtx409"], "rtx4090"), (["--gpu", ","], "card"),
+     (["--explain", "*"], "matches 4 cells"), (["--only", "nothing"], "matches none")],
+)  # fmt: skip
+def test_wrong_commands_are_refused(tmp_path: Path, arguments: list[str], said: str) -> None:
+    file = tmp_path / "shapes.yaml"
+    file.write_text(SUITE)
+    command = [sys.executable, "-m", "harness.forecast", str(file), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_shape_cannot_be_trained_on(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"classification-48 is a shape.*harness\.forecast"):
+        preflight.check(cells(tmp_path))
 
 
 def test_a_cell_that_cannot_be_forecast_is_an_error_and_not_a_guess(tmp_path: Path) -> None:
