@@ -32,7 +32,10 @@ VALUES: dict[tuple[str, str], Any] = {
     # Whether a mask is all ones, so that attention can do without it.
     ("transformers/masking_utils.py", "_ignore_causal_mask_sdpa"): UNPADDED,
     ("transformers/masking_utils.py", "_ignore_bidirectional_mask_sdpa"): UNPADDED,
-    ("transformers/masking_utils.py", "_can_skip_causal_mask_xpu"): UNPADDED,
+    # Whether every row is one sequence: nothing here packs several into one.
+    ("transformers/masking_utils.py", "find_packed_sequence_indices"): True,
+    # Whether there is padding that no mask was given for, which only makes a warning.
+    ("transformers/modeling_utils.py", "warn_if_padding_and_no_attention_mask"): False,
     # No gradient overflowed, so the optimizer steps.
     ("torch/amp/grad_scaler.py", "<genexpr>"): 0.0,
     ("torch/amp/grad_scaler.py", "_maybe_opt_step"): 0.0,
@@ -121,10 +124,10 @@ def _is_hollow(tensor: Tensor) -> bool:
 
 
 def _asks(func: Any, args: tuple[Any, ...]) -> bool:
-    """Tell whether an indexing has a mask in it, on meta; fake tensors ask `nonzero` themselves."""
+    """Tell whether the outcome depends on values: an indexing's does if there is a mask in it."""
     if func is not _INDEX:
         return True
-    return args[0].is_meta and any(t is not None and t.dtype is torch.bool for t in args[1])
+    return any(index is not None and index.dtype is torch.bool for index in args[1])
 
 
 def _answer(table: dict[tuple[str, str], Any], what: str) -> tuple[Any, dict[str, Any]]:

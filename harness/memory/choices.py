@@ -28,6 +28,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 from torch.nn.utils import clip_grad
+from transformers import masking_utils
 
 from harness.memory.attention import HALF, attention_on
 from harness.memory.target import Target
@@ -62,7 +63,11 @@ def _fused(plain: Any, kernel: Any) -> Any:
 def choices_of(target: Target, autocasts: bool) -> Iterator[None]:
     """Make calls on fake CPU tensors do what they would do on the target, in this process."""
     attention = attention_on(target)
-    replaced: list[tuple[Any, str, Any]] = [(functional, "scaled_dot_product_attention", attention)]
+    replaced: list[tuple[Any, str, Any]] = [
+        (functional, "scaled_dot_product_attention", attention),
+        # transformers looks at a mask's values unless it is traced; a real run is not.
+        (masking_utils, "is_tracing", lambda tensor=None: False),
+    ]
     if target.kind == "cuda":
         aten = torch.ops.aten
         replaced += [

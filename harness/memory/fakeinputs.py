@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from harness.precision import weight_dtype
+
 if TYPE_CHECKING:
     from harness.forecasting.request import Request
 
@@ -21,7 +23,8 @@ def make_batch(request: Request, model: nn.Module, examples: int, length: int) -
     config: Any = model.config
     if request.family == "image":
         side = config.image_size
-        pixels = torch.empty((examples, config.num_channels, side, side))
+        dtype = weight_dtype(request.train.precision)  # no layer of a Swin casts them
+        pixels = torch.empty((examples, config.num_channels, side, side), dtype=dtype)
         return {"pixel_values": pixels, "labels": ids(examples)}
     batch = {"input_ids": ids(examples, length)}
     if request.mask:

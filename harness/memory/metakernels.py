@@ -33,11 +33,7 @@ def restore_native_kernels() -> None:
             _LIBRARY.impl(operator, function)
 
 
-# An operator with a kernel of one of these runs on meta tensors without Python.
-_SERVED = (
-    "Meta",
-    "CompositeImplicitAutograd",
-    "CompositeExplicitAutograd",
-    "CompositeExplicitAutogradNonFunctional",
-)
+# An operator with a kernel of one of these runs on meta tensors without Python. Composite kernels
+# with an autograd formula of their own are not among them: convolution's looks for a device.
+_SERVED = ("Meta", "CompositeImplicitAutograd")
 _LIBRARY: Any = torch.library.Library("aten", "IMPL", "Meta")  # type: ignore[no-untyped-call]

@@ -13,7 +13,6 @@ from harness.memory.answers import KnownAnswers
 from harness.memory.attention import choose_kernel
 from harness.memory.choices import choices_of
 from harness.memory.events import summarize
-from harness.memory.fake import fake_run
 from harness.memory.ledger import Ledger
 from harness.memory.target import CPU, Target
 
@@ -109,18 +108,35 @@ def test_a_value_at_an_unknown_place_is_an_error_that_names_it() -> None:
         ("tiny-gpt2", "causal_lm", "full", {"precision": "bf16-weights"}),
         ("tiny-llama", "causal_lm", "lora", {"keep_outputs": True}),
         ("tiny-bart", "seq2seq", "lora", {}),
-        ("tiny-swin", "image", "full", {}),
+        ("tiny-bart", "classification", "lora", {}),
+        ("tiny-vit", "image", "lora", {}),
+        ("tiny-swin", "image", "full", {"precision": "bf16-weights"}),
     ],
 )
 def test_both_stand_ins_agree(
     model: str, family: str, method: str, train: dict[str, object]
 ) -> None:
     asked = request(model, method, family=family, **train)
-    meta, cpu = forked(fake_run, asked, "meta"), forked(fake_run, asked, "cpu")
+    meta, cpu = (
+        forked(forecast, asked.model_copy(update={"stand_in": name})) for name in ("meta", "cpu")
+    )
     # On the stand-in `cpu` a model's scalars on the host count, too, 512 B each (DeBERTa: 12).
-    assert abs(meta.report.peak - cpu.report.peak) <= 8192
-    assert abs(meta.report.at_rest - cpu.report.at_rest) <= 8192
+    assert abs(meta.peak_allocated - cpu.peak_allocated) <= 8192
+    assert abs(meta.at_rest - cpu.at_rest) <= 8192
     assert meta.flops_step == cpu.flops_step
+
+
+@pytest.mark.parametrize(
+    ("model", "stand_in"), [("tiny-bert", "meta"), ("tiny-bert", "cpu"), ("tiny-gpt2", "meta")]
+)
+def test_without_padding_attention_needs_no_mask(model: str, stand_in: str) -> None:
+    family = "classification" if model == "tiny-bert" else "causal_lm"
+    padded, whole = (
+        forked(forecast, request(model, family=family, mask=mask).model_copy(
+            update={"stand_in": stand_in}))
+        for mask in (True, False)
+    )  # fmt: skip
+    assert whole.peak_allocated < padded.peak_allocated
 
 
 def test_autocast_costs_what_its_copies_cost() -> None:
