@@ -33,17 +33,21 @@ def forecast_table(found: Sequence[Forecast]) -> Table:
                *split]  # fmt: skip
     for gpu in gpus:
         headers += [gpu, *([f"batch on {gpu}"] if sought else [])]
-    rows: dict[tuple[str, str], list[str]] = {}
+    # Kernels follow the compute capability: cards that choose otherwise get a row of their own.
+    rows: dict[tuple[str, str, int | None], dict[str, Forecast]] = {}
     for entry in found:
-        key = (entry.cell, entry.stage)
-        if key not in rows:
-            rows[key] = [entry.cell, *([entry.stage] if staged else []), *_figures(entry, split)]
-        elif entry.peak_allocated is not None and gib(entry.peak_allocated) not in rows[key]:
-            # Kernels follow the capability, so cards may differ in more than size.
-            rows[key][0] += ""
-        rows[key] += [_fit(entry), *(["-" if entry.max_batch is None else str(entry.max_batch)]
-                                     if sought else [])]  # fmt: skip
-    return Table("GiB per step", headers, list(rows.values()))
+        rows.setdefault((entry.cell, entry.stage, entry.peak_allocated), {})[entry.gpu] = entry
+    lines = []
+    for (cell, stage, _), by_gpu in rows.items():
+        line = [cell, *([stage] if staged else []), *_figures(next(iter(by_gpu.values())), split)]
+        for gpu in gpus:
+            known = by_gpu.get(gpu)
+            line.append(_fit(known) if known else "-")
+            if sought:
+                line.append("-" if known is None or known.max_batch is None
+                            else str(known.max_batch))  # fmt: skip
+        lines.append(line)
+    return Table("GiB per step", headers, lines)
 
 
 def _figures(entry: Forecast, split: Sequence[str]) -> list[str]:

@@ -14,9 +14,11 @@ from harness import preflight
 from harness.errors import UserError
 from harness.forecasting import service
 from harness.forecasting.assemble import forecast_cells, verdict
+from harness.forecasting.cells import shapes_without_data
 from harness.forecasting.largest import max_batch, with_batch
 from harness.forecasting.result import Outcome
 from harness.forecasting.service import Forecaster
+from harness.forecasting.tables import forecast_table
 from harness.gpus import CARDS, Card, find_card, installed
 from harness.loading import load_suite
 from harness.suite import Cell
@@ -89,6 +91,28 @@ def test_no_batch_fits_a_card_smaller_than_the_model(tmp_path: Path) -> None:
     cell = cells(tmp_path, "methods=[full]")[0]
     card = Card("tiny", 24 * 2**20, (8, 6), 4 * 2**20)
     assert max_batch(Forecaster(None, 2), cell, card) == 0
+
+
+def test_lengths_of_a_shape_are_the_steps(tmp_path: Path) -> None:
+    varied = cells(tmp_path, "tasks=[{shape: {family: classification, lengths: [20, 48, 30]}}]")
+    [shapes] = {shapes_without_data(cell) for cell in varied}
+    assert shapes.steps == ((32, 20), (32, 48), (32, 30))
+    found = forecast_cells(Forecaster(None, 2), varied[:1], [CARDS["l4"]])
+    longest = cells(tmp_path, "tasks=[{shape: {family: classification, length: 48}}]")
+    alone = forecast_cells(Forecaster(None, 2), longest[:1], [CARDS["l4"]])
+    assert found[0].task == "classification-48"
+    assert found[0].peak_allocated == pytest.approx(alone[0].peak_allocated, rel=0.01)
+
+
+def test_cards_that_choose_other_kernels_have_rows_of_their_own(tmp_path: Path) -> None:
+    task = "tasks=[{shape: {family: classification, length: 64, mask: false}}]"
+    half = "train.precision=bf16-weights"
+    chosen = cells(tmp_path, "methods=[lora]", "seeds=[0]", half, task)
+    names = ("rtx4090", "a6000", "t4")
+    found = forecast_cells(Forecaster(None, 2), chosen, [CARDS[name] for name in names])
+    table = forecast_table(found)
+    assert table.headers[-3:] == list(names)
+    assert [row[-1] == "-" for row in table.rows] == [True, False]  # no bf16 kernels on a T4
 
 
 def test_verdict() -> None:
