@@ -7,11 +7,14 @@ import os
 import platform
 import socket
 import subprocess
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 PACKAGES = ("torch", "transformers", "peft", "datasets", "fvcore", "numpy", "tokenizers")
+# The ones that decide over memory, so that a forecast or a budget names them.
+MEMORY_PACKAGES = ("torch", "transformers", "peft")
 VARIABLES = (
     "PYTORCH_CUDA_ALLOC_CONF",
     "PYTORCH_ALLOC_CONF",
@@ -37,6 +40,7 @@ def describe() -> dict[str, Any]:
     }
 
 
+@cache
 def package_versions() -> dict[str, str]:
     """Return the versions of the libraries that move the numbers."""
     found = {}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.errors import UserError, exit_on_user_error
+from harness.options import Only, Overrides, SuiteFile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,14 +32,12 @@ EXAMPLES = """Examples:
 
 @app.command(epilog=EXAMPLES)
 def forecast(
-    suite: Annotated[Path, typer.Argument(help="the suite's YAML file")],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="set after the file")
-    ] = None,
+    suite: SuiteFile,
+    overrides: Overrides = None,
     gpu: Annotated[
         str, typer.Option(help="cards, such as rtx4090,a6000 or custom:11.6:8.6")
     ] = "rtx4090",
-    only: Annotated[str, typer.Option(metavar="GLOB", help="cells whose path matches")] = "*",
+    only: Only = "*",
     max_batch: Annotated[bool, typer.Option(help="find the largest batch that fits")] = False,
     explain: Annotated[
         str | None, typer.Option(metavar="CELL", help="what holds the peak of this cell, and why")

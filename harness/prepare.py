@@ -45,7 +45,7 @@ def build_job(cell: Cell, progress: Callable[[dict[str, Any]], None], known: Kno
     progress({"stage": "loading model"})
     model = _load_model(cell, task)
     known["model"] = models.provenance(cell.model)
-    tokenizer = _load_tokenizer(cell, data)
+    tokenizer = load_tokenizer(cell, data)
     encoded = encode(tokenizer, data.train, settings.max_length, task.regression)
     order = TrainingOrder(encoded, settings, cell.seed)
     progress({"stage": "attaching method"})
@@ -121,7 +121,12 @@ def _positions(model: nn.Module) -> int | None:
     return int(limit) if limit else None
 
 
-def _load_tokenizer(cell: Cell, data: TaskData) -> Any:
+def load_tokenizer(cell: Cell, data: TaskData) -> Any:
+    """Load the tokenizer of the cell's model; a config-only model's is made from the texts.
+
+    Raises:
+        UserError: the model's source has none.
+    """
     texts = (text for row in data.train for text in (row.text, row.pair) if text)
     return models.load_tokenizer(cell.model, texts)
 

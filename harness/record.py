@@ -14,7 +14,7 @@ FINAL_OUTCOMES: frozenset[str] = frozenset({"ok", "oom", "diverged"})
 
 
 class Part(BaseModel):
-    """A piece of a record."""
+    """A piece of something kept as JSON or YAML: unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid")
 

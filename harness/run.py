@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.errors import UserError, exit_on_user_error
+from harness.options import Only, Overrides, SuiteFile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,13 +30,11 @@ EXAMPLES = """Examples:
 
 @app.command(epilog=EXAMPLES)
 def run(
-    suite: Annotated[Path, typer.Argument(help="the suite's YAML file")],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="set after the file")
-    ] = None,
+    suite: SuiteFile,
+    overrides: Overrides = None,
     out: Annotated[Path | None, typer.Option(help="run folder; default runs/<suite>")] = None,
     dry_run: Annotated[bool, typer.Option(help="list the cells and do no work")] = False,
-    only: Annotated[str, typer.Option(metavar="GLOB", help="cells whose path matches")] = "*",
+    only: Only = "*",
     limit: Annotated[int | None, typer.Option(min=1, help="run at most so many cells")] = None,
     force: Annotated[bool, typer.Option(help="run finished cells again")] = False,
     gpus: Annotated[str | None, typer.Option(help="such as 0,1; default: all there are")] = None,

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.budgets.figures import Figure, Figures
-from harness.budgets.file import Budget, Row
-from harness.errors import UserError
+from harness.budgets.file import Budget, Row, refuse_other_kind
 
 Kind = Literal["within", "over", "win", "missing", "new"]
 
@@ -51,11 +50,7 @@ def compare(budget: Budget, figures: Figures) -> Verdict:
     Raises:
         UserError: the figures are of another kind or card than the budget.
     """
-    if (budget.kind, budget.gpu) != (figures.kind, figures.gpu):
-        raise UserError(
-            f"the budget holds {budget.kind} figures of {budget.gpu}; these are {figures.kind} "
-            f"ones of {figures.gpu}"
-        )
+    refuse_other_kind(budget, figures)
     findings = []
     for path, row in budget.cells.items():
         figure = figures.cells.get(path)

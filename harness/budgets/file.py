@@ -6,41 +6,35 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
+from pydantic import Field, NonNegativeInt, ValidationError
 
 from harness.budgets.figures import Figure, Figures
 from harness.errors import UserError
+from harness.record import Part
 
 SCHEMA = 1
 TOLERANCE = 0.001  # forecasts repeat to the byte; measured budgets want about 0.02
 LEAST = 0.0005  # of the peak: places that hold less are not listed
-PACKAGES = ("torch", "transformers", "peft")
 
 
-class Row(BaseModel):
+class Row(Part):
     """The budget of one cell, in bytes."""
-
-    model_config = ConfigDict(extra="forbid")
 
     peak: NonNegativeInt
     split: dict[str, NonNegativeInt]
     modules: dict[str, NonNegativeInt]
 
 
-class Change(BaseModel):
+class Change(Part):
     """Why the budget moved once."""
-
-    model_config = ConfigDict(extra="forbid")
 
     reason: str
     commit: str
     cells: NonNegativeInt
 
 
-class Budget(BaseModel):
+class Budget(Part):
     """A budget file."""
-
-    model_config = ConfigDict(extra="forbid")
 
     schema_version: int = Field(SCHEMA, alias="schema")
     kind: str
@@ -53,10 +47,10 @@ class Budget(BaseModel):
 
 def software() -> dict[str, str]:
     """Return the versions that move memory, without their build tags."""
-    from harness.env import package_versions
+    from harness.env import MEMORY_PACKAGES, package_versions
 
     versions = package_versions()
-    return {name: versions[name].partition("+")[0] for name in PACKAGES}
+    return {name: versions[name].partition("+")[0] for name in MEMORY_PACKAGES}
 
 
 def read_budget(file: Path) -> Budget:
@@ -92,11 +86,8 @@ def updated(file: Path, figures: Figures, reason: str) -> tuple[Budget, list[str
         path, why = next(iter(figures.errors.items()))
         raise UserError(f"{path} has no figure: {why}")
     old = read_budget(file) if file.exists() else None
-    if old is not None and (old.kind, old.gpu) != (figures.kind, figures.gpu):
-        raise UserError(
-            f"{file} holds {old.kind} figures of {old.gpu}, not {figures.kind} ones of "
-            f"{figures.gpu}; name another --budget file"
-        )
+    if old is not None:
+        refuse_other_kind(old, figures)
     before = old.cells if old else {}
     tolerance = old.tolerance if old else TOLERANCE
     cells, moved = {}, [path for path in before if path not in figures.cells]
@@ -114,6 +105,19 @@ def updated(file: Path, figures: Figures, reason: str) -> tuple[Budget, list[str
         schema=SCHEMA, kind=figures.kind, gpu=figures.gpu, software=software(),
         tolerance=tolerance, history=history, cells=cells,
     ), moved  # fmt: skip
+
+
+def refuse_other_kind(budget: Budget, figures: Figures) -> None:
+    """Refuse to hold measured figures against forecast ones, or one card's against another's.
+
+    Raises:
+        UserError: the two differ in kind or card.
+    """
+    if (budget.kind, budget.gpu) != (figures.kind, figures.gpu):
+        raise UserError(
+            f"the budget holds {budget.kind} figures of {budget.gpu}; these are {figures.kind} "
+            f"ones of {figures.gpu}; name another --budget file"
+        )
 
 
 def row_of(figure: Figure) -> Row:

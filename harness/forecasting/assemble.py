@@ -61,8 +61,9 @@ def judge(
     cell: Cell, card: Card, request: Request, assumptions: tuple[str, ...], answer: Answer
 ) -> Forecast:
     """Return the entry of one cell and stage on one card."""
-    from harness.env import package_versions
+    from harness.env import MEMORY_PACKAGES, package_versions
 
+    versions = package_versions()
     train = cell.train
     entry = Forecast(
         cell=cell.path,
@@ -81,7 +82,7 @@ def judge(
             "gradient_checkpointing": str(train.gradient_checkpointing).lower(),
             "accumulate": str(train.accumulate),
             "mask": str(request.mask).lower(),
-            **{name: v for name, v in package_versions().items() if name in _VERSIONS},
+            **{name: versions[name] for name in MEMORY_PACKAGES},
         },
     )
     if not isinstance(answer, Outcome):
@@ -103,7 +104,6 @@ def judge(
     )
 
 
-_VERSIONS = ("torch", "transformers", "peft")
 _SAME = (
     "peak_allocated", "peak_reserved", "peak_expandable", "at_rest", "split", "phases", "modules",
     "saved_activations", "flops_forward", "flops_step", "seconds",
@@ -127,16 +127,15 @@ def data_shapes(cell: Cell) -> Shapes:
 
     Data or tokenizer out of reach is no error here: the settings then bound the lengths.
     """
-    from harness import models
     from harness.batches import TrainingOrder, encode
     from harness.forecasting.cells import shapes_of_run
+    from harness.prepare import load_tokenizer
     from harness.tasks import get_task
 
     task, settings = get_task(cell.task.name), cell.train
     try:
         data = task.load(cell.data_request())
-        texts = (text for row in data.train for text in (row.text, row.pair) if text)
-        tokenizer = models.load_tokenizer(cell.model, texts)
+        tokenizer = load_tokenizer(cell, data)
     except UserError:
         return shapes_without_data(cell)
     encoded = encode(tokenizer, data.train, settings.max_length, task.regression)

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import UserError
 from harness.forecasting.assemble import canonical
 from harness.forecasting.cells import NUM_STEPS, requests_of, shapes_of_run
+from harness.forecasting.pool import answer_and_exit, preload
 from harness.forecasting.result import Outcome
 from harness.memory.target import CPU, Target
 
@@ -30,8 +30,6 @@ class Beside:
     """
 
     def __init__(self) -> None:
-        from harness.forecasting.pool import preload
-
         preload()
         context = multiprocessing.get_context("fork")
         self._pipe, theirs = context.Pipe()
@@ -57,8 +55,8 @@ class Beside:
         except (EOFError, OSError):
             return {**found, "error": "the forecasting process ended"}
         self._child.join()
-        if isinstance(answer, str):
-            return {**found, "error": answer}
+        if isinstance(answer, Exception):
+            return {**found, "error": str(answer)}
         stages = {r.stage.name: _entry(o) for r, o in zip(requests, answer, strict=True)}
         return {**found, "stages": stages}
 
@@ -79,19 +77,15 @@ def _entry(outcome: Outcome) -> dict[str, Any]:
 
 
 def _serve(pipe: Connection, other_end: Connection) -> None:
-    import torch
-
-    from harness.forecasting.work import forecast
-
     other_end.close()
-    torch.set_num_threads(1)
     try:
         requests: Sequence[Request] = pipe.recv()
-        answer: Any = [forecast(request) for request in requests]
-    except EOFError:
+    except EOFError:  # the run ended before it had shapes
         os._exit(0)
-    except (UserError, Exception) as error:  # told in the record
-        answer = f"{type(error).__name__}: {error}".splitlines()[0]
-    pipe.send(answer)
-    pipe.close()
-    os._exit(0)
+    answer_and_exit(pipe, _forecast_all, (requests,))
+
+
+def _forecast_all(requests: Sequence[Request]) -> list[Outcome]:
+    from harness.forecasting.work import forecast
+
+    return [forecast(request) for request in requests]

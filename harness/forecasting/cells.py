@@ -53,9 +53,11 @@ def shapes_of_run(order: TrainingOrder, num_steps: int = NUM_STEPS) -> Shapes:
 
     An allocator's replay wants to have seen variety; without one two steps do.
     """
-    seen = [max(map(order.shape, step), key=_tokens) for step in order.epoch(0)]
-    for epoch in range(1, order.num_epochs):
-        seen += [max(map(order.shape, step), key=_tokens) for step in order.epoch(epoch)]
+    seen = [
+        max(map(order.shape, step), key=_tokens)
+        for epoch in range(order.num_epochs)
+        for step in order.epoch(epoch)
+    ]
     return Shapes((*seen[: num_steps - 1], max(seen, key=_tokens)))
 
 

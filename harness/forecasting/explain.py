@@ -73,8 +73,7 @@ def _changes(request: Request) -> list[tuple[str, Request]]:
         settings("attention: sdpa (no matrix of attention scores)", attention="sdpa")
     if train.precision in {"fp32", "tf32"}:
         settings("precision: bf16 (autocast over fp32 weights)", precision="bf16")
-        settings("precision: bf16-weights (the base in 16 bits)", precision="bf16-weights")
-    if train.precision in {"bf16", "fp16"}:
+    if train.precision != "bf16-weights":
         settings("precision: bf16-weights (the base in 16 bits)", precision="bf16-weights")
     if train.keep_outputs:
         settings("keep_outputs: false", keep_outputs=False)

@@ -58,7 +58,7 @@ def run_forked(
             while waiting and len(running) < workers:
                 number, (function, arguments) = waiting.pop()
                 ours, theirs = context.Pipe(duplex=False)
-                child = context.Process(target=_child, args=(theirs, function, arguments))
+                child = context.Process(target=answer_and_exit, args=(theirs, function, arguments))
                 child.start()
                 theirs.close()
                 running[ours] = (number, child)
@@ -77,7 +77,10 @@ def run_forked(
             child.kill()
 
 
-def _child(pipe: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+def answer_and_exit(
+    pipe: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]
+) -> None:
+    """In a forked child: send what the function returns or ends with, and end the process."""
     import torch
     from transformers.utils import logging
 

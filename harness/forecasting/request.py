@@ -59,13 +59,21 @@ class Request(Frozen):
     stand_in: StandIn | None = None
 
     def key(self) -> str:
-        """Hash of the request, the libraries' versions and this project's source."""
+        """Hash of the request, the libraries' versions and this project's source.
+
+        Raises:
+            UserError: the model is a local folder without a readable config.
+        """
         from harness.env import package_versions
 
         content = self.model_dump(mode="json")
         content["model"].pop("label")
         content["train"] = structural(self.train)
         facts = [content, package_versions(), source_hash()]
+        if self.model.path:  # a folder's config may change under the same name
+            from harness.models import config_facts
+
+            facts.append(config_facts(self.model))
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
 
 

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from harness.record import Part
 
 Verdict = Literal["fits", "tight", "does not fit"]
-
-
-class Part(BaseModel):
-    """A piece of a result."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 class Hold(Part):

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from harness.env import MEMORY_PACKAGES
 from harness.record import Record
 from harness.reporting.comparison import (
     SPLIT,
@@ -193,6 +194,7 @@ def _machine(records: Sequence[Record]) -> str:
 
 
 def _versions(records: Sequence[Record]) -> str:
-    shown = ("torch", "transformers", "peft")
     found = [record.environment.get("packages", {}) for record in records]
-    return ", ".join(f"{name} {_values(str(p.get(name, '?')) for p in found)}" for name in shown)
+    return ", ".join(
+        f"{name} {_values(str(p.get(name, '?')) for p in found)}" for name in MEMORY_PACKAGES
+    )

@@ -21,6 +21,7 @@ from harness.forecasting.service import Forecaster
 from harness.forecasting.tables import forecast_table
 from harness.gpus import CARDS, Card, find_card, installed
 from harness.loading import load_suite
+from harness.modelspec import ModelSpec
 from harness.suite import Cell
 
 SUITE = """\
@@ -71,6 +72,16 @@ def test_key_moves_with_what_memory_depends_on_and_with_nothing_else() -> None:
         request("tiny-bert", options={"r": 9}), request("tiny-bert", accumulate=2),
     ]  # fmt: skip
     assert len({key, *(other.key() for other in others)}) == 1 + len(others)
+
+
+def test_key_of_a_local_model_follows_its_config(tmp_path: Path) -> None:
+    asked = request("tiny-bert").model_copy(update={"model": ModelSpec(path=str(tmp_path))})
+    keys = set()
+    for layers in (2, 3, 2):
+        config = {"model_type": "bert", "num_hidden_layers": layers}
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        keys.add(asked.key())
+    assert len(keys) == 2
 
 
 def test_largest_batch_fits_and_the_next_does_not(tmp_path: Path) -> None:
