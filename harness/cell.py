@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -24,11 +25,14 @@ from harness.store import Store
 from harness.suite import Cell
 
 if TYPE_CHECKING:
-    from harness.train import Job, Loop
+    from harness.checkpoint import Checkpoints
+    from harness.job import Job
+    from harness.train import Loop
 
 Progress = Callable[[dict[str, Any]], None]
 # Outcome of a cell whose process wrote no record, by exit code; others are crashes.
 EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 128 + signal.SIGTERM
 
 
 def new_record(cell: Cell, outcome: Outcome, seconds: float, **rest: Any) -> Record:
@@ -46,7 +50,7 @@ def new_record(cell: Cell, outcome: Outcome, seconds: float, **rest: Any) -> Rec
     )
 
 
-def run_cell(cell: Cell, progress: Progress) -> Record:
+def run_cell(cell: Cell, progress: Progress, checkpoints: Checkpoints | None = None) -> Record:
     """Run the cell and return its record; running out of memory and divergence are results."""
     import torch
 
@@ -60,16 +64,16 @@ def run_cell(cell: Cell, progress: Progress) -> Record:
     known: dict[str, Any] = {"environment": env.describe()}
     outcome: Outcome = "ok"
     try:
-        job = build_job(cell, progress, known)
+        job = build_job(cell, progress, known, checkpoints)
         with job.clock.beside("metering"):
             progress({"stage": "forecasting"})
             known["forecast"] = beside.forecast(cell, job)
-        forward = _forward_flops(job)
+        forward, parameters = _forward_flops(job), _parameters(job)
         loop = Loop(job)
         try:
             loop.run()
-        finally:
-            known |= _figures(job, loop, forward)  # a diverged run keeps what it reached
+        finally:  # a diverged run keeps what it reached
+            known |= _figures(job, loop, forward, parameters)
     except Diverged as error:
         outcome, known["message"] = "diverged", str(error)
     except torch.OutOfMemoryError as error:
@@ -92,7 +96,7 @@ def _forward_flops(job: Job) -> Any:
         return forward_flops(job.model, job.order.tensors([0], job.device))
 
 
-def _figures(job: Job, loop: Loop, forward: Any) -> dict[str, Any]:
+def _figures(job: Job, loop: Loop, forward: Any, parameters: dict[str, Any]) -> dict[str, Any]:
     """Collect everything that the record holds about the run."""
     result = loop.result
     # Out of memory between two evaluations leaves the second one without scores.
@@ -104,11 +108,15 @@ def _figures(job: Job, loop: Loop, forward: Any) -> dict[str, Any]:
         "best_epoch": result.best_epoch,
         "history": result.history,
         "final_loss": result.final_loss if result.steps else None,
-        "parameters": _parameters(job, result.trainable_sum / max(1, result.steps)),
-        "memory": job.meter.report(),
+        "resumed_at": result.resumed_at,
+        "parameters": {
+            **parameters,
+            "adapter_trainable_mean": result.trainable_sum / max(1, result.steps),
+        },
+        "memory": job.meter.report(job.clock.phase_medians()),
         "flops": _flops(job, forward),
         "time": job.clock.report(),
-        "method_state": job.handle.state_dict(),
+        "method_state": job.handle.report(),
     }
 
 
@@ -131,13 +139,13 @@ def _headline(job: Job, scores: dict[str, dict[str, float]]) -> dict[str, Any]:
     }
 
 
-def _parameters(job: Job, mean_trainable: float) -> dict[str, Any]:
+def _parameters(job: Job) -> dict[str, Any]:
+    """Count before the first step: a method may fold tensors away or drop them."""
     adapter = list(job.handle.parameters())
-    frozen = [t for t in job.handle.overhead().values() if t.is_floating_point()]
+    frozen = [t for t in job.handle.buffers.values() if t.is_floating_point()]
     return {
         "total": sum(p.numel() for p in job.model.parameters()),
         "adapter_trainable": sum(p.numel() for p in adapter),
-        "adapter_trainable_mean": mean_trainable,
         "adapter_stored": sum(t.numel() for t in (*adapter, *frozen)),
         "head_trainable": sum(p.numel() for p in job.head),
     }
@@ -183,13 +191,22 @@ def main() -> int:
     threading.Thread(target=_die_with, args=(sys.stdin.fileno(),), daemon=True).start()
     cell = Cell.model_validate(order["cell"])
     store = Store(Path(order["folder"]))
+    from harness.checkpoint import Checkpoints
+    from harness.train import Interrupted
+
+    checkpoints = Checkpoints(store.checkpoint_folder(cell), order["checkpoint_seconds"])
+    signal.signal(signal.SIGTERM, lambda *_: setattr(checkpoints, "wanted", True))
     with os.fdopen(order["progress"], "wb") as stream:
         try:
-            record = run_cell(cell, _progress_to(stream))
+            record = run_cell(cell, _progress_to(stream), checkpoints)
         except UserError as error:
             print(error, file=sys.stderr)
             return EXIT_USER_ERROR
+        except Interrupted as error:
+            print(f"interrupted {error}; the next run goes on from there", file=sys.stderr)
+            return EXIT_INTERRUPTED
         store.write(cell, record)
+    checkpoints.drop()
     return 0
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from statistics import median, quantiles
+from typing import Any
 
 from harness.record import Time
 
@@ -21,8 +22,37 @@ class Clock:
         self._created = time.perf_counter()
         self._began = 0.0
         self.steps: list[float] = []
+        self.phases: list[int] = []  # number of timed steps before each phase
         self.audited_steps = 0
         self.apart = {"evaluation": 0.0, "metering": 0.0, "probes": 0.0}
+
+    def start_phase(self) -> None:
+        """Note that a phase begins."""
+        self.phases.append(len(self.steps))
+
+    def phase_medians(self) -> list[float | None]:
+        """Return the median step of every phase; None where all of its steps were audited."""
+        ends = [*self.phases[1:], len(self.steps)]
+        parts = [self.steps[start:end] for start, end in zip(self.phases, ends, strict=True)]
+        return [median(part[WARM_UP_STEPS:] or part) if part else None for part in parts]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run goes on from."""
+        return {
+            "elapsed": time.perf_counter() - self._created,
+            "steps": self.steps,
+            "phases": self.phases,
+            "audited_steps": self.audited_steps,
+            "apart": self.apart,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from another process's clock: what this one did so far is added to it."""
+        self._created -= state["elapsed"]
+        self.steps, self.phases = state["steps"], state["phases"]
+        self.audited_steps = state["audited_steps"]
+        for what, seconds in state["apart"].items():
+            self.apart[what] += seconds
 
     def start_step(self) -> None:
         """Begin a timed step."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import math
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from methods.base import Handle
 
 NUM_HOLDERS = 12
+T = TypeVar("T")
 Shape = tuple[int, int]  # examples, padded length
 
 
@@ -28,8 +30,8 @@ class Meter:
     """Memory of a run, phase by phase.
 
     On the CPU a phase's peak is that of its audited steps: the second one (by then the optimizer
-    has its state) and the one with the most padded tokens that is known when the phase begins. On
-    CUDA the allocator sees every step, and audited steps add the split.
+    has its state) and, of every form of step, the one with the most padded tokens that is known
+    when the phase begins. On CUDA the allocator sees every step, and audited steps add the split.
     """
 
     def __init__(self, model: nn.Module, handle: Handle, device: torch.device) -> None:
@@ -38,28 +40,46 @@ class Meter:
         self.phases: list[PhaseMemory] = []
         self.flops: list[int] = []
         self._audits: set[int] = set()
+        self._forms: set[Hashable] = set()  # that are audited in this phase
         self._known: dict[str, list[Tensor]] | None = None
         self._paths = ModulePaths(model)
-        self._fit: StepFlops | None = None
+        self._fits: dict[Hashable, StepFlops] = {}
         self._peak_evaluation: int | None = None
+        self._peak_probe: int | None = None
 
-    def start_phase(self, step: int, upcoming: Sequence[Shape], fit: StepFlops | None) -> None:
-        """Begin a phase at `step`; `upcoming` are the shapes of the steps known to follow."""
+    def start_phase(self, step: int, upcoming: Sequence[tuple[Shape, Hashable]]) -> None:
+        """Begin a phase at `step`; `upcoming`: shape and form of the steps known to follow."""
         self._close_phase()
         self._known = None  # a method may have replaced tensors
         trainable = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
         self.phases.append(_empty_phase(step, trainable, self._shallowest_live_layer()))
         self.flops.append(0)
-        self._fit = fit
+        self._fits = {}
         later = range(min(1, len(upcoming) - 1), len(upcoming))
-        longest = max(later, key=lambda i: (upcoming[i][0] * upcoming[i][1], -i))
-        self._audits = {step + later[0], step + longest}
+        longest: dict[Hashable, int] = {}
+        for i in later:
+            shape, form = upcoming[i]
+            if form not in longest or math.prod(shape) > math.prod(upcoming[longest[form]][0]):
+                longest[form] = i
+        self._audits = {step + later[0], *(step + i for i in longest.values())}
+        self._forms = set(longest)
         if self.cuda:
             self.cuda.start_phase()
 
-    def wants(self, step: int) -> bool:
-        """Tell whether `step` is to be audited."""
-        return step in self._audits
+    def wants(self, step: int, form: Hashable) -> bool:
+        """Tell whether `step` is to be audited; a form that nobody foresaw is, when it comes."""
+        if step in self._audits or form in self._forms:
+            return step in self._audits
+        self._forms.add(form)
+        return True
+
+    def knows(self, form: Hashable) -> bool:
+        """Tell whether the FLOPs of a form are known in this phase."""
+        return form in self._fits
+
+    def learn(self, form: Hashable, fit: StepFlops) -> None:
+        """Note the FLOPs of a form of step."""
+        self._fits[form] = fit
 
     @contextmanager
     def audit(self, step: int, optimizer: Optimizer) -> Iterator[Watch]:
@@ -69,11 +89,10 @@ class Meter:
             yield ledger
         self._note(step, ledger.report())
 
-    def count(self, shapes: Iterable[Shape]) -> None:
-        """Count one optimizer step made of forward passes of these shapes."""
+    def count(self, shapes: Iterable[Shape], form: Hashable) -> None:
+        """Count one optimizer step of this form, made of forward passes of these shapes."""
         self.phases[-1].steps += 1
-        if self._fit:
-            self.flops[-1] += sum(self._fit.at(*shape) for shape in shapes)
+        self.flops[-1] += sum(self._fits[form].at(*shape) for shape in shapes)
 
     @contextmanager
     def evaluation(self) -> Iterator[None]:
@@ -97,9 +116,48 @@ class Meter:
             ledger.mark("end")
         self._peak_evaluation = ledger.report().peak
 
-    def report(self) -> Memory:
-        """Return the peaks of training, by phase and over all."""
+    def probing(self, look: Callable[[], T]) -> T:
+        """Watch a look at the probe set: on CUDA by the allocator, on the CPU by the ledger."""
+        if self.cuda:
+            with self.cuda.apart() as reading:
+                found = look()
+            peak = reading.peak_allocated
+        else:
+            ledger = self._ledger(None)
+            with ledger:
+                ledger.mark("forward")
+                found = look()
+                ledger.mark("end")
+            peak = ledger.report().peak
+            self._known = None  # it may have replaced tensors
+        self._peak_probe = max(self._peak_probe or 0, peak)
+        return found
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run goes on from."""
         self._close_phase()
+        return {
+            "phases": [phase.model_dump(mode="json") for phase in self.phases],
+            "flops": list(self.flops),
+            "audits": sorted(self._audits),
+            "peak_evaluation": self._peak_evaluation,
+            "peak_probe": self._peak_probe,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on in the phase that was open; every form of step is audited once more."""
+        self.phases = [PhaseMemory.model_validate(phase) for phase in state["phases"]]
+        self.flops, self._audits = list(state["flops"]), set(state["audits"])
+        self._forms, self._fits, self._known = set(), {}, None
+        self._peak_evaluation, self._peak_probe = state["peak_evaluation"], state["peak_probe"]
+        if self.cuda and self.phases:
+            self.cuda.start_phase()
+
+    def report(self, step_medians: Sequence[float | None]) -> Memory:
+        """Return the peaks of training, by phase and over all; each phase's median step in s."""
+        self._close_phase()
+        for phase, flops, seconds in zip(self.phases, self.flops, step_medians, strict=True):
+            phase.flops, phase.step_median = flops, seconds
         peaks = [phase.peak_allocated for phase in self.phases]
         weights = [phase.steps for phase in self.phases]
         total = sum(weights) or 1
@@ -110,6 +168,7 @@ class Meter:
             peak_step_mean=sum(p * w for p, w in zip(peaks, weights, strict=True)) / total,
             peak_last_phase=peaks[-1] if peaks else 0,
             peak_evaluation=self._peak_evaluation,
+            peak_probe=self._peak_probe,
             other_processes=self.cuda.other_processes() if self.cuda else [],
         )
 
@@ -141,9 +200,10 @@ class Meter:
     def _close_phase(self) -> None:
         if self.cuda and self.phases:
             phase, reading = self.phases[-1], self.cuda.read()
-            phase.peak_allocated = reading.peak_allocated
-            phase.peak_reserved = reading.peak_reserved
-            phase.peak_device = reading.peak_device
+            # A resumed phase had another process before.
+            phase.peak_allocated = max(phase.peak_allocated, reading.peak_allocated)
+            phase.peak_reserved = max(phase.peak_reserved or 0, reading.peak_reserved)
+            phase.peak_device = max(phase.peak_device or 0, reading.peak_device or 0) or None
             phase.unexplained = reading.peak_allocated - sum(phase.split.values())
 
     def _shallowest_live_layer(self) -> int | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from harness import models
 from harness.errors import UserError
+from harness.plans import stages_of
 from harness.tasks import get_task
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def check(cells: Iterable[Cell]) -> None:
-    """Check that each distinct model and each local data set of the cells is there and readable.
+    """Check each distinct model and local data set of the cells, and method against settings.
 
     What lies on a hub is left to the cells: asking for it may be slow.
 
@@ -28,6 +29,11 @@ def check(cells: Iterable[Cell]) -> None:
                 f"task {cell.task_label} is a shape without data, which cannot be trained on; "
                 f"python -m harness.forecast takes it"
             )
+        if cell.train.max_steps is None:  # else only the data tells how many epochs there are
+            try:
+                stages_of(cell)
+            except ValueError as error:
+                raise UserError(f"{cell.path}: {error}") from None
         model = cell.model.model_dump_json()
         if model not in seen:
             seen.add(model)

@@ -13,14 +13,16 @@ from harness.batches import Encoded, TrainingOrder, encode
 from harness.clock import Clock
 from harness.errors import UserError
 from harness.flops import StepFlops, fit_step_flops
+from harness.job import Job
 from harness.meter import Meter
 from harness.precision import keep_head_fp32, set_matmul_mode, weight_dtype
+from harness.probe import Probe
 from harness.tasks import get_task
-from harness.train import Job
 from methods import get_method, surgery
 from methods.base import Plan
 
 if TYPE_CHECKING:
+    from harness.checkpoint import Checkpoints
     from harness.settings import TrainSettings
     from harness.suite import Cell
     from harness.tasks.base import Task, TaskData
@@ -29,7 +31,12 @@ if TYPE_CHECKING:
 Known = dict[str, Any]
 
 
-def build_job(cell: Cell, progress: Callable[[dict[str, Any]], None], known: Known) -> Job:
+def build_job(
+    cell: Cell,
+    progress: Callable[[dict[str, Any]], None],
+    known: Known,
+    checkpoints: Checkpoints | None = None,
+) -> Job:
     """Build the run of a cell; notes model and data in `known` for the record.
 
     Seeds are set twice, before the model is made and before the method is attached: head and
@@ -55,12 +62,15 @@ def build_job(cell: Cell, progress: Callable[[dict[str, Any]], None], known: Kno
         num_epochs=order.num_epochs,
         seed=cell.seed,
         train_pooler=settings.train_pooler,
+        keep_best=cell.keep_best,
     )
     torch.manual_seed(cell.seed)
     method = get_method(cell.method)(**cell.method_options)
-    handle, head = attach(model, method, plan, settings, device)
+    try:
+        handle, head = attach(model, method, plan, settings, device)
+    except ValueError as error:
+        raise UserError(f"{cell.path}: {error}") from None
     torch.manual_seed(cell.seed)
-    checkpoint = settings.checkpoint or ("last" if cell.protocol == "plain" else "best")
     return Job(
         model=handle.model,
         handle=handle,
@@ -68,17 +78,19 @@ def build_job(cell: Cell, progress: Callable[[dict[str, Any]], None], known: Kno
         task=task,
         data=data,
         order=order,
+        probe=Probe(order, handle.num_probe, device),
         evaluations={
             name: encode(tokenizer, rows, settings.max_length, task.regression)
             for name, rows in data.evaluations.items()
         },
         settings=settings,
         device=device,
-        keep_best=checkpoint == "best",
+        keep_best=cell.keep_best,
         meter=Meter(handle.model, handle, device),
         clock=Clock(torch.cuda.synchronize if device.type == "cuda" else lambda: None),
         flops=lambda: _fit_flops(handle.model, encoded, device),
         progress=progress,
+        checkpoints=checkpoints,
     )
 
 

@@ -44,6 +44,8 @@ class PhaseMemory(Part):
     at_rest: int = Field(description="bytes alive between steps")
     unexplained: int | None = Field(None, description="allocator's peak minus the ledger's")
     shallowest_live_layer: int | None = None
+    step_median: float | None = Field(None, description="seconds")
+    flops: int | None = Field(None, description="forward and backward of all its steps")
     audited_steps: list[int] = Field(default_factory=list)
     holders: list[dict[str, Any]] = Field(default_factory=list, description="largest at the peak")
 
@@ -57,6 +59,7 @@ class Memory(Part):
     peak_step_mean: float = Field(description="phase peaks weighted by their steps")
     peak_last_phase: int
     peak_evaluation: int | None = None
+    peak_probe: int | None = Field(None, description="while the method looks at its probe set")
     other_processes: list[dict[str, Any]] = Field(default_factory=list)
 
 
@@ -100,6 +103,7 @@ class Record(Part):
     model: dict[str, Any] = Field(default_factory=dict)
     data: dict[str, Any] = Field(default_factory=dict)
     steps: int | None = None
+    resumed_at: list[int] = Field(default_factory=list, description="steps it was taken up at")
     scores: dict[str, dict[str, float]] = Field(
         default_factory=dict, description="evaluation -> metric -> fraction, reported checkpoint"
     )

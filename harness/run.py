@@ -38,10 +38,25 @@ def run(
     limit: Annotated[int | None, typer.Option(min=1, help="run at most so many cells")] = None,
     force: Annotated[bool, typer.Option(help="run finished cells again")] = False,
     gpus: Annotated[str | None, typer.Option(help="such as 0,1; default: all there are")] = None,
+    checkpoint_minutes: Annotated[
+        float, typer.Option(min=0, help="training time between the checkpoints of a cell")
+    ] = 5.0,
 ) -> None:
     """Run every cell of a suite that has no record yet, then print the comparison table."""
     with exit_on_user_error():
-        raise SystemExit(_main(suite, overrides or [], out, dry_run, only, limit, force, gpus))
+        raise SystemExit(
+            _main(
+                suite,
+                overrides or [],
+                out,
+                dry_run,
+                only,
+                limit,
+                force,
+                gpus,
+                60 * checkpoint_minutes,
+            )
+        )
 
 
 def _main(
@@ -53,10 +68,13 @@ def _main(
     limit: int | None,
     force: bool,
     gpus: str | None,
+    checkpoint_seconds: float,
 ) -> int:
+    from harness.engines.local import LocalEngine
     from harness.gpus import visible_devices
     from harness.loading import load_suite
     from harness.preflight import check
+    from harness.reporting.live import Live
     from harness.store import Store
 
     suite = load_suite(file, overrides)
@@ -72,11 +90,15 @@ def _main(
     with store.lock() as lock:
         # Another run may have finished some of them while this one waited for the lock.
         todo = [cell for cell in todo if force or not store.is_done(cell)]
+        for cell in todo if force else ():
+            store.drop_checkpoint(cell)
         store.write_manifest(suite.model_dump(mode="json"), cells)
         try:
-            _execute(store, lock, devices, todo, len(chosen) - len(todo))
+            with Live(total=len(todo), done_before=len(chosen) - len(todo)) as live:
+                engine = LocalEngine(store, devices, lock, checkpoint_seconds)
+                engine.run(todo, live.listen)
         except KeyboardInterrupt:
-            print("interrupted; the same command runs what is missing")
+            print("interrupted; the same command runs what is missing, from the last checkpoint")
             return 130
         finally:
             _report(store, suite)
@@ -105,16 +127,6 @@ def _print_cells(chosen: Sequence[Cell], todo: Sequence[Cell], store: Store) -> 
         state = record.outcome if record else "to run" if cell.key in waiting else "later"
         print(f"{state:10}  {cell.path}  {cell.key}")
     print(f"{len(chosen)} cells, {len(todo)} to run, out: {store.folder}")
-
-
-def _execute(
-    store: Store, lock: int, devices: Sequence[str], todo: Sequence[Cell], done: int
-) -> None:
-    from harness.engines.local import LocalEngine
-    from harness.reporting.live import Live
-
-    with Live(total=len(todo), done_before=done) as live:
-        LocalEngine(store, devices, lock).run(todo, live.listen)
 
 
 def _report(store: Store, suite: Suite) -> None:

@@ -76,8 +76,12 @@ class Step:
 
     def run(
         self, number: int, batches: Iterable[Mapping[str, Tensor]], count: int, watch: Watch
-    ) -> list[Change]:
-        """Run optimizer step `number` over `count` batches; returns what the method changed."""
+    ) -> tuple[Change | None, Change | None]:
+        """Run optimizer step `number` over `count` batches.
+
+        Returns:
+            What the method changed before the optimizer's step, and after it.
+        """
         keep = self.settings.keep_outputs
         if keep:
             self.optimizer.zero_grad(set_to_none=True)
@@ -107,7 +111,7 @@ class Step:
         if not keep:
             self.optimizer.zero_grad(set_to_none=True)
         watch.mark("end")
-        return [*before, *after]
+        return before, after
 
     def _loss(self, outputs: Any, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return the loss of one batch, with the method's own term."""
@@ -119,8 +123,8 @@ class Step:
         extra = self.handle.loss()
         return loss if extra is None else loss + extra
 
-    def _apply(self, change: Change | None) -> list[Change]:
+    def _apply(self, change: Change | None) -> Change | None:
         if not change:
-            return []
+            return None
         apply_change(self.optimizer, change)
-        return [change]
+        return change

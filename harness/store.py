@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import socket
 import time
 from collections.abc import Iterable, Iterator
@@ -38,6 +39,14 @@ class Store:
     def log_file(self, cell: Cell) -> Path:
         """Return where the cell's process writes its output."""
         return self.folder / "logs" / f"{cell.path}-{cell.key}.log"
+
+    def checkpoint_folder(self, cell: Cell) -> Path:
+        """Return where the cell keeps its checkpoint while it runs."""
+        return self.folder / "checkpoints" / f"{cell.path}-{cell.key}"
+
+    def drop_checkpoint(self, cell: Cell) -> None:
+        """Remove the cell's checkpoint, so that it starts from its beginning."""
+        shutil.rmtree(self.checkpoint_folder(cell), ignore_errors=True)
 
     def read(self, cell: Cell) -> Record | None:
         """Return the cell's record, or None where there is none that can be read."""

@@ -58,6 +58,12 @@ class Cell(Frozen):
         parts = [self.task_label, self.model.name, self.method_label, *axes, f"s{self.seed}"]
         return "/".join(part.replace("/", "--") for part in parts)
 
+    @property
+    def keep_best(self) -> bool:
+        """Whether the best epoch is reported, by the settings or the protocol."""
+        wanted = self.train.checkpoint or ("last" if self.protocol == "plain" else "best")
+        return wanted == "best"
+
     def data_request(self) -> DataRequest:
         """Say which rows of which data the cell wants."""
         return DataRequest(

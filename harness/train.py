@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from harness.batches import Encoded, TrainingOrder
-from harness.clock import Clock
 from harness.evaluate import evaluate, predict_longest
-from harness.meter import Meter
+from harness.job import Job, Result, State
 from harness.optim import apply_change, make_optimizer, make_schedule
+from harness.precision import autocast
+from harness.resume import collect, resume
 from harness.step import NoWatch, Step, Watch
 
 if TYPE_CHECKING:
-    from harness.settings import TrainSettings
-    from harness.tasks.base import Task, TaskData
-    from methods.base import Change, Handle
+    from methods.base import Change
 
 # The loss is looked at every so many steps: reading it makes a GPU wait.
 CHECK_EVERY = 20
@@ -31,36 +28,8 @@ class Diverged(Exception):
     """The loss is no longer finite."""
 
 
-@dataclass
-class Job:
-    """All that one training run needs."""
-
-    model: nn.Module
-    handle: Handle
-    head: list[nn.Parameter]
-    task: Task
-    data: TaskData
-    order: TrainingOrder
-    evaluations: dict[str, Encoded]
-    settings: TrainSettings
-    device: torch.device
-    keep_best: bool
-    meter: Meter
-    clock: Clock
-    flops: Callable[[], Any]
-    progress: Callable[[dict[str, Any]], None]
-
-
-@dataclass
-class Result:
-    """What a training run found out."""
-
-    steps: int = 0
-    final_loss: float = math.nan
-    history: list[dict[str, Any]] = field(default_factory=list)
-    best_epoch: int | None = None
-    scores: dict[str, dict[str, float]] = field(default_factory=dict)
-    trainable_sum: int = 0  # adapter parameters that train, summed over steps
+class Interrupted(Exception):
+    """Someone asked the run to end; its checkpoint is written."""
 
 
 class Loop:
@@ -75,24 +44,30 @@ class Loop:
             job.model, job.handle, self.optimizer, job.settings, job.device,
             smooth=not job.task.regression,
         )  # fmt: skip
-        self._names = {n for n, p in job.model.named_parameters() if p.requires_grad}
-        self._best: tuple[float, dict[str, Tensor]] | None = None
-        self._loss_steps = 0
-        self._phase_is_new = True
-        self._trainable = self._count_trainable()
+        # Names as attached: what a method freezes it may take out of the model at once.
+        self._attached = {id(p): n for n, p in job.model.named_parameters() if p.requires_grad}
+        self.state = State(names=set(self._attached.values()))
+        self.trainable = self.count_trainable()
 
     def run(self) -> Result:
         """Train to the end, then score the checkpoint that the protocol reports.
 
+        Goes on from the job's checkpoint where there is one.
+
         Raises:
             Diverged: the loss became infinite or not a number.
+            Interrupted: the checkpoint was asked for, and is written.
         """
         job = self.job
         job.model.train()
-        for epoch in range(job.order.num_epochs):
+        self._show_probe(lambda: job.handle.on_start(job.probe))
+        first_epoch, first_index = resume(self)
+        for epoch in range(first_epoch, job.order.num_epochs):
             steps = job.order.epoch(epoch)
-            for index in range(len(steps)):
+            for index in range(first_index, len(steps)):
                 self._run_step(steps, index, epoch)
+                self._save_if_due(epoch, index + 1)
+            first_index = 0
             self._check_loss()
             self._end_epoch(epoch)
         self._score_reported()
@@ -101,23 +76,27 @@ class Loop:
     def _run_step(self, steps: list[list[list[int]]], index: int, epoch: int) -> None:
         job, step = self.job, self.result.steps
         shapes = [job.order.shape(batch) for batch in steps[index]]
-        if self._phase_is_new:
-            upcoming = [max(map(job.order.shape, s), key=math.prod) for s in steps[index:]]
-            with job.clock.beside("metering"):
-                job.meter.start_phase(step, upcoming, job.flops())
-            self._phase_is_new = False
-        self.result.trainable_sum += self._trainable  # as the step begins, before it may freeze
-        if job.meter.wants(step):
+        if self.state.phase_is_new:
+            upcoming = [
+                (max(map(job.order.shape, batches), key=math.prod), job.handle.form(step + i))
+                for i, batches in enumerate(steps[index:])
+            ]
+            job.meter.start_phase(step, upcoming)
+            job.clock.start_phase()
+            self.state.phase_is_new = False
+        form = job.handle.form(step)
+        self._count_flops_of(form)
+        if job.meter.wants(step, form):
             with job.clock.audited_step(), job.meter.audit(step, self.optimizer) as watch:
-                changes = self._step(steps[index], watch)
+                changed = self._step(steps[index], watch)
         else:
             job.clock.start_step()
-            changes = self._step(steps[index], NO_WATCH)
+            changed = self._step(steps[index], NO_WATCH)
             job.clock.end_step()
-        job.meter.count(shapes)
+        job.meter.count(shapes, form)
         self.result.steps += 1
-        self._phase_is_new = bool(changes)
-        self._loss_steps += 1
+        self.state.phase_is_new = changed
+        self.state.loss_steps += 1
         if self.result.steps % CHECK_EVERY == 0:
             loss = self._check_loss()
             job.progress(
@@ -125,29 +104,45 @@ class Loop:
                  "loss": loss}
             )  # fmt: skip
 
-    def _step(self, batches: list[list[int]], watch: Watch) -> list[Change]:
-        """Run one optimizer step; returns what the method changed."""
+    def _count_flops_of(self, form: Hashable) -> None:
+        """Have the FLOPs of this form of step counted, once per phase."""
+        job = self.job
+        if not job.meter.knows(form):
+            with job.clock.beside("metering"):
+                job.handle.take(form)
+                job.meter.learn(form, job.flops())
+                job.handle.take(None)
+
+    def _step(self, batches: list[list[int]], watch: Watch) -> bool:
+        """Run one optimizer step; returns whether the method changed anything."""
         job = self.job
         made = (job.order.tensors(batch, job.device) for batch in batches)
-        changes = self.step.run(self.result.steps, made, len(batches), watch)
+        before, after = self.step.run(self.result.steps, made, len(batches), watch)
         self.schedule.step()
-        for _ in changes:
-            self._note_change()
-        return changes
+        self._note_change(before)
+        self.result.trainable_sum += self.trainable  # what this step updated
+        self._note_change(after)
+        return bool(before or after)
 
-    def _note_change(self) -> None:
-        self._names |= {n for n, p in self.job.model.named_parameters() if p.requires_grad}
-        self._trainable = self._count_trainable()
+    def _note_change(self, change: Change | None) -> None:
+        if not change:
+            return
+        # Two methods, one around the other, may both freeze a tensor.
+        frozen = (self._attached[id(p)] for p in change.frozen)
+        self.state.frozen = list(dict.fromkeys((*self.state.frozen, *frozen)))
+        self.state.names |= {n for n, p in self.job.model.named_parameters() if p.requires_grad}
+        self.trainable = self.count_trainable()
 
-    def _count_trainable(self) -> int:
+    def count_trainable(self) -> int:
+        """Return how many of the adapter's parameters train now."""
         return sum(p.numel() for p in self.job.handle.parameters() if p.requires_grad)
 
     def _check_loss(self) -> float:
         """Return the mean loss since the last look; refuse one that is not finite."""
-        if self._loss_steps:
-            self.result.final_loss = float(self.step.loss_sum) / self._loss_steps
+        if self.state.loss_steps:
+            self.result.final_loss = float(self.step.loss_sum) / self.state.loss_steps
             self.step.loss_sum.zero_()
-            self._loss_steps = 0
+            self.state.loss_steps = 0
         if not math.isfinite(self.result.final_loss):
             raise Diverged(f"the loss is {self.result.final_loss} at step {self.result.steps}")
         return self.result.final_loss
@@ -160,17 +155,22 @@ class Loop:
             name = job.data.select_on
             entry[name] = self._evaluate(name)
             score = entry[name][job.data.select_metric]
-            if job.keep_best and (self._best is None or score > self._best[0]):
-                self._best = (score, self._snapshot())
+            if job.keep_best and (self.state.best is None or score > self.state.best[0]):
+                self.state.best = (score, self.snapshot())
                 self.result.best_epoch = epoch
         self.result.history.append(entry)
-        with job.clock.beside("probes"):
-            change = job.handle.on_epoch(epoch, ())
+        change = self._show_probe(lambda: job.handle.on_epoch(epoch, job.probe))
         if change:
             apply_change(self.optimizer, change)
-            self._note_change()
-            self._phase_is_new = True
+            self._note_change(change)
+            self.state.phase_is_new = True
         job.progress({"step": self.result.steps, "steps": job.order.num_steps, **entry})
+
+    def _show_probe(self, look: Callable[[], Change | None]) -> Change | None:
+        """Let the method look at its probe set: beside training, in time and in memory."""
+        job = self.job
+        with job.clock.beside("probes"), autocast(job.settings.precision, job.device):
+            return job.meter.probing(look) if job.handle.num_probe else look()
 
     def _evaluate(self, name: str) -> dict[str, float]:
         job = self.job
@@ -182,22 +182,36 @@ class Loop:
         with job.clock.beside("evaluation"), job.meter.evaluation():
             return evaluate(job.model, job.task, data, job.settings, job.device)
 
-    def _snapshot(self) -> dict[str, Tensor]:
+    def snapshot(self) -> dict[str, Tensor]:
         """Copy to the host every tensor that has trained so far."""
         return {
             name: parameter.detach().cpu().clone()
             for name, parameter in self.job.model.named_parameters()
-            if name in self._names
+            if name in self.state.names
         }
+
+    @torch.no_grad()
+    def restore(self, values: dict[str, Tensor]) -> None:
+        """Give tensors of the model the values of a snapshot."""
+        named = dict(self.job.model.named_parameters())
+        for name, value in values.items():
+            named[name].copy_(value)
+
+    def _save_if_due(self, epoch: int, index: int) -> None:
+        """Write a checkpoint before step `index` of `epoch`; end here if that was asked for."""
+        checkpoints = self.job.checkpoints
+        if checkpoints is None or not checkpoints.due():
+            return
+        with self.job.clock.beside("metering"):
+            checkpoints.save(collect(self, epoch, index))
+        if checkpoints.wanted:
+            raise Interrupted(f"after step {self.result.steps}")
 
     def _score_reported(self) -> None:
         """Fill in the scores that the table shows: those of the best or the last checkpoint."""
         job = self.job
-        if self._best:
-            named = dict(job.model.named_parameters())
-            with torch.no_grad():
-                for name, value in self._best[1].items():
-                    named[name].copy_(value)
+        if self.state.best:
+            self.restore(self.state.best[1])
         best = self.result.best_epoch
         known = self.result.history[-1 if best is None else best]
         for name in job.data.report_on:

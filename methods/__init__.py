@@ -15,6 +15,9 @@ METHODS: dict[str, str] = {
     "lora": "methods.lora:Lora",
     "elora": "methods.elora:Elora",
     "bitfit": "methods.bitfit:BitFit",
+    "aflora": "methods.aflora:Aflora",
+    "safe": "methods.safe:Safe",
+    "adapterdrop": "methods.adapterdrop:AdapterDrop",
     "peft": "methods.peft_any:Peft",
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -22,6 +22,7 @@ class Plan:
     num_epochs: int
     seed: int = 0
     train_pooler: bool = False  # the same for every method inside one comparison
+    keep_best: bool = False  # the run goes back to its best epoch's tensors at the end
 
 
 @dataclass(frozen=True)
@@ -40,14 +41,16 @@ class Change:
         frozen: parameters that stop training for good; a frozen tensor never thaws.
         added: parameters that start to train.
         resized: pairs (old, new) of a parameter that another one replaced.
+        reshaped: the forward pass itself is another one from now on (merged, cached).
     """
 
     frozen: tuple[nn.Parameter, ...] = ()
     added: tuple[nn.Parameter, ...] = ()
     resized: tuple[tuple[nn.Parameter, nn.Parameter], ...] = ()
+    reshaped: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.frozen or self.added or self.resized)
+        return bool(self.frozen or self.added or self.resized or self.reshaped)
 
 
 @dataclass
@@ -61,12 +64,16 @@ class Handle:
             a shared tensor once. This is the convention that reproduces the published counts.
         layers: the adapter tensors of each transformer layer, lowest layer first.
         buffers: frozen tensors that the method stores (shared projections, masks, scores).
+        num_probe: training examples that `on_start` and `on_epoch` want to see.
+        can_skip: whether `skip` works.
     """
 
     model: nn.Module
     adapter: dict[str, nn.Parameter]
     layers: list[list[nn.Parameter]] = field(default_factory=list)
     buffers: dict[str, Tensor] = field(default_factory=dict)
+    num_probe: int = 0
+    can_skip: bool = False
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """Yield the adapter's tensors, without the head."""
@@ -84,6 +91,15 @@ class Handle:
         """Return a term to add to the task's loss in this step, or None."""
         return None
 
+    # -- what the loop calls, in this order ------------------------------------------------------
+
+    def on_start(self, probe: Iterable[Mapping[str, Tensor]]) -> None:
+        """Run once before the first step, on the model as attached; also before a resumed run.
+
+        `probe` yields batches (inputs and labels, on the device) of `num_probe` training examples:
+        a fixed seeded set, the same at every call.
+        """
+
     def before_forward(self, step: int) -> None:
         """Run before the first forward pass of optimizer step `step` (0-based)."""
 
@@ -96,23 +112,76 @@ class Handle:
         return None
 
     def on_epoch(self, epoch: int, probe: Iterable[Mapping[str, Tensor]]) -> Change | None:
-        """Run after epoch `epoch` (0-based); `probe` yields batches from a fixed seeded set."""
+        """Run after epoch `epoch` (0-based) and its evaluation, with the same probe."""
         return None
-
-    def apply(self, stage: Stage) -> Change:
-        """Force a structural state, for the forecast."""
-        return Change()
 
     def finish(self, model: nn.Module) -> nn.Module:
         """Return the model that a user would deploy: merged, or without what was pruned."""
         return model
+
+    def report(self) -> dict[str, Any]:
+        """Return what the record tells about the run, as JSON: thresholds, steps of freezing."""
+        return {}
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run needs beside the tensors: frozen sets, scores, counters."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` returned."""
+        """Restore what `state_dict` returned, on a model as attached (`on_start` has run)."""
+
+    # -- for the forecast, and for counting FLOPs ------------------------------------------------
+
+    def apply(self, stage: Stage) -> Change:
+        """Force a structural state, for the forecast."""
+        return Change()
+
+    def form(self, step: int) -> Hashable:
+        """Return which of several forward passes `step` runs, where steps differ (AdapterDrop)."""
+        return None
+
+    def take(self, form: Hashable) -> None:
+        """Run forward passes in this form until told otherwise, for counting; None ends it."""
+
+    # -- for methods that work on another one's adapters -----------------------------------------
+
+    def prepare_to_skip(self) -> None:
+        """Keep what `skip` needs; called right after attach by a method that will skip.
+
+        Raises:
+            ValueError: these adapters cannot be left out of a forward pass.
+        """
+        if not self.can_skip:
+            raise ValueError("these adapters cannot be left out of a forward pass")
+
+    def skip(self, layers: Collection[int] | None) -> None:
+        """Leave the adapters of these layers out of forward passes; None leaves all out.
+
+        Every call replaces the one before; `skip(())` brings all back. No gradient reaches what
+        is left out, and trainable tensors stay trainable.
+        """
+        raise NotImplementedError
+
+    def prepare_to_fold(self) -> None:
+        """Check that `fold` will work; called right after attach by a method that will fold.
+
+        Raises:
+            ValueError: these adapters cannot be added to the base weights, and why.
+        """
+        raise ValueError("these adapters have no merged form")
+
+    def fold(self, layers: Collection[int]) -> None:
+        """Add the adapters of these layers to the base weights and take them out for good.
+
+        `adapter`, `units()` and `overhead()` no longer list them afterwards.
+        """
+        raise NotImplementedError
+
+    def forget(self, tensors: Collection[int]) -> None:
+        """Take the tensors with these ids off the lists: they are no longer in the model."""
+        self.adapter = {n: p for n, p in self.adapter.items() if id(p) not in tensors}
+        self.buffers = {n: t for n, t in self.buffers.items() if id(t) not in tensors}
+        self.layers = [[p for p in unit if id(p) not in tensors] for unit in self.layers]
 
 
 class Method(BaseModel, ABC):

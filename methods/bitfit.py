@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from methods import surgery
-from methods.base import Handle, Method
+from methods.base import Method
 from methods.naming import label_of
+from methods.originals import InPlaceHandle
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from methods.base import Plan
+    from methods.base import Handle, Plan
 
 
 class BitFit(Method):
@@ -49,7 +50,7 @@ class BitFit(Method):
         units = surgery.group_by_layer(model, adapter)
         # Only together with them can a frozen lowest layer end back-propagation.
         units[0].extend(p for n, p in surgery.input_parameters(model).items() if n in adapter)
-        return Handle(model, adapter, units)
+        return InPlaceHandle(model, adapter, units)
 
     def _biases(self, model: nn.Module) -> dict[str, nn.Parameter]:
         excluded = set(surgery.head_parameters(model))

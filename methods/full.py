@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from methods import surgery
-from methods.base import Handle, Method
+from methods.base import Method
+from methods.originals import InPlaceHandle
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from methods.base import Plan
+    from methods.base import Handle, Plan
 
 
 class Full(Method):
@@ -30,7 +31,7 @@ class Full(Method):
         if plan.train_pooler:
             shared |= surgery.pooler_parameters(model)
         adapter = {name: p for name, p in model.named_parameters() if name not in shared}
-        return Handle(model, adapter, surgery.group_by_layer(model, adapter))
+        return InPlaceHandle(model, adapter, surgery.group_by_layer(model, adapter))
 
     def expected_count(self, model: nn.Module) -> int:
         """Return the size of the model without its head."""

@@ -101,6 +101,10 @@ class UnmergedHandle(TunerHandle):
         """Return the model with its adapters."""
         return model
 
+    def prepare_to_fold(self) -> None:
+        """Refuse."""
+        raise ValueError("peft cannot merge adapters of this type")
+
 
 class AdaLoraHandle(TunerHandle):
     """AdaLoRA's part that peft hides in its wrapper's forward: the orthogonality loss."""

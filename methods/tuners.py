@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from methods import surgery
+from methods import folding, surgery
 from methods.architectures import HEADS
 from methods.base import Handle
 from methods.fakes import workable_fakes
@@ -41,6 +41,42 @@ class TunerHandle(Handle):
         """Merge the adapters into the base weights and return the plain model."""
         merged: nn.Module = self.peft.merge_and_unload()
         return merged
+
+    def skip(self, layers: Collection[int] | None) -> None:
+        """Switch off the adapters of these layers and leave their tensors as they are.
+
+        peft's own switch, `enable_adapters`, also decides what trains.
+        """
+        for _, adapter, layer in self.adapters():
+            adapter._disable_adapters = layers is None or layer in layers
+
+    def prepare_to_fold(self) -> None:
+        """Check that every adapter sits on a weight of plain numbers that it has for itself."""
+        found = list(self.adapters())
+        for name, adapter, _ in found:
+            if adapter.quantization_backend is not None:
+                raise ValueError(f"{name} is quantised: merging would round the adapter away")
+        folding.refuse_unfoldable(self.model, [name for name, *_ in found])
+
+    def fold(self, layers: Collection[int]) -> None:
+        """Merge the adapters of these layers into their base layers and take them out."""
+        gone = set()
+        for name, adapter, layer in list(self.adapters()):
+            if layer in layers:
+                gone |= {id(tensor) for tensor in chain(adapter.parameters(), adapter.buffers())}
+                adapter.merge()
+                folding.replace_module(self.model, name, adapter.get_base_layer())
+        left = chain(self.model.parameters(), self.model.buffers())
+        self.forget(gone - {id(tensor) for tensor in left})  # VeRA's layers share their matrices
+
+    def adapters(self) -> Iterator[tuple[str, Any, int | None]]:
+        """Yield (name, peft's layer, transformer layer) of every adapter."""
+        from peft.tuners.tuners_utils import BaseTunerLayer
+
+        names = surgery.layer_names(self.model)
+        for name, module in self.model.named_modules():
+            if isinstance(module, BaseTunerLayer):
+                yield name, module, surgery.layer_of(name, names)
 
 
 def attach_tuner(
@@ -79,7 +115,9 @@ def attach_tuner(
     adapter, buffers = added_tensors(called, base)
     surgery.train_head(called, plan)
     units = surgery.group_by_layer(called, adapter)
-    return kind(model=called, adapter=adapter, layers=units, buffers=buffers, peft=peft)
+    handle = kind(model=called, adapter=adapter, layers=units, buffers=buffers, peft=peft)
+    handle.can_skip = any(handle.adapters())
+    return handle
 
 
 def added_tensors(

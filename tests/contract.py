@@ -16,7 +16,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from methods import Handle, Method, Plan, surgery
 
-PLAN = Plan(num_steps=10, steps_per_epoch=5, num_epochs=2, seed=3)
+PLAN = Plan(num_steps=60, steps_per_epoch=5, num_epochs=12, seed=3)
 LABELS = torch.tensor([0, 2])
 
 
@@ -88,7 +88,7 @@ def starts_at_the_base_model(run: Run) -> None:
 
 def trains_exactly_adapter_and_head(run: Run) -> None:
     for pooler in (False, True):
-        handle = run.attached(Plan(10, 5, 2, train_pooler=pooler))
+        handle = run.attached(Plan(60, 5, 12, train_pooler=pooler))
         head = set(surgery.head_parameters(handle.model))
         allowed = head | (set(surgery.pooler_parameters(handle.model)) if pooler else set())
         found = trainable(handle.model)

@@ -36,6 +36,11 @@ CASES: dict[str, list[Case]] = {
         Case({"r": 8, "share": "none"}, "tiny-gpt2"),
     ],
     "bitfit": [Case(), Case({"embeddings": True, "pooler": True}), Case(model="tiny-gpt2")],
+    "aflora": [
+        Case({"r": 4}),
+        Case({"r": 4, "adaptive": "both", "rule": "official"}, "tiny-gpt2"),
+        Case({"adaptive": "none"}, "tiny-llama"),
+    ],
     "peft": [
         Case({"type": "lora", "r": 4, "use_dora": True, "target_modules": "six"}),
         Case({"type": "ADALORA", "tinit": 1, "tfinal": 1, "target_modules": "six"}),

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.cell import EXIT_USER_ERROR, new_record
+from harness.cell import EXIT_INTERRUPTED, EXIT_USER_ERROR, new_record
 from harness.record import Record
 from harness.store import Store
 from harness.suite import Cell
@@ -39,10 +39,14 @@ class LocalEngine:
         store: where records and logs go.
         devices: CUDA device numbers, one cell at a time on each; empty for one cell on the CPU.
         lock: descriptor of the store's lock, inherited so that it outlives a killed runner.
+        checkpoint_seconds: training time between a cell's checkpoints.
     """
 
-    def __init__(self, store: Store, devices: Sequence[str], lock: int) -> None:
+    def __init__(
+        self, store: Store, devices: Sequence[str], lock: int, checkpoint_seconds: float = 300.0
+    ) -> None:
         self.store, self.devices, self.lock = store, list(devices), lock
+        self.checkpoint_seconds = checkpoint_seconds
         self._children: set[subprocess.Popen[bytes]] = set()
         self._stopping = False
 
@@ -117,7 +121,7 @@ class LocalEngine:
         os.close(writing)
         self._children.add(child)
         order = {"cell": cell.model_dump(mode="json"), "folder": str(self.store.folder),
-                 "progress": writing}  # fmt: skip
+                 "progress": writing, "checkpoint_seconds": self.checkpoint_seconds}  # fmt: skip
         assert child.stdin is not None
         try:
             child.stdin.write(json.dumps(order).encode() + b"\n")
@@ -138,7 +142,7 @@ class LocalEngine:
         if code == 0 and record is not None:
             return record
         tail = _tail(self.store.log_file(cell))
-        if self._stopping:
+        if self._stopping or code == EXIT_INTERRUPTED:
             record = new_record(cell, "interrupted", seconds)
         elif code == -signal.SIGKILL and oom_killed:
             record = new_record(cell, "oom", seconds, message="host memory: killed by the kernel")

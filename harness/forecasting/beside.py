@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
+from harness.errors import UserError
 from harness.forecasting.assemble import canonical
 from harness.forecasting.cells import NUM_STEPS, requests_of, shapes_of_run
 from harness.forecasting.pool import answer_and_exit, preload
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     import torch
 
     from harness.forecasting.request import Request
+    from harness.job import Job
     from harness.suite import Cell
-    from harness.train import Job
 
 
 class Beside:
@@ -44,14 +45,16 @@ class Beside:
         """
         target = target_here(job.device)
         shapes = shapes_of_run(job.order, 2 if target.kind == "cpu" else NUM_STEPS)
-        requests = requests_of(cell, target, shapes)
         found: dict[str, Any] = {
             "target": str(target),
             "steps": [list(step) for step in shapes.steps],
         }
         try:
+            requests = requests_of(cell, target, shapes)
             self._pipe.send(requests)
             answer = self._pipe.recv()
+        except UserError as error:
+            return {**found, "error": str(error)}
         except (EOFError, OSError):
             return {**found, "error": "the forecasting process ended"}
         self._child.join()

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 from harness.errors import UserError
 from harness.forecasting.request import Request, StageRequest
 from harness.memory.target import Target
+from harness.plans import nominal_plan, stages_of
 from harness.tasks import get_task
-from methods import get_method
-from methods.base import Plan
 
 if TYPE_CHECKING:
     from harness.batches import TrainingOrder
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
 # Steps that a run's data adds to the first ones: enough for the allocator to have seen variety.
 NUM_STEPS = 6
-EPOCH_STEPS = 1000  # where nothing says how many steps an epoch has
 
 Steps = Sequence[tuple[int, int]]
 
@@ -72,12 +70,9 @@ def requests_of(cell: Cell, target: Target, shapes: Shapes) -> list[Request]:
         UserError: the method and the settings do not go together.
     """
     shape, settings = cell.task.shape, cell.train
-    epochs = settings.epochs
-    num_steps = settings.max_steps or epochs * EPOCH_STEPS
-    plan = Plan(num_steps, -(-num_steps // epochs), epochs, 0, settings.train_pooler)
-    method = get_method(cell.method)(**cell.method_options)
+    plan = nominal_plan(cell)
     try:
-        stages = method.stages(plan)
+        stages = stages_of(cell)
     except ValueError as error:
         raise UserError(f"{cell.path}: {error}") from None
     if shape is not None:
@@ -99,8 +94,8 @@ def requests_of(cell: Cell, target: Target, shapes: Shapes) -> list[Request]:
             target_length=shape.target_length if shape is not None else None,
             target=target,
             stage=StageRequest(name=stage.name, fraction=stage.fraction),
-            num_steps=num_steps,
-            num_epochs=epochs,
+            num_steps=plan.num_steps,
+            num_epochs=plan.num_epochs,
         )
         for stage in stages
     ]

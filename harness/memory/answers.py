@@ -49,6 +49,10 @@ VALUES: dict[tuple[str, str], Any] = {
     ("peft/tuners/vblora/layer.py", "_get_lora_matrices"): False,
     # The threshold under which importance scores are cut, and the ranks that stay: all of them.
     ("peft/tuners/adalora/layer.py", "mask_to_budget"): 1.0,
+    # Which projections score lowest: how many freeze does not depend on it.
+    ("methods/freezing_score.py", "lowest"): 0.0,
+    # Whether a projection's score is below the threshold: the forecast's stages say what is frozen.
+    ("methods/freezing_score.py", "below_threshold"): 0.0,
     # Whether any learned token has moved away from its start.
     ("peft/tuners/cpt/model.py", "get_projection"): True,
 }

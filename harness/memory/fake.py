@@ -177,7 +177,7 @@ def _batches(
 
 def _count(handle: Handle, head: list[nn.Parameter]) -> dict[str, int]:
     adapter = [p for p in handle.parameters() if p.requires_grad]
-    stored = [*handle.parameters(), *handle.overhead().values()]
+    stored = [*handle.parameters(), *handle.buffers.values()]
     return {
         "total": sum(p.numel() for p in handle.model.parameters()),
         "adapter_trainable": sum(p.numel() for p in adapter),

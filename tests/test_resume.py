@@ -1,0 +1,134 @@
+"""A run that is interrupted at a step and taken up again ends with the bytes of one that is not."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny import one_thread  # noqa: F401
+
+from harness.checkpoint import Checkpoints
+from harness.job import Job
+from harness.loading import load_suite
+from harness.prepare import build_job
+from harness.suite import Cell
+from harness.train import Interrupted, Loop
+
+SUITE = """
+name: resumed
+model: {config: tiny-bert}
+tasks: [{name: acceptability, train_rows: 24, evaluation_rows: 16}]
+methods: [METHOD]
+train: {batch_size: 8, max_length: 12, epochs: 8, lr: 5.0e-3, weight_decay: 0.1, evaluate: epoch}
+"""
+LORA = "{lora: {r: 4, dropout: 0.1, targets: qv}}"
+SAFE = f"over: {LORA}, tau: {{quantile: 0.6}}, max_warmup: 2, t_f: {{epochs: 3}}, probe: 16"
+STEPS = 24  # three per epoch
+EVERY = range(1, STEPS + 1) if "HEADROOM_EVERY_STEP" in os.environ else (1, 8, 9, 10, 12, 17)
+FEW = (9, 13)
+
+
+class EndsAfter(Checkpoints):
+    """Asks for a checkpoint after so many steps of this process."""
+
+    def __init__(self, folder: Path, steps: int) -> None:
+        super().__init__(folder, every=1e9)
+        self.left = steps
+
+    def due(self) -> bool:
+        self.left -= 1
+        self.wanted = self.left == 0
+        return self.wanted
+
+
+def cell_of(folder: Path, method: str, *overrides: str) -> Cell:
+    file = folder / "resumed.yaml"
+    file.write_text(SUITE.replace("METHOD", method))
+    (found,) = load_suite(file, overrides).cells()
+    return found
+
+
+def run(cell: Cell, checkpoints: Checkpoints | None = None) -> tuple[Job, Loop]:
+    job = build_job(cell, lambda _event: None, {}, checkpoints)
+    loop = Loop(job)
+    loop.run()
+    return job, loop
+
+
+def same(ours: tuple[Job, Loop], theirs: tuple[Job, Loop]) -> None:
+    mine, others = (dict(job.model.state_dict()) for job, _ in (ours, theirs))
+    assert list(mine) == list(others)
+    moved = [name for name in mine if not torch.equal(mine[name], others[name])]
+    assert not moved, f"these differ: {moved}"
+    for name in ("steps", "final_loss", "history", "best_epoch", "scores", "trainable_sum"):
+        assert getattr(ours[1].result, name) == getattr(theirs[1].result, name), name
+    reports = [{**job.handle.report(), "cache": None} for job, _ in (ours, theirs)]
+    assert reports[0] == reports[1]
+    phases = [job.meter.report(job.clock.phase_medians()).phases for job, _ in (ours, theirs)]
+    kept = ("first_step", "steps", "trainable", "flops", "shallowest_live_layer")
+    for mine_, other in zip(*phases, strict=True):
+        assert [getattr(mine_, k) for k in kept] == [getattr(other, k) for k in kept]
+
+
+@pytest.mark.parametrize(
+    ("method", "overrides", "stops"),
+    [
+        (f"{{safe: {{{SAFE}}}}}", [], EVERY),
+        (f"{{safe: {{{SAFE}, prefix: true, cache_prefix: true}}}}", [], FEW),
+        (f"{{safe: {{{SAFE}, merge: true}}}}", [], FEW),
+        (f"{{safe: {{{SAFE}, activation: local}}}}", ["train.checkpoint=best"], FEW),
+        (f"{{adapterdrop: {{over: {LORA}}}}}", ["train.accumulate=2"], (5,)),
+        ("{aflora: {r: 4}}", [], FEW),
+        ("{aflora: {r: 4, rule: official, t_f: {fraction: 0.4}, interval: 2}}", [], FEW),
+        ("{safe: {over: {aflora: {r: 4}}, tau: 1.0, max_warmup: 2, probe: 16}}", [], (10,)),
+        ("full", ["train.optimizer=adafactor", "train.precision=bf16"], (7,)),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_a_resumed_run_ends_with_the_same_bytes(
+    tmp_path: Path, method: str, overrides: list[str], stops: Any
+) -> None:
+    cell = cell_of(tmp_path, method, *overrides)
+    whole = run(cell)
+    for stop in stops:
+        folder = tmp_path / f"checkpoint-{stop}"
+        with pytest.raises(Interrupted):
+            run(cell, EndsAfter(folder, stop))
+        again = run(cell, Checkpoints(folder, every=1e9))
+        assert again[1].result.resumed_at == [stop]
+        same(again, whole)
+
+
+def test_a_run_may_be_interrupted_twice(tmp_path: Path) -> None:
+    cell = cell_of(tmp_path, f"{{safe: {{{SAFE}, merge: true}}}}")
+    for steps in (11, 6):
+        with pytest.raises(Interrupted):
+            run(cell, EndsAfter(tmp_path / "checkpoint", steps))
+    again = run(cell, Checkpoints(tmp_path / "checkpoint", every=1e9))
+    assert again[1].result.resumed_at == [11, 17]
+    same(again, run(cell))
+
+
+def test_a_half_written_checkpoint_is_not_gone_on_from(tmp_path: Path) -> None:
+    cell = cell_of(tmp_path, "lora")
+    checkpoints = EndsAfter(tmp_path / "checkpoint", 5)
+    with pytest.raises(Interrupted):
+        run(cell, checkpoints)
+    state = tmp_path / "checkpoint" / "state.json"
+    state.write_text(state.read_text()[:200])
+    assert checkpoints.load() is None
+    again = run(cell, Checkpoints(tmp_path / "checkpoint", every=1e9))
+    assert again[1].result.resumed_at == []
+
+
+def test_a_checkpoint_of_other_code_is_not_gone_on_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints = Checkpoints(tmp_path / "checkpoint", every=1e9)
+    checkpoints.save({"step": 3, "x": torch.ones(2)})
+    assert checkpoints.load()["step"] == 3  # type: ignore[index]
+    monkeypatch.setattr("harness.checkpoint._code", lambda: ["other"])
+    assert checkpoints.load() is None
