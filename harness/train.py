@@ -179,8 +179,11 @@ class Loop:
             job.meter.audit_evaluation(
                 lambda: predict_longest(job.model, data, job.settings, job.device)
             )
+        job.handle.evaluating(on=True)
         with job.clock.beside("evaluation"), job.meter.evaluation():
-            return evaluate(job.model, job.task, data, job.settings, job.device)
+            scores = evaluate(job.model, job.task, data, job.settings, job.device)
+        job.handle.evaluating(on=False)
+        return scores
 
     def snapshot(self) -> dict[str, Tensor]:
         """Copy to the host every tensor that has trained so far."""

@@ -11,6 +11,7 @@ from pydantic import Field, NonNegativeInt, model_validator
 
 from methods.base import Handle, Method, Stage
 from methods.naming import label_of
+from methods.originals import InPlaceHandle
 from methods.over import Over, OverHandle, attach_base, base_method
 
 if TYPE_CHECKING:
@@ -71,12 +72,12 @@ class AdapterDrop(Method):
             return attach_base(base_method(self.over, layers=above), model, plan, self.name)
         base = attach_base(base_method(self.over), model, plan, self.name)
         base.prepare_to_skip()
-        handle = DropHandle.around(
-            base, seed=plan.seed, subset=self.mode == "subset",
-            resting=tuple(range(self.layers_dropped)),
-        )  # fmt: skip
-        handle.take(None)
-        return handle
+        return DropHandle.around(
+            base,
+            seed=plan.seed,
+            subset=self.mode == "subset",
+            in_evaluation=tuple(range(self.layers_dropped)),
+        )
 
     def stages(self, plan: Plan) -> list[Stage]:
         """Return the largest step and one with half of the layers' adapters dropped."""
@@ -102,12 +103,12 @@ class DropHandle(OverHandle):
         seed: of the draws; a step's draw depends on it and the step alone, so that every rank
             and a resumed run draw alike.
         subset: draw a subset, not a prefix.
-        resting: layers without adapters between steps, that is, in evaluation.
+        in_evaluation: layers without adapters in evaluation.
     """
 
     seed: int
     subset: bool
-    resting: tuple[int, ...] = ()
+    in_evaluation: tuple[int, ...] = ()
     _forced: Hashable = None  # what every step leaves out, in place of a draw
     _drawn: tuple[int, int] = (0, 0)  # steps, adapters that were in, summed
 
@@ -123,7 +124,7 @@ class DropHandle(OverHandle):
 
     def take(self, form: Any) -> None:
         """Leave these layers' adapters out until told otherwise."""
-        self.base.skip(self.resting if form is None else form)
+        self.base.skip(() if form is None else form)
 
     def before_forward(self, step: int) -> None:
         """Draw, and leave out."""
@@ -138,12 +139,19 @@ class DropHandle(OverHandle):
         self.take(None)
         return super().on_step(step)
 
+    def evaluating(self, on: bool) -> None:
+        """Leave out what evaluation does without."""
+        self.base.skip(self.in_evaluation if on else ())
+        super().evaluating(on)
+
     def finish(self, model: nn.Module) -> nn.Module:
         """Merge every adapter that evaluation uses; the others stay, switched off."""
-        if not self.resting:
+        if not self.in_evaluation:
             return super().finish(model)
-        self.base.prepare_to_fold()
-        self.fold([i for i in range(len(self.units())) if i not in self.resting])
+        if not isinstance(self.base, InPlaceHandle):  # whose tensors are the model's own
+            self.base.prepare_to_fold()
+            self.fold([i for i in range(len(self.units())) if i not in self.in_evaluation])
+        self.base.skip(self.in_evaluation)
         return model
 
     def apply(self, stage: Stage) -> Change:

@@ -115,6 +115,9 @@ class Handle:
         """Run after epoch `epoch` (0-based) and its evaluation, with the same probe."""
         return None
 
+    def evaluating(self, on: bool) -> None:
+        """Run before (`on`) and after every evaluation."""
+
     def finish(self, model: nn.Module) -> nn.Module:
         """Return the model that a user would deploy: merged, or without what was pruned."""
         return model

@@ -110,6 +110,10 @@ class OverHandle(Handle):
         """Forward."""
         return self.base.on_epoch(epoch, probe)
 
+    def evaluating(self, on: bool) -> None:
+        """Forward."""
+        self.base.evaluating(on)
+
     def finish(self, model: nn.Module) -> nn.Module:
         """Let the base method merge what is left of it."""
         return self.base.finish(model)

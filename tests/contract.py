@@ -14,7 +14,8 @@ from tiny import batch, build, logits
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from methods import Handle, Method, Plan, surgery
+from harness.optim import apply_change
+from methods import Change, Handle, Method, Plan, surgery
 
 PLAN = Plan(num_steps=60, steps_per_epoch=5, num_epochs=12, seed=3)
 LABELS = torch.tensor([0, 2])
@@ -51,20 +52,50 @@ class Run:
         return self.method.attach(model, plan)
 
 
-def train(handle: Handle, steps: int = 3) -> None:
-    """Run the loop's order of hooks with plain SGD and a rate that moves every tensor."""
+def train(
+    handle: Handle, steps: int = 3, look: Callable[[list[Change]], None] = lambda changes: None
+) -> list[Change]:
+    """Run the loop's order of hooks, one step an epoch, with SGD that moves every tensor.
+
+    Returns the changes that the method announced; `look` sees those so far in every step.
+    """
     handle.model.train()
     params = [p for p in handle.model.parameters() if p.requires_grad]
     optimizer = torch.optim.SGD(params, lr=0.1)
+    probe = [{**batch(), "labels": LABELS}] if handle.num_probe else []
+    changes: list[Change] = []
+
+    def note(change: Change | None) -> None:
+        if change:
+            apply_change(optimizer, change)
+            changes.append(change)
+
+    handle.on_start(probe)
     for step in range(steps):
         handle.before_forward(step)
         loss = handle.model(**batch(), labels=LABELS).loss
         extra = handle.loss()
         (loss if extra is None else loss + extra).backward()
-        handle.on_gradients(step)
+        look(changes)
+        note(handle.on_gradients(step))
         optimizer.step()
-        handle.on_step(step)
+        note(handle.on_step(step))
         optimizer.zero_grad(set_to_none=True)
+        note(handle.on_epoch(step, probe))
+    return changes
+
+
+def last_hidden(model: nn.Module) -> Tensor:
+    """Return what the last layer puts out in eval mode: the model without its head."""
+    found: list[Tensor] = []
+
+    def see(_module: nn.Module, _inputs: Any, out: Any) -> None:
+        found.append(out[0] if isinstance(out, tuple) else out)
+
+    hook = surgery.layers(model)[-1].register_forward_hook(see)
+    logits(model)
+    hook.remove()
+    return found[0]
 
 
 def digest(tensor: Tensor) -> str:
@@ -232,11 +263,82 @@ def finish_keeps_the_function(run: Run) -> None:
     with torch.no_grad():
         for parameter in handle.parameters():
             parameter.add_(torch.randn_like(parameter))  # far from where nothing is to merge
+    handle.evaluating(on=True)
     before = logits(handle.model)
     assert (before - logits(run.base())).abs().max() > 1e-3, "large adapters change no output"
     after = logits(handle.finish(handle.model))
     worst = (before - after).abs().max().item()
     assert worst <= 1e-5, f"finish() changes the eval output by {worst:.1e}, more than 1e-5"
+
+
+def says_what_it_freezes(run: Run) -> None:
+    handle = run.attached()
+    began = {name: p for name, p in handle.model.named_parameters() if p.requires_grad}
+
+    def look(changes: list[Change]) -> None:
+        told = {id(p) for change in changes for p in change.frozen}
+        silent = sorted(n for n, p in began.items() if not p.requires_grad and id(p) not in told)
+        assert not silent, f"these stopped to train and no Change says so: {silent}"
+        thawed = sorted(n for n, p in began.items() if p.requires_grad and id(p) in told)
+        assert not thawed, f"these froze and train again: {thawed}"
+
+    look(train(handle, steps=11, look=look))
+
+
+def stages_can_be_forced(run: Run) -> None:
+    stages = run.method.stages(PLAN)
+    assert stages, "stages() is empty: there is at least the one it starts in"
+    last = -1
+    for stage in stages:
+        handle = run.attached()
+        train_before = trainable(handle.model)
+        change = handle.apply(stage)
+        names = {id(p): name for name, p in handle.adapter.items()}
+        for parameter in change.frozen:
+            parameter.requires_grad_(False)
+            assert id(parameter) in names or change.reshaped, f"{stage.name}: not an adapter tensor"
+        assert trainable(handle.model) <= train_before, f"{stage.name}: apply() lets tensors train"
+        frozen = sum(p.numel() for p in change.frozen)
+        assert frozen >= last, f"{stage.name}: freezes less than the stage before"
+        last = frozen
+        loss = handle.model(**batch(), labels=LABELS).loss
+        assert loss.isfinite(), f"{stage.name}: the forward pass is not finite"
+
+
+def skipping_leaves_the_base_model(run: Run) -> None:
+    handle = run.attached()
+    try:
+        handle.prepare_to_skip()
+    except ValueError:
+        return  # it says that it cannot
+    before, labels = last_hidden(run.base()), handle.units()
+    train(handle, steps=2)
+    moved = last_hidden(handle.model)
+    assert not torch.equal(moved, before), "two steps changed nothing, so there is nothing to skip"
+    handle.skip(None)
+    worst = (last_hidden(handle.model) - before).abs().max().item()
+    assert worst <= 1e-6, f"skip(None) is not the base model: {worst:.1e} apart"
+    handle.skip(range(len(labels)))
+    assert all(p.requires_grad for p in handle.parameters()), "skip() changes what trains"
+    handle.skip(())
+    assert torch.equal(last_hidden(handle.model), moved), "skip(()) does not bring all back"
+
+
+def folding_keeps_the_function(run: Run) -> None:
+    handle = run.attached()
+    try:
+        handle.prepare_to_fold()
+    except ValueError:
+        return  # it says that it cannot
+    train(handle, steps=2)
+    before = logits(handle.model)
+    half = [i for i, unit in enumerate(handle.units()) if unit][::2]
+    gone = {id(p) for i in half for p in handle.units()[i]}
+    handle.fold(half)
+    worst = (logits(handle.model) - before).abs().max().item()
+    assert worst <= 1e-5, f"fold() changes the eval output by {worst:.1e}, more than 1e-5"
+    left = {id(p) for p in (*handle.parameters(), *handle.model.parameters())}
+    assert not gone & left, "fold() leaves tensors of folded adapters in adapter or in the model"
 
 
 def label_is_a_path_part(run: Run) -> None:
@@ -266,6 +368,10 @@ RULES: list[Callable[[Run], None]] = [
     repeats_with_the_seed,
     state_survives_storage,
     finish_keeps_the_function,
+    says_what_it_freezes,
+    stages_can_be_forced,
+    skipping_leaves_the_base_model,
+    folding_keeps_the_function,
     label_is_a_path_part,
     options_survive_a_record,
 ]

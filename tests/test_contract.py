@@ -13,12 +13,16 @@ from contract import RULES, Case, check
 from tiny import one_thread  # noqa: F401
 from torch import nn
 
-from methods import METHODS, Handle, Method, Plan, get_method, surgery
+from methods import METHODS, Change, Handle, Method, Plan, get_method, surgery
 from methods.lora import Lora
 
 _PARTIAL = frozenset({"every_layer_has_a_unit"})
 # A prompt is no tensor of a layer, and no prompt leaves the model as it was.
 _PROMPT = frozenset({"starts_at_the_base_model", "every_layer_has_a_unit"})
+
+# A step leaves some adapters out: they get no gradient in it.
+_DROPPED = frozenset({"every_adapter_tensor_gets_a_gradient", "trains_on_fake_tensors"})
+_SAFE: dict[str, Any] = {"tau": {"quantile": 0.6}, "max_warmup": 2, "probe": 4}
 
 CASES: dict[str, list[Case]] = {
     "full": [Case(), Case(model="tiny-llama")],
@@ -40,6 +44,35 @@ CASES: dict[str, list[Case]] = {
         Case({"r": 4}),
         Case({"r": 4, "adaptive": "both", "rule": "official"}, "tiny-gpt2"),
         Case({"adaptive": "none"}, "tiny-llama"),
+    ],
+    "safe": [
+        Case({"over": {"lora": {"r": 4, "dropout": 0.1}}, **_SAFE}),
+        Case({"over": {"lora": {"r": 4}}, **_SAFE, "activation": "local", "merge": True}),
+        Case({"over": {"lora": {"r": 4, "targets": "qv"}}, **_SAFE, "cache_prefix": True}),
+        Case({"over": {"elora": {"r": 8}}, **_SAFE, "merge": True}, "tiny-gpt2"),
+        Case({"over": {"aflora": {"r": 4}}, **_SAFE, "merge": True}),
+        Case({"over": "bitfit", **_SAFE, "activation": "local"}, "tiny-roberta"),
+        Case({"over": "full", **_SAFE}),
+        Case({"over": {"peft": {"type": "ia3"}}, **_SAFE, "prefix": True}, "tiny-llama"),
+        Case(
+            {
+                "over": {
+                    "peft": {"type": "LORA", "r": 4, "use_dora": True, "target_modules": "qv"}
+                },
+                **_SAFE,
+            }
+        ),
+        Case({"over": {"adapterdrop": {"over": {"lora": {"r": 4}}}}, **_SAFE}, waived=_DROPPED),
+    ],
+    "adapterdrop": [
+        Case({"over": {"lora": {"r": 4}}}, waived=_DROPPED),
+        Case({"over": {"elora": {"r": 8}}, "mode": "subset"}, waived=_DROPPED),
+        Case({"over": "bitfit", "layers_dropped": 1}, waived=_DROPPED),
+        Case(
+            {"over": {"lora": {"r": 4}}, "mode": "specialised", "layers_dropped": 2},
+            "tiny-llama",
+            _PARTIAL,
+        ),
     ],
     "peft": [
         Case({"type": "lora", "r": 4, "use_dora": True, "target_modules": "six"}),
@@ -72,6 +105,10 @@ def test_contract(method: Method, case: Case) -> None:
     check(method, case)
 
 
+def _stop(parameter: nn.Parameter) -> None:
+    parameter.requires_grad_(False)
+
+
 class _Broken(Lora):
     """LoRA with one rule broken, chosen by `fault`."""
 
@@ -94,6 +131,17 @@ class _Broken(Lora):
             handle.finish = lambda model: handle.peft.unload()
         elif self.fault == "count":
             handle.adapter = dict(list(handle.adapter.items())[1:])
+        elif self.fault == "freezes in silence":
+            handle.on_epoch = lambda epoch, probe: _stop(next(handle.parameters()))
+        elif self.fault == "thaws":
+            handle.before_forward = lambda step: next(handle.parameters()).requires_grad_(step != 1)
+            handle.on_step = lambda step: Change(frozen=(next(handle.parameters()),))
+        elif self.fault == "skips the gradient only":
+            handle.skip = lambda layers: None
+        elif self.fault == "folds nothing":
+            handle.fold = lambda layers: surgery.layers(model)[0].requires_grad_(False)
+        elif self.fault == "stages thaw":
+            handle.apply = lambda stage: model.requires_grad_(True) and Change()
         return handle
 
 
@@ -107,6 +155,11 @@ class _Broken(Lora):
         ("values read", "attaches to fake tensors"),
         ("no merge", "finish.. changes the eval output"),
         ("count", "neither handle.adapter nor head.*lora_A"),
+        ("freezes in silence", "says what it freezes.*no Change says so.*lora_A"),
+        ("thaws", "says what it freezes.*train again"),
+        ("skips the gradient only", "skipping leaves the base model"),
+        ("folds nothing", "folding keeps the function.*leaves tensors"),
+        ("stages thaw", "stages can be forced.*lets tensors train"),
     ],
 )
 def test_a_broken_method_is_told_which_rule(fault: str, message: str) -> None:
