@@ -9,17 +9,17 @@ import torch
 from asked import forked, request
 
 from harness import models
-from harness.forecasting.request import Request
+from harness.forecasting.request import Request, StageRequest
 from harness.memory.fake import autocasts, fake_run
 from harness.memory.ledger import Ledger, LedgerReport
 from harness.memory.target import CPU
 from harness.meter import declared_tensors
-from harness.optim import make_optimizer
+from harness.optim import apply_change, make_optimizer
 from harness.precision import weight_dtype
 from harness.prepare import attach
 from harness.step import Step
 from methods import get_method
-from methods.base import Plan
+from methods.base import Plan, Stage
 
 CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("tiny-bert", "full", {}),
@@ -58,8 +58,9 @@ def real_run(asked: Request) -> LedgerReport:
     )  # fmt: skip
     method = get_method(asked.method)(**asked.method_options)
     device = torch.device("cpu")
-    handle, head = attach(model, method, Plan(10, 10, 1), settings, device)
+    handle, head = attach(model, method, Plan(1000, 100, 10), settings, device)
     optimizer = make_optimizer(handle.model, head, settings)
+    apply_change(optimizer, handle.apply(Stage(asked.stage.name, asked.stage.fraction)))
     step = Step(handle.model, handle, optimizer, settings, device)
     ledger = Ledger(declared_tensors(handle.model, handle), optimizer=optimizer, model=handle.model)
     since = 0
@@ -82,3 +83,34 @@ def test_forecast_of_a_cpu_step_is_the_step(model: str, method: str, train: dict
     assert abs(forecast.at_rest - real.at_rest) <= 64
     assert forecast.saved == real.saved
     assert abs(forecast.split["activations"] - real.split["activations"]) <= 64
+
+
+QV = {"lora": {"r": 4, "targets": "qv"}}
+SAFE = {"over": QV, "tau": 0.5}
+STAGED: list[tuple[str, dict[str, Any], float, dict[str, Any]]] = [
+    ("safe", SAFE, 0.0, {}),
+    ("safe", SAFE, 0.5, {}),
+    ("safe", SAFE, 0.5, {"gradient_checkpointing": True}),
+    ("safe", SAFE, 0.5, {"attention": "eager", "gradient_checkpointing": True}),
+    ("safe", {**SAFE, "merge": True}, 0.75, {}),
+    ("safe", {**SAFE, "over": "bitfit"}, 0.5, {}),
+    ("safe", {**SAFE, "over": {"aflora": {"r": 4}}}, 0.25, {}),
+    ("aflora", {"r": 4}, 0.0, {}),
+    ("aflora", {"r": 4}, 1.0, {"attention": "eager"}),
+    ("adapterdrop", {"over": QV}, 0.0, {}),
+    ("adapterdrop", {"over": QV}, 0.5, {}),
+]
+
+
+@pytest.mark.parametrize(("method", "options", "fraction", "train"), STAGED)
+def test_forecast_of_a_stage_is_its_step(
+    method: str, options: dict[str, Any], fraction: float, train: dict[str, Any]
+) -> None:
+    asked = request("tiny-bert", method, options, target=CPU, **train)
+    asked = asked.model_copy(
+        update={"stage": StageRequest(name="asked", fraction=fraction), "num_steps": 1000}
+    )
+    forecast, real = forked(fake_run, asked).report, real_run(asked)
+    assert abs(forecast.peak - real.peak) <= 64
+    assert abs(forecast.at_rest - real.at_rest) <= 64
+    assert forecast.saved == real.saved
