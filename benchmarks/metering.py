@@ -19,7 +19,8 @@ import torch
 
 from harness.loading import load_suite
 from harness.prepare import build_job
-from harness.train import NO_WATCH, Job, Loop
+from harness.job import Job
+from harness.train import NO_WATCH, Loop
 
 SUITE = Path("suites/quick.yaml")
 

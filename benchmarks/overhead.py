@@ -26,7 +26,8 @@ from harness.batches import TrainingOrder
 from harness.loading import load_suite
 from harness.prepare import build_job
 from harness.suite import Cell
-from harness.train import CHECK_EVERY, Job, Loop
+from harness.job import Job
+from harness.train import CHECK_EVERY, Loop
 
 SUITE = Path("suites/quick.yaml")
 

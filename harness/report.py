@@ -35,18 +35,20 @@ def write_report(store: Store, *, terminal: bool, out: Path | None = None) -> Pa
     """
     from harness.reporting.comparison import compare
     from harness.reporting.markdown import render, write_csv
+    from harness.reporting.phases import phase_notes, phase_tables
     from harness.reporting.tables import caption, comparison_tables
 
     manifest, records = store.manifest(), store.records()
     if not records:
         raise UserError(f"{store.folder} holds no records yet")
     comparison = compare(records, manifest["suite"].get("baseline"))
-    tables, notes = comparison_tables(comparison), caption(comparison)
+    tables = [*comparison_tables(comparison), *phase_tables(records)]
+    notes = [*caption(comparison), *phase_notes(records)]
     folder = out or store.folder
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "report.md"
     file.write_text(render(manifest, records, tables, notes), encoding="utf-8")
-    write_csv(folder / "comparison.csv", tables)
+    write_csv(folder / "comparison.csv", comparison_tables(comparison))
     from harness.store import to_frame
 
     to_frame(records).to_csv(folder / "results.csv", index=False)

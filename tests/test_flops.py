@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForSequenceClassification
 
 from harness.flops import fit_step_flops, forward_flops, step_flops
@@ -142,3 +143,21 @@ def test_counting_leaves_no_trace() -> None:
         if name in before:
             assert parameter.grad is not None
             assert torch.equal(parameter.grad, before[name])
+
+
+def test_aflora_against_elora_on_deberta() -> None:
+    """Published: 2.96 times less (AFLoRA, Fig. 3), which counts linear layers alone."""
+    counts: dict[str, dict[str, int]] = {}
+    for name, options in {"aflora": {"r": 4}, "elora": {"r": 1024}, "lora": {"r": 8}}.items():
+        model = build("deberta-v3-base", "meta", "eager")
+        with torch.device("meta"):
+            get_method(name)(**options).attach(model, Plan(1000, 50, 20))
+            ids = torch.ones(64, 256, dtype=torch.int64)
+            with torch.no_grad(), FlopCounterMode(display=False) as counter:
+                model.eval()(input_ids=ids, attention_mask=torch.ones_like(ids))
+        counts[name] = {str(op): n for op, n in counter.get_flop_counts()["Global"].items()}
+    whole = {name: sum(found.values()) for name, found in counts.items()}
+    linear = {name: whole[name] - found["aten.bmm"] for name, found in counts.items()}
+    assert linear["elora"] / linear["aflora"] == pytest.approx(2.977, rel=0.002)
+    assert whole["elora"] / whole["aflora"] == pytest.approx(2.70, rel=0.002)
+    assert linear["lora"] / linear["elora"] == pytest.approx(0.3385, rel=0.002)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from harness.forecasting.explain import Explanation
 from harness.forecasting.result import Forecast
@@ -29,8 +29,8 @@ def forecast_table(found: Sequence[Forecast]) -> Table:
         for name in SPLIT
         if name in SHOWN or any(coarse(f.split)[name] >= 2**20 for f in found)
     ]
-    headers = ["cell", *(["stage"] if staged else []), "batch", "peak", "reserved", "at rest",
-               *split]  # fmt: skip
+    headers = ["cell", *(["stage", "saves"] if staged else []), "batch", "peak", "reserved",
+               "at rest", *split]  # fmt: skip
     for gpu in gpus:
         headers += [gpu, *([f"batch on {gpu}"] if sought else [])]
     # Kernels follow the compute capability: cards that choose otherwise get a row of their own.
@@ -38,8 +38,13 @@ def forecast_table(found: Sequence[Forecast]) -> Table:
     for entry in found:
         rows.setdefault((entry.cell, entry.stage, entry.peak_allocated), {})[entry.gpu] = entry
     lines = []
+    short, title = _without_common_parts(dict.fromkeys(cell for cell, *_ in rows))
+    firsts: dict[str, Forecast] = {}
     for (cell, stage, _), by_gpu in rows.items():
-        line = [cell, *([stage] if staged else []), *_figures(next(iter(by_gpu.values())), split)]
+        entry = next(iter(by_gpu.values()))
+        name = short[cell] if cell not in firsts or not staged else ""  # once for all stages
+        first = firsts.setdefault(cell, entry)
+        line = [name, *([stage, _saves(first, entry)] if staged else []), *_figures(entry, split)]
         for gpu in gpus:
             known = by_gpu.get(gpu)
             line.append(_fit(known) if known else "-")
@@ -47,7 +52,29 @@ def forecast_table(found: Sequence[Forecast]) -> Table:
                 line.append("-" if known is None or known.max_batch is None
                             else str(known.max_batch))  # fmt: skip
         lines.append(line)
-    return Table("GiB per step", headers, lines)
+    return Table(f"GiB per step{title}", headers, lines)
+
+
+def _without_common_parts(cells: Iterable[str]) -> tuple[dict[str, str], str]:
+    """Return short names for paths, and a tail for the title that says what they share."""
+    parts = {cell: cell.split("/") for cell in cells}
+    if len(parts) == 1 or len({len(p) for p in parts.values()}) > 1:
+        return {cell: cell for cell in parts}, ""
+    columns = list(zip(*parts.values(), strict=True))
+    shared = [len(set(column)) == 1 for column in columns]
+    names = {
+        cell: "/".join(part for part, same in zip(own, shared, strict=True) if not same)
+        for cell, own in parts.items()
+    }
+    common = [column[0] if same else "*" for column, same in zip(columns, shared, strict=True)]
+    return names, f": {'/'.join(common)}" if any(shared) else ""
+
+
+def _saves(first: Forecast, entry: Forecast) -> str:
+    """Return what a stage's peak is below the first stage's."""
+    if entry is first or not (first.peak_allocated and entry.peak_allocated):
+        return "-"
+    return f"{100 * (1 - entry.peak_allocated / first.peak_allocated):.1f} %"
 
 
 def _figures(entry: Forecast, split: Sequence[str]) -> list[str]:

@@ -1,0 +1,110 @@
+"""What changes inside a run: first phase against last, for methods that freeze."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from statistics import mean
+
+from harness.record import Memory, PhaseMemory, Record
+from harness.reporting.comparison import SPLIT, method_of, model_of, task_of
+from harness.reporting.tables import Table
+from harness.reporting.units import mib
+
+HEADERS = (
+    "phases", "first peak", "last peak", "mean over steps", "first activations",
+    "last activations", "last optimizer", "lowest live layer", "first GFLOP / step",
+    "last GFLOP / step", "step time, last / first", "probe peak", "probe / training s",
+)  # fmt: skip
+
+
+def phase_tables(records: Sequence[Record]) -> list[Table]:
+    """Return one table per model, a row per task and method; none if no run has two phases."""
+    good = [r for r in records if r.outcome == "ok" and r.memory and r.memory.phases]
+    if not any(r.memory and len(r.memory.phases) > 1 for r in good):
+        return []
+    several = len({task_of(r) for r in good}) > 1
+    tables = []
+    for model in dict.fromkeys(map(model_of, good)):
+        groups: dict[str, list[Record]] = {}
+        for record in good:
+            if model_of(record) == model:
+                task = f"{task_of(record)} " if several else ""
+                groups.setdefault(task + method_of(record), []).append(record)
+        rows = [[name, *_figures(found)] for name, found in groups.items()]
+        tables.append(Table(f"{model}: phases (MiB)", ["method", *HEADERS], rows))
+    return tables
+
+
+def phase_notes(records: Sequence[Record]) -> list[str]:
+    """Say what the figures of the tables are."""
+    if not phase_tables(records):
+        return []
+    return [
+        "Phases: stretches of training with one set of trainable tensors and one forward pass. "
+        "First and last: peak allocated and its activations (with temporaries) in that phase; mean "
+        "over steps: phase peaks weighted by their steps. Back-propagation ends at the lowest live "
+        "layer, counted from 0. Step time is a ratio within one run. Probe: what the method looks "
+        "at between epochs, beside training. Means over seeds."
+    ]
+
+
+def _figures(found: Sequence[Record]) -> list[str]:
+    memories = [record.memory for record in found if record.memory]
+    counts = sorted({len(memory.phases) for memory in memories})
+    lowest = sorted({_lowest(memory.phases[-1]) for memory in memories})
+    return [
+        "/".join(map(str, counts)),
+        mib(_mean(m.phases[0].peak_allocated for m in memories)),
+        mib(_mean(m.peak_last_phase for m in memories)),
+        mib(_mean(m.peak_step_mean for m in memories)),
+        mib(_mean(_part(m.phases[0], "activations") for m in memories)),
+        mib(_mean(_part(m.phases[-1], "activations") for m in memories)),
+        mib(_mean(_part(m.phases[-1], "optimizer") for m in memories)),
+        "/".join(lowest),
+        _giga(_mean(_per_step(m.phases[0]) for m in memories)),
+        _giga(_mean(_per_step(m.phases[-1]) for m in memories)),
+        _ratio(_mean(_speed(m) for m in memories)),
+        mib(_mean(m.peak_probe for m in memories)),
+        _ratio(_mean(_probe_share(r) for r in found)),
+    ]
+
+
+def _lowest(phase: PhaseMemory) -> str:
+    return "none" if phase.shallowest_live_layer is None else str(phase.shallowest_live_layer)
+
+
+def _part(phase: PhaseMemory, name: str) -> int:
+    return sum(phase.split.get(category, 0) for category in SPLIT[name])
+
+
+def _per_step(phase: PhaseMemory) -> float | None:
+    return phase.flops / phase.steps if phase.flops and phase.steps else None
+
+
+def _speed(memory: Memory) -> float | None:
+    """Return the last phase's median step over the first's, where there are two."""
+    first, last = memory.phases[0].step_median, memory.phases[-1].step_median
+    return last / first if first and last and len(memory.phases) > 1 else None
+
+
+def _probe_share(record: Record) -> float | None:
+    time = record.time
+    looked = record.memory is not None and record.memory.peak_probe is not None
+    return time.probes / time.training if time and looked and time.training else None
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return mean(known) if known else None
+
+
+def _format(form: Callable[[float], str], value: float | None) -> str:
+    return "-" if value is None else form(value)
+
+
+def _giga(value: float | None) -> str:
+    return _format(lambda v: f"{v / 1e9:.3g}", value)
+
+
+def _ratio(value: float | None) -> str:
+    return _format(lambda v: f"{v:.2f}", value)
