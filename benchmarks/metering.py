@@ -17,9 +17,9 @@ from pathlib import Path
 
 import torch
 
+from harness.job import Job
 from harness.loading import load_suite
 from harness.prepare import build_job
-from harness.job import Job
 from harness.train import NO_WATCH, Loop
 
 SUITE = Path("suites/quick.yaml")

@@ -23,10 +23,10 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainingArguments, get_linear_schedule_with_warmup
 
 from harness.batches import TrainingOrder
+from harness.job import Job
 from harness.loading import load_suite
 from harness.prepare import build_job
 from harness.suite import Cell
-from harness.job import Job
 from harness.train import CHECK_EVERY, Loop
 
 SUITE = Path("suites/quick.yaml")

@@ -30,8 +30,9 @@ class Meter:
     """Memory of a run, phase by phase.
 
     On the CPU a phase's peak is that of its audited steps: the second one (by then the optimizer
-    has its state) and, of every form of step, the one with the most padded tokens that is known
-    when the phase begins. On CUDA the allocator sees every step, and audited steps add the split.
+    has its state) and, of every form of step, the one with the most padded tokens: of those known
+    when the phase begins, and later ones that are larger still. On CUDA the allocator sees every
+    step, and audited steps add the split.
     """
 
     def __init__(self, model: nn.Module, handle: Handle, device: torch.device) -> None:
@@ -40,7 +41,7 @@ class Meter:
         self.phases: list[PhaseMemory] = []
         self.flops: list[int] = []
         self._audits: set[int] = set()
-        self._forms: set[Hashable] = set()  # that are audited in this phase
+        self._largest: dict[Hashable, int] = {}  # padded tokens, by form, that are audited
         self._known: dict[str, list[Tensor]] | None = None
         self._paths = ModulePaths(model)
         self._fits: dict[Hashable, StepFlops] = {}
@@ -62,15 +63,18 @@ class Meter:
             if form not in longest or math.prod(shape) > math.prod(upcoming[longest[form]][0]):
                 longest[form] = i
         self._audits = {step + later[0], *(step + i for i in longest.values())}
-        self._forms = set(longest)
+        self._largest = {form: math.prod(upcoming[i][0]) for form, i in longest.items()}
         if self.cuda:
             self.cuda.start_phase()
 
-    def wants(self, step: int, form: Hashable) -> bool:
-        """Tell whether `step` is to be audited; a form that nobody foresaw is, when it comes."""
-        if step in self._audits or form in self._forms:
-            return step in self._audits
-        self._forms.add(form)
+    def wants(self, step: int, form: Hashable, shapes: Iterable[Shape]) -> bool:
+        """Tell whether `step` is to be audited: foreseen, or the largest of its form so far."""
+        if step in self._audits:
+            return True
+        tokens = max(map(math.prod, shapes))
+        if tokens <= self._largest.get(form, 0):
+            return False
+        self._largest[form] = tokens
         return True
 
     def knows(self, form: Hashable) -> bool:
@@ -148,7 +152,7 @@ class Meter:
         """Go on in the phase that was open; every form of step is audited once more."""
         self.phases = [PhaseMemory.model_validate(phase) for phase in state["phases"]]
         self.flops, self._audits = list(state["flops"]), set(state["audits"])
-        self._forms, self._fits, self._known = set(), {}, None
+        self._largest, self._fits, self._known = {}, {}, None
         self._peak_evaluation, self._peak_probe = state["peak_evaluation"], state["peak_probe"]
         if self.cuda and self.phases:
             self.cuda.start_phase()

@@ -86,7 +86,7 @@ class Loop:
             self.state.phase_is_new = False
         form = job.handle.form(step)
         self._count_flops_of(form)
-        if job.meter.wants(step, form):
+        if job.meter.wants(step, form, shapes):
             with job.clock.audited_step(), job.meter.audit(step, self.optimizer) as watch:
                 changed = self._step(steps[index], watch)
         else:

@@ -105,3 +105,48 @@ def test_ctrl_c_ends_cleanly(tmp_path: Path) -> None:
     assert "interrupted" in output
     _gone, alive = psutil.wait_procs(children, timeout=10)
     assert not alive
+
+
+LONG = """\
+name: long
+model: {config: tiny-bert}
+tasks: [{name: acceptability, train_rows: 512, evaluation_rows: 32}]
+methods: [{safe: {over: lora, tau: {quantile: 0.6}, max_warmup: 2, t_f: {epochs: 1}, probe: 16}}]
+train: {batch_size: 8, epochs: 6, max_length: 16}
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_cell_goes_on_from_its_checkpoint(tmp_path: Path, how: signal.Signals) -> None:
+    """Killed, it goes on from the last one; interrupted, it writes one first."""
+    file, out = tmp_path / "long.yaml", tmp_path / "out"
+    file.write_text(LONG)
+    store, [cell] = Store(out), load_suite(file).cells()
+    command = [sys.executable, "-m", "harness.run", str(file), "--out", str(out)]
+    runner = subprocess.Popen([*command, "--checkpoint-minutes", "0.02"],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
+    saved = store.checkpoint_folder(cell) / "state.json"
+    deadline = time.monotonic() + 120
+    while not saved.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    if how == signal.SIGKILL:
+        for child in psutil.Process(runner.pid).children(recursive=True):
+            child.kill()
+    else:
+        runner.send_signal(signal.SIGINT)
+    runner.communicate(timeout=120)
+    record = store.read(cell)
+    assert record is not None
+    if how == signal.SIGKILL:
+        assert record.outcome == "crashed"
+    else:
+        assert record.outcome == "interrupted"
+        assert "interrupted after step" in store.log_file(cell).read_text()
+    assert saved.exists()
+    assert subprocess.run(command, capture_output=True, timeout=300).returncode == 0
+    record = store.read(cell)
+    assert record is not None
+    assert (record.outcome, record.steps) == ("ok", 384)
+    [step] = record.resumed_at
+    assert 0 < step < 384
+    assert not saved.parent.exists(), "a finished cell keeps no checkpoint"
