@@ -45,7 +45,7 @@ def _methods(_folder: Path) -> list[tuple[str, str]]:
     for name in names():
         method = get_method(name)
         options = ", ".join(
-            f"{key}={field.get_default(call_default_factory=True)!r}"
+            f"{key}={_shown(field.get_default(call_default_factory=True))}"
             if not field.is_required()
             else key
             for key, field in method.model_fields.items()
@@ -88,6 +88,12 @@ def _gpus(_folder: Path) -> list[tuple[str, str]]:
         for major, minor in (card.capability,)
     ]
     return here + known
+
+
+def _shown(default: object) -> str:
+    from pydantic import BaseModel
+
+    return repr(default.model_dump() if isinstance(default, BaseModel) else default)
 
 
 def _first_line(text: str | None) -> str:

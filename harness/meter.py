@@ -29,8 +29,8 @@ Shape = tuple[int, int]  # examples, padded length
 class Meter:
     """Memory of a run, phase by phase.
 
-    On the CPU a phase's peak is that of its audited steps: the second one (by then the optimizer
-    has its state) and, of every form of step, the one with the most padded tokens: of those known
+    On the CPU a phase's peak is that of its audited steps: the first one (of the run's first phase
+    the second: by then the optimizer has its state) and, of every form of step, the one with the most padded tokens: of those known
     when the phase begins, and later ones that are larger still. On CUDA the allocator sees every
     step, and audited steps add the split.
     """
@@ -56,7 +56,9 @@ class Meter:
         self.phases.append(_empty_phase(step, trainable, self._shallowest_live_layer()))
         self.flops.append(0)
         self._fits = {}
-        later = range(min(1, len(upcoming) - 1), len(upcoming))
+        # The run's first step has no optimizer state yet; a later phase may last one step only.
+        first = min(1, len(upcoming) - 1) if step == 0 else 0
+        later = range(first, len(upcoming))
         longest: dict[Hashable, int] = {}
         for i in later:
             shape, form = upcoming[i]
