@@ -30,9 +30,9 @@ class Meter:
     """Memory of a run, phase by phase.
 
     On the CPU a phase's peak is that of its audited steps: the first one (of the run's first phase
-    the second: by then the optimizer has its state) and, of every form of step, the one with the most padded tokens: of those known
-    when the phase begins, and later ones that are larger still. On CUDA the allocator sees every
-    step, and audited steps add the split.
+    the second: by then the optimizer has its state) and, of every form of step, the one with the
+    most padded tokens: of those known when the phase begins, and later ones that are larger still.
+    On CUDA the allocator sees every step, and audited steps add the split.
     """
 
     def __init__(self, model: nn.Module, handle: Handle, device: torch.device) -> None:

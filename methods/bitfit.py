@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from methods import surgery
+from methods.architectures import LayerRange
 from methods.base import Method
 from methods.naming import label_of
 from methods.originals import InPlaceHandle
@@ -30,12 +31,14 @@ class BitFit(Method):
 
     embeddings: bool = Field(False, description="train the biases before the first layer too")
     pooler: bool = Field(False, description="train the pooler's bias too")
+    layers: LayerRange = Field("all", description="a half, or [start, stop) counted from below")
 
     @property
     def label(self) -> str:
         """Return `bitfit`, with what it trains beside the default."""
         chosen = [name for name in ("embeddings", "pooler") if getattr(self, name)]
-        return label_of(self.name, [("", name, None) for name in chosen])
+        parts: list[tuple[str, object, object]] = [("", name, None) for name in chosen]
+        return label_of(self.name, [*parts, ("layers", self.layers, "all")])
 
     def attach(self, model: nn.Module, plan: Plan) -> Handle:
         """Freeze all but biases and head; the embeddings' biases join the lowest layer's unit."""
@@ -58,10 +61,13 @@ class BitFit(Method):
             excluded |= set(surgery.input_parameters(model))
         if not self.pooler:
             excluded |= set(surgery.pooler_parameters(model))
+        names, wanted = surgery.layer_names(model), surgery.select_layers(model, self.layers)
         biases = {
             name: parameter
             for name, parameter in model.named_parameters()
-            if name.rpartition(".")[2] == "bias" and name not in excluded
+            if name.rpartition(".")[2] == "bias"
+            and name not in excluded
+            and surgery.layer_of(name, names) in (None, *wanted)
         }
         if not any(surgery.group_by_layer(model, biases)):
             raise ValueError(

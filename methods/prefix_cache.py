@@ -112,6 +112,16 @@ class PrefixCache:
         """Bytes that are kept now."""
         return self._rows.num_bytes + self._new.num_bytes
 
+    def report(self) -> dict[str, Any]:
+        """Return what is kept where, what it came to, and what it changed."""
+        return {
+            "layers": self.ready,
+            "on": self.options.on,
+            "bytes": self.num_bytes,
+            **self.counts,
+            "note": self.note or "dropout in the cached layers is off",
+        }
+
     def grow(self, depth: int) -> None:
         """Note that the lowest `depth` layers are frozen."""
         if not self.note and depth > self.target:

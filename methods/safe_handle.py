@@ -166,8 +166,7 @@ class SafeHandle(OverHandle):
             "probe_examples": self.num_probe,
         }
         if cache:
-            found["cache"] = {"layers": cache.ready, "bytes": cache.num_bytes, "note": cache.note,
-                              "on": cache.options.on, **cache.counts}  # fmt: skip
+            found["cache"] = cache.report()
         return {**super().report(), **found}
 
     def state_dict(self) -> dict[str, Any]:

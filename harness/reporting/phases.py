@@ -39,12 +39,22 @@ def phase_notes(records: Sequence[Record]) -> list[str]:
     """Say what the figures of the tables are."""
     if not phase_tables(records):
         return []
+    cached = {
+        method_of(record): record.method_state["cache"]["bytes"]
+        for record in records
+        if "cache" in record.method_state
+    }
     return [
         "Phases: stretches of training with one set of trainable tensors and one forward pass. "
         "First and last: peak allocated and its activations (with temporaries) in that phase; mean "
         "over steps: phase peaks weighted by their steps. Back-propagation ends at the lowest live "
         "layer, counted from 0. Step time is a ratio within one run. Probe: what the method looks "
-        "at between epochs, beside training. Means over seeds."
+        "at between epochs, beside training. Means over seeds.",
+        *(
+            f"{method}: the frozen prefix's outputs are kept on the host ({mib(size)} MiB), with "
+            "dropout below it off."
+            for method, size in cached.items()
+        ),
     ]
 
 
