@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from methods import surgery
 from methods.base import Change
 from methods.cka import Recorder, linear_cka
 from methods.over import OverHandle, joined
@@ -41,11 +42,16 @@ class SafeHandle(OverHandle):
     _cache: PrefixCache | None = None
 
     def __post_init__(self) -> None:
-        """Ask for the probe, and make room for the prefix's outputs."""
+        """Ask for the probe, and make room for the prefix's outputs.
+
+        Raises:
+            ValueError: the output of a frozen prefix would not stay the same.
+        """
         self.num_probe = self.config.probe
         if self.config.cache_prefix:
             from methods.prefix_cache import PrefixCache
 
+            self._refuse_moving_prefix()
             self._cache = PrefixCache(self.model, self.config.cache_prefix)
 
     # -- hooks -----------------------------------------------------------------------------------
@@ -135,6 +141,14 @@ class SafeHandle(OverHandle):
         live = [i for i in range(len(units)) if units[i] and i not in self.frozen_at]
         return live[0] if live else len(units)
 
+    def _refuse_moving_prefix(self) -> None:
+        if self.base.form(0) is not None:
+            raise ValueError("cache_prefix: steps of the base method differ in their forward pass")
+        inside = {id(p) for unit in self.base.units() for p in unit}
+        for name, parameter in surgery.input_parameters(self.model).items():
+            if parameter.requires_grad and id(parameter) not in inside:
+                raise ValueError(f"cache_prefix: {name} below the first layer trains to the end")
+
     # -- forecast, record, resume ----------------------------------------------------------------
 
     def apply(self, stage: Stage) -> Change:
@@ -164,6 +178,7 @@ class SafeHandle(OverHandle):
             "frozen_at_epoch": {str(unit): epoch for unit, epoch in self.frozen_at.items()},
             "shallowest_live_unit": min(self._live(), default=None),
             "probe_examples": self.num_probe,
+            "reference_bytes_on_host": sum(rows.nbytes for rows in self._reference),
         }
         if cache:
             found["cache"] = cache.report()

@@ -198,6 +198,8 @@ def test_quantised_weights_are_not_merged() -> None:
         ({"merge": True}, replace(PLAN, keep_best=True), "set train.checkpoint: last"),
         ({"merge": True, "over": "bitfit"}, PLAN, "no merged form"),
         ({"over": {"peft": {"type": "prompt_tuning", "num_virtual_tokens": 3}}}, PLAN, "none in"),
+        ({"over": "full", "cache_prefix": True}, PLAN, "word_embeddings.weight .* trains to the"),
+        ({"over": {"adapterdrop": {"over": QV}}, "cache_prefix": True}, PLAN, "steps .* differ"),
     ],
 )
 def test_what_cannot_work_is_refused(options: dict[str, Any], plan: Plan, message: str) -> None:
