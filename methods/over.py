@@ -6,7 +6,7 @@ from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import BeforeValidator, ValidationError
+from pydantic import BeforeValidator, ValidationError, WithJsonSchema
 
 from methods.base import Change, Handle, Method
 
@@ -37,7 +37,11 @@ def _validated(value: Any) -> Any:
 
 
 # A method by name with its options, as a suite lists it.
-Over = Annotated[dict[str, dict[str, Any]], BeforeValidator(_validated)]
+Over = Annotated[
+    dict[str, dict[str, Any]],
+    BeforeValidator(_validated),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object", "maxProperties": 1}]}),
+]
 
 
 def base_method(over: Over, **changed: Any) -> Method:

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+)
 
 from methods.base import Method, Stage
 from methods.naming import label_of
@@ -36,6 +44,10 @@ class CacheLimits(BaseModel):
 
     gib: PositiveFloat = Field(8.0, description="bound; a prefix that needs more is not cached")
     on: Literal["memory", "disk"] = Field("memory", description="host memory or a mapped file")
+
+
+def _switch(value: Any) -> Any:
+    return {True: {}, False: None}[value] if isinstance(value, bool) else value
 
 
 class Safe(Method):
@@ -76,15 +88,12 @@ class Safe(Method):
         description="freeze only a prefix: at most as many units as below the threshold, and at "
         "most that many thresholds of importance in sum",
     )
-    cache_prefix: CacheLimits | None = Field(
-        None, description="keep a frozen prefix's output and skip its forward pass; true or limits"
+    cache_prefix: Annotated[CacheLimits | None, BeforeValidator(_switch)] = Field(
+        None,
+        description="keep a frozen prefix's output and skip its forward pass; true or limits",
+        json_schema_extra={"anyOf": [{"type": "boolean"}, CacheLimits.model_json_schema()]},
     )
     merge: bool = Field(False, description="fold frozen adapters into the base weights")
-
-    @field_validator("cache_prefix", mode="before")
-    @classmethod
-    def _switch(cls, value: Any) -> Any:
-        return {True: {}, False: None}[value] if isinstance(value, bool) else value
 
     @field_validator("tau")
     @classmethod
