@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import tempfile
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from methods import surgery
+from methods.host_rows import Rows, keys_of, places_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -19,54 +17,6 @@ if TYPE_CHECKING:
     from methods.safe import CacheLimits
 
 ONE_STACK = ("bert", "roberta", "deberta", "gpt2", "llama")
-
-
-class Rows:
-    """Hidden states of examples by key, as bytes, so that no tensor of theirs is alive."""
-
-    def __init__(self, options: CacheLimits) -> None:
-        self._found: dict[bytes, np.ndarray] = {}
-        self._file = tempfile.TemporaryFile() if options.on == "disk" else None  # noqa: SIM115
-        self.num_bytes = 0
-
-    def __contains__(self, key: bytes) -> bool:
-        return key in self._found
-
-    def put(self, key: bytes, row: Tensor) -> None:
-        """Keep `row` (tokens, hidden); a key that is known stays as it is."""
-        if key in self._found:
-            return
-        data = row.detach().cpu().contiguous().view(torch.uint8).numpy()
-        if self._file is not None:
-            start = self._file.seek(0, 2)
-            self._file.write(data.tobytes())
-            self._file.flush()
-            data = np.memmap(self._file, np.uint8, "r", start, data.shape)
-        else:
-            data = data.copy()
-        self._found[key] = data
-        self.num_bytes += data.nbytes
-
-    def get(self, key: bytes, dtype: torch.dtype) -> Tensor:
-        """Return the row of `key`."""
-        return torch.from_numpy(np.array(self._found[key])).view(dtype)
-
-    def state(self) -> dict[str, Any]:
-        """Return everything as two JSON lists and one tensor."""
-        flat = [torch.from_numpy(np.array(row)) for row in self._found.values()]
-        return {
-            "keys": [key.hex() for key in self._found],
-            "shapes": [list(row.shape) for row in self._found.values()],
-            "data": torch.cat([row.flatten() for row in flat]) if flat else torch.empty(0),
-        }
-
-    def load(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state` returned."""
-        start = 0
-        for key, shape in zip(state["keys"], state["shapes"], strict=True):
-            size = int(np.prod(shape))
-            self.put(bytes.fromhex(key), state["data"][start : start + size].view(*shape))
-            start += size
 
 
 class PrefixCache:
@@ -173,7 +123,9 @@ class PrefixCache:
             return
         if not self._armed or not self.target or self.note:
             return
-        self._keys, self._mask = _keys(kwargs), kwargs.get("attention_mask")
+        mask = kwargs.get("attention_mask")
+        self._mask = None if mask is None else mask.cpu()  # once, for all of its rows
+        self._keys = keys_of(kwargs, self._mask)
         known = all(key in self._rows for key in self._keys)
         self._start = self.ready if known else 0
         self.counts["missed"] += not known and self.ready > 0
@@ -203,40 +155,15 @@ class PrefixCache:
         batch = torch.zeros(like.shape, dtype=like.dtype)
         for i, key in enumerate(self._keys):
             row = self._rows.get(key, like.dtype)
-            batch[i, _places(self._mask, i, like.shape[1])] = row
+            batch[i, places_of(self._mask, i, like.shape[1])] = row
         return batch.to(like.device)
 
     def _keep(self, out: Tensor) -> None:
         """Keep the prefix's output (B, S, h), or give up where that is too much."""
         self.counts["filled"] += 1
         for i, key in enumerate(self._keys):
-            self._new.put(key, out[i, _places(self._mask, i, out.shape[1]).to(out.device)])
+            self._new.put(key, out[i, places_of(self._mask, i, out.shape[1]).to(out.device)])
         if self.num_bytes > self.options.gib * 2**30:
             self.note = f"not cached: it needs more than {self.options.gib:g} GiB"
             self._rows, self._new = Rows(self.options), Rows(self.options)
             self.ready = self.target = 0
-
-
-def _places(mask: Tensor | None, index: int, length: int) -> Tensor:
-    """Return the positions of one example's tokens in its padded row."""
-    if mask is None:
-        return torch.arange(length)
-    return mask[index].nonzero().flatten().cpu()
-
-
-def _keys(inputs: Mapping[str, Any]) -> list[bytes]:
-    """Return a name for each example of a batch that depends on its tokens alone."""
-    tensors = {
-        name: value.cpu()
-        for name, value in sorted(inputs.items())
-        if isinstance(value, torch.Tensor) and name in {"input_ids", "token_type_ids"}
-    }
-    mask = inputs.get("attention_mask")
-    count, length = tensors["input_ids"].shape
-    keys = []
-    for i in range(count):
-        digest = hashlib.blake2b(digest_size=16)
-        for value in tensors.values():
-            digest.update(value[i, _places(mask, i, length)].numpy().tobytes())
-        keys.append(digest.digest())
-    return keys

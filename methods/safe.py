@@ -43,7 +43,7 @@ class CacheLimits(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     gib: PositiveFloat = Field(8.0, description="bound; a prefix that needs more is not cached")
-    on: Literal["memory", "disk"] = Field("memory", description="host memory or a mapped file")
+    on: Literal["memory", "disk"] = Field("memory", description="host memory or a temporary file")
 
 
 def _switch(value: Any) -> Any:
