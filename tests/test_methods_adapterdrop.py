@@ -142,7 +142,7 @@ def test_forecast_s_stages_force_the_draw() -> None:
     ("options", "message"),
     [
         ({"over": LORA, "mode": "specialised"}, "layers_dropped, such as 5"),
-        ({"over": "bitfit", "mode": "specialised", "layers_dropped": 1}, "has no option layers"),
+        ({"over": "full", "mode": "specialised", "layers_dropped": 1}, "has no option layers"),
         ({"over": LORA, "mode": "prefx"}, "'prefix', 'subset' or 'specialised'"),
     ],
 )

@@ -223,7 +223,7 @@ def test_shared_weights_do_not_fold() -> None:
     weight = layer(handle, "0.output.dense").weight
     layer(handle, "1.output.dense").base_layer.register_parameter("weight", weight)
     with pytest.raises(ValueError, match="shares its weight"):
-        handle.fold([0])
+        handle.prepare_to_fold()
 
 
 def test_schedule_that_leaves_no_step() -> None:
