@@ -201,12 +201,16 @@ class Loop:
             named[name].copy_(value)
 
     def _save_if_due(self, epoch: int, index: int) -> None:
-        """Write a checkpoint before step `index` of `epoch`; end here if that was asked for."""
+        """Write a checkpoint before step `index` of `epoch`; end here if that was asked for.
+
+        A method whose state cannot be stored has none, and starts again.
+        """
         checkpoints = self.job.checkpoints
         if checkpoints is None or not checkpoints.due():
             return
-        with self.job.clock.beside("metering"):
-            checkpoints.save(collect(self, epoch, index))
+        if self.job.handle.resumable:
+            with self.job.clock.beside("metering"):
+                checkpoints.save(collect(self, epoch, index))
         if checkpoints.wanted:
             raise Interrupted(f"after step {self.result.steps}")
 

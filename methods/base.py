@@ -66,6 +66,8 @@ class Handle:
         buffers: frozen tensors that the method stores (shared projections, masks, scores).
         num_probe: training examples that `on_start` and `on_epoch` want to see.
         can_skip: whether `skip` works.
+        resumable: whether `state_dict` holds all that a resumed run needs; else there are no
+            checkpoints, and an interrupted run starts again.
     """
 
     model: nn.Module
@@ -74,6 +76,7 @@ class Handle:
     buffers: dict[str, Tensor] = field(default_factory=dict)
     num_probe: int = 0
     can_skip: bool = False
+    resumable: bool = True
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """Yield the adapter's tensors, without the head."""

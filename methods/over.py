@@ -75,8 +75,8 @@ class OverHandle(Handle):
     @classmethod
     def around(cls, base: Handle, **own: Any) -> Self:
         """Return a handle around `base`, with the subclass's own attributes."""
-        lists = (base.adapter, base.layers, base.buffers, base.num_probe, base.can_skip)
-        return cls(base.model, *lists, base=base, **own)
+        same = ("adapter", "layers", "buffers", "num_probe", "can_skip", "resumable")
+        return cls(base.model, base=base, **{key: getattr(base, key) for key in same}, **own)
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """Yield the base method's tensors."""

@@ -47,7 +47,7 @@ class SafeHandle(OverHandle):
         Raises:
             ValueError: the output of a frozen prefix would not stay the same.
         """
-        self.num_probe = self.config.probe
+        self.num_probe = max(self.num_probe, self.config.probe)
         if self.config.cache_prefix:
             from methods.prefix_cache import PrefixCache
 

@@ -117,6 +117,8 @@ def attach_tuner(
     units = surgery.group_by_layer(called, adapter)
     handle = kind(model=called, adapter=adapter, layers=units, buffers=buffers, peft=peft)
     handle.can_skip = any(handle.adapters())
+    # Importances and ranks of peft's allocators are in no state dict.
+    handle.resumable = not hasattr(peft.base_model, "update_and_allocate")
     return handle
 
 

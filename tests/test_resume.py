@@ -112,6 +112,18 @@ def test_a_run_may_be_interrupted_twice(tmp_path: Path) -> None:
     same(again, run(cell))
 
 
+def test_what_cannot_be_stored_starts_again(tmp_path: Path) -> None:
+    """peft's AdaLoRA keeps importances that no state dict holds."""
+    adalora = "{peft: {type: ADALORA, tinit: 2, tfinal: 4, target_modules: qv}}"
+    cell = cell_of(tmp_path, adalora)
+    with pytest.raises(Interrupted):
+        run(cell, EndsAfter(tmp_path / "checkpoint", 5))
+    assert not (tmp_path / "checkpoint").exists()
+    again = run(cell, Checkpoints(tmp_path / "checkpoint", every=0))
+    assert again[1].result.resumed_at == []
+    same(again, run(cell))
+
+
 def test_a_half_written_checkpoint_is_not_gone_on_from(tmp_path: Path) -> None:
     cell = cell_of(tmp_path, "lora")
     checkpoints = EndsAfter(tmp_path / "checkpoint", 5)
