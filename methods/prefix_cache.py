@@ -57,7 +57,13 @@ class PrefixCache:
         self._tuple_size = 0  # of what a layer returns; 0 for a plain tensor
         for index, layer in enumerate(self.layers):
             layer.forward = partial(self._forward, index, layer.forward)
-        model.register_forward_pre_hook(self._look, with_kwargs=True)
+        self._hook = model.register_forward_pre_hook(self._look, with_kwargs=True)
+
+    def remove(self) -> None:
+        """Leave the model as it was found."""
+        self._hook.remove()
+        for layer in self.layers:
+            del layer.forward  # the instance's own; its class has the original
 
     @property
     def num_bytes(self) -> int:

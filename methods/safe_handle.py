@@ -14,7 +14,7 @@ from methods.cka import Recorder, linear_cka
 from methods.over import OverHandle, joined
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from methods.base import Plan, Stage
     from methods.prefix_cache import PrefixCache
@@ -91,6 +91,13 @@ class SafeHandle(OverHandle):
             return joined(below, cached)
         self.rules.observe(now, self._measure(live, probe))
         return joined(below, cached, self._freeze(self.rules.chosen(now, live), now))
+
+    def finish(self, model: nn.Module) -> nn.Module:
+        """Take the cache out of the model; the base method merges what is left of it."""
+        if self._cache:
+            self._cache.remove()
+            self._cache = None
+        return super().finish(model)
 
     # -- what it does ----------------------------------------------------------------------------
 

@@ -133,6 +133,15 @@ def test_evaluation_is_not_touched() -> None:
     assert not torch.equal(model.eval()(**batch(range(4), 6)).logits, before)
 
 
+def test_removed_it_leaves_no_trace() -> None:
+    model = frozen_below("tiny-bert", 2)
+    cache = cached(model, 2)
+    assert all("forward" in vars(layer) for layer in layers(model))
+    cache.remove()
+    assert not any("forward" in vars(layer) for layer in layers(model))
+    assert not model._forward_pre_hooks
+
+
 def test_unknown_examples_run_the_whole_prefix() -> None:
     model = frozen_below("tiny-bert", 2)
     cache = cached(model, 2)
