@@ -151,7 +151,7 @@ class PrefixCache:
             return (hidden, *[None] * (self._tuple_size - 1)) if self._tuple_size else hidden
         out = run(*args, **kwargs)
         self._tuple_size = len(out) if isinstance(out, tuple) else 0
-        if index == self.target - 1:
+        if index == self.target - 1 and not self._counting:
             self._keep(out[0] if isinstance(out, tuple) else out)
             self.model.train()
         return out

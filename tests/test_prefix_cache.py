@@ -108,6 +108,23 @@ def test_prefix_grows_from_what_is_kept() -> None:
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
 
 
+def test_counting_keeps_nothing() -> None:
+    """FLOPs of a step that fills are counted on other examples, between two steps."""
+    model = frozen_below("tiny-bert", 3)
+    cache = cached(model, 1)
+    gradients(model, batch(range(4), 6))
+    cache.end_epoch()
+    cache.grow(3)
+    before = cache.num_bytes
+    cache.arm(on=False)
+    cache.count_as_skipped(on=True)
+    gradients(model, batch(range(9, 10), 7))
+    cache.count_as_skipped(on=False)
+    assert cache.num_bytes == before
+    assert cache.counts == {"skipped": 0, "filled": 1, "missed": 0}
+    assert model.training
+
+
 def test_dropout_below_is_off_and_above_is_on() -> None:
     model = frozen_below("tiny-bert", 2)
     cache = cached(model, 2)
