@@ -121,17 +121,17 @@ def _row(model: str, method: str, found: list[Record], tasks: list[str], base: l
         method=method,
         scores=scores,
         average=mean(whole) if whole and len(whole) == len(means) else None,
-        adapter=_mean(p.adapter_trainable for p in parameters),
-        adapter_mean=_mean(p.adapter_trainable_mean for p in parameters),
+        adapter=mean_known(p.adapter_trainable for p in parameters),
+        adapter_mean=mean_known(p.adapter_trainable_mean for p in parameters),
         head=max((p.head_trainable for p in parameters), default=None),
         stored=max((p.adapter_stored for p in parameters), default=None),
         peak=memory.peak_training if memory else None,
         peak_task=task_of(largest) if largest else None,
         split=coarse_split(memory) if memory else {},
         forecast=forecast_ratio(largest) if largest else None,
-        forward_flops=_mean(r.flops.forward for r in good if r.flops),
-        training_flops=_mean(r.flops.training for r in good if r.flops),
-        step_seconds=_mean(r.time.step_median for r in good if r.time),
+        forward_flops=mean_known(r.flops.forward for r in good if r.flops),
+        training_flops=mean_known(r.flops.training for r in good if r.flops),
+        step_seconds=mean_known(r.time.step_median for r in good if r.time),
         relative_time=_relative(good, base, lambda r: r.time.step_median if r.time else None),
     )
 
@@ -167,13 +167,14 @@ def _score(records: list[Record]) -> Score:
         mean=mean(values) if values else None,
         spread=stdev(values) if len(values) > 1 else None,
         others={name: mean(r.reported[name] for r in good) for name in names},
-        averaged=_mean(r.averaged_score for r in good),
+        averaged=mean_known(r.averaged_score for r in good),
         seeds=len(values),
         outcomes=dict(outcomes),
     )
 
 
-def _mean(values: Iterable[float | None]) -> float | None:
+def mean_known(values: Iterable[float | None]) -> float | None:
+    """Return the mean of what is known; None where nothing is."""
     known = [value for value in values if value is not None]
     return mean(known) if known else None
 

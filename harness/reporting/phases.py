@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from statistics import mean
+from collections.abc import Callable, Sequence
 
 from harness.record import Memory, PhaseMemory, Record
-from harness.reporting.comparison import SPLIT, method_of, model_of, task_of
+from harness.reporting.comparison import SPLIT, mean_known, method_of, model_of, task_of
 from harness.reporting.tables import Table
 from harness.reporting.units import mib
 
@@ -64,18 +63,18 @@ def _figures(found: Sequence[Record]) -> list[str]:
     lowest = sorted({_lowest(memory.phases[-1]) for memory in memories})
     return [
         "/".join(map(str, counts)),
-        mib(_mean(m.phases[0].peak_allocated for m in memories)),
-        mib(_mean(m.peak_last_phase for m in memories)),
-        mib(_mean(m.peak_step_mean for m in memories)),
-        mib(_mean(_part(m.phases[0], "activations") for m in memories)),
-        mib(_mean(_part(m.phases[-1], "activations") for m in memories)),
-        mib(_mean(_part(m.phases[-1], "optimizer") for m in memories)),
+        mib(mean_known(m.phases[0].peak_allocated for m in memories)),
+        mib(mean_known(m.peak_last_phase for m in memories)),
+        mib(mean_known(m.peak_step_mean for m in memories)),
+        mib(mean_known(_part(m.phases[0], "activations") for m in memories)),
+        mib(mean_known(_part(m.phases[-1], "activations") for m in memories)),
+        mib(mean_known(_part(m.phases[-1], "optimizer") for m in memories)),
         "/".join(lowest),
-        _giga(_mean(_per_step(m.phases[0]) for m in memories)),
-        _giga(_mean(_per_step(m.phases[-1]) for m in memories)),
-        _ratio(_mean(_speed(m) for m in memories)),
-        mib(_mean(m.peak_probe for m in memories)),
-        _ratio(_mean(_probe_share(r) for r in found)),
+        _giga(mean_known(_per_step(m.phases[0]) for m in memories)),
+        _giga(mean_known(_per_step(m.phases[-1]) for m in memories)),
+        _ratio(mean_known(_speed(m) for m in memories)),
+        mib(mean_known(m.peak_probe for m in memories)),
+        _ratio(mean_known(_probe_share(r) for r in found)),
     ]
 
 
@@ -101,11 +100,6 @@ def _probe_share(record: Record) -> float | None:
     time = record.time
     looked = record.memory is not None and record.memory.peak_probe is not None
     return time.probes / time.training if time and looked and time.training else None
-
-
-def _mean(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return mean(known) if known else None
 
 
 def _format(form: Callable[[float], str], value: float | None) -> str:
