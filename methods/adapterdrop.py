@@ -67,10 +67,9 @@ class AdapterDrop(Method):
         count = len(surgery.layer_names(model))
         if self.layers_dropped > count:
             raise ValueError(f"layers_dropped {self.layers_dropped}: this model has {count} layers")
+        base = attach_base(self._base(count), model, plan, self.name)
         if self.mode == "specialised":
-            above = (self.layers_dropped, count)
-            return attach_base(base_method(self.over, layers=above), model, plan, self.name)
-        base = attach_base(base_method(self.over), model, plan, self.name)
+            return base
         base.prepare_to_skip()
         return DropHandle.around(
             base,
@@ -89,10 +88,13 @@ class AdapterDrop(Method):
         """Return the base method's count."""
         from methods import surgery
 
-        changed: dict[str, Any] = {}
-        if self.mode == "specialised":
-            changed["layers"] = (self.layers_dropped, len(surgery.layer_names(model)))
-        return base_method(self.over, **changed).expected_count(model)
+        return self._base(len(surgery.layer_names(model))).expected_count(model)
+
+    def _base(self, num_layers: int) -> Method:
+        """Return the base method, above the dropped layers where they are so for good."""
+        if self.mode != "specialised":
+            return base_method(self.over)
+        return base_method(self.over, layers=(self.layers_dropped, num_layers))
 
 
 @dataclass(kw_only=True)
