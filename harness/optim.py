@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 if TYPE_CHECKING:
     from harness.settings import TrainSettings
-    from methods.base import Change
+    from methods.base import Change, Resized
 
 
 def make_optimizer(
@@ -21,6 +21,7 @@ def make_optimizer(
     head: Iterable[nn.Parameter],
     settings: TrainSettings,
     foreach: bool | None = None,
+    undecayed: Iterable[nn.Parameter] = (),
 ) -> Optimizer:
     """Build the optimizer over everything trainable.
 
@@ -28,10 +29,11 @@ def make_optimizer(
     GPU's; None chooses by the device.
 
     Groups: {adapter or base, head} x {weight decay, none}. Biases and normalisation weights do not
-    decay; an adapter's vectors do, as in AFLoRA's released code.
+    decay, nor does what the method lists as `undecayed`; an adapter's vectors do, as in AFLoRA's
+    released code.
     """
     head_ids = {id(parameter) for parameter in head}
-    plain = {id(p) for p in _undecayed(model)}
+    plain = {id(p) for p in (*_undecayed(model), *undecayed)}
     head_lr = settings.head_lr or settings.lr
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for parameter in model.parameters():
@@ -42,9 +44,9 @@ def make_optimizer(
         {
             "params": parameters,
             "lr": head_lr if is_head else settings.lr,
-            "weight_decay": 0.0 if undecayed else settings.weight_decay,
+            "weight_decay": 0.0 if is_plain else settings.weight_decay,
         }
-        for (is_head, undecayed), parameters in sorted(groups.items())
+        for (is_head, is_plain), parameters in sorted(groups.items())
     ]
     if settings.optimizer == "sgd":
         return torch.optim.SGD(described, momentum=0.9, foreach=foreach)
@@ -88,19 +90,35 @@ def apply_change(optimizer: Optimizer, change: Change) -> None:
 
     Freezing a tensor drops its gradient before the optimizer can use it once more, its optimizer
     state, and its place in the group: with AdamW, a tensor whose gradient is merely zeroed goes on
-    moving by momentum and decay. A resized tensor takes the old one's place in its group and starts
-    with fresh state.
+    moving by momentum and decay. A resized tensor takes the old one's place in its group, with the
+    optimizer's state of what is left of it.
     """
     for parameter in change.frozen:
         parameter.requires_grad_(False)
         _leave(optimizer, parameter)
-    for old, new in change.resized:
-        group = _leave(optimizer, old)
-        if new.requires_grad:
-            (group or optimizer.param_groups[0])["params"].append(new)
+    for resized in change.resized:
+        _replace(optimizer, resized)
     for parameter in change.added:
         parameter.requires_grad_(True)
         optimizer.param_groups[0]["params"].append(parameter)
+
+
+def _replace(optimizer: Optimizer, resized: Resized) -> None:
+    old, new, dim, kept = resized
+    known = optimizer.state.get(old, {})
+    group = _leave(optimizer, old)
+    if not new.requires_grad:
+        return
+    (group or optimizer.param_groups[0])["params"].append(new)
+    if dim is not None and kept is not None and known:
+        optimizer.state[new] = {
+            key: value.index_select(dim, kept) if _is_like(value, old) else value
+            for key, value in known.items()
+        }
+
+
+def _is_like(value: Any, parameter: nn.Parameter) -> bool:
+    return isinstance(value, torch.Tensor) and value.shape == parameter.shape
 
 
 def _leave(optimizer: Optimizer, parameter: nn.Parameter) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from harness.optim import apply_change
-from methods.base import Change
+from methods.base import Change, Resized
 
 if TYPE_CHECKING:
     from torch import nn
@@ -51,10 +51,17 @@ def resume(loop: Loop) -> tuple[int, int]:
     if saved is None:
         return 0, 0
     attached = dict(job.model.named_parameters())
-    job.handle.load_state_dict(saved["handle"])  # may take modules out of the model
-    frozen = tuple(attached.pop(name) for name in saved["state"]["frozen"])
+    job.handle.load_state_dict(saved["handle"])  # may take modules out of the model, or shrink them
+    now = dict(job.model.named_parameters())
+    resized = tuple(
+        Resized(old, now[name]) for name, old in attached.items() if now.get(name, old) is not old
+    )
+    loop.note_change(Change(resized=resized))
+    apply_change(loop.optimizer, Change(resized=resized))
+    attached |= now
+    frozen = tuple(attached[name] for name in saved["state"]["frozen"])
     apply_change(loop.optimizer, Change(frozen=frozen))
-    del attached, frozen
+    del attached, now, resized, frozen
     for name, value in saved["result"].items():
         setattr(loop.result, name, value)
     loop.result.resumed_at.append(loop.result.steps)

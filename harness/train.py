@@ -38,7 +38,9 @@ class Loop:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.result = Result()
-        self.optimizer = make_optimizer(job.model, job.head, job.settings)
+        self.optimizer = make_optimizer(
+            job.model, job.head, job.settings, undecayed=job.handle.undecayed
+        )
         self.schedule = make_schedule(self.optimizer, job.settings, job.order.num_steps)
         self.step = Step(
             job.model, job.handle, self.optimizer, job.settings, job.device,
@@ -119,14 +121,18 @@ class Loop:
         made = (job.order.tensors(batch, job.device) for batch in batches)
         before, after = self.step.run(self.result.steps, made, len(batches), watch)
         self.schedule.step()
-        self._note_change(before)
+        self.note_change(before)
         self.result.trainable_sum += self.trainable  # what this step updated
-        self._note_change(after)
+        self.note_change(after)
         return bool(before or after)
 
-    def _note_change(self, change: Change | None) -> None:
+    def note_change(self, change: Change | None) -> None:
+        """Keep in mind which tensors train, froze, or took another one's place."""
         if not change:
             return
+        for resized in change.resized:
+            if id(resized.old) in self._attached:
+                self._attached[id(resized.new)] = self._attached.pop(id(resized.old))
         # Two methods, one around the other, may both freeze a tensor.
         frozen = (self._attached[id(p)] for p in change.frozen)
         self.state.frozen = list(dict.fromkeys((*self.state.frozen, *frozen)))
@@ -162,7 +168,7 @@ class Loop:
         change = self._show_probe(lambda: job.handle.on_epoch(epoch, job.probe))
         if change:
             apply_change(self.optimizer, change)
-            self._note_change(change)
+            self.note_change(change)
             self.state.phase_is_new = True
         job.progress({"step": self.result.steps, "steps": job.order.num_steps, **entry})
 

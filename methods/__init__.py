@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from methods.base import Change, Handle, Method, Plan, Stage
+from methods.base import Change, Handle, Method, Plan, Resized, Stage
 from methods.naming import nearest
 
-__all__ = ["METHODS", "Change", "Handle", "Method", "Plan", "Stage", "get_method", "names"]
+__all__ = [
+    "METHODS",
+    "Change",
+    "Handle",
+    "Method",
+    "Plan",
+    "Resized",
+    "Stage",
+    "get_method",
+    "names",
+]
 
 # name -> "module:class", imported when it is asked for.
 METHODS: dict[str, str] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -33,6 +33,19 @@ class Stage:
     fraction: float = 0.0
 
 
+class Resized(NamedTuple):
+    """A trainable tensor that took another one's place.
+
+    Where `new` is what is left of `old` (`old.index_select(dim, kept)`), the optimizer keeps the
+    state of what is left; else `new` starts with none.
+    """
+
+    old: nn.Parameter
+    new: nn.Parameter
+    dim: int | None = None
+    kept: Tensor | None = None
+
+
 @dataclass(frozen=True)
 class Change:
     """The only way in which a method says that the set of trainable tensors moved.
@@ -40,13 +53,13 @@ class Change:
     Attributes:
         frozen: parameters that stop training for good; a frozen tensor never thaws.
         added: parameters that start to train.
-        resized: pairs (old, new) of a parameter that another one replaced.
-        reshaped: the forward pass itself is another one from now on (merged, cached).
+        resized: parameters that others replaced, under the same names.
+        reshaped: the forward pass itself is another one from now on (merged, cached, compacted).
     """
 
     frozen: tuple[nn.Parameter, ...] = ()
     added: tuple[nn.Parameter, ...] = ()
-    resized: tuple[tuple[nn.Parameter, nn.Parameter], ...] = ()
+    resized: tuple[Resized, ...] = ()
     reshaped: bool = False
 
     def __bool__(self) -> bool:
@@ -64,6 +77,7 @@ class Handle:
             a shared tensor once. This is the convention that reproduces the published counts.
         layers: the adapter tensors of each transformer layer, lowest layer first.
         buffers: frozen tensors that the method stores (shared projections, masks, scores).
+        undecayed: trainable tensors that weight decay leaves alone, beside biases and norms.
         num_probe: training examples that `on_start` and `on_epoch` want to see.
         can_skip: whether `skip` works.
         resumable: whether `state_dict` holds all that a resumed run needs; else there are no
@@ -74,6 +88,7 @@ class Handle:
     adapter: dict[str, nn.Parameter]
     layers: list[list[nn.Parameter]] = field(default_factory=list)
     buffers: dict[str, Tensor] = field(default_factory=dict)
+    undecayed: tuple[nn.Parameter, ...] = ()
     num_probe: int = 0
     can_skip: bool = False
     resumable: bool = True
@@ -121,12 +136,23 @@ class Handle:
     def evaluating(self, on: bool) -> None:
         """Run before (`on`) and after every evaluation."""
 
+    def compact(self) -> Change | None:
+        """Take out for good what training only masked: heads, channels, ranks; called at the end.
+
+        The adapters stay, and could train on. `state_dict` says afterwards what was taken out, so
+        that `load_state_dict` takes it out of a model as attached. None: there is nothing to take.
+        """
+        return None
+
     def finish(self, model: nn.Module) -> nn.Module:
         """Return the model that a user would deploy: merged, or without what was pruned."""
         return model
 
     def report(self) -> dict[str, Any]:
-        """Return what the record tells about the run, as JSON: thresholds, steps of freezing."""
+        """Return what the record tells about the run, as JSON: thresholds, steps of freezing.
+
+        `warnings`, a list of sentences, is printed under every table that shows the run.
+        """
         return {}
 
     def state_dict(self) -> dict[str, Any]:

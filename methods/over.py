@@ -75,7 +75,9 @@ class OverHandle(Handle):
     @classmethod
     def around(cls, base: Handle, **own: Any) -> Self:
         """Return a handle around `base`, with the subclass's own attributes."""
-        same = ("adapter", "layers", "buffers", "num_probe", "can_skip", "resumable")
+        same = (
+            "adapter", "layers", "buffers", "undecayed", "num_probe", "can_skip", "resumable",
+        )  # fmt: skip
         return cls(base.model, base=base, **{key: getattr(base, key) for key in same}, **own)
 
     def parameters(self) -> Iterator[nn.Parameter]:
@@ -117,6 +119,12 @@ class OverHandle(Handle):
     def evaluating(self, on: bool) -> None:
         """Forward."""
         self.base.evaluating(on)
+
+    def compact(self) -> Change | None:
+        """Forward, and take over what the base method lists from now on."""
+        change = self.base.compact()
+        self._take_over()
+        return change
 
     def finish(self, model: nn.Module) -> nn.Module:
         """Let the base method merge what is left of it."""
@@ -163,6 +171,9 @@ class OverHandle(Handle):
     def fold(self, layers: Collection[int]) -> None:
         """Forward, and take over what the base method still lists."""
         self.base.fold(layers)
+        self._take_over()
+
+    def _take_over(self) -> None:
         self.adapter, self.layers = self.base.adapter, self.base.layers
         self.buffers = self.base.buffers
 

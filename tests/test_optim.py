@@ -8,7 +8,7 @@ from torch import nn
 
 from harness.optim import apply_change, make_optimizer, make_schedule
 from harness.settings import TrainSettings
-from methods.base import Change
+from methods.base import Change, Resized
 
 
 class Net(nn.Module):
@@ -109,7 +109,35 @@ def test_a_resized_tensor_takes_the_old_ones_place() -> None:
     net = Net()
     optimizer = make_optimizer(net, [], TrainSettings(weight_decay=0.1, lr=0.5))
     old, new = net.linear.bias, nn.Parameter(torch.zeros(2))
-    apply_change(optimizer, Change(resized=((old, new),)))
+    apply_change(optimizer, Change(resized=(Resized(old, new),)))
     group = next(g for g in optimizer.param_groups if any(p is new for p in g["params"]))
     assert group["weight_decay"] == 0.0
     assert all(p is not old for g in optimizer.param_groups for p in g["params"])
+
+
+def test_what_is_left_of_a_resized_tensor_goes_on_as_if_alone() -> None:
+    """The kept rows move, step for step, as the same rows do in a tensor that nobody shrank."""
+    torch.manual_seed(0)
+    whole, cut = (nn.Parameter(torch.arange(12.0).view(4, 3)) for _ in range(2))
+    optimizers = [torch.optim.AdamW([p], lr=0.1) for p in (whole, cut)]
+    kept = torch.tensor([0, 2])
+    for step in range(5):
+        grad = torch.randn(4, 3)
+        whole.grad = grad.clone()
+        cut.grad = grad.clone() if step < 3 else grad[kept].clone()
+        for optimizer in optimizers:
+            optimizer.step()
+        if step == 2:
+            new = nn.Parameter(cut.detach()[kept].clone())
+            apply_change(optimizers[1], Change(resized=(Resized(cut, new, 0, kept),)))
+            cut = new
+    assert torch.equal(whole[kept], cut)
+
+
+def test_what_the_method_lists_does_not_decay() -> None:
+    net = Net()
+    settings = TrainSettings(weight_decay=0.1)
+    optimizer = make_optimizer(net, [], settings, undecayed=[net.linear.weight])
+    decays = {id(p): g["weight_decay"] for g in optimizer.param_groups for p in g["params"]}
+    assert decays[id(net.linear.weight)] == 0.0
+    assert 0.1 in decays.values()

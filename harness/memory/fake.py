@@ -93,7 +93,7 @@ def fake_run(request: Request, stand_in: StandIn | None = None) -> FakeRun:
             model = _build(request)
         handle, head = _attach(request, model, device)
         foreach = True if target.kind == "cuda" else None
-        optimizer = make_optimizer(handle.model, head, settings, foreach)
+        optimizer = make_optimizer(handle.model, head, settings, foreach, handle.undecayed)
         stage = Stage(request.stage.name, request.stage.fraction)
         apply_change(optimizer, handle.apply(stage))
         step = Step(handle.model, handle, optimizer, settings, device,
