@@ -210,7 +210,8 @@ class Meter:
             phase.peak_allocated = max(phase.peak_allocated, reading.peak_allocated)
             phase.peak_reserved = max(phase.peak_reserved or 0, reading.peak_reserved)
             phase.peak_device = max(phase.peak_device or 0, reading.peak_device or 0) or None
-            phase.unexplained = reading.peak_allocated - sum(phase.split.values())
+            phase.unsplit = reading.peak_allocated - reading.peak_requested
+            phase.unexplained = reading.peak_requested - sum(phase.split.values())
 
     def _shallowest_live_layer(self) -> int | None:
         """Return the lowest layer with a trainable tensor; back-propagation stops there."""

@@ -151,17 +151,23 @@ def attach(
     Returns:
         The handle, and the parameters of head and pooler that train.
     """
+    _move(model, device)  # whatever the method makes beside the model's tensors is there, too
     handle = method.attach(model, plan)
     adapter = {id(parameter) for parameter in handle.parameters()}
     named = {**surgery.head_parameters(handle.model), **surgery.pooler_parameters(handle.model)}
     head = [p for p in named.values() if p.requires_grad and id(p) not in adapter]
     if settings.precision == "bf16-weights":
         keep_head_fp32(handle.model, head)
-    if device.type != "cpu":
-        handle.model.to(device)
+    _move(handle.model, device)
     if settings.gradient_checkpointing:
         _enable_checkpointing(model)
     return handle, head
+
+
+def _move(model: nn.Module, device: torch.device) -> None:
+    # Fake parameters cannot be moved, and need not: they were made on the device.
+    if any(p.device.type != device.type for p in model.parameters()):
+        model.to(device)
 
 
 def _enable_checkpointing(model: Any) -> None:

@@ -42,7 +42,10 @@ class PhaseMemory(Part):
     peaks: dict[str, int] = Field(description="peak in forward, backward and optimizer")
     saved_activations: int = Field(description="bytes held for backward when the forward ends")
     at_rest: int = Field(description="bytes alive between steps")
-    unexplained: int | None = Field(None, description="allocator's peak minus the ledger's")
+    unsplit: int | None = Field(None, description="CUDA: blocks given minus bytes requested")
+    unexplained: int | None = Field(
+        None, description="CUDA: bytes requested minus the split: workspaces of libraries"
+    )
     shallowest_live_layer: int | None = None
     step_median: float | None = Field(None, description="seconds")
     flops: int | None = Field(None, description="forward and backward of all its steps")

@@ -213,6 +213,14 @@ def attaches_to_fake_tensors(run: Run) -> None:
     assert fake == real, "on fake tensors the method attaches other adapter tensors"
 
 
+def follows_the_model_to_its_device(run: Run) -> None:
+    handle = run.method.attach(run.base().to("meta"), PLAN)
+    handle.model.to("meta")
+    tensors = {**handle.adapter, **handle.overhead()}
+    elsewhere = sorted(name for name, tensor in tensors.items() if not tensor.is_meta)
+    assert not elsewhere, f"made on the CPU for a model that is on another device: {elsewhere}"
+
+
 def trains_on_fake_tensors(run: Run) -> None:
     with FakeTensorMode():
         handle = run.attached()
@@ -363,6 +371,7 @@ RULES: list[Callable[[Run], None]] = [
     every_layer_has_a_unit,
     stored_tensors_do_not_train,
     attaches_to_fake_tensors,
+    follows_the_model_to_its_device,
     trains_on_fake_tensors,
     keeps_the_adapter_in_float32,
     repeats_with_the_seed,

@@ -20,15 +20,18 @@ class CudaReading:
     """Peaks of one stretch of time, in bytes.
 
     Attributes:
-        peak_allocated: live tensors, each rounded to 512 B, and libraries' workspaces.
+        peak_allocated: blocks of live tensors and of libraries' workspaces, multiples of 512 B.
         peak_reserved: held by the caching allocator.
         context: this process's bytes outside the allocator (CUDA context, kernels), None where
             the driver does not tell them.
+        peak_requested: what was asked of the allocator; `peak_allocated` counts the whole blocks
+            that it gave, also where the rest of a cached one was too small to split off.
     """
 
     peak_allocated: int = 0
     peak_reserved: int = 0
     context: int | None = None
+    peak_requested: int = 0
 
     @property
     def peak_device(self) -> int | None:
@@ -39,34 +42,35 @@ class CudaReading:
         """Widen this reading to cover another stretch of time, too."""
         self.peak_allocated = max(self.peak_allocated, other.peak_allocated)
         self.peak_reserved = max(self.peak_reserved, other.peak_reserved)
+        self.peak_requested = max(self.peak_requested, other.peak_requested)
         known = [c for c in (self.context, other.context) if c is not None]
         self.context = max(known, default=None)
 
 
 class Comparison(NamedTuple):
-    """The ledger against the allocator at their peaks.
+    """The ledger against what was requested of the allocator, at their peaks.
 
-    `unexplained` is what the allocator held beyond the ledger's storages: workspaces of cuBLAS and
+    `unexplained` is what was requested beyond the ledger's storages: workspaces of cuBLAS and
     scratch memory inside kernels; negative would mean that the ledger counts too much.
     """
 
-    allocator: int
+    requested: int
     ledger: int
     unexplained: int
     share: float
 
 
-def compare(split: Mapping[str, int], peak_allocated: int) -> Comparison:
-    """Compare a ledger's split with the allocator's peak over the same step.
+def compare(split: Mapping[str, int], peak_requested: int) -> Comparison:
+    """Compare a ledger's split with the peak of what was requested over the same step.
 
     Raises:
-        ValueError: the allocator's peak is not positive, so nothing was measured.
+        ValueError: the peak is not positive, so nothing was measured.
     """
-    if peak_allocated <= 0:
-        raise ValueError(f"the allocator's peak is {peak_allocated} B: nothing was measured")
+    if peak_requested <= 0:
+        raise ValueError(f"the allocator's peak is {peak_requested} B: nothing was measured")
     ledger = sum(split.values())
-    unexplained = peak_allocated - ledger
-    return Comparison(peak_allocated, ledger, unexplained, unexplained / peak_allocated)
+    unexplained = peak_requested - ledger
+    return Comparison(peak_requested, ledger, unexplained, unexplained / peak_requested)
 
 
 class CudaMeter:
@@ -130,6 +134,7 @@ class CudaMeter:
             peak_reserved=self._cuda.max_memory_reserved(self._device),
             # Both at the same moment: the difference is what the allocator does not manage.
             context=None if own is None else max(0, own - reserved),
+            peak_requested=self._cuda.memory_stats(self._device)["requested_bytes.all.peak"],
         )
 
     def _open_card(self, nvml: Any) -> Card | None:

@@ -8,8 +8,10 @@ from peft import LoraConfig, inject_adapter_in_model
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, BertConfig
 
+from harness.forecasting.assemble import canonical
 from harness.memory.cuda import CudaMeter, compare
 from harness.memory.ledger import Ledger
+from harness.memory.scratch import workspace_bytes
 
 pytestmark = [
     pytest.mark.gpu,
@@ -65,7 +67,10 @@ def test_ledger_meets_the_allocator(lora: bool, checkpointing: bool) -> None:
     with ledger:
         run_step(model, batch, optimizer, ledger.mark)
     report = ledger.report()
-    found = compare(report.split, plain.peak_allocated)
+    # Each of the two threads that multiply has a cuBLAS workspace, which is no tensor.
+    workspaces = 2 * workspace_bytes(canonical(torch.cuda.get_device_capability(DEVICE)))
+    found = compare(report.split, plain.peak_requested - workspaces)
+    print(found, plain)
     assert abs(found.share) < 0.01
     assert report.split["optimizer"] >= 8 * sum(p.numel() for p in trainable)
 
@@ -75,11 +80,12 @@ def test_the_driver_sees_reserved_and_context() -> None:
     if meter.note is not None:
         pytest.skip(meter.note)
     meter.start_phase()
+    before = meter.read().peak_allocated
     with meter.apart() as evaluation:
         kept = torch.empty(256 * MIB, dtype=torch.uint8, device=DEVICE)
         del kept
-    assert evaluation.peak_allocated >= 256 * MIB
-    assert meter.read().peak_allocated < 256 * MIB
+    assert evaluation.peak_allocated >= before + 256 * MIB
+    assert meter.read().peak_allocated < before + 256 * MIB
     reading = meter.read()
     if reading.context is not None:  # hidden in some containers
         assert 50 * MIB < reading.context < 2048 * MIB

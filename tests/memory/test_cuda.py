@@ -35,6 +35,9 @@ class FakeCuda:
     def max_memory_allocated(self, device: torch.device) -> int:
         return self.peak
 
+    def memory_stats(self, device: torch.device) -> dict[str, int]:
+        return {"requested_bytes.all.peak": self.peak}
+
     def max_memory_reserved(self, device: torch.device) -> int:
         return self.peak_held
 
@@ -130,7 +133,7 @@ def test_without_a_driver_the_allocator_still_counts() -> None:
     meter = CudaMeter(DEVICE, cuda, SimpleNamespace())
     meter.start_phase()
     cuda.use(MIB)
-    assert meter.read() == CudaReading(MIB, MIB, None)
+    assert meter.read() == CudaReading(MIB, MIB, None, MIB)
     assert meter.other_processes() == []
     assert meter.card_bytes() is None
     assert meter.note is not None
@@ -144,7 +147,7 @@ def test_a_driver_that_refuses_is_asked_no_more() -> None:
     refusing.nvmlDeviceGetGraphicsRunningProcesses = lambda handle: [][0]  # type: ignore[method-assign]
     meter = CudaMeter(DEVICE, cuda, refusing)
     assert meter.note is None
-    assert meter.read() == CudaReading(MIB, MIB, None)
+    assert meter.read() == CudaReading(MIB, MIB, None, MIB)
     assert meter.note == "NVML: IndexError: list index out of range"
 
 

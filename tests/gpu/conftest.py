@@ -1,0 +1,27 @@
+"""Forecasts are made first of all: no fork survives a GPU's threads."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+import torch
+
+
+@pytest.fixture(scope="session", autouse=True)
+def foreseen(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Return this GPU's forecast, or the error, of every request of test_forecast_gpu."""
+    if not torch.cuda.is_available():
+        return {}
+    from test_forecast_gpu import REQUESTS
+
+    from harness.forecasting.assemble import canonical
+    from harness.forecasting.pool import run_forked
+    from harness.forecasting.work import forecast
+
+    target = canonical(torch.cuda.get_device_capability(0))
+    names = list(REQUESTS)
+    asked = [REQUESTS[name].model_copy(update={"target": target}) for name in names]
+    tasks = [(forecast, (one,)) for one in asked]
+    return {names[i]: answer for i, answer in run_forked(tasks, workers=os.cpu_count() or 1)}
