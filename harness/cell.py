@@ -20,12 +20,13 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from harness.errors import UserError
-from harness.record import Outcome, Record
+from harness.record import Export, Outcome, Record
 from harness.store import Store
 from harness.suite import Cell
 
 if TYPE_CHECKING:
     from harness.checkpoint import Checkpoints
+    from harness.export import Kind
     from harness.job import Job
     from harness.train import Loop
 
@@ -50,8 +51,16 @@ def new_record(cell: Cell, outcome: Outcome, seconds: float, **rest: Any) -> Rec
     )
 
 
-def run_cell(cell: Cell, progress: Progress, checkpoints: Checkpoints | None = None) -> Record:
-    """Run the cell and return its record; running out of memory and divergence are results."""
+def run_cell(
+    cell: Cell,
+    progress: Progress,
+    checkpoints: Checkpoints | None = None,
+    export: tuple[Kind, Store] | None = None,
+) -> Record:
+    """Run the cell and return its record; running out of memory and divergence are results.
+
+    `export` says what to write to deploy, and below which store.
+    """
     import torch
 
     from harness import env
@@ -74,6 +83,8 @@ def run_cell(cell: Cell, progress: Progress, checkpoints: Checkpoints | None = N
             loop.run()
         finally:  # a diverged run keeps what it reached
             known |= _figures(job, loop, forward, parameters)
+        if export:
+            known |= _export(cell, job, loop, *export)
     except Diverged as error:
         outcome, known["message"] = "diverged", str(error)
     except torch.OutOfMemoryError as error:
@@ -87,6 +98,21 @@ def run_cell(cell: Cell, progress: Progress, checkpoints: Checkpoints | None = N
 
 def _first_line(error: BaseException) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def _export(cell: Cell, job: Job, loop: Loop, kind: Kind, store: Store) -> dict[str, Any]:
+    """Write what a user deploys; a full disk is no reason to lose the run."""
+    from harness.export import recipe_of, write
+
+    folder = store.export_folder(cell)
+    recipe = recipe_of(cell, job.task, job.plan)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        size = write(folder, kind, recipe, job.handle, loop.state.names)
+    except OSError as error:
+        return {"message": f"not exported: {error}"}
+    where = str(folder.relative_to(store.folder))
+    return {"export": Export(kind=kind, folder=where, bytes=size)}
 
 
 def _forward_flops(job: Job) -> Any:
@@ -117,6 +143,7 @@ def _figures(job: Job, loop: Loop, forward: Any, parameters: dict[str, Any]) -> 
         "flops": _flops(job, forward),
         "time": job.clock.report(),
         "method_state": job.handle.report(),
+        "compacted": result.compacted,
     }
 
 
@@ -198,7 +225,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: setattr(checkpoints, "wanted", True))
     with os.fdopen(order["progress"], "wb") as stream:
         try:
-            record = run_cell(cell, _progress_to(stream), checkpoints)
+            export = (order["export"], store) if order["export"] else None
+            record = run_cell(cell, _progress_to(stream), checkpoints, export)
         except UserError as error:
             print(error, file=sys.stderr)
             return EXIT_USER_ERROR

@@ -44,18 +44,8 @@ class Checkpoints:
 
     def save(self, state: State) -> None:
         """Write nested dicts and lists of tensors and JSON values in place of the old ones."""
-        tensors: dict[str, Tensor] = {}
-        content = {"code": _code(), "state": _pack(state, tensors)}
         new = self.folder.with_name(self.folder.name + ".new")
-        shutil.rmtree(new, ignore_errors=True)
-        new.mkdir(parents=True)
-        # Views of one storage are refused by safetensors, and some share one: copies do not.
-        save_file({key: t.detach().cpu().contiguous().clone() for key, t in tensors.items()},
-                  new / "tensors.safetensors")  # fmt: skip
-        with (new / "state.json").open("w", encoding="utf-8") as stream:
-            json.dump(content, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
+        write_state(new, {"code": _code(), "state": state})
         self.drop(keep_new=True)
         new.rename(self.folder)
         self._saved = time.monotonic()
@@ -65,12 +55,11 @@ class Checkpoints:
         # Killed between the two steps of `save`, only the new one is there.
         for folder in (self.folder, self.folder.with_name(self.folder.name + ".new")):
             try:
-                content = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-                tensors = load_file(folder / "tensors.safetensors")
+                content = read_state(folder)
             except (OSError, ValueError, SafetensorError):
                 continue
             if content["code"] == _code():
-                state: State = _unpack(content["state"], tensors)
+                state: State = content["state"]
                 return state
         return None
 
@@ -79,6 +68,32 @@ class Checkpoints:
         shutil.rmtree(self.folder, ignore_errors=True)
         if not keep_new:
             shutil.rmtree(self.folder.with_name(self.folder.name + ".new"), ignore_errors=True)
+
+
+def write_state(folder: Path, state: State) -> None:
+    """Write nested dicts and lists of tensors and JSON values into an emptied folder."""
+    tensors: dict[str, Tensor] = {}
+    content = _pack(state, tensors)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    # Views of one storage are refused by safetensors, and some share one: copies do not.
+    save_file({key: t.detach().cpu().contiguous().clone() for key, t in tensors.items()},
+              folder / "tensors.safetensors")  # fmt: skip
+    with (folder / "state.json").open("w", encoding="utf-8") as stream:
+        json.dump(content, stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def read_state(folder: Path) -> State:
+    """Read what `write_state` wrote.
+
+    Raises:
+        OSError, ValueError, SafetensorError: it is not there, or not whole.
+    """
+    content = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    state: State = _unpack(content, load_file(folder / "tensors.safetensors"))
+    return state
 
 
 def _code() -> list[Any]:

@@ -18,7 +18,7 @@ class Clock:
     """Collects seconds; `synchronize` is called at both ends of a step (a no-op on the CPU)."""
 
     def __init__(self, synchronize: Callable[[], None]) -> None:
-        self._synchronize = synchronize
+        self.synchronize = synchronize
         self._created = time.perf_counter()
         self._began = 0.0
         self.steps: list[float] = []
@@ -56,12 +56,12 @@ class Clock:
 
     def start_step(self) -> None:
         """Begin a timed step."""
-        self._synchronize()
+        self.synchronize()
         self._began = time.perf_counter()
 
     def end_step(self) -> None:
         """End a timed step."""
-        self._synchronize()
+        self.synchronize()
         self.steps.append(time.perf_counter() - self._began)
 
     @contextmanager
@@ -74,10 +74,10 @@ class Clock:
     @contextmanager
     def beside(self, what: str) -> Iterator[None]:
         """Time something that is not training: evaluation, metering or probes."""
-        self._synchronize()
+        self.synchronize()
         began = time.perf_counter()
         yield
-        self._synchronize()
+        self.synchronize()
         self.apart[what] += time.perf_counter() - began
 
     def report(self) -> Time:

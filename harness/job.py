@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from harness.clock import Clock
     from harness.meter import Meter
     from harness.probe import Probe
+    from harness.record import Compacted
     from harness.settings import TrainSettings
     from harness.tasks.base import Task, TaskData
-    from methods.base import Handle
+    from methods.base import Handle, Plan
 
 
 @dataclass
@@ -27,6 +28,7 @@ class Job:
 
     model: nn.Module
     handle: Handle
+    plan: Plan
     head: list[nn.Parameter]
     task: Task
     data: TaskData
@@ -54,6 +56,7 @@ class Result:
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
     trainable_sum: int = 0  # adapter parameters that a step updates, summed over steps
     resumed_at: list[int] = field(default_factory=list)
+    compacted: Compacted | None = None
 
 
 @dataclass

@@ -178,6 +178,13 @@ class Meter:
             other_processes=self.cuda.other_processes() if self.cuda else [],
         )
 
+    def take_phase(self, step_median: float | None) -> PhaseMemory:
+        """End the phase that runs and take it off the run's own."""
+        self._close_phase()
+        phase, flops = self.phases.pop(), self.flops.pop()
+        phase.flops, phase.step_median = flops, step_median
+        return phase
+
     def _ledger(self, optimizer: Optimizer | None) -> Ledger:
         if self._known is None:
             self._known = declared_tensors(self.model, self.handle)

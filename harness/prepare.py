@@ -60,6 +60,7 @@ def build_job(
         num_steps=order.num_steps,
         steps_per_epoch=order.steps_per_epoch,
         num_epochs=order.num_epochs,
+        uncut_epochs=settings.epochs,
         seed=cell.seed,
         train_pooler=settings.train_pooler,
         keep_best=cell.keep_best,
@@ -74,6 +75,7 @@ def build_job(
     return Job(
         model=handle.model,
         handle=handle,
+        plan=plan,
         head=head,
         task=task,
         data=data,

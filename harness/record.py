@@ -66,6 +66,25 @@ class Memory(Part):
     other_processes: list[dict[str, Any]] = Field(default_factory=list)
 
 
+class Compacted(Part):
+    """The model after `compact`: without the heads, channels or ranks that training masked."""
+
+    scores: dict[str, dict[str, float]]
+    parameters_total: int
+    adapter: int = Field(description="parameters of the adapter that are left, head excluded")
+    forward_macs: int | None
+    forward: int | None = Field(description="FLOPs as in `flops.forward`")
+    memory: PhaseMemory = Field(description="of training steps on it, with nothing learned")
+
+
+class Export(Part):
+    """What the run wrote to deploy."""
+
+    kind: Literal["adapter", "model"]
+    folder: str = Field(description="below the run folder")
+    bytes: int
+
+
 class Flops(Part):
     """Floating point operations; one multiply-add is two."""
 
@@ -125,5 +144,7 @@ class Record(Part):
     memory: Memory | None = None
     flops: Flops | None = None
     time: Time | None = None
+    compacted: Compacted | None = None
+    export: Export | None = None
     forecast: dict[str, Any] | None = None
     method_state: dict[str, Any] = Field(default_factory=dict)

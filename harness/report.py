@@ -33,6 +33,7 @@ def write_report(store: Store, *, terminal: bool, out: Path | None = None) -> Pa
     Raises:
         UserError: the folder holds no records.
     """
+    from harness.reporting.compacted import compacted_notes, compacted_tables
     from harness.reporting.comparison import compare
     from harness.reporting.markdown import render, write_csv
     from harness.reporting.phases import phase_notes, phase_tables
@@ -42,8 +43,10 @@ def write_report(store: Store, *, terminal: bool, out: Path | None = None) -> Pa
     if not records:
         raise UserError(f"{store.folder} holds no records yet")
     comparison = compare(records, manifest["suite"].get("baseline"))
-    tables = [*comparison_tables(comparison), *phase_tables(records)]
-    notes = [*caption(comparison), *phase_notes(records)]
+    tables = [
+        *comparison_tables(comparison), *phase_tables(records), *compacted_tables(records),
+    ]  # fmt: skip
+    notes = [*caption(comparison), *phase_notes(records), *compacted_notes(records)]
     folder = out or store.folder
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "report.md"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -41,6 +41,12 @@ def run(
     checkpoint_minutes: Annotated[
         float, typer.Option(min=0, help="training time between the checkpoints of a cell")
     ] = 5.0,
+    export: Annotated[
+        Literal["adapter", "model"] | None,
+        typer.Option(
+            help="also write the trained adapters, or the finished models, as safetensors"
+        ),
+    ] = None,
 ) -> None:
     """Run every cell of a suite that has no record yet, then print the comparison table."""
     with exit_on_user_error():
@@ -55,6 +61,7 @@ def run(
                 force,
                 gpus,
                 60 * checkpoint_minutes,
+                export,
             )
         )
 
@@ -69,6 +76,7 @@ def _main(
     force: bool,
     gpus: str | None,
     checkpoint_seconds: float,
+    export: Literal["adapter", "model"] | None,
 ) -> int:
     from harness.engines.local import LocalEngine
     from harness.gpus import visible_devices
@@ -82,6 +90,9 @@ def _main(
     store = Store(out or Path("runs") / suite.name)
     chosen = choose(cells, only)
     todo = [cell for cell in chosen if force or not store.is_done(cell)][:limit]
+    if export:
+        bare = [cell for cell in chosen if cell not in todo and not _exported(store, cell, export)]
+        _say_what_has_no_export(bare)
     if dry_run:
         _print_cells(chosen, todo, store)
         return 0
@@ -95,7 +106,7 @@ def _main(
         store.write_manifest(suite.model_dump(mode="json"), cells)
         try:
             with Live(total=len(todo), done_before=len(chosen) - len(todo)) as live:
-                engine = LocalEngine(store, devices, lock, checkpoint_seconds)
+                engine = LocalEngine(store, devices, lock, checkpoint_seconds, export)
                 engine.run(todo, live.listen)
         except KeyboardInterrupt:
             print("interrupted; the same command runs what is missing, from the last checkpoint")
@@ -103,6 +114,18 @@ def _main(
         finally:
             _report(store, suite)
     return 0
+
+
+def _exported(store: Store, cell: Cell, kind: str) -> bool:
+    record = store.read(cell)
+    return record is not None and record.export is not None and record.export.kind == kind
+
+
+def _say_what_has_no_export(cells: Sequence[Cell]) -> None:
+    """A finished cell's weights are gone: only running it again could write them."""
+    if cells:
+        print(f"{len(cells)} cells finished before without this export, such as {cells[0].path}; "
+              "--force runs them again")  # fmt: skip
 
 
 def choose(cells: Sequence[Cell], only: str, option: str = "--only") -> list[Cell]:

@@ -44,6 +44,10 @@ class Store:
         """Return where the cell keeps its checkpoint while it runs."""
         return self.folder / "checkpoints" / f"{cell.path}-{cell.key}"
 
+    def export_folder(self, cell: Cell) -> Path:
+        """Return where the cell leaves what a user deploys, where that is asked for."""
+        return self.folder / "exports" / f"{cell.path}-{cell.key}"
+
     def drop_checkpoint(self, cell: Cell) -> None:
         """Remove the cell's checkpoint, so that it starts from its beginning."""
         shutil.rmtree(self.checkpoint_folder(cell), ignore_errors=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from harness.compacted import compact
 from harness.evaluate import evaluate, predict_longest
 from harness.job import Job, Result, State
 from harness.optim import apply_change, make_optimizer, make_schedule
@@ -73,6 +74,7 @@ class Loop:
             self._check_loss()
             self._end_epoch(epoch)
         self._score_reported()
+        self.result.compacted = compact(self)
         return self.result
 
     def _run_step(self, steps: list[list[list[int]]], index: int, epoch: int) -> None:
@@ -159,7 +161,7 @@ class Loop:
         entry["loss"] = self.result.final_loss
         if job.keep_best or job.settings.evaluate == "epoch":
             name = job.data.select_on
-            entry[name] = self._evaluate(name)
+            entry[name] = self.evaluate(name)
             score = entry[name][job.data.select_metric]
             if job.keep_best and (self.state.best is None or score > self.state.best[0]):
                 self.state.best = (score, self.snapshot())
@@ -178,7 +180,8 @@ class Loop:
         with job.clock.beside("probes"), autocast(job.settings.precision, job.device):
             return job.meter.probing(look) if job.handle.num_probe else look()
 
-    def _evaluate(self, name: str) -> dict[str, float]:
+    def evaluate(self, name: str) -> dict[str, float]:
+        """Return the scores of the evaluation of that name."""
         job = self.job
         data = job.evaluations[name]
         with job.clock.beside("metering"):
@@ -228,4 +231,4 @@ class Loop:
         best = self.result.best_epoch
         known = self.result.history[-1 if best is None else best]
         for name in job.data.report_on:
-            self.result.scores[name] = known.get(name) or self._evaluate(name)
+            self.result.scores[name] = known.get(name) or self.evaluate(name)

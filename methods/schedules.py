@@ -31,8 +31,14 @@ class Span(BaseModel):
         return {"fraction": self.fraction} if self.epochs is None else {"epochs": self.epochs}
 
     def steps(self, plan: Plan) -> int:
-        """Return the length in optimizer steps, rounded."""
+        """Return the length in optimizer steps, rounded.
+
+        A run that is cut short (a trial) has a schedule that is shorter by as much.
+        """
         if self.epochs is not None:
+            uncut = plan.uncut_epochs
+            if uncut and plan.num_steps < uncut * plan.steps_per_epoch:
+                return round(plan.num_steps * min(1.0, self.epochs / uncut))
             return round(self.epochs * plan.steps_per_epoch)
         return round((self.fraction or 0.0) * plan.num_steps)
 

@@ -6,6 +6,8 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -14,6 +16,8 @@ from tiny import batch, build, logits
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from harness.export import Kind, Recipe, write
+from harness.export import load as load_export
 from harness.optim import apply_change
 from methods import Change, Handle, Method, Plan, surgery
 
@@ -360,6 +364,25 @@ def options_survive_a_record(run: Run) -> None:
     assert type(run.method)(**stored) == run.method, "the options do not survive JSON"
 
 
+def exports_reload(run: Run) -> None:
+    handle = run.attached()
+    trained = trainable(handle.model)
+    train(handle)
+    handle.compact()
+    handle.evaluating(on=True)
+    before = logits(handle.model)
+    recipe = Recipe({}, {}, "fp32", run.method.name, run.method.model_dump(mode="json"), vars(PLAN))
+    kinds: tuple[Kind, ...] = ("adapter", "model")  # in this order: the second one finishes it
+    with TemporaryDirectory() as folder:
+        for kind, seed in zip(kinds, (1, 2), strict=True):
+            size = write(Path(folder) / kind, kind, recipe, handle, trained)
+            assert size > 0
+            # Onto the same base model; the whole model needs but its structure.
+            base = build(run.case.model, labels=3, dtype=torch.float32, seed=seed)
+            worst = (logits(load_export(Path(folder) / kind, base)) - before).abs().max().item()
+            assert worst <= 1e-5, f"the reloaded {kind} is another function: {worst:.1e} apart"
+
+
 RULES: list[Callable[[Run], None]] = [
     starts_at_the_base_model,
     trains_exactly_adapter_and_head,
@@ -383,6 +406,7 @@ RULES: list[Callable[[Run], None]] = [
     folding_keeps_the_function,
     label_is_a_path_part,
     options_survive_a_record,
+    exports_reload,
 ]
 
 

@@ -13,12 +13,15 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.cell import EXIT_INTERRUPTED, EXIT_USER_ERROR, new_record
 from harness.record import Record
 from harness.store import Store
 from harness.suite import Cell
+
+if TYPE_CHECKING:
+    from harness.export import Kind
 
 LOG_TAIL_LINES = 40
 
@@ -40,13 +43,19 @@ class LocalEngine:
         devices: CUDA device numbers, one cell at a time on each; empty for one cell on the CPU.
         lock: descriptor of the store's lock, inherited so that it outlives a killed runner.
         checkpoint_seconds: training time between a cell's checkpoints.
+        export: what every cell writes to deploy, if anything.
     """
 
     def __init__(
-        self, store: Store, devices: Sequence[str], lock: int, checkpoint_seconds: float = 300.0
+        self,
+        store: Store,
+        devices: Sequence[str],
+        lock: int,
+        checkpoint_seconds: float = 300.0,
+        export: Kind | None = None,
     ) -> None:
         self.store, self.devices, self.lock = store, list(devices), lock
-        self.checkpoint_seconds = checkpoint_seconds
+        self.checkpoint_seconds, self.export = checkpoint_seconds, export
         self._children: set[subprocess.Popen[bytes]] = set()
         self._stopping = False
 
@@ -121,7 +130,8 @@ class LocalEngine:
         os.close(writing)
         self._children.add(child)
         order = {"cell": cell.model_dump(mode="json"), "folder": str(self.store.folder),
-                 "progress": writing, "checkpoint_seconds": self.checkpoint_seconds}  # fmt: skip
+                 "progress": writing, "checkpoint_seconds": self.checkpoint_seconds,
+                 "export": self.export}  # fmt: skip
         assert child.stdin is not None
         try:
             child.stdin.write(json.dumps(order).encode() + b"\n")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from harness.record import Memory, PhaseMemory, Record
 from harness.reporting.comparison import SPLIT, mean_known, method_of, model_of, task_of
 from harness.reporting.tables import Table
-from harness.reporting.units import mib
+from harness.reporting.units import giga, mib, ratio
 
 HEADERS = (
     "phases", "first peak", "last peak", "mean over steps", "first activations",
@@ -66,15 +66,15 @@ def _figures(found: Sequence[Record]) -> list[str]:
         mib(mean_known(m.phases[0].peak_allocated for m in memories)),
         mib(mean_known(m.peak_last_phase for m in memories)),
         mib(mean_known(m.peak_step_mean for m in memories)),
-        mib(mean_known(_part(m.phases[0], "activations") for m in memories)),
-        mib(mean_known(_part(m.phases[-1], "activations") for m in memories)),
-        mib(mean_known(_part(m.phases[-1], "optimizer") for m in memories)),
+        mib(mean_known(part_of(m.phases[0], "activations") for m in memories)),
+        mib(mean_known(part_of(m.phases[-1], "activations") for m in memories)),
+        mib(mean_known(part_of(m.phases[-1], "optimizer") for m in memories)),
         "/".join(lowest),
-        _giga(mean_known(_per_step(m.phases[0]) for m in memories)),
-        _giga(mean_known(_per_step(m.phases[-1]) for m in memories)),
-        _ratio(mean_known(_speed(m) for m in memories)),
+        giga(mean_known(per_step(m.phases[0]) for m in memories)),
+        giga(mean_known(per_step(m.phases[-1]) for m in memories)),
+        ratio(mean_known(_speed(m) for m in memories)),
         mib(mean_known(m.peak_probe for m in memories)),
-        _ratio(mean_known(_probe_share(r) for r in found)),
+        ratio(mean_known(_probe_share(r) for r in found)),
     ]
 
 
@@ -82,11 +82,13 @@ def _lowest(phase: PhaseMemory) -> str:
     return "none" if phase.shallowest_live_layer is None else str(phase.shallowest_live_layer)
 
 
-def _part(phase: PhaseMemory, name: str) -> int:
+def part_of(phase: PhaseMemory, name: str) -> int:
+    """Return the bytes of one of SPLIT's parts at the phase's peak."""
     return sum(phase.split.get(category, 0) for category in SPLIT[name])
 
 
-def _per_step(phase: PhaseMemory) -> float | None:
+def per_step(phase: PhaseMemory) -> float | None:
+    """Return the FLOPs of a step of the phase, on average."""
     return phase.flops / phase.steps if phase.flops and phase.steps else None
 
 
@@ -100,15 +102,3 @@ def _probe_share(record: Record) -> float | None:
     time = record.time
     looked = record.memory is not None and record.memory.peak_probe is not None
     return time.probes / time.training if time and looked and time.training else None
-
-
-def _format(form: Callable[[float], str], value: float | None) -> str:
-    return "-" if value is None else form(value)
-
-
-def _giga(value: float | None) -> str:
-    return _format(lambda v: f"{v / 1e9:.3g}", value)
-
-
-def _ratio(value: float | None) -> str:
-    return _format(lambda v: f"{v:.2f}", value)

@@ -128,6 +128,7 @@ def caption(comparison: Comparison) -> list[str]:
         "seed.",
         f"Settings: {_settings(records)}.",
         *_doubts(records),
+        *_warnings(records),
         f"Machine: {_machine(records)}. Versions: {_versions(records)}.",
     ]
 
@@ -175,6 +176,15 @@ def _doubts(records: Sequence[Record]) -> list[str]:
     if not shared:
         return []
     return [f"Doubtful: other processes held memory on the card during {', '.join(shared)}."]
+
+
+def _warnings(records: Sequence[Record]) -> list[str]:
+    """Repeat what a method says against its own run."""
+    return [
+        f"Warning: {record.path}: {sentence}"
+        for record in records
+        for sentence in record.method_state.get("warnings", [])
+    ]
 
 
 def _settings(records: Sequence[Record]) -> str:

@@ -45,3 +45,13 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
+
+
+def giga(operations: float | None) -> str:
+    """Format floating point operations as GFLOP."""
+    return "-" if operations is None else f"{operations / 1e9:.3g}"
+
+
+def ratio(value: float | None) -> str:
+    """Format a ratio."""
+    return "-" if value is None else f"{value:.2f}"
