@@ -1,0 +1,104 @@
+"""Forecasts of a suite's cells against real steps on this machine's GPU, and the steps' time.
+
+Every cell and stage: peak allocated and reserved, forecast and measured, and the median step
+relative to the suite's baseline with the same task and grid values. Random weights, empty inputs.
+
+    python benchmarks/on_gpu.py SUITE [--only '*'] [--json FILE] [KEY=VALUE ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harness.forecasting.assemble import canonical
+from harness.forecasting.cells import requests_of
+from harness.forecasting.measured import measure
+from harness.forecasting.service import Forecaster
+from harness.loading import load_suite
+from harness.memory.target import Target
+from harness.run import choose
+
+GIB = 2**30
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("suite", type=Path)
+    parser.add_argument("overrides", nargs="*")
+    parser.add_argument("--only", default="*")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    suite = load_suite(arguments.suite, arguments.overrides)
+    cells = choose(suite.cells(), arguments.only)
+    target = canonical(torch.cuda.get_device_capability(0))
+    forecaster = Forecaster(cache=None)
+    rows = entries(cells, forecaster.shapes(cells), target)
+    # No fork survives a GPU's threads: all forecasts come first.
+    answers = forecaster.ask([(row["request"], ()) for row in rows])
+    for row, answer in zip(rows, answers, strict=True):
+        row["forecast"] = answer
+    print(f"{torch.cuda.get_device_name(0)}, torch {torch.__version__}; GiB")
+    print(f"{'cell, stage':66} {'allocated':>9} {'forecast':>9} {'reserved':>9} {'forecast':>9} "
+          f"{'step ms':>8} {'to base':>7}")  # fmt: skip
+    times: dict[tuple[Any, ...], float] = {}
+    for row in rows:
+        show(row, times, suite.baseline)
+    if arguments.json:
+        kept = [{k: v for k, v in row.items() if k not in ("request", "forecast")} for row in rows]
+        arguments.json.write_text(json.dumps(kept, indent=1))
+
+
+def entries(cells: Sequence[Any], shapes: Sequence[Any], target: Target) -> list[dict[str, Any]]:
+    """Return one entry per cell and stage, with its request."""
+    return [
+        {"cell": cell.path, "method": cell.method_label, "stage": request.stage.name,
+         "setting": [cell.task_label, cell.model.name, cell.axes], "request": request}
+        for cell, shape in zip(cells, shapes, strict=True)
+        for request in requests_of(cell, target, shape)
+    ]  # fmt: skip
+
+
+def show(row: dict[str, Any], times: dict[tuple[Any, ...], float], baseline: str | None) -> None:
+    """Measure one entry and print it beside its forecast."""
+    name = f"{row['cell'].removesuffix('/s0')} {row['stage']}"
+    if isinstance(row["forecast"], Exception):
+        print(f"{name:66} no forecast: {row['forecast']}")
+        return
+    foreseen, request = row["forecast"], row["request"]
+    try:
+        measured = measure(request)
+    except torch.OutOfMemoryError:
+        print(f"{name:66} out of memory; forecast {foreseen.peak_allocated / GIB:.3f}")
+        return
+    reading = measured.reading
+    row |= {
+        "peak_allocated": reading.peak_allocated, "peak_reserved": reading.peak_reserved,
+        "peak_requested": reading.peak_requested, "context": reading.context,
+        "forecast_allocated": foreseen.peak_allocated,
+        "forecast_reserved": foreseen.peak_reserved, "flops_step": foreseen.flops_step,
+        "step_seconds": measured.step_seconds,
+    }  # fmt: skip
+    setting = json.dumps(row["setting"])
+    times.setdefault((setting,), measured.step_seconds)
+    if row["method"] == baseline:
+        times[(setting,)] = measured.step_seconds
+    print(
+        f"{name:66} {reading.peak_allocated / GIB:9.3f} "
+        f"{foreseen.peak_allocated / reading.peak_allocated - 1:+9.2%} "
+        f"{reading.peak_reserved / GIB:9.3f} "
+        f"{foreseen.peak_reserved / reading.peak_reserved - 1:+9.2%} "
+        f"{1000 * measured.step_seconds:8.1f} {measured.step_seconds / times[(setting,)]:7.2f}",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main()
