@@ -147,12 +147,16 @@ class DropHandle(OverHandle):
         super().evaluating(on)
 
     def finish(self, model: nn.Module) -> nn.Module:
-        """Merge every adapter that evaluation uses; the others stay, switched off."""
+        """Merge every adapter that evaluation uses and that can be; the others stay."""
         if not self.in_evaluation:
             return super().finish(model)
         if not isinstance(self.base, InPlaceHandle):  # whose tensors are the model's own
-            self.base.prepare_to_fold()
-            self.fold([i for i in range(len(self.units())) if i not in self.in_evaluation])
+            try:
+                self.base.prepare_to_fold()
+            except ValueError:
+                pass  # bottlenecks have no merged form
+            else:
+                self.fold([i for i in range(len(self.units())) if i not in self.in_evaluation])
         self.base.skip(self.in_evaluation)
         return model
 
