@@ -231,7 +231,7 @@ def main() -> int:
             print(error, file=sys.stderr)
             return EXIT_USER_ERROR
         except Interrupted as error:
-            print(f"interrupted {error}; the next run goes on from there", file=sys.stderr)
+            print(f"interrupted {error}", file=sys.stderr)
             return EXIT_INTERRUPTED
         store.write(cell, record)
     checkpoints.drop()

@@ -71,5 +71,6 @@ def _training_phase(loop: Loop) -> PhaseMemory:
             clock.start_step()
             step.run(0, made, len(batches), NoWatch())
             clock.end_step()
+    for batches in steps:  # FLOPs as of the whole epoch, to be compared with a phase's mean
         job.meter.count([order.shape(batch) for batch in batches], None)
     return job.meter.take_phase(clock.report().step_median)

@@ -221,7 +221,8 @@ class Loop:
             with self.job.clock.beside("metering"):
                 checkpoints.save(collect(self, epoch, index))
         if checkpoints.wanted:
-            raise Interrupted(f"after step {self.result.steps}")
+            goes = "goes on from there" if self.job.handle.resumable else "starts it again"
+            raise Interrupted(f"after step {self.result.steps}; the next run {goes}")
 
     def _score_reported(self) -> None:
         """Fill in the scores that the table shows: those of the best or the last checkpoint."""

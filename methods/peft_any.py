@@ -13,7 +13,7 @@ from methods.naming import label_of
 from methods.tuners import TunerHandle, attach_tuner
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from methods.base import Handle, Plan
 
@@ -86,6 +86,8 @@ class Peft(Method):
         config = build_config(self.type, options, task or "", plan.num_steps)
         kind = UnmergedHandle if prompt or self.type in UNMERGED else TunerHandle
         if self.type == "ADALORA":
+            from methods.adalora_handle import AdaLoraHandle
+
             kind = AdaLoraHandle
         try:
             wrap = prompt or self.type in NEEDS_FORWARD
@@ -104,22 +106,6 @@ class UnmergedHandle(TunerHandle):
     def prepare_to_fold(self) -> None:
         """Refuse."""
         raise ValueError("peft cannot merge adapters of this type")
-
-
-class AdaLoraHandle(TunerHandle):
-    """AdaLoRA's part that peft hides in its wrapper's forward: the orthogonality loss."""
-
-    def loss(self) -> Tensor | None:
-        """Return gamma times the mean over all A, B of ||P P^T - I||_F (B transposed)."""
-        import torch
-
-        weight: float = self.peft.active_peft_config.orth_reg_weight
-        grams = [p @ p.T for name, p in self.adapter.items() if ".lora_A." in name]
-        grams += [p.T @ p for name, p in self.adapter.items() if ".lora_B." in name]
-        identities = [torch.eye(len(g), dtype=g.dtype, device=g.device) for g in grams]
-        norms = [torch.linalg.norm(g - i) for g, i in zip(grams, identities, strict=True)]
-        mean: Tensor = torch.stack(norms).mean()
-        return mean * weight
 
 
 def _task_type(model: nn.Module) -> str | None:

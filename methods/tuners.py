@@ -30,8 +30,14 @@ class TunerHandle(Handle):
 
     peft: PeftModel
 
+    def __post_init__(self) -> None:
+        """Say what works on these adapters."""
+        self.can_skip = any(self.adapters())
+        # Importances and ranks of peft's allocators are in no state dict.
+        self.resumable = not hasattr(self.peft.base_model, "update_and_allocate")
+
     def on_step(self, step: int) -> Change | None:
-        """Let types with a budget (AdaLoRA, AdaMSS) spend it; they read this step's gradients."""
+        """Let types with a budget (AdaMSS) spend it; they read this step's gradients."""
         allocate = getattr(self.peft.base_model, "update_and_allocate", None)
         if allocate is not None:
             allocate(step)
@@ -115,11 +121,7 @@ def attach_tuner(
     adapter, buffers = added_tensors(called, base)
     surgery.train_head(called, plan)
     units = surgery.group_by_layer(called, adapter)
-    handle = kind(model=called, adapter=adapter, layers=units, buffers=buffers, peft=peft)
-    handle.can_skip = any(handle.adapters())
-    # Importances and ranks of peft's allocators are in no state dict.
-    handle.resumable = not hasattr(peft.base_model, "update_and_allocate")
-    return handle
+    return kind(model=called, adapter=adapter, layers=units, buffers=buffers, peft=peft)
 
 
 def added_tensors(

@@ -163,7 +163,9 @@ def test_vector_bank_is_outside_of_the_units() -> None:
 
 
 def test_adalora_loss_is_that_of_pefts_forward() -> None:
-    method = Peft(type="adalora", init_r=4, tfinal=1, orth_reg_weight=0.7, target_modules="six")
+    method = Peft(
+        type="adalora", init_r=4, target_r=2, tfinal=1, orth_reg_weight=0.7, target_modules="six"
+    )
     handle: Any = method.attach(build(), PLAN)
     handle.model.eval()
     labels = torch.tensor([0, 1])

@@ -113,10 +113,9 @@ def test_a_run_may_be_interrupted_twice(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_stored_starts_again(tmp_path: Path) -> None:
-    """peft's AdaLoRA keeps importances that no state dict holds."""
-    adalora = "{peft: {type: ADALORA, tinit: 2, tfinal: 4, target_modules: qv}}"
-    cell = cell_of(tmp_path, adalora)
-    with pytest.raises(Interrupted):
+    """peft's AdaMSS keeps importances that no state dict holds."""
+    cell = cell_of(tmp_path, "{peft: {type: ADAMSS, target_modules: qv}}")
+    with pytest.raises(Interrupted, match="starts it again"):
         run(cell, EndsAfter(tmp_path / "checkpoint", 5))
     assert not (tmp_path / "checkpoint").exists()
     again = run(cell, Checkpoints(tmp_path / "checkpoint", every=0))
