@@ -20,6 +20,7 @@ from harness.forecasting.assemble import canonical
 from harness.forecasting.cells import requests_of
 from harness.forecasting.measured import measure
 from harness.forecasting.service import Forecaster
+from harness.gpus import capability
 from harness.loading import load_suite
 from harness.memory.target import Target
 from harness.run import choose
@@ -38,7 +39,7 @@ def main() -> None:
     arguments = parser.parse_args()
     suite = load_suite(arguments.suite, arguments.overrides)
     cells = choose(suite.cells(), arguments.only)
-    target = canonical(torch.cuda.get_device_capability(0))
+    target = canonical(capability())
     forecaster = Forecaster(cache=None)
     rows = entries(cells, forecaster.shapes(cells), target)
     # No fork survives a GPU's threads: all forecasts come first.

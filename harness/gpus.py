@@ -112,6 +112,25 @@ def installed() -> list[Gpu]:
         pynvml.nvmlShutdown()
 
 
+def capability(index: int = 0) -> tuple[int, int]:
+    """Return a GPU's compute capability as the driver tells it.
+
+    Asking torch would start CUDA in this process, and no forecast in a fork survives that.
+
+    Raises:
+        UserError: there is no such GPU.
+    """
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
+    except pynvml.NVMLError as error:
+        raise UserError(f"GPU {index} of this machine: {error}") from None
+    return int(major), int(minor)
+
+
 def visible_devices(wanted: str | None) -> list[str]:
     """Return the devices to use: those asked for, else what CUDA_VISIBLE_DEVICES says, else all.
 

@@ -28,6 +28,13 @@ METHODS: dict[str, str] = {
     "aflora": "methods.aflora:Aflora",
     "safe": "methods.safe:Safe",
     "adapterdrop": "methods.adapterdrop:AdapterDrop",
+    "houlsby": "methods.houlsby:Houlsby",
+    "pfeiffer": "methods.pfeiffer:Pfeiffer",
+    "sparseadapter": "methods.sparseadapter:SparseAdapter",
+    "sora": "methods.sora:Sora",
+    "adalora": "methods.adalora:AdaLora",
+    "loraprune": "methods.loraprune:LoraPrune",
+    "meft": "methods.meft:Meft",
     "peft": "methods.peft_any:Peft",
 }
 

@@ -22,6 +22,12 @@ _PROMPT = frozenset({"starts_at_the_base_model", "every_layer_has_a_unit"})
 
 # A step leaves some adapters out: they get no gradient in it.
 _DROPPED = frozenset({"every_adapter_tensor_gets_a_gradient", "trains_on_fake_tensors"})
+# Bottlenecks start near the base model, not at it.
+_RANDOM = frozenset({"starts_at_the_base_model"})
+_PRUNES_AT_ONCE = {"interval": 1, "warm_up": 0.0, "cool_down": 0.9}
+# Two streams with a factor between them are near the base model, not the same bit for bit, and
+# layers that hang together offer no units to other methods.
+_STREAMS = frozenset({"starts_at_the_base_model", "every_layer_has_a_unit"})
 _SAFE: dict[str, Any] = {"tau": {"quantile": 0.6}, "max_warmup": 2, "probe": 4}
 
 CASES: dict[str, list[Case]] = {
@@ -63,16 +69,64 @@ CASES: dict[str, list[Case]] = {
             }
         ),
         Case({"over": {"adapterdrop": {"over": {"lora": {"r": 4}}}}, **_SAFE}, waived=_DROPPED),
+        Case({"over": "houlsby", **_SAFE, "activation": "local"}, waived=_RANDOM),
+        Case(
+            {"over": {"pfeiffer": {"init": "zero-up"}}, **_SAFE, "cache_prefix": True}, "tiny-gpt2"
+        ),
     ],
     "adapterdrop": [
         Case({"over": {"lora": {"r": 4}}}, waived=_DROPPED),
         Case({"over": {"elora": {"r": 8}}, "mode": "subset"}, waived=_DROPPED),
         Case({"over": "bitfit", "layers_dropped": 1}, waived=_DROPPED),
+        Case({"over": "houlsby", "layers_dropped": 1}, waived=_DROPPED | _RANDOM),
         Case(
             {"over": {"lora": {"r": 4}}, "mode": "specialised", "layers_dropped": 2},
             "tiny-llama",
             _PARTIAL,
         ),
+    ],
+    "houlsby": [
+        Case(waived=_RANDOM),
+        Case({"init": "zero-up"}, "tiny-gpt2"),
+        Case({"layers": "upper-half", "train_layernorm": True}, "tiny-llama", _RANDOM | _PARTIAL),
+    ],
+    "pfeiffer": [
+        Case({"init": "zero-up"}),
+        Case({"bottleneck": 3}, "tiny-llama", _RANDOM),
+        Case(model="tiny-bart", waived=_RANDOM | {"trains_on_fake_tensors"}),
+    ],
+    "sparseadapter": [
+        Case({"over": {"lora": {"r": 4}}}),
+        Case({"over": {"lora": {"r": 4}}, "pruner": "snip", "score_after": 2}, "tiny-gpt2"),
+        Case({"over": "houlsby"}, waived=_RANDOM),
+        Case({"over": "pfeiffer", "pruner": "grasp", "large": 2}, "tiny-llama", _RANDOM),
+        Case({"over": "pfeiffer", "pruner": "er", "keep_ratio": 0.3}, waived=_RANDOM),
+    ],
+    "sora": [
+        Case({"r": 4, "dropout": 0.1, "xi": 0.1}),
+        Case({"r": 4, "targets": "qv", "prox": "official", "xi_stages": 3}, "tiny-gpt2"),
+        Case({"r": 4, "layers": "upper-half"}, "tiny-llama", _PARTIAL),
+    ],
+    "adalora": [
+        Case({"dropout": 0.1, "delta_t": 1}),
+        Case({"init_r": 4, "target_r": 2, "targets": "qv"}, "tiny-gpt2"),
+    ],
+    "loraprune": [
+        Case({"r": 4, "dropout": 0.1, **_PRUNES_AT_ONCE}),
+        # What is taken out of the base weights is not there any more to be as it was.
+        Case(
+            {"r": 4, "ratio": 0.7, "compact_at": [0.035], **_PRUNES_AT_ONCE},
+            "tiny-deberta-v2",
+            frozenset({"training_leaves_the_base_alone"}),
+        ),
+        Case({"r": 4, "metric": "magnitude", "targets": "qv", **_PRUNES_AT_ONCE}, "tiny-gpt2"),
+        Case({"r": 4, "targets": "all-linear", "ratio": 0.8, **_PRUNES_AT_ONCE}, "tiny-llama"),
+    ],
+    "meft": [
+        Case(waived=_STREAMS),
+        Case({"design": 2, "reversible": "all", "chunk": 2}, "tiny-gpt2", _STREAMS),
+        Case({"design": 3, "reversible": [1, 3], "lam": 0.2}, "tiny-deberta-v2", _STREAMS),
+        Case({"dropout": 0.1}, "tiny-bart", _STREAMS | {"trains_on_fake_tensors"}),
     ],
     "peft": [
         Case({"type": "lora", "r": 4, "use_dora": True, "target_modules": "six"}),

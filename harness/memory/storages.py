@@ -108,10 +108,12 @@ class Storages:
         The engine adds into the first gradient if nothing else refers to it, but never while a
         dispatch mode is on or on fake tensors. So where `old` dies as soon as it is added, a
         plain step on a real device makes no new storage, and the log must not have one either.
-        A sum within one node's own formula (`maker` made `old`, too) does make one.
+        A sum within one node's own formula (`maker` made `old`, too) does make one, and so does
+        a sum onto a view, whose base refers to the same storage: what a linear layer returns for
+        an input of three dimensions.
         """
         old_block, new_block = self.see(old, "existing"), self.see(out, "existing")
-        if old_block is None or new_block is None or old_block.maker == maker:
+        if old_block is None or new_block is None or old_block.maker == maker or old._is_view():
             return
         if self.events[-1].block is new_block and _IS_DENSE(old):
             self._sum = (old_block, out.untyped_storage()._cdata)

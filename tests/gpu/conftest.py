@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 import torch
 
+# Else `torch.cuda.is_available`, at the head of every test module, starts CUDA before the forks.
+os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
+
 
 @pytest.fixture(scope="session", autouse=True)
 def foreseen(request: pytest.FixtureRequest) -> dict[str, Any]:
@@ -19,8 +22,9 @@ def foreseen(request: pytest.FixtureRequest) -> dict[str, Any]:
     from harness.forecasting.assemble import canonical
     from harness.forecasting.pool import run_forked
     from harness.forecasting.work import forecast
+    from harness.gpus import capability
 
-    target = canonical(torch.cuda.get_device_capability(0))
+    target = canonical(capability())
     names = list(REQUESTS)
     asked = [REQUESTS[name].model_copy(update={"target": target}) for name in names]
     tasks = [(forecast, (one,)) for one in asked]
