@@ -17,7 +17,7 @@ torch's functions while it runs.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -206,6 +206,7 @@ class _Observer:
 
     def __init__(self, target: Target) -> None:
         self.target, self.phase = target, "forward"
+        self.on_addmm: Callable[[], None] = lambda: None
         self.restart()
 
     def restart(self) -> None:
@@ -217,7 +218,9 @@ class _Observer:
         if count is not None and self.phase in self.flops:
             self.flops[self.phase] += int(count(*args, **kwargs, out_val=out))
         if func in scratch.KNOWN and self.target.kind == "cuda":
-            return scratch.scratch_bytes(func, args)
+            return scratch.scratch_bytes(func, args, self.target)
+        if func is scratch.ADDMM:
+            self.on_addmm()
         return 0
 
 
@@ -231,13 +234,15 @@ _COUNTERS: dict[Any, Any] = {
 
 
 class _Workspaces:
-    """Passes the step's marks on; the first matrix products of each thread bring a workspace."""
+    """Passes the step's marks on; the first matrix products of each thread bring workspaces."""
 
     def __init__(self, ledger: Ledger, observer: _Observer, target: Target) -> None:
         self.ledger, self.observer = ledger, observer
         self.missing = {"forward", "backward"}
+        self.without_lt = {"forward", "backward"} if target.kind == "cuda" else set()
         self.size = scratch.workspace_bytes(target)
         self.declare = ledger.declare
+        observer.on_addmm = self._hold_lt
 
     def mark(self, name: str) -> None:
         self.ledger.mark(name)
@@ -245,3 +250,8 @@ class _Workspaces:
         if name in self.missing and self.size:
             self.missing.remove(name)
             self.ledger.hold(self.size, "cublas::workspace")
+
+    def _hold_lt(self) -> None:
+        if self.observer.phase in self.without_lt:
+            self.without_lt.remove(self.observer.phase)
+            self.ledger.hold(scratch.LT_WORKSPACE, "cublaslt::workspace")
