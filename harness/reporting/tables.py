@@ -119,7 +119,7 @@ def caption(comparison: Comparison) -> list[str]:
         f"Scores: {metrics}, in per cent; mean ± standard deviation over {seeds} seed"
         f"{'s' if seeds > 1 else ''}; protocol {protocols} ({_checkpoint(records)} checkpoint).",
         f"Memory: {_meter(records)}; the largest over tasks and seeds, split at that peak; "
-        "activations include temporaries, 1 MiB = 2^20 B.",
+        "activations include temporaries, 1 MiB = 2^20 B." + _rest(records),
         *_forecasts(records),
         "Parameters: adapter = trainable, head and pooler excluded, shared tensors once; stored = "
         "with the frozen tensors that the method adds.",
@@ -154,6 +154,13 @@ def _meter(records: Sequence[Record]) -> str:
     return " and ".join(words[meter] for meter in sorted(meters))
 
 
+def _rest(records: Sequence[Record]) -> str:
+    """Say what of a CUDA peak is in no column."""
+    if not any(r.memory and r.memory.meter == "cuda" for r in records):
+        return ""
+    return " The rest of the peak is workspaces of cuBLAS and what the allocator did not split off."
+
+
 def _forecasts(records: Sequence[Record]) -> list[str]:
     """Say how the forecasts compare with what was measured, under-estimates apart."""
     ratios = [ratio for ratio in map(forecast_ratio, records) if ratio is not None]
@@ -175,7 +182,11 @@ def _doubts(records: Sequence[Record]) -> list[str]:
     shared = [r.path for r in records if r.memory and r.memory.other_processes]
     if not shared:
         return []
-    return [f"Doubtful: other processes held memory on the card during {', '.join(shared)}."]
+    more = f" and {len(shared) - 3} more of {len(records)} cells" if len(shared) > 3 else ""
+    return [
+        f"Doubtful: other processes were on the card during {', '.join(shared[:3])}{more}: step "
+        "times depend on them, peaks allocated do not."
+    ]
 
 
 def _warnings(records: Sequence[Record]) -> list[str]:
