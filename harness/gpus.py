@@ -10,9 +10,10 @@ from harness.errors import UserError, nearest
 GIB = 2**30
 MIB = 2**20
 # Bytes of a process's CUDA context with torch's kernels loaded as they are first used, beside
-# what the caching allocator holds: about this much, by architecture and driver. An assumption,
-# apart from the forecast; measure yours: NVML's figure for a process minus its reserved bytes.
-CONTEXT = {7: 320 * MIB, 8: 420 * MIB, 9: 540 * MIB}
+# what the caching allocator holds: about this much, by architecture and driver. Measured on an H100
+# (742 to 754 MiB; torch 2.11+cu130, driver 580), assumed for the others; measure yours: NVML's
+# figure for a process minus its reserved bytes.
+CONTEXT = {7: 320 * MIB, 8: 420 * MIB, 9: 750 * MIB}
 
 
 @dataclass(frozen=True)
