@@ -10,6 +10,7 @@ import torch
 from tiny import batch, one_thread  # noqa: F401
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification
+from typer.testing import CliRunner
 
 from harness.cell import run_cell
 from harness.errors import UserError
@@ -18,6 +19,7 @@ from harness.loading import load_suite
 from harness.prepare import build_job
 from harness.record import Record
 from harness.reporting.compacted import compacted_notes, compacted_tables
+from harness.run import app
 from harness.store import Store
 from harness.suite import Cell
 from harness.train import Loop
@@ -128,3 +130,18 @@ def test_an_adapter_is_small_and_goes_onto_its_base(tmp_path: Path) -> None:
 def test_a_folder_without_an_export_says_so(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no export"):
         load(tmp_path)
+
+
+def test_the_command_exports_and_says_what_it_cannot(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    cell = cell_of(tmp_path, "bitfit")
+    out = tmp_path / "run"
+    command = [str(tmp_path / "after.yaml"), "train.max_steps=2", "--out", str(out)]
+    assert CliRunner().invoke(app, [*command, "--export", "adapter"]).exit_code == 0
+    (record,) = Store(out).records()
+    assert record.outcome == "ok", record.log_tail
+    assert outputs(load(out / record.export.folder)).isfinite().all()
+    assert cell.path.split("/")[0] in record.export.folder
+    again = CliRunner().invoke(app, [*command, "--export", "model"])
+    assert "1 cells finished before without this export" in again.output + capfd.readouterr().out

@@ -95,6 +95,18 @@ def test_caption_says_which_memory_device_precision_padding_and_versions(cells: 
         assert part in text
 
 
+def test_what_speaks_against_a_run_stands_under_the_table(cells: list[Cell]) -> None:
+    told = {"warnings": ["reconstruction error 0.3 is above 0.01"]}
+    records = [record(cell, 0.5) for cell in cells]
+    records[0] = record(cells[0], 0.5, method_state=told)
+    for one in records[:5]:
+        one.memory.other_processes = [{"pid": 1, "num_bytes": 1}]
+    text = "\n".join(caption(compare(records)))
+    assert f"Warning: {cells[0].path}: reconstruction error 0.3 is above 0.01" in text
+    assert f"{cells[2].path} and 2 more of 8 cells" in text
+    assert cells[3].path not in text
+
+
 def test_report_files(
     cells: list[Cell], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -99,6 +99,12 @@ STAGED: list[tuple[str, dict[str, Any], float, dict[str, Any]]] = [
     ("aflora", {"r": 4}, 1.0, {"attention": "eager"}),
     ("adapterdrop", {"over": QV}, 0.0, {}),
     ("adapterdrop", {"over": QV}, 0.5, {}),
+    ("houlsby", {}, 0.0, {"gradient_checkpointing": True}),
+    ("meft", {"reversible": "all", "chunk": 2}, 0.0, {}),
+    ("meft", {}, 0.0, {"attention": "eager", "gradient_checkpointing": True}),
+    ("loraprune", {"r": 4}, 0.5, {}),
+    ("adalora", {}, 0.0, {}),
+    ("sora", {}, 0.5, {}),
 ]
 
 

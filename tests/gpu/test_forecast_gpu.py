@@ -40,6 +40,12 @@ STAGED: list[tuple[str, dict[str, Any], float, dict[str, Any]]] = [
     ("aflora", {"r": 4}, 0.0, {"attention": "eager"}),
     ("aflora", {"r": 4}, 1.0, {}),
     ("adapterdrop", {"over": QV}, 0.5, {}),
+    ("houlsby", {}, 0.0, {}),
+    ("meft", {"reversible": "all", "chunk": 4}, 0.0, {}),
+    ("loraprune", {"r": 4}, 0.0, {}),
+    ("loraprune", {"r": 4}, 0.5, {"attention": "eager"}),
+    ("adalora", {}, 0.0, {}),
+    ("sora", {}, 0.5, {}),
 ]
 
 
