@@ -7,19 +7,18 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 from torch.nn import functional
-from transformers.pytorch_utils import Conv1D
 
-from methods.surgery import linear_shape
+from methods.low_rank_layer import LowRankLayer
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class AfloraLayer(nn.Module):
+class AfloraLayer(LowRankLayer):
     """y = base(x) + factor s_b * (B (s_d * (A drop(x)))), its own tensors in float32.
 
     Per token, autograd keeps d_in floats for A and r for B where they train, r for s_d and d_out
-    for s_b (METHODS.md 0.5). What a skipped layer keeps is nothing.
+    for s_b. What a skipped layer keeps is nothing.
 
     Args:
         base_layer: nn.Linear or GPT-2's Conv1D, frozen.
@@ -34,7 +33,6 @@ class AfloraLayer(nn.Module):
         B: (d_out, r), Kaiming-uniform with bound sqrt(6 / r).
         s_d: (r,).
         s_b: (d_out,), zeros at first, so that training starts at the base layer.
-        skipped: run the base layer only.
     """
 
     A: Tensor
@@ -50,12 +48,7 @@ class AfloraLayer(nn.Module):
         dropout: float = 0.0,
         d_initial: float = 0.1,
     ) -> None:
-        super().__init__()
-        self.base_layer = base_layer
-        self.in_features, self.out_features = linear_shape(base_layer)
-        self.factor = factor
-        self.skipped = False
-        self.drop = nn.Dropout(dropout) if dropout else nn.Identity()
+        super().__init__(base_layer, factor, dropout)
         device = base_layer.get_parameter("weight").device
         shapes = {"A": (r, self.in_features), "B": (self.out_features, r)}
         for name, shape in shapes.items():
@@ -68,17 +61,6 @@ class AfloraLayer(nn.Module):
                 self.register_buffer(name, tensor)
         self.s_d = nn.Parameter(torch.full((r,), d_initial, dtype=torch.float32, device=device))
         self.s_b = nn.Parameter(torch.zeros(shapes["B"][0], dtype=torch.float32, device=device))
-
-    @property
-    def weight(self) -> Tensor:
-        """The base layer's weight, for code that reads its dtype or device."""
-        return self.base_layer.get_parameter("weight")
-
-    @property
-    def bias(self) -> Tensor | None:
-        """The base layer's bias."""
-        bias: Tensor | None = self.base_layer.bias  # type: ignore[assignment]
-        return bias
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the output, (..., d_out) in the base layer's dtype, for x (..., d_in)."""
@@ -94,13 +76,3 @@ class AfloraLayer(nn.Module):
     def delta(self) -> Tensor:
         """Return what the layer adds to the base weight: (d_out, d_in), factor included."""
         return (self.factor * self.s_b[:, None] * self.B * self.s_d) @ self.A
-
-    @torch.no_grad()
-    def merged_base(self) -> nn.Module:
-        """Add `delta` to the base weight, computed in float32, and return the base layer."""
-        delta = self.delta()
-        weight = self.base_layer.get_parameter("weight")
-        if isinstance(self.base_layer, Conv1D):  # stores (d_in, d_out)
-            delta = delta.T
-        weight.copy_(weight.float() + delta)
-        return self.base_layer

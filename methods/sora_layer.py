@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 from torch.nn import functional
-from transformers.pytorch_utils import Conv1D
 
 from methods.base import Resized
-from methods.surgery import linear_shape
+from methods.low_rank_layer import LowRankLayer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 RANKS = {"A": 0, "g": 1, "B": 1}
 
 
-class SoraLayer(nn.Module):
+class SoraLayer(LowRankLayer):
     """y = base(x) + factor B ((A drop(x)) * g), its own tensors in float32.
 
     Per token, autograd keeps d_in floats for A and r each for g and for B. What a skipped layer
@@ -36,18 +35,12 @@ class SoraLayer(nn.Module):
         A: (r, d_in), Kaiming-uniform with bound 1/sqrt(d_in).
         g: (1, r), standard normal.
         B: (d_out, r), zeros at first, so that training starts at the base layer.
-        skipped: run the base layer only.
     """
 
     def __init__(
         self, base_layer: nn.Module, r: int, *, factor: float, dropout: float = 0.0
     ) -> None:
-        super().__init__()
-        self.base_layer = base_layer
-        self.in_features, self.out_features = linear_shape(base_layer)
-        self.factor = factor
-        self.skipped = False
-        self.drop = nn.Dropout(dropout) if dropout else nn.Identity()
+        super().__init__(base_layer, factor, dropout)
 
         def empty(*shape: int) -> nn.Parameter:
             device = base_layer.get_parameter("weight").device
@@ -64,17 +57,6 @@ class SoraLayer(nn.Module):
     def rank(self) -> int:
         """Ranks that the layer holds, whatever their gates."""
         return self.g.shape[1]
-
-    @property
-    def weight(self) -> Tensor:
-        """The base layer's weight, for code that reads its dtype or device."""
-        return self.base_layer.get_parameter("weight")
-
-    @property
-    def bias(self) -> Tensor | None:
-        """The base layer's bias."""
-        bias: Tensor | None = self.base_layer.bias  # type: ignore[assignment]
-        return bias
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the output, (..., d_out) in the base layer's dtype, for x (..., d_in)."""
@@ -98,13 +80,3 @@ class SoraLayer(nn.Module):
     def delta(self) -> Tensor:
         """Return what the layer adds to the base weight: (d_out, d_in), factor included."""
         return (self.factor * self.g * self.B) @ self.A
-
-    @torch.no_grad()
-    def merged_base(self) -> nn.Module:
-        """Add `delta` to the base weight, computed in float32, and return the base layer."""
-        delta = self.delta()
-        weight = self.base_layer.get_parameter("weight")
-        if isinstance(self.base_layer, Conv1D):  # stores (d_in, d_out)
-            delta = delta.T
-        weight.copy_(weight.float() + delta)
-        return self.base_layer

@@ -34,7 +34,7 @@ def test_few_rows_make_independent_features_look_alike(n: int, expected: float) 
 
 
 def test_an_outlying_dimension_does_not_hide_a_difference() -> None:
-    """Uncentred, +50 on one dimension would give 0.9999 (METHODS.md 5.2)."""
+    """Uncentred, +50 on one dimension would give 0.9999."""
     noise = torch.randn(500, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     y = X + 0.5 * noise
     outlier = torch.zeros(64, dtype=torch.float64)

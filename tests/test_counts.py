@@ -1,6 +1,6 @@
 """Parameter counts of full-size models, to the last one, without any weights.
 
-Values: the published counts and those computed from public configs, METHODS.md 0.3 and 19.
+Values: the published counts and those computed from public configs.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def test_a_threshold_of_0_is_the_base_method_bit_for_bit(tmp_path: Path) -> None
 
 
 def test_frozen_from_the_start_it_is_the_upper_half(tmp_path: Path) -> None:
-    """B is 0 at first, so frozen lower adapters are as good as absent ones (METHODS.md 14)."""
+    """B is 0 at first, so frozen lower adapters are as good as absent ones."""
     whole = build_job(cell_of(tmp_path, "{lora: {r: 4, targets: qv}}"), silent, {})
     half = build_job(
         cell_of(tmp_path, "{lora: {r: 4, targets: qv, layers: upper-half}}"), silent, {}

@@ -1,4 +1,4 @@
-"""The score of gradients and the two ways to select by it, METHODS.md 4.3 to 4.5."""
+"""The score of gradients and the two ways to select by it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""AdaLoRA's invariants, METHODS.md 10: budget, scores, masks, compaction, checkpoints."""
+"""AdaLoRA's invariants: budget, scores, masks, compaction, checkpoints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""AFLoRA's golden values and invariants, METHODS.md 4 and 19."""
+"""AFLoRA's golden values and invariants."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""BitFit's invariants (METHODS.md 13), and full fine-tuning beside it."""
+"""BitFit's invariants, and full fine-tuning beside it."""
 
 from __future__ import annotations
 

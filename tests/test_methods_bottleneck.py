@@ -1,4 +1,4 @@
-"""Houlsby's and Pfeiffer's adapters: where they sit, what they compute, counts (METHODS.md 12)."""
+"""Houlsby's and Pfeiffer's adapters: where they sit, what they compute, counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ELoRA's invariants (METHODS.md 3), for each way to share the projections."""
+"""ELoRA's invariants, for each way to share the projections."""
 
 from __future__ import annotations
 

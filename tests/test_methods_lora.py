@@ -1,4 +1,4 @@
-"""LoRA's invariants (METHODS.md 2)."""
+"""LoRA's invariants."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LoRAPrune's invariants and schedule, METHODS.md 8 and 17.3."""
+"""LoRAPrune's invariants and schedule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MEFT's invariants, METHODS.md 9: what backward rebuilds is what forward had."""
+"""MEFT's invariants: what backward rebuilds is what forward had."""
 
 from __future__ import annotations
 

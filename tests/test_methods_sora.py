@@ -1,4 +1,4 @@
-"""SoRA's golden values and invariants, METHODS.md 11 and 19."""
+"""SoRA's golden values and invariants."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SparseAdapter: scores, masks that hold, what it costs (METHODS.md 7)."""
+"""SparseAdapter: scores, masks that hold, what it costs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The structure of every family, as METHODS.md 0.2 names it."""
+"""The structure of every family, as the field names it."""
 
 from __future__ import annotations
 

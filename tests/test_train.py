@@ -150,7 +150,7 @@ def test_best_checkpoint_is_the_one_that_is_scored(make: Any) -> None:
     history = loop.result.history
     scores = [entry["validation"]["matthews"] for entry in history]
     assert loop.result.best_epoch == scores.index(max(scores))
-    again = loop._evaluate("validation")
+    again = loop.evaluate("validation")
     assert again == history[loop.result.best_epoch]["validation"], "its weights are back"
 
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from statistics import mean
 
 from harness.record import Compacted, PhaseMemory, Record
-from harness.reporting.comparison import mean_known, method_of, model_of, task_of
+from harness.reporting.comparison import mean_known
+from harness.reporting.grouping import tables_by_model
 from harness.reporting.phases import part_of, per_step
 from harness.reporting.tables import Table
 from harness.reporting.units import giga, mib, millions, ratio, score
@@ -21,17 +22,7 @@ HEADERS = (
 def compacted_tables(records: Sequence[Record]) -> list[Table]:
     """Return one table per model with a row per task and method that was compacted; none if no."""
     good = [r for r in records if r.outcome == "ok" and r.compacted and r.memory]
-    several = len({task_of(r) for r in records}) > 1
-    tables = []
-    for model in dict.fromkeys(map(model_of, good)):
-        groups: dict[str, list[Record]] = {}
-        for record in good:
-            if model_of(record) == model:
-                task = f"{task_of(record)} " if several else ""
-                groups.setdefault(task + method_of(record), []).append(record)
-        rows = [[name, *_figures(found)] for name, found in groups.items()]
-        tables.append(Table(f"{model}: compacted after training (MiB)", ["method", *HEADERS], rows))
-    return tables
+    return tables_by_model(good, "compacted after training (MiB)", HEADERS, _figures)
 
 
 def compacted_notes(records: Sequence[Record]) -> list[str]:

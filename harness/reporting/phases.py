@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.record import Memory, PhaseMemory, Record
-from harness.reporting.comparison import SPLIT, mean_known, method_of, model_of, task_of
+from harness.reporting.comparison import SPLIT, mean_known, method_of
+from harness.reporting.grouping import tables_by_model
 from harness.reporting.tables import Table
 from harness.reporting.units import giga, mib, ratio
 
@@ -21,17 +22,7 @@ def phase_tables(records: Sequence[Record]) -> list[Table]:
     good = [r for r in records if r.outcome == "ok" and r.memory and r.memory.phases]
     if not any(r.memory and len(r.memory.phases) > 1 for r in good):
         return []
-    several = len({task_of(r) for r in good}) > 1
-    tables = []
-    for model in dict.fromkeys(map(model_of, good)):
-        groups: dict[str, list[Record]] = {}
-        for record in good:
-            if model_of(record) == model:
-                task = f"{task_of(record)} " if several else ""
-                groups.setdefault(task + method_of(record), []).append(record)
-        rows = [[name, *_figures(found)] for name, found in groups.items()]
-        tables.append(Table(f"{model}: phases (MiB)", ["method", *HEADERS], rows))
-    return tables
+    return tables_by_model(good, "phases (MiB)", HEADERS, _figures)
 
 
 def phase_notes(records: Sequence[Record]) -> list[str]:

@@ -71,7 +71,7 @@ def held_with(live: Iterable[int], hook: bool = False) -> int:
     ],
 )
 def test_only_a_frozen_prefix_keeps_nothing(live: Iterable[int], low: float, high: float) -> None:
-    """METHODS.md 0.5: 0.49 prefix, 0.95 suffix, 0.84 to 0.95 alternating, of 8 layers."""
+    """Seen in a prototype: 0.49 prefix, 0.95 suffix, 0.84 to 0.95 alternating, of 8 layers."""
     assert low <= held_with(live) / held_with(range(LAYERS)) <= high
 
 
@@ -106,7 +106,7 @@ def test_checkpointing_leaves_the_embeddings_output_without_a_gradient() -> None
 def test_floats_per_token(
     method: str, options: dict[str, Any], frozen: tuple[str, ...], floats: int
 ) -> None:
-    """METHODS.md 0.5, of one feed-forward module with d_in 768 and d_out 3072."""
+    """Of one feed-forward module with d_in 768 and d_out 3072."""
     model = model_of(1, 768)
     get_method(method)(**options, targets=["intermediate.dense"]).attach(model, Plan(10, 10, 1))
     for name, parameter in model.named_parameters():
