@@ -39,6 +39,7 @@ class Meter:
         self.model, self.handle, self.device = model, handle, device
         self.cuda = CudaMeter(device) if device.type == "cuda" else None
         self.phases: list[PhaseMemory] = []
+        self._open = False  # the last phase still runs
         self.flops: list[int] = []
         self._audits: set[int] = set()
         self._largest: dict[Hashable, int] = {}  # padded tokens, by form, that are audited
@@ -50,7 +51,8 @@ class Meter:
 
     def start_phase(self, step: int, upcoming: Sequence[tuple[Shape, Hashable]]) -> None:
         """Begin a phase at `step`; `upcoming`: shape and form of the steps known to follow."""
-        self._close_phase()
+        self._read_phase()
+        self._open = True
         self._known = None  # a method may have replaced tensors
         trainable = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
         self.phases.append(_empty_phase(step, trainable, self._shallowest_live_layer()))
@@ -141,7 +143,7 @@ class Meter:
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run goes on from."""
-        self._close_phase()
+        self._read_phase()
         return {
             "phases": [phase.model_dump(mode="json") for phase in self.phases],
             "flops": list(self.flops),
@@ -156,12 +158,13 @@ class Meter:
         self.flops, self._audits = list(state["flops"]), set(state["audits"])
         self._largest, self._fits, self._known = {}, {}, None
         self._peak_evaluation, self._peak_probe = state["peak_evaluation"], state["peak_probe"]
+        self._open = bool(self.phases)
         if self.cuda and self.phases:
             self.cuda.start_phase()
 
     def report(self, step_medians: Sequence[float | None]) -> Memory:
         """Return the peaks of training, by phase and over all; each phase's median step in s."""
-        self._close_phase()
+        self._read_phase()
         for phase, flops, seconds in zip(self.phases, self.flops, step_medians, strict=True):
             phase.flops, phase.step_median = flops, seconds
         peaks = [phase.peak_allocated for phase in self.phases]
@@ -180,7 +183,8 @@ class Meter:
 
     def take_phase(self, step_median: float | None) -> PhaseMemory:
         """End the phase that runs and take it off the run's own."""
-        self._close_phase()
+        self._read_phase()
+        self._open = False  # what CUDA reads from now on is none of the phase before's
         phase, flops = self.phases.pop(), self.flops.pop()
         phase.flops, phase.step_median = flops, step_median
         return phase
@@ -210,8 +214,8 @@ class Meter:
         if not self.cuda:
             phase.peak_allocated = report.peak
 
-    def _close_phase(self) -> None:
-        if self.cuda and self.phases:
+    def _read_phase(self) -> None:
+        if self.cuda and self._open:
             phase, reading = self.phases[-1], self.cuda.read()
             # A resumed phase had another process before.
             phase.peak_allocated = max(phase.peak_allocated, reading.peak_allocated)

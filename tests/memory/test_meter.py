@@ -1,0 +1,41 @@
+"""Phases of a run on CUDA, on a stub of its meter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from harness.memory.cuda import CudaReading
+from harness.meter import Meter
+from methods import Handle
+
+
+class StubCuda:
+    """Reads what it is told."""
+
+    now = CudaReading()
+
+    def start_phase(self) -> None: ...
+
+    def read(self) -> CudaReading:
+        return self.now
+
+    def other_processes(self) -> list[dict[str, Any]]:
+        return []
+
+
+def test_the_run_s_last_phase_knows_nothing_of_what_came_after_it() -> None:
+    model = nn.Linear(2, 2)
+    meter = Meter(model, Handle(model, {}), torch.device("cpu"))
+    meter.cuda = cuda = StubCuda()  # type: ignore[assignment]
+    meter.start_phase(0, [((1, 1), None)])
+    cuda.now = CudaReading(900, 1000, None, 800)
+    meter.start_phase(5, [((1, 1), None)])
+    cuda.now = CudaReading(500, 1000, None, 450)
+    after = meter.take_phase(None)
+    cuda.now = CudaReading(10_000, 10_000, None, 10_000)
+    (phase,) = meter.report([None]).phases
+    assert (phase.peak_allocated, phase.unsplit, phase.unexplained) == (900, 100, 800)
+    assert (after.peak_allocated, after.unsplit) == (500, 50)
