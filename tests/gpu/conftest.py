@@ -8,9 +8,6 @@ from typing import Any
 import pytest
 import torch
 
-# Else `torch.cuda.is_available`, at the head of every test module, starts CUDA before the forks.
-os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
-
 
 @pytest.fixture(scope="session", autouse=True)
 def foreseen(request: pytest.FixtureRequest) -> dict[str, Any]:
