@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-# Else `torch.cuda.is_available`, at the head of some test modules, starts CUDA, and no forecast in a
-# fork survives that.
+# Else `torch.cuda.is_available`, at the head of some test modules, starts CUDA, and no forecast in
+# a fork survives that.
 os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
 
 ROOT = Path(__file__).resolve().parent.parent
