@@ -21,13 +21,17 @@ if TYPE_CHECKING:
     from methods.originals import InPlaceHandle
 
 
+Activation = Literal["relu", "gelu", "swish", "tanh"]
+Init = Literal["bert", "houlsby", "zero-up"]
+
+
 class BottleneckMethod(Method):
     """Adapters U phi(D x) with D (b, h) and U (h, b), both with a bias, between frozen modules."""
 
     reduction: PositiveInt = Field(16, description="b = h / reduction, rounded down, at least 1")
     bottleneck: PositiveInt | None = Field(None, description="b itself, in place of reduction")
-    activation: Literal["relu", "gelu", "swish", "tanh"] = Field("relu", description="phi")
-    init: Literal["bert", "houlsby", "zero-up"] = Field(
+    activation: Activation = Field("relu", description="phi")
+    init: Init = Field(
         "bert",
         description="D and U from N(0, 0.02), from a truncated N(0, 0.01), or as bert with U = 0",
     )

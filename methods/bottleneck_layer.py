@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -18,8 +18,8 @@ from methods.originals import InPlaceHandle
 if TYPE_CHECKING:
     from torch import Tensor
 
-Activation = Literal["relu", "gelu", "swish", "tanh"]
-Init = Literal["bert", "houlsby", "zero-up"]
+    from methods.bottleneck import Activation, Init
+
 _FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": functional.relu,
     "gelu": functional.gelu,
@@ -29,7 +29,7 @@ _FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class Bottleneck(nn.Module):
-    """U phi(D x + D_bias) + U_bias, its tensors in float32; biases start at 0.
+    """U drop(phi(D x + D_bias)) + U_bias, its tensors in float32; biases start at 0.
 
     Per token, autograd keeps h floats for D, and b before and behind phi (ReLU: behind only). A
     frozen one keeps what phi's derivative needs: back-propagation goes through it.
@@ -44,6 +44,7 @@ class Bottleneck(nn.Module):
         init: of D and U: `bert` N(0, 0.02^2); `houlsby` N(0, 0.01^2) cut off at two standard
             deviations; `zero-up` like `bert` with U = 0, so that training starts at the base model.
         device: of the tensors.
+        dropout: probability, on what phi puts out.
 
     Attributes:
         D: (b, h), and D_bias (b,).
@@ -52,7 +53,13 @@ class Bottleneck(nn.Module):
     """
 
     def __init__(
-        self, width: int, size: int, activation: Activation, init: Init, device: torch.device
+        self,
+        width: int,
+        size: int,
+        activation: Activation,
+        init: Init,
+        device: torch.device,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
 
@@ -62,6 +69,7 @@ class Bottleneck(nn.Module):
         self.D, self.D_bias = empty(size, width), empty(size)
         self.U, self.U_bias = empty(width, size), empty(width)
         self.activation = activation
+        self.drop = nn.Dropout(dropout) if dropout else nn.Identity()
         self.skipped = False
         for bias in (self.D_bias, self.U_bias):
             nn.init.zeros_(bias)
@@ -76,7 +84,7 @@ class Bottleneck(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return what is to be added to x (..., h), in its dtype."""
         hidden = functional.linear(x.to(self.D.dtype), self.D, self.D_bias)
-        hidden = _FUNCTIONS[self.activation](hidden)
+        hidden = self.drop(_FUNCTIONS[self.activation](hidden))
         return functional.linear(hidden, self.U, self.U_bias).to(x.dtype)
 
 

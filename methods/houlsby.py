@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
 from methods import folding
-from methods.bottleneck import BottleneckMethod
+from methods.bottleneck import Activation, BottleneckMethod
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,7 +30,7 @@ class Houlsby(BottleneckMethod):
 
     name: ClassVar[str] = "houlsby"
 
-    activation: Literal["relu", "gelu", "swish", "tanh"] = Field("swish", description="phi")
+    activation: Activation = Field("swish", description="phi")
 
     def insert(self, model: nn.Module, ends: SublayerEnds) -> None:
         """Wrap the last module of both sublayers."""

@@ -9,6 +9,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from methods import surgery
 from methods.architectures import LayerRange
 from methods.base import Method
+from methods.bottleneck import Activation
 from methods.naming import label_of, nearest
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from methods.base import Handle, Plan
 
-Activation = Literal["gelu", "relu", "silu"]
 Design = Literal[1, 2, 3]
 # lambda and beta of each design (mefts, scripts/bert_glue.sh).
 FACTORS = {1: (0.1, 1.0), 2: (1.0, 0.1), 3: (0.1, 0.1)}
@@ -96,7 +96,9 @@ class Meft(Method):
         from methods.meft_stack import Coupling, Stack
 
         names = _layer_names(model)
-        chosen = _layer_range(self.reversible, len(names))
+        chosen = surgery.resolve_range(
+            self.reversible, len(names), "reversible", "meft couples layers [0, {count}) here"
+        )
         surgery.freeze_base(model, plan)
         lam, beta = FACTORS[self.design]
         couplings: list[Coupling] = []
@@ -164,17 +166,3 @@ def _layer_names(model: Any) -> list[str]:
             raise ValueError(f"meft cannot couple the layers of a model with {what}")
     names = surgery.layer_names(model)
     return [n for n in names if ".encoder." in n] if family == "bart" else names
-
-
-def _layer_range(chosen: LayerRange, count: int) -> range:
-    """Resolve a range of the coupled layers.
-
-    Raises:
-        ValueError: it is empty or leaves them.
-    """
-    half = (count + 1) // 2
-    named = {"all": (0, count), "upper-half": (half, count), "lower-half": (0, half)}
-    start, stop = named[chosen] if isinstance(chosen, str) else chosen
-    if not 0 <= start < stop <= count:
-        raise ValueError(f"reversible [{start}, {stop}): meft couples layers [0, {count}) here")
-    return range(start, stop)

@@ -10,16 +10,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from methods.bottleneck_layer import Bottleneck
+
 if TYPE_CHECKING:
-    from methods.meft import Activation
+    from methods.bottleneck import Activation
 
 Arguments = Mapping[str, Any]
 
 
-class MeftAdapter(nn.Module):
-    """U drop(phi(D x + D_bias)) + U_bias, without a residual, its tensors in float32.
+class MeftAdapters(nn.Module):
+    """The adapters of one layer, without a residual of their own.
 
-    D and U start N(0, 0.02^2) and the biases at 0 (mefts, scripts/bert_glue.sh): what it puts out
+    D and U start N(0, 0.02^2) and the biases at 0 (mefts, scripts/bert_glue.sh): what they put out
     is small at first, but not 0.
 
     Args:
@@ -30,44 +32,17 @@ class MeftAdapter(nn.Module):
         device: of the tensors.
 
     Attributes:
-        D: (d, h), and D_bias (d,).
-        U: (h, d), and U_bias (h,).
+        f: inside F, or F itself.
+        g: the same of G.
     """
 
     def __init__(
         self, width: int, size: int, activation: Activation, dropout: float, device: torch.device
     ) -> None:
         super().__init__()
-
-        def empty(*shape: int) -> nn.Parameter:
-            return nn.Parameter(torch.empty(shape, dtype=torch.float32, device=device))
-
-        self.D, self.D_bias = empty(size, width), empty(size)
-        self.U, self.U_bias = empty(width, size), empty(width)
-        for weight, bias in ((self.D, self.D_bias), (self.U, self.U_bias)):
-            nn.init.normal_(weight, std=0.02)
-            nn.init.zeros_(bias)
-        self.activation: Callable[[Tensor], Tensor] = getattr(functional, activation)
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the output, (..., h) in the dtype of x (..., h)."""
-        hidden = functional.linear(x.to(self.D.dtype), self.D, self.D_bias)
-        hidden = self.drop(self.activation(hidden))
-        return functional.linear(hidden, self.U, self.U_bias).to(x.dtype)
-
-
-class MeftAdapters(nn.Module):
-    """The adapters of one layer; takes the arguments of MeftAdapter.
-
-    Attributes:
-        f: inside F, or F itself.
-        g: the same of G.
-    """
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__()
-        self.f, self.g = MeftAdapter(*args), MeftAdapter(*args)
+        self.f, self.g = (
+            Bottleneck(width, size, activation, "bert", device, dropout) for _ in range(2)
+        )
 
 
 @dataclass(frozen=True)
@@ -84,17 +59,17 @@ class Blocks:
         returns_tuple: the layer returns (hidden state, attention weights).
     """
 
-    attention: Callable[[Any, Tensor, Arguments, MeftAdapter | None], Tensor]
-    mlp: Callable[[Any, Tensor, MeftAdapter | None], Tensor]
+    attention: Callable[[Any, Tensor, Arguments, Bottleneck | None], Tensor]
+    mlp: Callable[[Any, Tensor, Bottleneck | None], Tensor]
     returns_tuple: bool = False
 
 
-def _adapted(z: Tensor, adapter: MeftAdapter | None) -> Tensor:
+def _adapted(z: Tensor, adapter: Bottleneck | None) -> Tensor:
     return z if adapter is None else z + adapter(z)
 
 
 def _bert_attention(
-    layer: Any, x: Tensor, arguments: Arguments, adapter: MeftAdapter | None
+    layer: Any, x: Tensor, arguments: Arguments, adapter: Bottleneck | None
 ) -> Tensor:
     block = layer.attention
     z = _adapted(block.output.dense(block.self(x, **arguments)[0]), adapter)
@@ -102,35 +77,35 @@ def _bert_attention(
     return out
 
 
-def _bert_mlp(layer: Any, a: Tensor, adapter: MeftAdapter | None) -> Tensor:
+def _bert_mlp(layer: Any, a: Tensor, adapter: Bottleneck | None) -> Tensor:
     # What reaches the LayerNorm is the sum of the block's output and its second argument.
     out: Tensor = layer.output(layer.intermediate(a), _adapted(a, adapter))
     return out
 
 
 def _gpt2_attention(
-    layer: Any, x: Tensor, arguments: Arguments, adapter: MeftAdapter | None
+    layer: Any, x: Tensor, arguments: Arguments, adapter: Bottleneck | None
 ) -> Tensor:
     # The projection's dropout is inside of this module, so here the adapter comes behind it.
     return _adapted(layer.attn(layer.ln_1(x), **arguments)[0], adapter) + x
 
 
-def _gpt2_mlp(layer: Any, a: Tensor, adapter: MeftAdapter | None) -> Tensor:
+def _gpt2_mlp(layer: Any, a: Tensor, adapter: Bottleneck | None) -> Tensor:
     return a + _parallel(layer.mlp, layer.ln_2(a), adapter)
 
 
 def _llama_attention(
-    layer: Any, x: Tensor, arguments: Arguments, adapter: MeftAdapter | None
+    layer: Any, x: Tensor, arguments: Arguments, adapter: Bottleneck | None
 ) -> Tensor:
     return x + _adapted(layer.self_attn(layer.input_layernorm(x), **arguments)[0], adapter)
 
 
-def _llama_mlp(layer: Any, a: Tensor, adapter: MeftAdapter | None) -> Tensor:
+def _llama_mlp(layer: Any, a: Tensor, adapter: Bottleneck | None) -> Tensor:
     return a + _parallel(layer.mlp, layer.post_attention_layernorm(a), adapter)
 
 
 def _bart_attention(
-    layer: Any, x: Tensor, arguments: Arguments, adapter: MeftAdapter | None
+    layer: Any, x: Tensor, arguments: Arguments, adapter: Bottleneck | None
 ) -> Tensor:
     z = _adapted(layer.self_attn(x, **arguments)[0], adapter)
     z = functional.dropout(z, layer.dropout, layer.training)
@@ -138,7 +113,7 @@ def _bart_attention(
     return out
 
 
-def _bart_mlp(layer: Any, a: Tensor, adapter: MeftAdapter | None) -> Tensor:
+def _bart_mlp(layer: Any, a: Tensor, adapter: Bottleneck | None) -> Tensor:
     def feed_forward(x: Tensor) -> Tensor:
         hidden = layer.activation_fn(layer.fc1(x))
         hidden = functional.dropout(hidden, layer.activation_dropout, layer.training)
@@ -148,7 +123,7 @@ def _bart_mlp(layer: Any, a: Tensor, adapter: MeftAdapter | None) -> Tensor:
     return out
 
 
-def _parallel(block: Callable[[Tensor], Tensor], x: Tensor, adapter: MeftAdapter | None) -> Tensor:
+def _parallel(block: Callable[[Tensor], Tensor], x: Tensor, adapter: Bottleneck | None) -> Tensor:
     return block(x) if adapter is None else block(x) + adapter(x)
 
 

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from methods.meft_reversible import Block, Pair
 
 if TYPE_CHECKING:
+    from methods.bottleneck_layer import Bottleneck
     from methods.meft import Design
-    from methods.meft_layer import Blocks, MeftAdapter
+    from methods.meft_layer import Blocks
     from methods.meft_reversible import Trace
 
 # What layers are passed for cross-attention, which none of the coupled ones has.
@@ -112,11 +113,11 @@ class Coupling:
         finally:
             self._adapter(name)._parameters.update(own)
 
-    def _adapter(self, name: str) -> MeftAdapter:
+    def _adapter(self, name: str) -> Bottleneck:
         adapter: Any = self.layer.get_submodule(f"meft.{name}")
         return adapter  # type: ignore[no-any-return]
 
-    def _whole(self, x: Tensor, call: Call, adapter: MeftAdapter) -> Tensor:
+    def _whole(self, x: Tensor, call: Call, adapter: Bottleneck) -> Tensor:
         attended = self.blocks.attention(self.layer, x.to(call.dtype), call.arguments, None)
         return self.blocks.mlp(self.layer, attended, adapter)
 

@@ -93,11 +93,20 @@ def select_layers(model: nn.Module, chosen: LayerRange) -> range:
         ValueError: the range is empty or leaves the model.
     """
     count = len(layer_names(model))
+    return resolve_range(chosen, count, "layers", "this model has layers [0, {count})")
+
+
+def resolve_range(chosen: LayerRange, count: int, option: str, reason: str) -> range:
+    """Resolve a range of `count` layers, which `option` asks for.
+
+    Raises:
+        ValueError: the range is empty or leaves them; `reason` says so, with `{count}` in it.
+    """
     half = (count + 1) // 2
     named = {"all": (0, count), "upper-half": (half, count), "lower-half": (0, half)}
     start, stop = named[chosen] if isinstance(chosen, str) else chosen
     if not 0 <= start < stop <= count:
-        raise ValueError(f"layers [{start}, {stop}): this model has layers [0, {count})")
+        raise ValueError(f"{option} [{start}, {stop}): {reason.format(count=count)}")
     return range(start, stop)
 
 
