@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from methods import surgery
 from methods.base import Change
 from methods.compaction import keep_groups
 from methods.loraprune_layer import MaskedSet, Metric, importance
@@ -54,13 +53,6 @@ class LoraPruneHandle(OverHandle):
             for member in unit.groups.members
             if member.dim == 0 and member.scored
         ]
-
-    def on_start(self, probe: Iterable[Mapping[str, Tensor]]) -> None:
-        """Bring masks and averages to where the model is now."""
-        super().on_start(probe)
-        for unit in self.sets:
-            first = self.model.get_submodule(unit.groups.members[0].name)
-            unit.to(surgery.unwrap(first).get_parameter("weight").device)
 
     def overhead(self) -> Mapping[str, Tensor]:
         """Return masks and moving averages."""

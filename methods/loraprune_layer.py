@@ -55,11 +55,6 @@ class MaskedSet:
         order = self.average.masked_fill(~self.mask, -1.0).argsort(stable=True)
         self.mask.fill_(True).index_fill_(0, order[: self.masked], False)
 
-    def to(self, device: torch.device) -> None:
-        """Move mask and average to a device."""
-        self.mask = None if self.mask is None else self.mask.to(device)
-        self.average = None if self.average is None else self.average.to(device)
-
     def keep(self, kept: Tensor) -> None:
         """Forget all groups but `kept`, indices among `left`."""
         self.left = self.left[kept.to(self.left.device)]
