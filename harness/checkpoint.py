@@ -76,13 +76,18 @@ def write_state(folder: Path, state: State) -> None:
     content = _pack(state, tensors)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    # Views of one storage are refused by safetensors, and some share one: copies do not.
-    save_file({key: t.detach().cpu().contiguous().clone() for key, t in tensors.items()},
-              folder / "tensors.safetensors")  # fmt: skip
+    save_tensors(tensors, folder / "tensors.safetensors")
     with (folder / "state.json").open("w", encoding="utf-8") as stream:
         json.dump(content, stream)
         stream.flush()
         os.fsync(stream.fileno())
+
+
+def save_tensors(tensors: Mapping[str, Tensor], file: Path) -> None:
+    """Write tensors of any device as safetensors."""
+    # Views of one storage are refused by safetensors, and some share one: copies do not.
+    copies = {key: t.detach().cpu().contiguous().clone() for key, t in tensors.items()}
+    save_file(copies, file, metadata={"format": "pt"})
 
 
 def read_state(folder: Path) -> State:

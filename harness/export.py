@@ -1,7 +1,7 @@
 """What a finished run leaves to deploy: the adapter alone, or the whole model, as safetensors.
 
-A folder with `export.json` (base model, method, what it did to the model's structure),
-`state.safetensors` (the method's masks and choices) and one file of weights:
+A folder with `state.json` and `tensors.safetensors` (base model, method, and what it did to the
+model's structure: masks, choices) and one file of weights:
 
 - `adapter`: `adapter.safetensors`, every tensor that trained, and the frozen ones that the method
   added (shared projections); it goes onto the same base model;
@@ -12,14 +12,13 @@ A folder with `export.json` (base model, method, what it did to the model's stru
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.checkpoint import read_state, write_state
+from harness.checkpoint import read_state, save_tensors, write_state
 from harness.errors import UserError
 
 if TYPE_CHECKING:
@@ -91,12 +90,11 @@ def write(
         stored = {id(tensor) for tensor in handle.buffers.values()}
         tensors = _named(handle.model)
         mine = {n: t for n, t in tensors.items() if n in trained or id(t) in stored}
-        _save(mine, new / "adapter.safetensors")
+        save_tensors(mine, new / "adapter.safetensors")
     else:
         model: Any = handle.finish(handle.model)
-        _save(_distinct(model.state_dict()), new / "model.safetensors")
+        save_tensors(_distinct(model.state_dict()), new / "model.safetensors")
         model.config.to_json_file(new / "config.json")
-    (new / "export.json").write_text(json.dumps({"format": FORMAT, "kind": kind, **vars(recipe)}))
     shutil.rmtree(folder, ignore_errors=True)
     new.rename(folder)
     return sum(file.stat().st_size for file in folder.iterdir())
@@ -112,6 +110,7 @@ def load(folder: Path, base: nn.Module | None = None) -> nn.Module:
     Raises:
         UserError: the folder holds no export of this format, or it does not fit the base model.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     from harness.precision import keep_head_fp32
@@ -120,7 +119,7 @@ def load(folder: Path, base: nn.Module | None = None) -> nn.Module:
 
     try:
         content = read_state(folder)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise UserError(f"{folder} holds no export: {error}") from None
     if content.get("format") != FORMAT:
         raise UserError(f"{folder}: format {content.get('format')}, this code reads {FORMAT}")
@@ -178,10 +177,3 @@ def _distinct(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             kept[name] = tensor
         seen.add(place)
     return kept
-
-
-def _save(tensors: dict[str, Tensor], file: Path) -> None:
-    from safetensors.torch import save_file
-
-    save_file({n: t.detach().cpu().contiguous().clone() for n, t in tensors.items()}, file,
-              metadata={"format": "pt"})  # fmt: skip
