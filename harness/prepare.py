@@ -56,15 +56,7 @@ def build_job(
     encoded = encode(tokenizer, data.train, settings.max_length, task.regression)
     order = TrainingOrder(encoded, settings, cell.seed)
     progress({"stage": "attaching method"})
-    plan = Plan(
-        num_steps=order.num_steps,
-        steps_per_epoch=order.steps_per_epoch,
-        num_epochs=order.num_epochs,
-        uncut_epochs=settings.epochs,
-        seed=cell.seed,
-        train_pooler=settings.train_pooler,
-        keep_best=cell.keep_best,
-    )
+    plan = _plan(cell, order)
     torch.manual_seed(cell.seed)
     method = get_method(cell.method)(**cell.method_options)
     try:
@@ -93,6 +85,18 @@ def build_job(
         flops=lambda: _fit_flops(handle.model, encoded, device),
         progress=progress,
         checkpoints=checkpoints,
+    )
+
+
+def _plan(cell: Cell, order: TrainingOrder) -> Plan:
+    return Plan(
+        num_steps=order.num_steps,
+        steps_per_epoch=order.steps_per_epoch,
+        num_epochs=order.num_epochs,
+        uncut_epochs=cell.train.epochs,
+        seed=cell.seed,
+        train_pooler=cell.train.train_pooler,
+        keep_best=cell.keep_best,
     )
 
 

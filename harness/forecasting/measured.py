@@ -20,7 +20,7 @@ from harness.precision import set_matmul_mode, weight_dtype
 from harness.prepare import attach
 from harness.step import NoWatch, Step
 from methods import get_method
-from methods.base import Plan, Stage
+from methods.base import Stage
 
 if TYPE_CHECKING:
     from harness.forecasting.request import Request
@@ -53,14 +53,8 @@ def measure(request: Request, num_steps: int = NUM_STEPS) -> Measured:
             attention=settings.attention, dtype=weight_dtype(settings.precision),
             use_cache=settings.keep_outputs,
         )  # fmt: skip
-    plan = Plan(
-        num_steps=request.num_steps,
-        steps_per_epoch=-(-request.num_steps // request.num_epochs),
-        num_epochs=request.num_epochs,
-        train_pooler=settings.train_pooler,
-    )
     method = get_method(request.method)(**request.method_options)
-    handle, head = attach(model.train(), method, plan, settings, device)
+    handle, head = attach(model.train(), method, request.plan(), settings, device)
     optimizer = make_optimizer(handle.model, head, settings, undecayed=handle.undecayed)
     apply_change(optimizer, handle.apply(Stage(request.stage.name, request.stage.fraction)))
     step = Step(handle.model, handle, optimizer, settings, device)

@@ -14,6 +14,7 @@ from harness.memory.target import Target
 from harness.modelspec import ModelSpec
 from harness.settings import Frozen, TrainSettings
 from harness.shapes import Family
+from methods.base import Plan
 
 StandIn = Literal["meta", "cpu", "cuda"]
 # Training settings that no byte depends on; the batch is in the shapes.
@@ -57,6 +58,15 @@ class Request(Frozen):
     num_steps: PositiveInt = 1000
     num_epochs: PositiveInt = 10
     stand_in: StandIn | None = None
+
+    def plan(self) -> Plan:
+        """Return what the method is told of the run."""
+        return Plan(
+            num_steps=self.num_steps,
+            steps_per_epoch=-(-self.num_steps // self.num_epochs),
+            num_epochs=self.num_epochs,
+            train_pooler=self.train.train_pooler,
+        )
 
     def key(self) -> str:
         """Hash of the request, the libraries' versions and this project's source.

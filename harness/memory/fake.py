@@ -42,7 +42,7 @@ from harness.precision import weight_dtype
 from harness.prepare import attach
 from harness.step import Step
 from methods import get_method
-from methods.base import Handle, Plan, Stage
+from methods.base import Handle, Stage
 from methods.fakes import structure_only
 
 
@@ -156,14 +156,8 @@ def _build(request: Request) -> nn.Module:
 def _attach(
     request: Request, model: nn.Module, device: torch.device
 ) -> tuple[Handle, list[nn.Parameter]]:
-    plan = Plan(
-        num_steps=request.num_steps,
-        steps_per_epoch=-(-request.num_steps // request.num_epochs),
-        num_epochs=request.num_epochs,
-        train_pooler=request.train.train_pooler,
-    )
     method = get_method(request.method)(**structure_only(request.method_options))
-    return attach(model, method, plan, request.train, device)
+    return attach(model, method, request.plan(), request.train, device)
 
 
 def _batches(
