@@ -29,6 +29,7 @@ GIB = 2**30
 
 
 def main() -> None:
+    """Forecast first, then measure and print."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )

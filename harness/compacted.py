@@ -9,7 +9,7 @@ from harness.clock import Clock
 from harness.flops import forward_flops
 from harness.optim import apply_change
 from harness.record import Compacted
-from harness.step import NoWatch, Step
+from harness.step import NoWatch, Step, Watch
 from methods.base import Handle
 
 if TYPE_CHECKING:
@@ -27,14 +27,14 @@ def compact(loop: Loop) -> Compacted | None:
     first epoch and its longest one, at a learning rate of 0: the weights stay as they are.
     """
     job = loop.job
-    job.progress({"stage": "compacting"})
+    change = job.handle.compact()
+    if change is None:
+        return None
+    job.progress({"stage": "measuring the compacted model"})
+    apply_change(loop.optimizer, change)
+    loop.note_change(change)
+    scores = {name: loop.evaluate(name) for name in job.data.report_on}
     with job.clock.beside("metering"):
-        change = job.handle.compact()
-        if change is None:
-            return None
-        apply_change(loop.optimizer, change)
-        loop.note_change(change)
-        scores = {name: loop.evaluate(name) for name in job.data.report_on}
         flops = forward_flops(job.model, job.order.tensors([0], job.device))
         memory = _training_phase(loop)
     return Compacted(
@@ -62,15 +62,16 @@ def _training_phase(loop: Loop) -> PhaseMemory:
     job.meter.learn(None, job.flops())
     clock = Clock(job.clock.synchronize)
     job.model.train()
-    for batches in [longest, *steps[:TIMED_STEPS]]:
-        made = (order.tensors(batch, job.device) for batch in batches)
-        if batches is longest:
-            with job.meter.audit(loop.result.steps, loop.optimizer) as watch:
-                step.run(0, made, len(batches), watch)
-        else:
-            clock.start_step()
-            step.run(0, made, len(batches), NoWatch())
-            clock.end_step()
+
+    def run(batches: list[list[int]], watch: Watch) -> None:
+        step.run(0, (order.tensors(batch, job.device) for batch in batches), len(batches), watch)
+
+    with job.meter.audit(loop.result.steps, loop.optimizer) as watch:
+        run(longest, watch)
+    for batches in steps[:TIMED_STEPS]:
+        clock.start_step()
+        run(batches, NoWatch())
+        clock.end_step()
     for batches in steps:  # FLOPs as of the whole epoch, to be compared with a phase's mean
         job.meter.count([order.shape(batch) for batch in batches], None)
     return job.meter.take_phase(clock.report().step_median)
