@@ -10,7 +10,7 @@ import torch
 from test_counts import attach as attach_full_size
 from test_counts import size
 from test_resume import EndsAfter, cell_of, run, same
-from tiny import PLAN, backward, build, logits, one_thread  # noqa: F401
+from tiny import PLAN, backward, build, drive, logits, one_thread  # noqa: F401
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -46,16 +46,10 @@ def adamw(handle: AdaLoraHandle) -> Optimizer:
     return torch.optim.AdamW(trained, lr=0.01, weight_decay=0.1)
 
 
-def drive(handle: AdaLoraHandle, optimizer: Optimizer, steps: range) -> list[int]:
-    """Run the loop's order of hooks; returns the ranks of the whole model after each step."""
-    found = []
-    for step in steps:
-        torch.manual_seed(step)  # the model's own dropout
-        backward(handle)
-        optimizer.step()
-        handle.on_step(step)
-        optimizer.zero_grad()
-        found.append(sum(handle.ranks().values()))
+def drive_ranks(handle: AdaLoraHandle, optimizer: Optimizer, steps: range) -> list[int]:
+    """Run these steps; returns the ranks of the whole model after each."""
+    found: list[int] = []
+    drive(handle, optimizer, steps, lambda: found.append(sum(handle.ranks().values())))
     return found
 
 
@@ -118,7 +112,7 @@ def test_orthonormal_factors_have_no_loss() -> None:
 def test_budget_falls_from_all_ranks_to_the_target() -> None:
     handle = attach()
     modules = len(values(handle))
-    ranks = drive(handle, adamw(handle), range(20))
+    ranks = drive_ranks(handle, adamw(handle), range(20))
     assert ranks[:3] == [4 * modules] * 3
     assert ranks[LAST:] == [2 * modules] * 6
     expected = {
@@ -140,7 +134,7 @@ def test_budget_falls_from_all_ranks_to_the_target() -> None:
 def test_masked_triplets_may_return_until_the_final_phase() -> None:
     handle = attach()
     optimizer = adamw(handle)
-    ranks = drive(handle, optimizer, range(10))
+    ranks = drive_ranks(handle, optimizer, range(10))
     assert ranks[8] < 4 * len(values(handle)), "nothing was masked"
     assert ranks[9] > ranks[8], "the optimizer moves no masked value between two allocations"
     drive(handle, optimizer, range(10, LAST + 1))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from test_counts import attach as attach_full_size
 from test_counts import size
 from test_resume import EndsAfter, cell_of, run, same
-from tiny import PLAN, backward, build, logits, one_thread  # noqa: F401
+from tiny import PLAN, backward, build, drive, logits, one_thread  # noqa: F401
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -44,15 +44,6 @@ def adamw(handle: SoraHandle) -> Optimizer:
     settings = TrainSettings(lr=0.01, weight_decay=0.1)
     head = surgery.head_parameters(handle.model).values()
     return make_optimizer(handle.model, head, settings, undecayed=handle.undecayed)
-
-
-def drive(handle: SoraHandle, optimizer: Optimizer, steps: range) -> None:
-    for step in steps:
-        torch.manual_seed(step)  # the model's own dropout
-        backward(handle)
-        optimizer.step()
-        handle.on_step(step)
-        optimizer.zero_grad()
 
 
 def randomize(handle: SoraHandle) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from harness.models import ModelSpec, load_model
 from harness.shapes import Family
@@ -45,6 +46,22 @@ def backward(handle: Handle) -> None:
     loss = handle.model(**batch(), labels=labels).loss
     extra = handle.loss()
     (loss if extra is None else loss + extra).backward()
+
+
+def drive(
+    handle: Handle,
+    optimizer: Optimizer,
+    steps: range,
+    look: Callable[[], None] = lambda: None,
+) -> None:
+    """Run these steps, in the loop's order around the optimizer; `look` after each."""
+    for step in steps:
+        torch.manual_seed(step)  # the model's own dropout
+        backward(handle)
+        optimizer.step()
+        handle.on_step(step)
+        optimizer.zero_grad()
+        look()
 
 
 def logits(model: nn.Module) -> Tensor:
