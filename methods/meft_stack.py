@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # What layers are passed for cross-attention, which none of the coupled ones has.
 _UNUSED = ("encoder_hidden_states", "encoder_attention_mask")
+# What layers call the keys and values of earlier tokens: from transformers 5.24 on, and before.
+_CACHES = ("cache", "past_key_values")
 
 
 class Call(NamedTuple):
@@ -158,8 +160,9 @@ class Stack:
         """Run the stack on h0 (batch, length, h); the other arguments are the lowest layer's."""
         differentiable = torch.is_grad_enabled()
         call = Call(self._arguments(hidden, args, kwargs), hidden.dtype)
-        if differentiable and "past_key_values" in call.arguments:  # filled twice otherwise
-            call = call._replace(arguments={**call.arguments, "past_key_values": None})
+        if differentiable:  # backward runs the layers again, which would fill a cache twice
+            without = dict.fromkeys(name for name in _CACHES if name in call.arguments)
+            call = call._replace(arguments={**call.arguments, **without})
         x1 = x2 = hidden.to(torch.promote_types(hidden.dtype, torch.float32))
         inside = self.reversible if differentiable else range(0)
         for index, coupling in enumerate(self.couplings):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from inspect import signature
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -111,6 +113,8 @@ def attach_tuner(
     base = list(chain(model.parameters(), model.buffers()))  # alive, so that no id is used twice
     with workable_fakes(model):
         peft = get_peft_model(model, config)
+    if config.is_prompt_learning:
+        _name_the_cache_as_peft_does(peft)
     _undo_head_copies(model)
     if new := {id(p) for p in surgery.head_parameters(model).values()} - {id(t) for t in base}:
         raise ValueError(
@@ -141,6 +145,25 @@ def added_tensors(
         if id(tensor) not in known and name not in adapter
     }
     return adapter, buffers
+
+
+def _name_the_cache_as_peft_does(peft: PeftModel) -> None:
+    """Let models take keys and values as `past_key_values`, which transformers 5.24 calls `cache`.
+
+    peft 0.21 looks for the old name among a model's arguments before it hands a prefix over.
+    """
+    names = ("", getattr(peft, "transformer_backbone_name", None) or "")
+    for module in {id(m): m for m in map(peft.base_model.get_submodule, names)}.values():
+        arguments = signature(module.forward).parameters
+        if "cache" in arguments and "past_key_values" not in arguments:
+            module.forward = partial(_with_old_name, module)
+
+
+def _with_old_name(module: nn.Module, *args: Any, past_key_values: Any = None, **rest: Any) -> Any:
+    """Call the module's own forward."""
+    if past_key_values is not None:
+        rest["cache"] = past_key_values
+    return type(module).forward(module, *args, **rest)
 
 
 def _undo_head_copies(model: nn.Module) -> None:
