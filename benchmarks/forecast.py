@@ -12,11 +12,11 @@ import time
 from pathlib import Path
 
 from harness.forecasting.pool import preload, run_forked
-from harness.forecasting.request import Request
-from harness.forecasting.work import forecast
-from harness.memory.target import Target
-from harness.modelspec import ModelSpec
-from harness.settings import TrainSettings
+from harness.models.spec import ModelSpec
+from harness.simulation.outcome import forecast
+from harness.simulation.request import Request
+from harness.simulation.target import Target
+from harness.suite.settings import TrainSettings
 
 ONE = """\
 name: one
@@ -72,7 +72,7 @@ def command(suite: str) -> tuple[float, str]:
 
 def layered(count: int) -> Request:
     """Return a BERT-large of so many layers."""
-    from harness import catalogue
+    from harness.models import catalogue
 
     entry = catalogue.CATALOGUE["bert-large-uncased"]
     name = f"bert-{count}"

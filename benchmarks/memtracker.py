@@ -13,10 +13,10 @@ from typing import Any
 import torch
 
 from harness.forecasting.pool import preload, run_forked
-from harness.forecasting.request import Request
-from harness.memory.target import CPU
-from harness.modelspec import ModelSpec
-from harness.settings import TrainSettings
+from harness.models.spec import ModelSpec
+from harness.simulation.request import Request
+from harness.simulation.target import CPU
+from harness.suite.settings import TrainSettings
 
 MODELS = [
     ("bert-base-uncased", "classification"),
@@ -39,14 +39,14 @@ def measure(asked: Request, tracker: str) -> tuple[int, float]:
     from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.distributed._tools.mem_tracker import MemTracker
 
-    from harness.memory import fake
-    from harness.memory.answers import KnownAnswers
-    from harness.memory.fakeinputs import make_batch
-    from harness.memory.ledger import Ledger
-    from harness.memory.metakernels import restore_native_kernels
-    from harness.meter import declared_tensors
-    from harness.optim import make_optimizer
-    from harness.step import NoWatch, Step
+    from harness.metering.ledger import Ledger
+    from harness.metering.meter import declared_tensors
+    from harness.simulation import fake
+    from harness.simulation.answers import KnownAnswers
+    from harness.simulation.fakeinputs import make_batch
+    from harness.simulation.metakernels import restore_native_kernels
+    from harness.training.optim import make_optimizer
+    from harness.training.step import NoWatch, Step
 
     device = torch.device("meta" if tracker == "ledger, meta" else "cpu")
     if device.type == "meta":

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import torch
 
-from harness.job import Job
-from harness.loading import load_suite
-from harness.prepare import build_job
-from harness.train import NO_WATCH, Loop
+from harness.suite.load import load_suite
+from harness.training.loop import NO_WATCH, Loop
+from harness.training.setup import build_job
+from harness.training.state import Job
 
 SUITE = Path("suites/quick.yaml")
 

@@ -16,14 +16,14 @@ from typing import Any
 
 import torch
 
-from harness.forecasting.assemble import canonical
-from harness.forecasting.cells import requests_of
-from harness.forecasting.measured import measure
-from harness.forecasting.service import Forecaster
+from harness.forecasting.cells import canonical
+from harness.forecasting.forecaster import Forecaster
+from harness.forecasting.requests import requests_of
 from harness.gpus import capability
-from harness.loading import load_suite
-from harness.memory.target import Target
 from harness.run import choose
+from harness.simulation.real import measure
+from harness.simulation.target import Target
+from harness.suite.load import load_suite
 
 GIB = 2**30
 

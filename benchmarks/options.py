@@ -11,17 +11,17 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
-from harness.forecasting.assemble import target_of
-from harness.forecasting.request import Request
+from harness.forecasting.cells import target_of
+from harness.forecasting.forecaster import Forecaster, cache_folder
 from harness.forecasting.result import Outcome
-from harness.forecasting.service import Forecaster, cache_folder
 from harness.gpus import find_card
-from harness.memory.target import Target
-from harness.modelspec import ModelSpec
+from harness.models.spec import ModelSpec
 from harness.reporting.markdown import markdown_table
 from harness.reporting.tables import Table
 from harness.reporting.units import gib
-from harness.settings import TrainSettings
+from harness.simulation.request import Request
+from harness.simulation.target import Target
+from harness.suite.settings import TrainSettings
 
 # model, family of its task, examples, tokens
 MODELS = [

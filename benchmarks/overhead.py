@@ -22,12 +22,12 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainingArguments, get_linear_schedule_with_warmup
 
-from harness.batches import TrainingOrder
-from harness.job import Job
-from harness.loading import load_suite
-from harness.prepare import build_job
-from harness.suite import Cell
-from harness.train import CHECK_EVERY, Loop
+from harness.suite.load import load_suite
+from harness.suite.suite import Cell
+from harness.training.batches import TrainingOrder
+from harness.training.loop import CHECK_EVERY, Loop
+from harness.training.setup import build_job
+from harness.training.state import Job
 
 SUITE = Path("suites/quick.yaml")
 

@@ -17,10 +17,10 @@ from typing import Any
 import torch
 from transformers import DebertaV2Config, DebertaV2ForSequenceClassification
 
-from harness.optim import apply_change, make_optimizer
-from harness.prepare import attach
-from harness.settings import TrainSettings
-from harness.step import NoWatch, Step
+from harness.suite.settings import TrainSettings
+from harness.training.optim import apply_change, make_optimizer
+from harness.training.setup import attach
+from harness.training.step import NoWatch, Step
 from methods import Plan, get_method
 from methods.base import Stage
 

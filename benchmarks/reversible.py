@@ -24,17 +24,17 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from harness.errors import UserError
 from harness.forecasting.pool import run_forked
-from harness.forecasting.request import Request
-from harness.memory.fake import fake_run
-from harness.memory.target import Target
-from harness.models import load_model
-from harness.modelspec import ModelSpec
-from harness.optim import make_optimizer
-from harness.prepare import attach
-from harness.settings import TrainSettings
-from harness.step import NoWatch, Step
+from harness.models.load import load_model
+from harness.models.spec import ModelSpec
+from harness.simulation.fake import fake_run
+from harness.simulation.request import Request
+from harness.simulation.target import Target
+from harness.suite.settings import TrainSettings
+from harness.training.optim import make_optimizer
+from harness.training.setup import attach
+from harness.training.step import NoWatch, Step
 from methods import Plan, get_method
-from methods.meft_handle import MeftHandle, reconstruction_errors
+from methods.meft.handle import MeftHandle, reconstruction_errors
 
 SETTINGS = TrainSettings(attention="eager")
 PLAN = Plan(num_steps=1000, steps_per_epoch=100, num_epochs=10)

@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from harness.errors import UserError
 from harness.record import Export, Outcome, Record
 from harness.store import Store
-from harness.suite import Cell
+from harness.suite.suite import Cell
 
 if TYPE_CHECKING:
-    from harness.checkpoint import Checkpoints
     from harness.export import Kind
-    from harness.job import Job
-    from harness.train import Loop
+    from harness.training.checkpoint import Checkpoints
+    from harness.training.loop import Loop
+    from harness.training.state import Job
 
 Progress = Callable[[dict[str, Any]], None]
 # Outcome of a cell whose process wrote no record, by exit code; others are crashes.
@@ -64,9 +64,9 @@ def run_cell(
     import torch
 
     from harness import env
-    from harness.forecasting.beside import Beside
-    from harness.prepare import build_job
-    from harness.train import Diverged, Loop
+    from harness.forecasting.own_run import Beside
+    from harness.training.loop import Diverged, Loop
+    from harness.training.setup import build_job
 
     began = time.perf_counter()
     beside = Beside()
@@ -116,7 +116,7 @@ def _export(cell: Cell, job: Job, loop: Loop, kind: Kind, store: Store) -> dict[
 
 
 def _forward_flops(job: Job) -> Any:
-    from harness.flops import forward_flops
+    from harness.metering.flops import forward_flops
 
     with job.clock.beside("metering"):
         return forward_flops(job.model, job.order.tensors([0], job.device))
@@ -218,8 +218,8 @@ def main() -> int:
     threading.Thread(target=_die_with, args=(sys.stdin.fileno(),), daemon=True).start()
     cell = Cell.model_validate(order["cell"])
     store = Store(Path(order["folder"]))
-    from harness.checkpoint import Checkpoints
-    from harness.train import Interrupted
+    from harness.training.checkpoint import Checkpoints
+    from harness.training.loop import Interrupted
 
     checkpoints = Checkpoints(store.checkpoint_folder(cell), order["checkpoint_seconds"])
     signal.signal(signal.SIGTERM, lambda *_: setattr(checkpoints, "wanted", True))

@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.checkpoint import read_state, save_tensors, write_state
 from harness.errors import UserError
+from harness.training.checkpoint import read_state, save_tensors, write_state
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from harness.suite import Cell
+    from harness.suite.suite import Cell
     from harness.tasks.base import Task
     from methods.base import Handle, Plan
 
@@ -113,7 +113,7 @@ def load(folder: Path, base: nn.Module | None = None) -> nn.Module:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from harness.precision import keep_head_fp32
+    from harness.training.precision import keep_head_fp32
     from methods import get_method, surgery
     from methods.base import Plan
 
@@ -139,9 +139,9 @@ def load(folder: Path, base: nn.Module | None = None) -> nn.Module:
 
 
 def _base(recipe: Recipe, with_weights: bool) -> nn.Module:
-    from harness import models
-    from harness.modelspec import ModelSpec
-    from harness.precision import weight_dtype
+    from harness.models import load as models
+    from harness.models.spec import ModelSpec
+    from harness.training.precision import weight_dtype
 
     spec, dtype = ModelSpec(**recipe.model), weight_dtype(recipe.precision)
     if with_weights:

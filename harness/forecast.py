@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.command import Only, Overrides, SuiteFile
 from harness.errors import UserError, exit_on_user_error
-from harness.options import Only, Overrides, SuiteFile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from harness.forecasting.forecaster import Forecaster
     from harness.forecasting.result import Forecast
-    from harness.forecasting.service import Forecaster
     from harness.gpus import Card
-    from harness.suite import Cell
+    from harness.suite.suite import Cell
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 EXAMPLES = """Examples:
@@ -79,13 +79,13 @@ def _main(
     workers: int | None,
     cache: bool,
 ) -> int:
-    from harness.forecasting.assemble import forecast_cells
+    from harness.engines.live import counting
+    from harness.forecasting.cells import forecast_cells
+    from harness.forecasting.forecaster import Forecaster, cache_folder
     from harness.forecasting.largest import add_max_batch
-    from harness.forecasting.service import Forecaster, cache_folder
     from harness.gpus import find_card
-    from harness.loading import load_suite
-    from harness.reporting.live import counting
     from harness.run import choose
+    from harness.suite.load import load_suite
 
     cards = [find_card(name) for name in gpu.split(",") if name.strip()]
     if not cards:
@@ -109,7 +109,7 @@ def _compare_native(
     forecaster: Forecaster, cells: Sequence[Cell], cards: Sequence[Card], found: list[Forecast]
 ) -> None:
     """Forecast once more with the GPU's own choices and print each difference."""
-    from harness.forecasting.assemble import forecast_cells
+    from harness.forecasting.cells import forecast_cells
     from harness.gpus import installed
 
     if not installed():
@@ -125,7 +125,7 @@ def _compare_native(
 
 def _show(found: list[Forecast], json_file: Path | None) -> int:
     """Print the table; write every figure as JSON. A cell without a forecast makes the exit 1."""
-    from harness.forecasting.tables import forecast_notes, forecast_table
+    from harness.reporting.forecasts import forecast_notes, forecast_table
     from harness.reporting.terminal import print_tables
 
     print_tables([forecast_table(found)], forecast_notes(found))
@@ -139,7 +139,7 @@ def _show(found: list[Forecast], json_file: Path | None) -> int:
 
 def _explain(forecaster: Forecaster, cells: Sequence[Cell], card: Card) -> None:
     from harness.forecasting.explain import explain
-    from harness.forecasting.tables import explanation_tables
+    from harness.reporting.forecasts import explanation_tables
     from harness.reporting.terminal import print_tables
 
     if len(cells) > 1:

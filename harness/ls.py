@@ -55,7 +55,7 @@ def _methods(_folder: Path) -> list[tuple[str, str]]:
 
 
 def _suites(folder: Path) -> list[tuple[str, str]]:
-    from harness.loading import load_suite
+    from harness.suite.load import load_suite
 
     rows = []
     for file in sorted(folder.glob("*.yaml")):
@@ -72,7 +72,7 @@ def _tasks(_folder: Path) -> list[tuple[str, str]]:
 
 
 def _models(_folder: Path) -> list[tuple[str, str]]:
-    from harness.catalogue import CATALOGUE
+    from harness.models.catalogue import CATALOGUE
 
     return [(name, f"{entry.model_type}, {entry.source}") for name, entry in CATALOGUE.items()]
 

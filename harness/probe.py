@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from harness.batches import TrainingOrder
+    from harness.training.batches import TrainingOrder
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from harness.command import Only, Overrides, SuiteFile
 from harness.errors import UserError, exit_on_user_error
-from harness.options import Only, Overrides, SuiteFile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.record import Record
     from harness.store import Store
-    from harness.suite import Cell, Suite
+    from harness.suite.suite import Cell, Suite
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 EXAMPLES = """Examples:
@@ -78,12 +78,12 @@ def _main(
     checkpoint_seconds: float,
     export: Literal["adapter", "model"] | None,
 ) -> int:
+    from harness.engines.live import Live
     from harness.engines.local import LocalEngine
     from harness.gpus import visible_devices
-    from harness.loading import load_suite
-    from harness.preflight import check
-    from harness.reporting.live import Live
     from harness.store import Store
+    from harness.suite.load import load_suite
+    from harness.suite.preflight import check
 
     suite = load_suite(file, overrides)
     cells = suite.cells()

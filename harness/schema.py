@@ -20,8 +20,8 @@ def suite_schema() -> dict[str, Any]:
     """Return the schema of the file format: the model's, with the short spellings it accepts."""
     import methods
     from harness import tasks
-    from harness.settings import TrainSettings
-    from harness.suite import Suite
+    from harness.suite.settings import TrainSettings
+    from harness.suite.suite import Suite
 
     found = Suite.model_json_schema()
     definitions = found["$defs"]

@@ -21,7 +21,7 @@ from harness.record import FINAL_OUTCOMES, SCHEMA_VERSION, Record
 if TYPE_CHECKING:
     import pandas as pd
 
-    from harness.suite import Cell
+    from harness.suite.suite import Cell
 
 MANIFEST = "suite.json"
 

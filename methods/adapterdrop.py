@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field, NonNegativeInt, model_validator
 
 from methods.base import Handle, Method, Stage
+from methods.common.in_place import InPlaceHandle
+from methods.common.over import Over, OverHandle, attach_base, base_method
 from methods.naming import label_of
-from methods.originals import InPlaceHandle
-from methods.over import Over, OverHandle, attach_base, base_method
 
 if TYPE_CHECKING:
     from torch import nn

@@ -9,8 +9,8 @@ from pydantic import Field
 from methods import surgery
 from methods.architectures import LayerRange
 from methods.base import Method
+from methods.common.in_place import InPlaceHandle
 from methods.naming import label_of
-from methods.originals import InPlaceHandle
 
 if TYPE_CHECKING:
     from torch import nn

@@ -59,7 +59,7 @@ class Elora(Method):
         """Wrap every target; A and B follow from the plan's seed."""
         from peft import VeraConfig
 
-        from methods.tuners import attach_tuner
+        from methods.common.tuner import attach_tuner
 
         config = VeraConfig(
             r=self.r,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from methods import surgery
 from methods.base import Method
-from methods.originals import InPlaceHandle
+from methods.common.in_place import InPlaceHandle
 
 if TYPE_CHECKING:
     from torch import nn

@@ -52,7 +52,7 @@ class Lora(Method):
         """Wrap every target in a LoRA layer."""
         from peft import LoraConfig
 
-        from methods.tuners import attach_tuner
+        from methods.common.tuner import attach_tuner
 
         config = LoraConfig(
             r=self.r,

@@ -18,7 +18,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from harness.export import Kind, Recipe, write
 from harness.export import load as load_export
-from harness.optim import apply_change
+from harness.training.optim import apply_change
 from methods import Change, Handle, Method, Plan, surgery
 
 PLAN = Plan(num_steps=60, steps_per_epoch=5, num_epochs=12, seed=3)

@@ -15,14 +15,14 @@ from typer.testing import CliRunner
 from harness.cell import run_cell
 from harness.errors import UserError
 from harness.export import load
-from harness.loading import load_suite
-from harness.prepare import build_job
 from harness.record import Record
 from harness.reporting.compacted import compacted_notes, compacted_tables
 from harness.run import app
 from harness.store import Store
-from harness.suite import Cell
-from harness.train import Loop
+from harness.suite.load import load_suite
+from harness.suite.suite import Cell
+from harness.training.loop import Loop
+from harness.training.setup import build_job
 
 SUITE = """
 name: after

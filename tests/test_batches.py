@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.batches import Encoded, TrainingOrder, evaluation_batches
-from harness.settings import TrainSettings
+from harness.suite.settings import TrainSettings
+from harness.training.batches import Encoded, TrainingOrder, evaluation_batches
 
 
 def encoded(lengths: list[int]) -> Encoded:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from methods.cka import linear_cka
+from methods.safe.cka import linear_cka
 
 torch.manual_seed(0)
 X = torch.randn(500, 64, dtype=torch.float64)

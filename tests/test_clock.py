@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness import clock as module
-from harness.clock import Clock
+from harness.metering import clock as module
+from harness.metering.clock import Clock
 
 
 def test_audits_and_evaluation_are_beside_training(monkeypatch: pytest.MonkeyPatch) -> None:

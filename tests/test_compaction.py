@@ -10,11 +10,11 @@ from tiny import batch, one_thread  # noqa: F401
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from harness.catalogue import CATALOGUE
+from harness.models.catalogue import CATALOGUE
 from methods import get_method, surgery
 from methods.base import Plan
-from methods.compaction import keep_groups, select
-from methods.pruning_groups import GroupSet, group_sets, positions
+from methods.loraprune.compaction import keep_groups, select
+from methods.loraprune.groups import GroupSet, group_sets, positions
 
 PLAN = Plan(num_steps=60, steps_per_epoch=5, num_epochs=12)
 # name of a tiny model, what is different here: four groups of heads each, or two where it says so

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from torch import nn
 
-from harness.models import ModelSpec, meta_model
-from harness.shapes import Family
+from harness.models.load import ModelSpec, meta_model
+from harness.suite.shape import Family
 from methods import Handle, Plan, get_method, surgery
 
 PLAN = Plan(num_steps=10, steps_per_epoch=5, num_epochs=2)

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForSequenceClassification
 
-from harness.flops import fit_step_flops, forward_flops, step_flops
-from harness.models import ModelSpec, build_config
+from harness.metering.flops import fit_step_flops, forward_flops, step_flops
+from harness.models.load import ModelSpec, build_config
 from methods import get_method, surgery
 from methods.base import Plan
 

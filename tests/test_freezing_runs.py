@@ -10,13 +10,13 @@ import torch
 from tiny import one_thread  # noqa: F401
 
 from harness.cell import run_cell
-from harness.job import Job
-from harness.loading import load_suite
-from harness.prepare import build_job
 from harness.record import Record
 from harness.reporting.phases import phase_notes, phase_tables
-from harness.suite import Cell
-from harness.train import Loop
+from harness.suite.load import load_suite
+from harness.suite.suite import Cell
+from harness.training.loop import Loop
+from harness.training.setup import build_job
+from harness.training.state import Job
 
 SUITE = """
 name: freezing

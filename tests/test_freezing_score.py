@@ -13,11 +13,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from harness.models import ModelSpec, meta_model
+from harness.models.load import ModelSpec, meta_model
 from methods import Plan
-from methods.aflora import Aflora
-from methods.aflora_handle import AfloraHandle
-from methods.freezing_score import FreezingScore, Schedule
+from methods.aflora.handle import AfloraHandle
+from methods.aflora.method import Aflora
+from methods.aflora.score import FreezingScore, Schedule
 
 RTE = Schedule(start=39, end=234, interval=1, shape="cubic")  # 20 epochs of 39 steps
 # AFLoRA (Liu et al., 2024), Fig. 5, digitised from the picture: steps of freezing on RTE.

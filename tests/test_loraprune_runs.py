@@ -14,14 +14,14 @@ from test_resume import run as run_cell
 from tiny import one_thread  # noqa: F401
 from torch import Tensor
 
-from harness.checkpoint import Checkpoints
-from harness.flops import StepFlops
-from harness.forecasting.request import StageRequest
-from harness.memory.fake import fake_run
-from harness.optim import apply_change
-from harness.train import Interrupted
-from methods.loraprune import LoraPrune
-from methods.loraprune_handle import LoraPruneHandle
+from harness.metering.flops import StepFlops
+from harness.simulation.fake import fake_run
+from harness.simulation.request import StageRequest
+from harness.training.checkpoint import Checkpoints
+from harness.training.loop import Interrupted
+from harness.training.optim import apply_change
+from methods.loraprune.handle import LoraPruneHandle
+from methods.loraprune.method import LoraPrune
 
 
 def test_what_is_kept_keeps_its_optimizer_state() -> None:
@@ -69,7 +69,7 @@ def test_a_resumed_run_ends_with_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Counting FLOPs takes most of such a run's time.
-    monkeypatch.setattr("harness.prepare._fit_flops", lambda *given: StepFlops(0, 0, 0, 0))
+    monkeypatch.setattr("harness.training.setup._fit_flops", lambda *given: StepFlops(0, 0, 0, 0))
     cell = cell_of(
         tmp_path,
         "{loraprune: {r: 4, interval: 2, compact_at: [0.6, 0.9]}}",

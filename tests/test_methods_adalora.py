@@ -14,13 +14,13 @@ from tiny import PLAN, backward, build, drive, logits, one_thread  # noqa: F401
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from harness.checkpoint import Checkpoints
-from harness.optim import apply_change
-from harness.train import Interrupted
+from harness.training.checkpoint import Checkpoints
+from harness.training.loop import Interrupted
+from harness.training.optim import apply_change
 from methods import Plan, get_method
-from methods.adalora import AdaLora
-from methods.adalora_handle import MEANS, AdaLoraHandle, InPlace
-from methods.peft_any import Peft
+from methods.adalora.handle import MEANS, AdaLoraHandle, InPlace
+from methods.adalora.method import AdaLora
+from methods.peft_any.method import Peft
 
 DEBERTA = "deberta-v3-base"
 LONG = Plan(num_steps=20, steps_per_epoch=10, num_epochs=2)

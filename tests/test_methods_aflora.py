@@ -13,12 +13,12 @@ from tiny import backward, build, logits, one_thread  # noqa: F401
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from harness.optim import apply_change
+from harness.training.optim import apply_change
 from methods import Plan, Stage, surgery
-from methods.aflora import Aflora
-from methods.aflora_handle import AfloraHandle
-from methods.aflora_layer import AfloraLayer
-from methods.schedules import Span
+from methods.aflora.handle import AfloraHandle
+from methods.aflora.layer import AfloraLayer
+from methods.aflora.method import Aflora
+from methods.common.schedules import Span
 
 DEBERTA = "deberta-v3-base"
 PLAN = Plan(num_steps=40, steps_per_epoch=2, num_epochs=20)  # freezes from step 3 to step 12

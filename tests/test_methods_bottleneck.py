@@ -16,10 +16,11 @@ from tiny import build as build_text
 from torch import Tensor, nn
 from torch.nn import functional
 
-from harness.optim import make_optimizer
-from harness.settings import TrainSettings
-from methods import get_method, insertion, surgery
-from methods.bottleneck_layer import Bottleneck, BottleneckHandle
+from harness.suite.settings import TrainSettings
+from harness.training.optim import make_optimizer
+from methods import get_method, surgery
+from methods.bottleneck import ends as insertion
+from methods.bottleneck.layer import Bottleneck, BottleneckHandle
 
 # By family, inside a layer: output projections of self-attention and of the feed-forward block.
 ENDS = {

@@ -13,12 +13,12 @@ from tiny import one_thread  # noqa: F401
 from torch import nn
 from torch.optim import Optimizer
 
-from harness.optim import apply_change
+from harness.training.optim import apply_change
 from methods import Change, Plan, Stage, surgery
-from methods.loraprune import LoraPrune
-from methods.loraprune_handle import LoraPruneHandle
-from methods.loraprune_layer import MaskedSet, estimate_gradient, importance, sensitivity
-from methods.pruning_schedule import PruningSchedule
+from methods.loraprune.handle import LoraPruneHandle
+from methods.loraprune.masks import MaskedSet, estimate_gradient, importance, sensitivity
+from methods.loraprune.method import LoraPrune
+from methods.loraprune.schedule import PruningSchedule
 
 FAST = {"interval": 2, "warm_up": 0.0, "cool_down": 0.5}  # masks in steps 2, 4, .., 28 of 60
 

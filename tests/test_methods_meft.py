@@ -19,13 +19,13 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import BertConfig, BertForSequenceClassification
 
-from harness.checkpoint import Checkpoints
-from harness.flops import step_flops
-from harness.memory.ledger import Ledger
-from harness.train import Interrupted
+from harness.metering.flops import step_flops
+from harness.metering.ledger import Ledger
+from harness.training.checkpoint import Checkpoints
+from harness.training.loop import Interrupted
 from methods import Plan, get_method, surgery
-from methods.meft import Meft
-from methods.meft_handle import MeftHandle, reconstruction_errors
+from methods.meft.handle import MeftHandle, reconstruction_errors
+from methods.meft.method import Meft
 
 FAMILIES = ["tiny-bert", "tiny-roberta", "tiny-deberta-v2", "tiny-gpt2", "tiny-llama", "tiny-bart"]
 LABELS = torch.tensor([0, 1])
@@ -123,7 +123,7 @@ def test_gradients_without_the_right_masks_are_others(monkeypatch: pytest.Monkey
     handle = attach(**ALL)
     handle.model.double()
     expected = by_plain_autograd(handle, lambda: gradients(handle, loss_of(handle)))
-    monkeypatch.setattr("methods.meft_replay.RandomState.restore", lambda state: None)
+    monkeypatch.setattr("methods.meft.replay.RandomState.restore", lambda state: None)
     assert furthest(gradients(handle, loss_of(handle)), expected) > 0.1
 
 

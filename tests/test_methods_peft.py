@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from tiny import PLAN, backward, batch, build, logits, one_thread  # noqa: F401
 
 from methods import Plan, get_method, surgery
-from methods.peft_any import Peft
-from methods.peft_types import REFUSED
+from methods.peft_any.method import Peft
+from methods.peft_any.types import REFUSED
 
 BERT, LLAMA = "tiny-bert", "tiny-llama"
 # Options without which a type has none, or too large a size for a model this small.

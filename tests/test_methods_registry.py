@@ -26,7 +26,7 @@ def test_unknown_name() -> None:
 def test_options_are_checked_without_the_heavy_libraries() -> None:
     """A suite is validated in a fraction of a second; only peft's types need peft to check."""
     code = (
-        "import sys, harness.models, methods\n"
+        "import sys, harness.models.load, methods\n"
         f"for name in {sorted(METHODS)}: methods.get_method(name)\n"
         "methods.get_method('lora')(r=4); methods.get_method('elora')(share='none')\n"
         "print([name for name in ('torch', 'transformers', 'peft') if name in sys.modules])"

@@ -12,12 +12,12 @@ from pydantic import ValidationError
 from tiny import batch, build, logits, one_thread  # noqa: F401
 from torch import Tensor, nn
 
-from harness.optim import apply_change
+from harness.training.optim import apply_change
 from methods import Handle, Plan
 from methods.base import Stage
-from methods.cka import Recorder
-from methods.safe import Safe
-from methods.safe_rules import Rules
+from methods.safe.cka import Recorder
+from methods.safe.method import Safe
+from methods.safe.rules import Rules
 
 PLAN = Plan(num_steps=60, steps_per_epoch=5, num_epochs=12, seed=3)
 QV = {"lora": {"r": 4, "targets": "qv"}}
@@ -138,7 +138,7 @@ def test_padding_and_too_many_rows_are_left_out(monkeypatch: pytest.MonkeyPatch)
     handle = attached()
     padded = {**batch(), "attention_mask": torch.tensor([[1] * 10, [1] * 4 + [0] * 6])}
     assert [len(rows) for rows in Recorder(handle, [padded], 0).features()] == [14] * 4
-    monkeypatch.setattr("methods.cka.MAX_ROWS", 6)
+    monkeypatch.setattr("methods.safe.cka.MAX_ROWS", 6)
     first, again = (Recorder(handle, [padded], 0).features() for _ in range(2))
     assert [len(rows) for rows in first] == [6] * 4
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
@@ -183,7 +183,7 @@ def test_shared_weights_are_not_merged() -> None:
 
 
 def test_quantised_weights_are_not_merged() -> None:
-    from methods.folding import refuse_unfoldable
+    from methods.common.folding import refuse_unfoldable
 
     layer = nn.Linear(4, 4)
     layer.weight = nn.Parameter(torch.ones(4, 4, dtype=torch.int8), requires_grad=False)

@@ -17,15 +17,15 @@ from tiny import PLAN, backward, build, drive, logits, one_thread  # noqa: F401
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from harness.checkpoint import Checkpoints
-from harness.optim import apply_change, make_optimizer
-from harness.settings import TrainSettings
-from harness.train import Interrupted
+from harness.suite.settings import TrainSettings
+from harness.training.checkpoint import Checkpoints
+from harness.training.loop import Interrupted
+from harness.training.optim import apply_change, make_optimizer
 from methods import Plan, Stage, get_method, surgery
 from methods.lora import Lora
-from methods.sora import Sora
-from methods.sora_handle import SoraHandle, official_threshold, soft_threshold
-from methods.sora_layer import SoraLayer
+from methods.sora.handle import SoraHandle, official_threshold, soft_threshold
+from methods.sora.layer import SoraLayer
+from methods.sora.method import Sora
 
 DEBERTA = "deberta-v3-base"
 QUERY = "bert.encoder.layer.0.attention.self.query"

@@ -17,16 +17,17 @@ from torch.nn import functional
 from torch.optim import Optimizer
 
 from harness.forecasting.pool import run_forked
-from harness.forecasting.request import Request
-from harness.memory.fake import FakeRun, fake_run
-from harness.memory.target import Target
-from harness.models import ModelSpec, load_model
-from harness.optim import apply_change
-from harness.settings import TrainSettings
-from methods import Handle, Plan, get_method, sparse_scores
-from methods.safe_handle import SafeHandle
-from methods.sparse_handle import SparseHandle
-from methods.sparseadapter import SparseAdapter
+from harness.models.load import ModelSpec, load_model
+from harness.simulation.fake import FakeRun, fake_run
+from harness.simulation.request import Request
+from harness.simulation.target import Target
+from harness.suite.settings import TrainSettings
+from harness.training.optim import apply_change
+from methods import Handle, Plan, get_method
+from methods.safe.handle import SafeHandle
+from methods.sparseadapter import scores as sparse_scores
+from methods.sparseadapter.handle import SparseHandle
+from methods.sparseadapter.method import SparseAdapter
 
 PLAN = Plan(num_steps=40, steps_per_epoch=10, num_epochs=4, seed=3)
 LORA = {"lora": {"r": 4}}

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from harness.models import ModelSpec, meta_model
-from harness.shapes import Family
+from harness.models.load import ModelSpec, meta_model
+from harness.suite.shape import Family
 from methods import Plan, get_method, surgery
 
 PLAN = Plan(num_steps=1, steps_per_epoch=1, num_epochs=1)

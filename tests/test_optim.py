@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from harness.optim import apply_change, make_optimizer, make_schedule
-from harness.settings import TrainSettings
+from harness.suite.settings import TrainSettings
+from harness.training.optim import apply_change, make_optimizer, make_schedule
 from methods.base import Change, Resized
 
 

@@ -12,7 +12,7 @@ from tiny import backward, batch, build, logits, one_thread  # noqa: F401
 from torch import Tensor, nn
 
 from methods import Handle, Plan, get_method, surgery
-from methods.aflora import Aflora
+from methods.aflora.method import Aflora
 from methods.elora import Elora
 
 PLAN = Plan(num_steps=30, steps_per_epoch=10, num_epochs=3, seed=5)

@@ -10,8 +10,8 @@ from tiny import build, one_thread  # noqa: F401
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from methods.prefix_cache import PrefixCache
-from methods.safe import CacheLimits
+from methods.safe.method import CacheLimits
+from methods.safe.prefix_cache import PrefixCache
 from methods.surgery import layers
 
 PAD = 1

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from harness.errors import UserError
-from harness.loading import load_suite
 from harness.record import Flops, Memory, Parameters, PhaseMemory, Record, Time
 from harness.report import write_report
 from harness.reporting.comparison import compare
 from harness.reporting.tables import caption, comparison_tables
 from harness.reporting.units import clock, gib, mib, millions, score, tera
 from harness.store import Store, to_frame
-from harness.suite import Cell
+from harness.suite.load import load_suite
+from harness.suite.suite import Cell
 
 SUITE = """
 name: small

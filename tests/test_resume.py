@@ -10,12 +10,12 @@ import pytest
 import torch
 from tiny import one_thread  # noqa: F401
 
-from harness.checkpoint import Checkpoints
-from harness.job import Job
-from harness.loading import load_suite
-from harness.prepare import build_job
-from harness.suite import Cell
-from harness.train import Interrupted, Loop
+from harness.suite.load import load_suite
+from harness.suite.suite import Cell
+from harness.training.checkpoint import Checkpoints
+from harness.training.loop import Interrupted, Loop
+from harness.training.setup import build_job
+from harness.training.state import Job
 
 SUITE = """
 name: resumed
@@ -141,5 +141,5 @@ def test_a_checkpoint_of_other_code_is_not_gone_on_from(
     checkpoints = Checkpoints(tmp_path / "checkpoint", every=1e9)
     checkpoints.save({"step": 3, "x": torch.ones(2)})
     assert checkpoints.load()["step"] == 3  # type: ignore[index]
-    monkeypatch.setattr("harness.checkpoint._code", lambda: ["other"])
+    monkeypatch.setattr("harness.training.checkpoint._code", lambda: ["other"])
     assert checkpoints.load() is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from methods.base import Plan
-from methods.schedules import Span
+from methods.common.schedules import Span
 
 WHOLE = Plan(num_steps=1000, steps_per_epoch=50, num_epochs=20, uncut_epochs=20)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UserError
-from harness.loading import load_suite
-from harness.suite import Cell
+from harness.suite.load import load_suite
+from harness.suite.suite import Cell
 
 SUITE = """
 name: small

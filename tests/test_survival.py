@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.loading import load_suite
 from harness.store import Store
+from harness.suite.load import load_suite
 
 SUITE = """\
 name: small

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from harness.cell import run_cell
-from harness.job import Job
-from harness.loading import load_suite
-from harness.prepare import build_job
 from harness.record import Memory, Record
-from harness.suite import Cell
-from harness.train import Loop
+from harness.suite.load import load_suite
+from harness.suite.suite import Cell
+from harness.training.loop import Loop
+from harness.training.setup import build_job
+from harness.training.state import Job
 from methods.base import Change
 
 SUITE = """

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from tiny import build
 
-from harness import weights
 from harness.errors import UserError
-from harness.models import ModelSpec, provenance
+from harness.models import files as weights
+from harness.models.load import ModelSpec, provenance
 
 
 @pytest.fixture

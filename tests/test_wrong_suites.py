@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UserError
-from harness.loading import load_suite
-from harness.preflight import check
+from harness.suite.load import load_suite
+from harness.suite.preflight import check
 
 GOOD = """\
 name: small

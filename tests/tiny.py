@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from harness.models import ModelSpec, load_model
-from harness.shapes import Family
+from harness.models.load import ModelSpec, load_model
+from harness.suite.shape import Family
 from methods import Handle, Plan, surgery
 
 PLAN = Plan(num_steps=10, steps_per_epoch=5, num_epochs=2)

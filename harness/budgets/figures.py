@@ -51,10 +51,10 @@ def figures_of(source: Path, gpu: str) -> Figures:
 
 
 def _forecast(suite: Path, gpu: str) -> Figures:
-    from harness.forecasting.assemble import forecast_cells
-    from harness.forecasting.service import Forecaster, cache_folder
+    from harness.forecasting.cells import forecast_cells
+    from harness.forecasting.forecaster import Forecaster, cache_folder
     from harness.gpus import find_card
-    from harness.loading import load_suite
+    from harness.suite.load import load_suite
 
     found = forecast_cells(Forecaster(cache_folder()), load_suite(suite).cells(), [find_card(gpu)])
     staged = {entry.cell for entry in found if entry.stage != "training"}

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from harness.cell import EXIT_INTERRUPTED, EXIT_USER_ERROR, new_record
 from harness.record import Record
 from harness.store import Store
-from harness.suite import Cell
+from harness.suite.suite import Cell
 
 if TYPE_CHECKING:
     from harness.export import Kind

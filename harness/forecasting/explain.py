@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UserError
-from harness.forecasting.assemble import target_of
-from harness.forecasting.cells import requests_of
-from harness.forecasting.request import Request
+from harness.forecasting.cells import target_of
+from harness.forecasting.forecaster import Forecaster
+from harness.forecasting.requests import requests_of
 from harness.forecasting.result import Outcome
-from harness.forecasting.service import Forecaster
 from harness.gpus import Card
+from harness.simulation.request import Request
 
 if TYPE_CHECKING:
-    from harness.suite import Cell
+    from harness.suite.suite import Cell
 
 
 @dataclass(frozen=True)

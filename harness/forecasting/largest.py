@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from itertools import count
 from typing import TYPE_CHECKING
 
-from harness.forecasting.assemble import forecast_cells
+from harness.forecasting.cells import forecast_cells
+from harness.forecasting.forecaster import Forecaster
 from harness.forecasting.result import Forecast
-from harness.forecasting.service import Forecaster
 from harness.gpus import Card
 
 if TYPE_CHECKING:
-    from harness.suite import Cell
+    from harness.suite.suite import Cell
 
 LINE_TRIES = 3  # forecasts that follow the line; two are usual
 

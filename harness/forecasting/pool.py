@@ -16,7 +16,13 @@ from typing import Any
 
 from harness.errors import UserError
 
-PRELOADED = ("torch", "transformers", "peft", "harness.forecasting.work", "harness.memory.fake")
+PRELOADED = (
+    "torch",
+    "transformers",
+    "peft",
+    "harness.simulation.outcome",
+    "harness.simulation.fake",
+)
 
 
 class TaskFailed(Exception):

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from harness.engines.live import MARKS
 from harness.env import MEMORY_PACKAGES
 from harness.record import Record
 from harness.reporting.comparison import (
@@ -16,7 +17,6 @@ from harness.reporting.comparison import (
     forecast_ratio,
     task_of,
 )
-from harness.reporting.live import MARKS
 from harness.reporting.units import MIB, mib, millions, score, tera
 
 # Parts of the split that have a column even where they are nothing at the peak.

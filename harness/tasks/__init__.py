@@ -14,8 +14,8 @@ GLUE = ("cola", "sst2", "mrpc", "qqp", "stsb", "mnli", "qnli", "rte", "wnli")
 
 # Name -> "module:factory"; the factory is called with the name.
 TASKS: dict[str, str] = {
-    "acceptability": "harness.tasks.acceptability:AcceptabilityTask",
-    **dict.fromkeys(GLUE, "harness.tasks.glue:GlueTask"),
+    "acceptability": "harness.tasks.acceptability.task:AcceptabilityTask",
+    **dict.fromkeys(GLUE, "harness.tasks.glue.task:GlueTask"),
 }
 
 

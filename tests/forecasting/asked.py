@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.forecasting.pool import run_forked
-from harness.forecasting.request import Request
-from harness.memory.target import Target
-from harness.modelspec import ModelSpec
-from harness.settings import TrainSettings
+from harness.models.spec import ModelSpec
+from harness.simulation.request import Request
+from harness.simulation.target import Target
+from harness.suite.settings import TrainSettings
 
 SM86 = Target(kind="cuda", capability=(8, 6))
 

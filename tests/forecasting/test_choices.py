@@ -8,13 +8,13 @@ from asked import SM86, forked, request
 from torch.nn import functional
 
 from harness.errors import UserError
-from harness.forecasting.work import forecast
-from harness.memory.answers import KnownAnswers
-from harness.memory.attention import choose_kernel
-from harness.memory.choices import choices_of
-from harness.memory.events import summarize
-from harness.memory.ledger import Ledger
-from harness.memory.target import CPU, Target
+from harness.metering.events import summarize
+from harness.metering.ledger import Ledger
+from harness.simulation.answers import KnownAnswers
+from harness.simulation.attention import choose_kernel
+from harness.simulation.choices import choices_of
+from harness.simulation.outcome import forecast
+from harness.simulation.target import CPU, Target
 
 VOLTA, HOPPER = (Target(kind="cuda", capability=c) for c in ((7, 0), (9, 0)))
 HALF, FULL = torch.bfloat16, torch.float32

@@ -8,16 +8,16 @@ import pytest
 import torch
 from asked import forked, request
 
-from harness import models
-from harness.forecasting.request import Request, StageRequest
-from harness.memory.fake import autocasts, fake_run
-from harness.memory.ledger import Ledger, LedgerReport
-from harness.memory.target import CPU
-from harness.meter import declared_tensors
-from harness.optim import apply_change, make_optimizer
-from harness.precision import weight_dtype
-from harness.prepare import attach
-from harness.step import Step
+from harness.metering.ledger import Ledger, LedgerReport
+from harness.metering.meter import declared_tensors
+from harness.models import load as models
+from harness.simulation.fake import autocasts, fake_run
+from harness.simulation.request import Request, StageRequest
+from harness.simulation.target import CPU
+from harness.training.optim import apply_change, make_optimizer
+from harness.training.precision import weight_dtype
+from harness.training.setup import attach
+from harness.training.step import Step
 from methods import get_method
 from methods.base import Plan, Stage
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.forecasting.assemble import forecast_cells
+from harness.forecasting.cells import forecast_cells
+from harness.forecasting.forecaster import Forecaster
 from harness.forecasting.result import Forecast
-from harness.forecasting.service import Forecaster
 from harness.gpus import CARDS
-from harness.loading import load_suite
+from harness.suite.load import load_suite
 
 GIB = 2**30
 # SAFE, Tables 4 and 5: peak allocated on an RTX 4090, GiB.

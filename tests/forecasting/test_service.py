@@ -10,19 +10,19 @@ from pathlib import Path
 import pytest
 from asked import request
 
-from harness import preflight
 from harness.errors import UserError
-from harness.forecasting import service
-from harness.forecasting.assemble import forecast_cells, verdict
-from harness.forecasting.cells import shapes_without_data
+from harness.forecasting import forecaster as service
+from harness.forecasting.cells import forecast_cells, verdict
+from harness.forecasting.forecaster import Forecaster
 from harness.forecasting.largest import max_batch, with_batch
+from harness.forecasting.requests import shapes_without_data
 from harness.forecasting.result import Outcome
-from harness.forecasting.service import Forecaster
-from harness.forecasting.tables import forecast_table
 from harness.gpus import CARDS, Card, find_card, installed
-from harness.loading import load_suite
-from harness.modelspec import ModelSpec
-from harness.suite import Cell
+from harness.models.spec import ModelSpec
+from harness.reporting.forecasts import forecast_table
+from harness.suite import preflight
+from harness.suite.load import load_suite
+from harness.suite.suite import Cell
 
 SUITE = """\
 name: shapes

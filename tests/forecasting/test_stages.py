@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.forecasting.assemble import forecast_cells
+from harness.forecasting.cells import forecast_cells
+from harness.forecasting.forecaster import Forecaster
 from harness.forecasting.result import Forecast
-from harness.forecasting.service import Forecaster
 from harness.gpus import CARDS
-from harness.loading import load_suite
+from harness.suite.load import load_suite
 
 # Share of LoRA's peak that a frozen prefix saves: eager attention, fp32, 16 x 384.
 SAVED = {"25 % frozen": 22.7, "50 % frozen": 45.5, "75 % frozen": 68.2, "91.67 % frozen": 83.4}

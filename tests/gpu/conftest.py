@@ -16,10 +16,10 @@ def foreseen(request: pytest.FixtureRequest) -> dict[str, Any]:
         return {}
     from test_forecast_gpu import REQUESTS
 
-    from harness.forecasting.assemble import canonical
+    from harness.forecasting.cells import canonical
     from harness.forecasting.pool import run_forked
-    from harness.forecasting.work import forecast
     from harness.gpus import capability
+    from harness.simulation.outcome import forecast
 
     target = canonical(capability())
     names = list(REQUESTS)

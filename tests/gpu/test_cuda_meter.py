@@ -8,10 +8,10 @@ from peft import LoraConfig, inject_adapter_in_model
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, BertConfig
 
-from harness.forecasting.assemble import canonical
-from harness.memory.cuda import CudaMeter, compare
-from harness.memory.ledger import Ledger
-from harness.memory.scratch import workspace_bytes
+from harness.forecasting.cells import canonical
+from harness.metering.cuda import CudaMeter, compare
+from harness.metering.ledger import Ledger
+from harness.simulation.scratch import workspace_bytes
 
 pytestmark = [
     pytest.mark.gpu,

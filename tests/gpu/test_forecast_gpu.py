@@ -13,9 +13,9 @@ sys.path.append(str(Path(__file__).parents[1] / "forecasting"))
 
 from asked import request
 
-from harness.forecasting.measured import measure
-from harness.forecasting.request import Request, StageRequest
 from harness.forecasting.result import Outcome
+from harness.simulation.real import measure
+from harness.simulation.request import Request, StageRequest
 
 pytestmark = [
     pytest.mark.gpu,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.memory.allocator import CachingAllocator, OutOfMemory
+from harness.simulation.allocator import CachingAllocator, OutOfMemory
 
 MIB = 2**20
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from harness.memory.cuda import CudaMeter, CudaReading, compare
+from harness.metering.cuda import CudaMeter, CudaReading, compare
 
 MIB = 2**20
 CONTEXT = 400 * MIB

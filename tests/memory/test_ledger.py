@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
 from torch.utils.checkpoint import checkpoint
 
-from harness.memory.ledger import Ledger
+from harness.metering.ledger import Ledger
 
 KIB = 1024
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from harness.memory.ledger import Ledger
+from harness.metering.ledger import Ledger
 
 KIB = 1024
 FULL, LORA = {}, {"lora": True}

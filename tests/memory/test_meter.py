@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from harness.memory.cuda import CudaReading
-from harness.meter import Meter
+from harness.metering.cuda import CudaReading
+from harness.metering.meter import Meter
 from methods import Handle
 
 

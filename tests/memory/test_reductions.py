@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from harness.memory.reductions import sum_scratch
-from harness.memory.target import Target
+from harness.simulation.reductions import sum_scratch
+from harness.simulation.target import Target
 
 H100 = Target(kind="cuda", capability=(9, 0))
 A6000 = Target(kind="cuda", capability=(8, 6))

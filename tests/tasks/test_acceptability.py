@@ -12,9 +12,9 @@ import pytest
 
 from harness.errors import UserError
 from harness.tasks import get_task
-from harness.tasks.acceptability import SHARES, SIZES, generate
+from harness.tasks.acceptability.task import SHARES, SIZES, generate
+from harness.tasks.acceptability.words import vocabulary
 from harness.tasks.base import DataRequest, Example
-from harness.tasks.words import vocabulary
 
 # Of the default request. A change of grammar or words changes every score of this task.
 FINGERPRINT = "77db13b49f6e988e5d599e6861323e5884259552502dabd59c9cd1e57a6f22a1"

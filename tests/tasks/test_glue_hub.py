@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UserError
-from harness.tasks import get_task, glue_hub
+from harness.tasks import get_task
 from harness.tasks.base import DataRequest, Example
+from harness.tasks.glue import hub as glue_hub
 
 COLUMNS = {
     "cola": ("sentence",),

@@ -6,7 +6,7 @@ import pytest
 
 from harness.errors import UserError
 from harness.tasks.base import Example
-from harness.tasks.splits import Parts, permutation, split
+from harness.tasks.glue.splits import Parts, permutation, split
 
 
 def rows(count: int, kind: str) -> list[Example]:

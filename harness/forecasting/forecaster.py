@@ -1,0 +1,126 @@
+"""Answers to requests: each distinct one once, from the cache or from a fresh process."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from harness.errors import UserError
+from harness.forecasting.pool import TaskFailed, preload, run_forked
+from harness.forecasting.requests import Shapes, shapes_without_data
+from harness.forecasting.result import Outcome
+from harness.models.catalogue import CATALOGUE
+from harness.simulation.request import Request
+
+if TYPE_CHECKING:
+    from harness.suite.suite import Cell
+
+Answer = Outcome | UserError | TaskFailed
+CACHE_VARIABLE = "HEADROOM_CACHE"
+
+
+def cache_folder() -> Path:
+    """Return where forecasts are kept: $HEADROOM_CACHE, or headroom in the user's cache folder."""
+    given = os.environ.get(CACHE_VARIABLE)
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(given) if given else Path(base) / "headroom" / "forecasts"
+
+
+class Forecaster:
+    """Forecasts requests for cards of given capacities.
+
+    Args:
+        cache: folder of earlier answers; None keeps none.
+        workers: processes at a time; each needs 0.5 to 1 GB and one core.
+        told: called with (finished, all) as answers come in.
+    """
+
+    def __init__(
+        self,
+        cache: Path | None,
+        workers: int | None = None,
+        told: Callable[[int, int], None] = lambda done, total: None,
+    ) -> None:
+        self.cache, self.told = cache, told
+        self.workers = workers or len(os.sched_getaffinity(0))
+
+    def ask(self, requests: Sequence[tuple[Request, tuple[int, ...]]]) -> list[Answer]:
+        """Return one answer per (request, capacities), in their order."""
+        wanted: dict[str, tuple[Request, set[int]]] = {}
+        keys = [request.key() for request, _ in requests]
+        for key, (request, capacities) in zip(keys, requests, strict=True):
+            wanted.setdefault(key, (request, set()))[1].update(capacities)
+        answers: dict[str, Answer] = {}
+        for key, (_, asked) in wanted.items():
+            found = self._read(key)
+            if found and all(c >= found.peak_reserved or c in found.passes for c in asked):
+                answers[key] = found
+        todo = [key for key in wanted if key not in answers]
+        if todo:
+            self._work(todo, wanted, answers)
+        return [answers[key] for key in keys]
+
+    def shapes(self, cells: Sequence[Cell]) -> list[Shapes]:
+        """Return every cell's step shapes; those that depend on data are found once per data."""
+        from harness.forecasting.cells import data_shapes, has_own_data
+
+        groups = {self._data_key(cell): cell for cell in cells if has_own_data(cell)}
+        found: dict[str, Shapes] = {}
+        if groups:
+            preload()
+            tasks = [(data_shapes, (cell,)) for cell in groups.values()]
+            keys = list(groups)
+            for number, shapes in run_forked(tasks, self.workers):
+                if not isinstance(shapes, Shapes):
+                    raise shapes
+                found[keys[number]] = shapes
+        return [
+            found[self._data_key(cell)] if has_own_data(cell) else shapes_without_data(cell)
+            for cell in cells
+        ]
+
+    @staticmethod
+    def _data_key(cell: Cell) -> str:
+        content = cell.model_dump(mode="json", include={"model", "task", "seed", "protocol",
+                                                        "data_root", "train"})  # fmt: skip
+        for name in ("lr", "head_lr", "weight_decay", "precision", "attention"):
+            content["train"].pop(name)
+        return json.dumps(content, sort_keys=True)
+
+    def _work(
+        self,
+        todo: list[str],
+        wanted: dict[str, tuple[Request, set[int]]],
+        answers: dict[str, Answer],
+    ) -> None:
+        specs = {wanted[key][0].model for key in todo}
+        preload({CATALOGUE[spec.config].model_type for spec in specs if spec.config})
+        from harness.simulation.outcome import forecast
+
+        tasks = [(forecast, (wanted[key][0], tuple(sorted(wanted[key][1])))) for key in todo]
+        for done, (number, answer) in enumerate(run_forked(tasks, self.workers), start=1):
+            answers[todo[number]] = answer
+            if isinstance(answer, Outcome):
+                self._write(todo[number], answer)
+            self.told(done, len(todo))
+
+    def _read(self, key: str) -> Outcome | None:
+        if self.cache is None:
+            return None
+        try:
+            return Outcome.model_validate_json((self.cache / f"{key}.json").read_text())
+        except (OSError, ValidationError):
+            return None
+
+    def _write(self, key: str, outcome: Outcome) -> None:
+        if self.cache is None:
+            return
+        self.cache.mkdir(parents=True, exist_ok=True)
+        draft = self.cache / f"{key}.{os.getpid()}.tmp"
+        draft.write_text(outcome.model_dump_json())
+        draft.replace(self.cache / f"{key}.json")

@@ -1,0 +1,94 @@
+"""The forecast that a cell's record carries, made in a fork from before the cell's first tensor."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import UserError
+from harness.forecasting.cells import canonical
+from harness.forecasting.pool import answer_and_exit, preload
+from harness.forecasting.requests import NUM_STEPS, requests_of, shapes_of_run
+from harness.forecasting.result import Outcome
+from harness.simulation.target import CPU, Target
+
+if TYPE_CHECKING:
+    import torch
+
+    from harness.simulation.request import Request
+    from harness.suite.suite import Cell
+    from harness.training.state import Job
+
+
+class Beside:
+    """A process that waits for the run's shapes, forecasts them and ends.
+
+    It is forked before anything computes: later there are threads, and a GPU, that no fork
+    survives. It ends with this process, whose end of the pipe then closes.
+    """
+
+    def __init__(self) -> None:
+        preload()
+        context = multiprocessing.get_context("fork")
+        self._pipe, theirs = context.Pipe()
+        self._child = context.Process(target=_serve, args=(theirs, self._pipe), daemon=True)
+        self._child.start()
+        theirs.close()
+
+    def forecast(self, cell: Cell, job: Job) -> dict[str, Any]:
+        """Return what the record holds: every stage's peak on this run's own device.
+
+        A forecast that cannot be made is no reason to lose the run; the record then says why.
+        """
+        target = target_here(job.device)
+        shapes = shapes_of_run(job.order, 2 if target.kind == "cpu" else NUM_STEPS)
+        found: dict[str, Any] = {
+            "target": str(target),
+            "steps": [list(step) for step in shapes.steps],
+        }
+        try:
+            requests = requests_of(cell, target, shapes)
+            self._pipe.send(requests)
+            answer = self._pipe.recv()
+        except UserError as error:
+            return {**found, "error": str(error)}
+        except (EOFError, OSError):
+            return {**found, "error": "the forecasting process ended"}
+        self._child.join()
+        if isinstance(answer, Exception):
+            return {**found, "error": str(answer)}
+        stages = {r.stage.name: _entry(o) for r, o in zip(requests, answer, strict=True)}
+        return {**found, "stages": stages}
+
+
+def target_here(device: torch.device) -> Target:
+    """Return the device that the run is on."""
+    import torch
+
+    if device.type != "cuda":
+        return CPU
+    return canonical(torch.cuda.get_device_capability(device))
+
+
+def _entry(outcome: Outcome) -> dict[str, Any]:
+    kept = ("peak_allocated", "peak_reserved", "at_rest", "saved_activations", "split", "phases",
+            "seconds")  # fmt: skip
+    return {name: getattr(outcome, name) for name in kept}
+
+
+def _serve(pipe: Connection, other_end: Connection) -> None:
+    other_end.close()
+    try:
+        requests: Sequence[Request] = pipe.recv()
+    except EOFError:  # the run ended before it had shapes
+        os._exit(0)
+    answer_and_exit(pipe, _forecast_all, (requests,))
+
+
+def _forecast_all(requests: Sequence[Request]) -> list[Outcome]:
+    from harness.simulation.outcome import forecast
+
+    return [forecast(request) for request in requests]

@@ -1,0 +1,256 @@
+"""Decide which steps are audited, and gather memory and FLOPs per phase."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from harness.metering.cuda import CudaMeter
+from harness.metering.flops import StepFlops
+from harness.metering.ledger import Ledger, LedgerReport
+from harness.metering.paths import ModulePaths
+from harness.record import Memory, PhaseMemory
+from harness.training.step import Watch
+
+if TYPE_CHECKING:
+    from methods.base import Handle
+
+NUM_HOLDERS = 12
+T = TypeVar("T")
+Shape = tuple[int, int]  # examples, padded length
+
+
+class Meter:
+    """Memory of a run, phase by phase.
+
+    On the CPU a phase's peak is that of its audited steps: the first one (of the run's first phase
+    the second: by then the optimizer has its state) and, of every form of step, the one with the
+    most padded tokens: of those known when the phase begins, and later ones that are larger still.
+    On CUDA the allocator sees every step, and audited steps add the split.
+    """
+
+    def __init__(self, model: nn.Module, handle: Handle, device: torch.device) -> None:
+        self.model, self.handle, self.device = model, handle, device
+        self.cuda = CudaMeter(device) if device.type == "cuda" else None
+        self.phases: list[PhaseMemory] = []
+        self._open = False  # the last phase still runs
+        self.flops: list[int] = []
+        self._audits: set[int] = set()
+        self._largest: dict[Hashable, int] = {}  # padded tokens, by form, that are audited
+        self._known: dict[str, list[Tensor]] | None = None
+        self._paths = ModulePaths(model)
+        self._fits: dict[Hashable, StepFlops] = {}
+        self._peak_evaluation: int | None = None
+        self._peak_probe: int | None = None
+
+    def start_phase(self, step: int, upcoming: Sequence[tuple[Shape, Hashable]]) -> None:
+        """Begin a phase at `step`; `upcoming`: shape and form of the steps known to follow."""
+        self._read_phase()
+        self._open = True
+        self._known = None  # a method may have replaced tensors
+        trainable = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+        self.phases.append(_empty_phase(step, trainable, self._shallowest_live_layer()))
+        self.flops.append(0)
+        self._fits = {}
+        # The run's first step has no optimizer state yet; a later phase may last one step only.
+        first = min(1, len(upcoming) - 1) if step == 0 else 0
+        later = range(first, len(upcoming))
+        longest: dict[Hashable, int] = {}
+        for i in later:
+            shape, form = upcoming[i]
+            if form not in longest or math.prod(shape) > math.prod(upcoming[longest[form]][0]):
+                longest[form] = i
+        self._audits = {step + later[0], *(step + i for i in longest.values())}
+        self._largest = {form: math.prod(upcoming[i][0]) for form, i in longest.items()}
+        if self.cuda:
+            self.cuda.start_phase()
+
+    def wants(self, step: int, form: Hashable, shapes: Iterable[Shape]) -> bool:
+        """Tell whether `step` is to be audited: foreseen, or the largest of its form so far."""
+        if step in self._audits:
+            return True
+        tokens = max(map(math.prod, shapes))
+        if tokens <= self._largest.get(form, 0):
+            return False
+        self._largest[form] = tokens
+        return True
+
+    def knows(self, form: Hashable) -> bool:
+        """Tell whether the FLOPs of a form are known in this phase."""
+        return form in self._fits
+
+    def learn(self, form: Hashable, fit: StepFlops) -> None:
+        """Note the FLOPs of a form of step."""
+        self._fits[form] = fit
+
+    @contextmanager
+    def audit(self, step: int, optimizer: Optimizer) -> Iterator[Watch]:
+        """Run one step under the ledger, which is yielded."""
+        ledger = self._ledger(optimizer)
+        with ledger:
+            yield ledger
+        self._note(step, ledger.report())
+
+    def count(self, shapes: Iterable[Shape], form: Hashable) -> None:
+        """Count one optimizer step of this form, made of forward passes of these shapes."""
+        self.phases[-1].steps += 1
+        self.flops[-1] += sum(self._fits[form].at(*shape) for shape in shapes)
+
+    @contextmanager
+    def evaluation(self) -> Iterator[None]:
+        """Watch an evaluation: on CUDA by the allocator, on the CPU the first one by the ledger."""
+        if self.cuda:
+            with self.cuda.apart() as reading:
+                yield
+            peak = reading.peak_allocated
+            self._peak_evaluation = max(self._peak_evaluation or 0, peak)
+        else:
+            yield
+
+    def audit_evaluation(self, forward: Callable[[], object]) -> None:
+        """Run the largest evaluation batch under the ledger, once, on the CPU."""
+        if self.cuda or self._peak_evaluation is not None:
+            return
+        ledger = self._ledger(None)
+        with ledger:
+            ledger.mark("forward")
+            forward()
+            ledger.mark("end")
+        self._peak_evaluation = ledger.report().peak
+
+    def probing(self, look: Callable[[], T]) -> T:
+        """Watch a look at the probe set: on CUDA by the allocator, on the CPU by the ledger."""
+        if self.cuda:
+            with self.cuda.apart() as reading:
+                found = look()
+            peak = reading.peak_allocated
+        else:
+            ledger = self._ledger(None)
+            with ledger:
+                ledger.mark("forward")
+                found = look()
+                ledger.mark("end")
+            peak = ledger.report().peak
+            self._known = None  # it may have replaced tensors
+        self._peak_probe = max(self._peak_probe or 0, peak)
+        return found
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run goes on from."""
+        self._read_phase()
+        return {
+            "phases": [phase.model_dump(mode="json") for phase in self.phases],
+            "flops": list(self.flops),
+            "audits": sorted(self._audits),
+            "peak_evaluation": self._peak_evaluation,
+            "peak_probe": self._peak_probe,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on in the phase that was open; every form of step is audited once more."""
+        self.phases = [PhaseMemory.model_validate(phase) for phase in state["phases"]]
+        self.flops, self._audits = list(state["flops"]), set(state["audits"])
+        self._largest, self._fits, self._known = {}, {}, None
+        self._peak_evaluation, self._peak_probe = state["peak_evaluation"], state["peak_probe"]
+        self._open = bool(self.phases)
+        if self.cuda and self.phases:
+            self.cuda.start_phase()
+
+    def report(self, step_medians: Sequence[float | None]) -> Memory:
+        """Return the peaks of training, by phase and over all; each phase's median step in s."""
+        self._read_phase()
+        for phase, flops, seconds in zip(self.phases, self.flops, step_medians, strict=True):
+            phase.flops, phase.step_median = flops, seconds
+        peaks = [phase.peak_allocated for phase in self.phases]
+        weights = [phase.steps for phase in self.phases]
+        total = sum(weights) or 1
+        return Memory(
+            meter="cuda" if self.cuda else "cpu-ledger",
+            phases=self.phases,
+            peak_training=max(peaks, default=0),
+            peak_step_mean=sum(p * w for p, w in zip(peaks, weights, strict=True)) / total,
+            peak_last_phase=peaks[-1] if peaks else 0,
+            peak_evaluation=self._peak_evaluation,
+            peak_probe=self._peak_probe,
+            other_processes=self.cuda.other_processes() if self.cuda else [],
+        )
+
+    def take_phase(self, step_median: float | None) -> PhaseMemory:
+        """End the phase that runs and take it off the run's own."""
+        self._read_phase()
+        self._open = False  # what CUDA reads from now on is none of the phase before's
+        phase, flops = self.phases.pop(), self.flops.pop()
+        phase.flops, phase.step_median = flops, step_median
+        return phase
+
+    def _ledger(self, optimizer: Optimizer | None) -> Ledger:
+        if self._known is None:
+            self._known = declared_tensors(self.model, self.handle)
+        on_cuda = self.cuda is not None
+        return Ledger(
+            self._known,
+            optimizer=optimizer,
+            rounding=512 if on_cuda else 1,
+            device=self.device if on_cuda else None,  # without a GPU all memory is the host's
+            model=self._paths,
+        )
+
+    def _note(self, step: int, report: LedgerReport) -> None:
+        """Keep the largest of the phase's audits."""
+        phase = self.phases[-1]
+        phase.audited_steps.append(step)
+        if phase.split and report.peak < sum(phase.split.values()):
+            return
+        phase.split = dict(report.split)
+        phase.peaks = dict(report.phase_peaks)
+        phase.saved_activations, phase.at_rest = report.saved, report.at_rest
+        phase.holders = [holder._asdict() for holder in report.holders[:NUM_HOLDERS]]
+        if not self.cuda:
+            phase.peak_allocated = report.peak
+
+    def _read_phase(self) -> None:
+        if self.cuda and self._open:
+            phase, reading = self.phases[-1], self.cuda.read()
+            # A resumed phase had another process before.
+            phase.peak_allocated = max(phase.peak_allocated, reading.peak_allocated)
+            phase.peak_reserved = max(phase.peak_reserved or 0, reading.peak_reserved)
+            phase.peak_device = max(phase.peak_device or 0, reading.peak_device or 0) or None
+            phase.unsplit = reading.peak_allocated - reading.peak_requested
+            phase.unexplained = reading.peak_requested - sum(phase.split.values())
+
+    def _shallowest_live_layer(self) -> int | None:
+        """Return the lowest layer with a trainable tensor; back-propagation stops there."""
+        for index, unit in enumerate(self.handle.units()):
+            if any(parameter.requires_grad for parameter in unit):
+                return index
+        return None
+
+
+def declared_tensors(model: nn.Module, handle: Handle) -> dict[str, list[Tensor]]:
+    """Return the tensors that are there before a step, by category."""
+    adapter: list[Tensor] = list(handle.parameters())
+    method = list(handle.overhead().values())
+    mine = {id(tensor) for tensor in (*adapter, *method)}
+    tensors = (*model.parameters(), *model.buffers())
+    base = [tensor for tensor in tensors if id(tensor) not in mine]
+    return {"weights.base": base, "weights.adapter": adapter, "method": method}
+
+
+def _empty_phase(step: int, trainable: int, layer: int | None) -> PhaseMemory:
+    return PhaseMemory(
+        first_step=step,
+        steps=0,
+        trainable=trainable,
+        peak_allocated=0,
+        split={},
+        peaks={},
+        saved_activations=0,
+        at_rest=0,
+        shallowest_live_layer=layer,
+    )

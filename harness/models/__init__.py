@@ -1,0 +1,1 @@
+"""Models: where one comes from, its files, its config, its weights and its tokenizer."""

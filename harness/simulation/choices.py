@@ -1,0 +1,90 @@
+"""What a CUDA device does differently from the CPU that stands in for it, as one table.
+
+| call                  | on CUDA                                         | here             |
+|-----------------------|-------------------------------------------------|------------------|
+| dropout               | one kernel that keeps a mask of 1 B an element  | native_dropout   |
+| softmax, log_softmax, | one kernel, no fp32 copy of its input           | _softmax,        |
+| 16 bits to fp32       |                                                 | _log_softmax     |
+| attention             | flash, efficient or math, by type, mask, dim    | attention.py     |
+| autocast              | norms, softmax, losses, sums, powers in fp32    | casts.py         |
+| AdamW, clipping       | foreach: temporaries of all parameters at once  | foreach=True     |
+| scratch in kernels    | workspaces, accumulators                        | scratch.py       |
+| a number read from a  | whatever it is                                  | answers.py, or   |
+| tensor                |                                                 | an error         |
+| step counters         | stay in host memory                             | not counted      |
+
+The CPU as the target keeps its own choices, but for attention: fake tensors take another path
+there than real ones do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.nn.utils import clip_grad
+from transformers import masking_utils
+
+from harness.simulation.attention import HALF, attention_on
+from harness.simulation.target import Target
+
+_softmax, _log_softmax = functional.softmax, functional.log_softmax
+_torch_softmax, _method_softmax = torch.softmax, Tensor.softmax
+_dropout = functional.dropout
+
+
+def _cuda_dropout(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
+    if inplace or not training or not 0 < p < 1:
+        return _dropout(input, p, training, inplace)
+    out: Tensor = torch.native_dropout(input, p, True)[0]
+    return out
+
+
+def _fused(plain: Any, kernel: Any) -> Any:
+    def call(input: Tensor, dim: Any = None, *args: Any, **kwargs: Any) -> Tensor:
+        wanted = kwargs.get("dtype", args[-1] if args else None)
+        if wanted is torch.float32 and input.dtype in HALF and dim is not None:
+            out: Tensor = kernel(input, dim, True)
+            return out
+        result: Tensor = plain(input, dim, *args, **kwargs)
+        return result
+
+    return call
+
+
+@contextmanager
+def choices_of(target: Target, autocasts: bool) -> Iterator[None]:
+    """Make calls on fake CPU tensors do what they would do on the target, in this process."""
+    attention = attention_on(target)
+    replaced: list[tuple[Any, str, Any]] = [
+        (functional, "scaled_dot_product_attention", attention),
+        # transformers looks at a mask's values unless it is traced; a real run is not.
+        (masking_utils, "is_tracing", lambda tensor=None: False),
+    ]
+    if target.kind == "cuda":
+        aten = torch.ops.aten
+        replaced += [
+            (functional, "dropout", _cuda_dropout),
+            (torch, "dropout", lambda input, p, train: _cuda_dropout(input, p, train)),
+            (functional, "softmax", _fused(_softmax, aten._softmax)),
+            (torch, "softmax", _fused(_torch_softmax, aten._softmax)),
+            (Tensor, "softmax", _fused(_method_softmax, aten._softmax)),
+            (functional, "log_softmax", _fused(_log_softmax, aten._log_softmax)),
+            # Clipping refuses foreach on a device that it does not know.
+            (clip_grad, "_device_has_foreach_support", lambda device: True),
+        ]
+    with ExitStack() as stack:
+        for owner, name, new in replaced:
+            stack.enter_context(mock.patch.object(owner, name, new))
+        if target.kind == "cuda" and autocasts:
+            from harness.simulation.casts import cuda_autocast_policy
+
+            stack.enter_context(cuda_autocast_policy())
+        yield

@@ -1,0 +1,110 @@
+"""The work of one forecast, in a process of its own: fake step, replay, summary."""
+
+from __future__ import annotations
+
+import re
+import resource
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from harness.forecasting.result import Hold, Outcome
+from harness.simulation.request import Request
+
+if TYPE_CHECKING:
+    from harness.metering.events import Holder
+    from harness.simulation.fake import FakeRun
+
+LAYER = re.compile(r"(?<=\.)\d+(?=\.|$)")
+NUM_HOLDS = 40
+NUM_MODULES = 60
+
+
+def forecast(request: Request, capacities: tuple[int, ...] = ()) -> Outcome:
+    """Run the request; `capacities` are what cards offer to the allocator, in bytes.
+
+    Raises:
+        UserError: it cannot be forecast, and why.
+    """
+    from harness.simulation.fake import default_stand_in, fake_run
+    from harness.simulation.metakernels import restore_native_kernels
+
+    began = time.perf_counter()
+    if default_stand_in(request) == "meta":
+        restore_native_kernels()
+    run = fake_run(request)
+    report = run.report
+    figures: dict[str, Any] = {
+        "peak_allocated": report.peak, "at_rest": report.at_rest, "split": report.split,
+        "peak_reserved": 0, "peak_expandable": 0, "num_segments": 0,
+    }  # fmt: skip
+    if request.target.kind == "cuda":
+        figures = _replayed(run, capacities)
+    return Outcome(
+        **figures,
+        saved_activations=report.saved,
+        peak_mark=report.peak_mark,
+        phases=report.phase_peaks,
+        parameters=run.parameters,
+        flops_forward=run.flops_forward,
+        flops_step=run.flops_step,
+        holds=_grouped(report.holders),
+        modules=_modules(report.holders),
+        seconds=time.perf_counter() - began,
+        host_peak=1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+    )
+
+
+def _replayed(run: FakeRun, capacities: tuple[int, ...]) -> dict[str, Any]:
+    """Replay the log through the caching allocator and return its figures.
+
+    torch counts a whole block as allocated, also where the rest of a cached one was too small to
+    be split off: this is what its figures have over the sum of tensors, `unsplit` in the split.
+    """
+    from harness.simulation.allocator import CachingAllocator, OutOfMemory
+
+    allocator = CachingAllocator()
+    allocator.replay(run.events[: run.since])
+    allocator.figures.peak_allocated = allocator.figures.allocated
+    plain = allocator.replay(run.events[run.since :])
+    passes = {}
+    for capacity in capacities:
+        if capacity < plain.peak_reserved:
+            try:
+                CachingAllocator(capacity).replay(run.events)
+                passes[capacity] = True
+            except OutOfMemory:
+                passes[capacity] = False
+    unsplit = plain.peak_allocated - run.report.peak
+    return {
+        "peak_allocated": plain.peak_allocated,
+        "at_rest": plain.allocated,
+        "split": {**run.report.split, "unsplit": unsplit},
+        "peak_reserved": plain.peak_reserved,
+        "peak_expandable": CachingAllocator(expandable=True).replay(run.events).peak_reserved,
+        "num_segments": plain.num_segments,
+        "passes": passes,
+    }
+
+
+def _modules(holders: Iterable[Holder]) -> dict[str, int]:
+    """Return the bytes of every place in the model, layers summed up, largest first."""
+    sums: Counter[str] = Counter()
+    for holder in holders:
+        sums[LAYER.sub("*", holder.path)] += holder.num_bytes
+    return dict(sums.most_common(NUM_MODULES))
+
+
+def _grouped(holders: Iterable[Holder]) -> list[Hold]:
+    """Sum the holders over the layers of the model, largest first."""
+    sums: dict[tuple[str, str, str], list[int]] = defaultdict(lambda: [0, 0])
+    for holder in holders:
+        key = (holder.category, LAYER.sub("*", holder.path), holder.op)
+        sums[key][0] += holder.num_bytes
+        sums[key][1] += holder.num_blocks
+    found = [
+        Hold(category=category, path=path, op=op, num_bytes=size, num_blocks=count)
+        for (category, path, op), (size, count) in sums.items()
+    ]
+    return sorted(found, key=lambda hold: -hold.num_bytes)[:NUM_HOLDS]

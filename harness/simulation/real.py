@@ -1,0 +1,81 @@
+"""The step that a forecast describes, run for real on this machine's GPU."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from harness.metering.cuda import CudaMeter, CudaReading
+from harness.models import load as models
+from harness.simulation.fakeinputs import make_batch
+from harness.training.optim import apply_change, make_optimizer
+from harness.training.precision import set_matmul_mode, weight_dtype
+from harness.training.setup import attach
+from harness.training.step import NoWatch, Step
+from methods import get_method
+from methods.base import Stage
+
+if TYPE_CHECKING:
+    from harness.simulation.request import Request
+
+# The step before these has what comes once: workspaces, the optimizer's state.
+NUM_STEPS = 5
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the allocator saw, and the median step in seconds."""
+
+    reading: CudaReading
+    step_seconds: float
+
+
+def measure(request: Request, num_steps: int = NUM_STEPS) -> Measured:
+    """Run the request's step on GPU 0, with random weights and empty inputs.
+
+    What earlier work left in the process is given back first. Of several step shapes the last one
+    runs, which is the largest.
+    """
+    device, settings = torch.device("cuda", 0), request.train
+    gc.collect()
+    torch.cuda.empty_cache()
+    set_matmul_mode(settings.precision)
+    with device:
+        model = models.build_model(
+            request.model, task_head=request.family, num_labels=request.num_labels,
+            attention=settings.attention, dtype=weight_dtype(settings.precision),
+            use_cache=settings.keep_outputs,
+        )  # fmt: skip
+    method = get_method(request.method)(**request.method_options)
+    handle, head = attach(model.train(), method, request.plan(), settings, device)
+    optimizer = make_optimizer(handle.model, head, settings, undecayed=handle.undecayed)
+    apply_change(optimizer, handle.apply(Stage(request.stage.name, request.stage.fraction)))
+    step = Step(handle.model, handle, optimizer, settings, device)
+    meter, seconds = CudaMeter(device), []
+    for number in range(1 + num_steps):
+        if number == 1:
+            meter.start_phase()
+        torch.cuda.synchronize()
+        began = time.perf_counter()
+        step.run(number, _batches(request, handle.model, device), settings.accumulate, NoWatch())
+        torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - began)
+    return Measured(meter.read(), median(seconds[1:]))
+
+
+def _batches(
+    request: Request, model: nn.Module, device: torch.device
+) -> Iterator[dict[str, Tensor]]:
+    for _ in range(request.train.accumulate):
+        empty = make_batch(request, model, *request.steps[-1])
+        batch = {name: torch.zeros_like(value, device=device) for name, value in empty.items()}
+        if "attention_mask" in batch:
+            batch["attention_mask"][:, :-1] = 1  # one token of padding: a mask that must be used
+        yield batch

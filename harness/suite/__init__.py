@@ -1,0 +1,1 @@
+"""Suites: from a YAML file to validated cells, and what is wrong with it."""

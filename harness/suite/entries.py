@@ -1,0 +1,114 @@
+"""The entries of a suite's lists, in the short and the long spelling."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatch
+from typing import Any
+
+from pydantic import Field, PositiveInt, ValidationError, model_validator
+
+from harness import tasks
+from harness.errors import nearest
+from harness.models.load import ModelSpec
+from harness.suite.settings import Frozen, TrainSettings
+from harness.suite.shape import Shape
+
+
+class MethodEntry(Frozen):
+    """`lora`, or `{lora: {r: 8}, label: ..., train: {...}}` in a suite's list of methods."""
+
+    name: str
+    options: dict[str, Any] = Field(default_factory=dict)
+    label: str | None = None
+    train: TrainSettings = TrainSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unfold(cls, data: Any) -> Any:
+        if isinstance(data, str):
+            return {"name": data}
+        if not isinstance(data, dict) or "name" in data:
+            return data
+        rest = {key: value for key, value in data.items() if key in {"label", "train"}}
+        names = [key for key in data if key not in rest]
+        if len(names) != 1:
+            raise ValueError(
+                f"one method with its options, beside label and train; found {', '.join(names)}"
+            )
+        return {"name": names[0], "options": data[names[0]] or {}, **rest}
+
+
+class TaskEntry(Frozen):
+    """`rte`, or `{name: rte, epochs: 20, train_rows: 1000}`; training settings may stand flat.
+
+    `{shape: {family: causal_lm, batch_size: 4, length: 650}}` is a task without data, to forecast.
+    """
+
+    name: str
+    shape: Shape | None = None
+    label: str | None = None
+    folder: str | None = Field(None, description="this task's own data folder")
+    revision: str | None = Field(None, description="data set revision on the hub")
+    train_rows: PositiveInt | None = Field(None, description="a seeded sample of the rows")
+    evaluation_rows: PositiveInt | None = None
+    text_column: str | None = Field(None, description="column name where the files differ")
+    pair_column: str | None = None
+    label_column: str | None = None
+    train: TrainSettings = TrainSettings()
+
+    @model_validator(mode="after")
+    def _known(self) -> TaskEntry:
+        if self.shape is None and self.name not in tasks.names():
+            raise ValueError(f"unknown task {self.name!r}; {nearest(self.name, tasks.names())}")
+        return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unfold(cls, data: Any) -> Any:
+        if isinstance(data, str):
+            return {"name": data}
+        if not isinstance(data, dict):
+            return data
+        flat = {key: value for key, value in data.items() if key in TrainSettings.model_fields}
+        rest = {key: value for key, value in data.items() if key not in flat}
+        if "shape" in data:
+            rest = {"name": "shape", **rest}
+            try:
+                shape = Shape.model_validate(data["shape"])
+            except ValidationError:
+                return rest  # the field's own validation words this one
+            flat = {**shape.settings(), **flat}
+            rest |= {"label": data.get("label", shape.label), "shape": shape}
+        return {**rest, "train": {**flat, **rest.get("train", {})}} if flat else rest
+
+    def bare(self) -> TaskEntry:
+        """Return the task without its settings, which a cell holds merged with all others."""
+        shape = self.shape
+        if shape is not None:
+            shape = shape.model_copy(update={"batch_size": None, "length": None})
+        return self.model_copy(update={"train": TrainSettings(), "shape": shape})
+
+
+class ModelEntry(ModelSpec):
+    """A model and the training settings that go with it."""
+
+    train: TrainSettings = TrainSettings()
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The model without the settings."""
+        return ModelSpec(**self.model_dump(exclude={"train"}))
+
+
+class Rule(Frozen):
+    """Training settings for some of the cells, such as a method's learning rate on one task."""
+
+    methods: tuple[str, ...] = ("*",)
+    tasks: tuple[str, ...] = ("*",)
+    models: tuple[str, ...] = ("*",)
+    train: TrainSettings
+
+    def fits(self, method: str, task: str, model: str) -> bool:
+        """Tell whether the labels match one of the patterns of each axis."""
+        pairs = ((self.methods, method), (self.tasks, task), (self.models, model))
+        return all(any(fnmatch(name, p) for p in patterns) for patterns, name in pairs)

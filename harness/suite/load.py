@@ -1,0 +1,112 @@
+"""From a suite file and overrides to a validated suite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+import methods as method_registry
+from harness.errors import UserError, nearest
+from harness.suite.document import Document, Path_, assign, read_yaml, split_assignment, validate
+from harness.suite.entries import MethodEntry, ModelEntry, Rule, TaskEntry
+from harness.suite.settings import Frozen, TrainSettings
+from harness.suite.shape import Shape
+from harness.suite.suite import Suite
+
+MODEL_SOURCES = ("hub", "path", "package", "config")
+
+
+def load_suite(path: Path, overrides: Iterable[str] = ()) -> Suite:
+    """Read, override and validate a suite.
+
+    Raises:
+        UserError: every mistake in it, with file, line, key, value and the nearest allowed one.
+    """
+    document = read_yaml(path)
+    for text in overrides:
+        key, value = split_assignment(text)
+        _override(document, key, value)
+    _check_methods(document)
+    return validate(Suite, document, _allowed_keys)
+
+
+def _override(document: Document, key: str, value: Any) -> None:
+    """Apply one override; some keys do what a user means rather than what a dict would."""
+    if key in {"tasks", "methods"} and isinstance(value, str):
+        value = [value]
+    if key in {"tasks", "methods"} and isinstance(value, list):
+        value = [entry for item in value for entry in _entries_of(document.data.get(key), item)]
+    top, _, rest = key.partition(".")
+    if top == "train" and rest:
+        # What is typed last wins over the settings that single tasks or methods bring.
+        if rest in (document.data.get("grid") or {}):
+            raise UserError(f"override {key}: the grid varies {rest}; override grid.{rest}=[...]")
+        rules = document.data.setdefault("rules", [])
+        if not isinstance(rules, list):
+            raise UserError(f"{document.where(('rules',))}: rules is {rules!r}, not a list")
+        rules.append({"train": {rest: value}})
+        document.overrides["rules", len(rules) - 1] = key
+        return
+    if top == "model" and rest in MODEL_SOURCES:
+        # Another source replaces the file's, with the pins that belong to it.
+        document.data["model"] = {}
+        document.data.pop("models", None)
+    assign(document, key, value)
+
+
+def _entries_of(entries: Any, item: Any) -> list[Any]:
+    """A bare name in an override selects the file's entries of that name, with their settings."""
+    found = []
+    for entry in entries if isinstance(entries, list) else []:
+        if isinstance(item, str) and isinstance(entry, dict):
+            names = {entry.get("name"), entry.get("label"), *(entry if "name" not in entry else ())}
+            if item in names - {"label", "train"}:
+                found.append(entry)
+    return found or [item]
+
+
+def _check_methods(document: Document) -> None:
+    """Validate method names and options, which pydantic cannot see through the registry."""
+    entries = document.data.get("methods")
+    for index, raw in enumerate(entries if isinstance(entries, list) else []):
+        try:
+            entry = MethodEntry.model_validate(raw)
+        except ValidationError:
+            continue  # Suite's own validation words this one
+        try:
+            method_registry.get_method(entry.name)(**entry.options)
+        except ValidationError as error:
+            first = error.errors()[0]
+            loc = ("methods", index, *first["loc"])
+            where = document.where(loc)
+            option = ".".join(str(part) for part in (entry.name, *first["loc"]))
+            if first["type"] == "extra_forbidden":
+                fields = method_registry.get_method(entry.name).model_fields
+                raise UserError(
+                    f"{where}: unknown option {option!r}; {nearest(first['loc'][-1], fields)}"
+                ) from None
+            message = first["msg"].removeprefix("Value error, ")
+            raise UserError(f"{where}: {option} = {first['input']!r}: {message}") from None
+        except ValueError as error:
+            raise UserError(f"{document.where(('methods', index))}: {error}") from None
+
+
+def _allowed_keys(loc: Path_) -> Iterable[str]:
+    """List the keys that fit beside the unknown one at `loc`."""
+    parent = [part for part in loc[:-1] if isinstance(part, str)]
+    if parent[-1:] == ["train"]:
+        return TrainSettings.model_fields
+    if parent[-1:] == ["shape"]:
+        return Shape.model_fields
+    if parent[:1] == ["tasks"]:
+        return [*TaskEntry.model_fields, *TrainSettings.model_fields]
+    kinds: dict[str, type[Frozen] | type[ModelEntry]] = {
+        "methods": MethodEntry,
+        "rules": Rule,
+        "model": ModelEntry,
+        "models": ModelEntry,
+    }
+    return kinds[parent[0]].model_fields if parent else Suite.model_fields

@@ -1,0 +1,43 @@
+"""A task that is a bare shape: all that a forecast needs, without any data."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, PositiveInt
+
+from harness.suite.settings import Frozen
+
+Family = Literal[
+    "classification", "regression", "causal_lm", "question_answering", "seq2seq", "image"
+]
+
+
+class Shape(Frozen):
+    """`{family: causal_lm, batch_size: 4, length: 650, mask: true}` under a task's `shape`."""
+
+    family: Family
+    batch_size: PositiveInt | None = Field(None, description="the same as the task's batch_size")
+    length: PositiveInt | None = Field(None, description="padded tokens, the task's max_length")
+    lengths: tuple[PositiveInt, ...] = Field(
+        (), description="padded lengths of consecutive steps, where they vary; repeated"
+    )
+    target_length: PositiveInt | None = Field(None, description="decoder's labels; null: length")
+    mask: bool = Field(True, description="batches are padded: the attention mask has zeros")
+    num_labels: PositiveInt = 2
+
+    def settings(self) -> dict[str, Any]:
+        """Return the training settings that the shape fixes."""
+        found: dict[str, Any] = {"padding": "max"}
+        if self.batch_size:
+            found["batch_size"] = self.batch_size
+        longest = max((*self.lengths, self.length or 0))
+        if longest:
+            found["max_length"] = longest
+        return found
+
+    @property
+    def label(self) -> str:
+        """Name in paths and tables, such as `causal_lm-650`."""
+        longest = max((*self.lengths, self.length or 0))
+        return f"{self.family}-{longest}" if longest else self.family

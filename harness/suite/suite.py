@@ -1,0 +1,186 @@
+"""A suite and the cells it expands to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, NonNegativeInt, ValidationError, model_validator
+
+from harness.errors import UserError, nearest
+from harness.models.load import ModelSpec
+from harness.record import SCHEMA_VERSION
+from harness.suite.entries import MethodEntry, ModelEntry, Rule, TaskEntry
+from harness.suite.settings import Frozen, TrainSettings
+from harness.tasks.base import DataRequest
+from methods import get_method
+
+Protocol = Literal["aflora", "safe", "plain"]
+
+
+class Cell(Frozen):
+    """One (method, model, task, seed, training settings): hashable, prints as a path."""
+
+    suite: str
+    method: str
+    method_options: dict[str, Any]
+    method_label: str
+    model: ModelSpec
+    task: TaskEntry
+    seed: int
+    protocol: Protocol
+    data_root: str | None
+    train: TrainSettings
+    axes: dict[str, Any] = Field(default_factory=dict, description="this cell's grid values")
+
+    @property
+    def key(self) -> str:
+        """Hash of what the cell resolved to, with the record schema's version."""
+        content = self.model_dump(mode="json", exclude={"suite", "method_label", "axes"})
+        content["model"].pop("label", None)
+        content["task"] = {k: v for k, v in content["task"].items() if k not in {"label", "train"}}
+        text = json.dumps([SCHEMA_VERSION, content], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def task_label(self) -> str:
+        """Name of the task in paths and tables."""
+        return self.task.label or self.task.name
+
+    @property
+    def path(self) -> str:
+        """Readable name: task/model/method[/setting=value ...]/seed."""
+        axes = [f"{name}={value}" for name, value in self.axes.items()]
+        parts = [self.task_label, self.model.name, self.method_label, *axes, f"s{self.seed}"]
+        return "/".join(part.replace("/", "--") for part in parts)
+
+    @property
+    def keep_best(self) -> bool:
+        """Whether the best epoch is reported, by the settings or the protocol."""
+        wanted = self.train.checkpoint or ("last" if self.protocol == "plain" else "best")
+        return wanted == "best"
+
+    def data_request(self) -> DataRequest:
+        """Say which rows of which data the cell wants."""
+        return DataRequest(
+            protocol=self.protocol,
+            data_root=Path(self.data_root) if self.data_root else None,
+            folder=Path(self.task.folder) if self.task.folder else None,
+            train_rows=self.task.train_rows,
+            evaluation_rows=self.task.evaluation_rows,
+            revision=self.task.revision,
+            text_column=self.task.text_column,
+            pair_column=self.task.pair_column,
+            label_column=self.task.label_column,
+        )
+
+    def __str__(self) -> str:
+        return self.path
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+class Suite(Frozen):
+    """A validated suite file."""
+
+    name: str = Field(pattern=r"^[\w.-]+$")
+    description: str = ""
+    model: ModelEntry | None = None
+    models: tuple[ModelEntry, ...] = ()
+    tasks: tuple[TaskEntry, ...] = Field(min_length=1)
+    methods: tuple[MethodEntry, ...] = Field(min_length=1)
+    seeds: tuple[NonNegativeInt, ...] = Field((0,), min_length=1)
+    train: TrainSettings = TrainSettings()
+    grid: dict[str, list[Any]] = Field(default_factory=dict)
+    rules: tuple[Rule, ...] = ()
+    protocol: Protocol = "plain"
+    data_root: str | None = Field(None, description="folder of local data sets; null: the hub")
+    baseline: str | None = Field(None, description="method that times are relative to")
+
+    @model_validator(mode="after")
+    def _check(self) -> Suite:
+        if (self.model is None) == (not self.models):
+            raise ValueError("give either model (one) or models (a list)")
+        for name in self.grid:
+            if name not in TrainSettings.model_fields:
+                raise ValueError(
+                    f"grid: unknown setting {name!r}; {nearest(name, TrainSettings.model_fields)}"
+                )
+        return self
+
+    def cells(self) -> list[Cell]:
+        """Expand models x tasks x methods x grid x seeds, in reading order.
+
+        Raises:
+            UserError: two cells with one path, or settings that do not go together.
+        """
+        chosen = [(entry, get_method(entry.name)(**entry.options)) for entry in self.methods]
+        found: list[Cell] = []
+        models = self.models or (self.model,)
+        points = [dict(zip(self.grid, p, strict=True)) for p in product(*self.grid.values())]
+        for model, task, (entry, method), axes, seed in product(
+            models, self.tasks, chosen, points, self.seeds
+        ):
+            assert model is not None
+            label = entry.label or method.label
+            found.append(
+                Cell(
+                    suite=self.name,
+                    method=entry.name,
+                    method_options=method.model_dump(mode="json"),
+                    method_label=label,
+                    model=model.spec,
+                    task=task.bare(),
+                    seed=seed,
+                    protocol=self.protocol,
+                    data_root=self.data_root,
+                    train=self._settings(model, task, entry, label, axes),
+                    axes=axes,
+                )
+            )
+        _refuse_twins(found)
+        return found
+
+    def _settings(
+        self,
+        model: ModelEntry,
+        task: TaskEntry,
+        method: MethodEntry,
+        label: str,
+        axes: dict[str, Any],
+    ) -> TrainSettings:
+        """Merge the layers, later ones win: suite, model, task, method, rules, grid."""
+        merged = {
+            **self.train.given(),
+            **model.train.given(),
+            **task.train.given(),
+            **method.train.given(),
+        }
+        for rule in self.rules:
+            if rule.fits(label, task.label or task.name, model.name):
+                merged |= rule.train.given()
+        try:
+            return TrainSettings(**merged | axes)
+        except ValidationError as error:
+            reason = error.errors()[0]
+            place = ".".join(str(part) for part in ("train", *reason["loc"]))
+            message = reason["msg"].removeprefix("Value error, ")
+            raise UserError(
+                f"suite {self.name}, {task.name} x {label}: {place}: {message}"
+            ) from None
+
+
+def _refuse_twins(cells: Sequence[Cell]) -> None:
+    seen: dict[str, Cell] = {}
+    for cell in cells:
+        if cell.path in seen:
+            raise UserError(
+                f"suite {cell.suite}: two cells are called {cell.path}; give one of the entries "
+                "a label of its own"
+            )
+        seen[cell.path] = cell

@@ -1,0 +1,1 @@
+"""The embedded task: minimal pairs of English sentences from a seeded grammar."""

@@ -1,0 +1,135 @@
+"""GLUE from local files in the original layout: tab-separated, unquoted, plain or gzip."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from harness.errors import UserError
+from harness.tasks.base import DataRequest, Example
+from harness.tasks.glue.rows import Rows, find_columns, label_of
+from harness.tasks.glue.splits import Parts
+from harness.tasks.glue.table import GlueSpec
+
+# The original CoLA files have no header.
+COLA_COLUMNS = ["source", "label", "author_mark", "sentence"]
+# Line breaks inside a few questions of the original QQP cut rows short; the hub's set drops them.
+DROPS_SHORT_ROWS = {"qqp"}
+
+
+class Table(NamedTuple):
+    """A file's header and its rows, each with its line number (from 1)."""
+
+    header: list[str]
+    rows: list[tuple[int, list[str]]]
+
+
+def read(spec: GlueSpec, request: DataRequest) -> Rows:
+    """All rows of one task.
+
+    Raises:
+        UserError: if the folder, a file, a column or a label is not what it should be.
+    """
+    folder = find_folder(spec, request)
+    stems = {"train": "train", "dev": "dev"}
+    if spec.rule == "mismatched":
+        stems = {"train": "train", "dev": "dev_matched", "mismatched": "dev_mismatched"}
+    paths = {part: find_file(folder, stem) for part, stem in stems.items()}
+    parts: dict[str, list[Example]] = {}
+    notes: list[str] = []
+    for part, path in paths.items():
+        parts[part], dropped = _examples(spec, request, path)
+        if dropped:
+            notes.append(f"{path.name}: {dropped} incomplete rows dropped")
+    names = ", ".join(path.name for path in paths.values())
+    return Rows(Parts(**parts), f"local {folder}", (f"files {names}", *notes))
+
+
+def find_folder(spec: GlueSpec, request: DataRequest) -> Path:
+    """The task's own folder, or the one in `data_root` that bears one of its usual names."""
+    if request.folder is not None:
+        if request.folder.is_dir():
+            return request.folder
+        raise UserError(f"task {spec.name}: folder {request.folder} does not exist")
+    root = request.data_root
+    if root is None or not root.is_dir():
+        raise UserError(f"data_root {root} is no folder")
+    usual = {f"glue-{spec.name}", f"glue_{spec.name}", spec.name, f"{spec.name}-sample"}
+    usual |= {spec.folder, f"glue-{spec.folder}"}
+    there = sorted(path for path in root.iterdir() if path.is_dir())
+    found = [path for path in there if path.name in usual]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        choice = ", ".join(path.name for path in found)
+        raise UserError(f"task {spec.name}: {root} has {choice}; name the one with folder")
+    raise UserError(
+        f"task {spec.name}: {root} has no folder {', '.join(sorted(usual))} "
+        f"(there are: {', '.join(path.name for path in there) or 'none'})"
+    )
+
+
+def find_file(folder: Path, stem: str) -> Path:
+    """The file `stem.tsv`, else the one file `stem_*.tsv`; either may end in .gz."""
+    there = sorted(path for path in folder.iterdir() if path.is_file())
+    for pattern in (rf"{stem}\.tsv(\.gz)?", rf"{stem}_.*\.tsv(\.gz)?"):
+        found = [path for path in there if re.fullmatch(pattern, path.name)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise UserError(f"{folder}: which one, {' or '.join(path.name for path in found)}?")
+    raise UserError(
+        f"{folder}: no {stem}.tsv, {stem}.tsv.gz or {stem}_*.tsv "
+        f"(there are: {', '.join(path.name for path in there) or 'no files'})"
+    )
+
+
+def _examples(spec: GlueSpec, request: DataRequest, path: Path) -> tuple[list[Example], int]:
+    """The rows of one file, and how many incomplete ones were dropped."""
+    table = _table(spec, path)
+    columns = find_columns(spec, request, table.header, f"{path}, line 1")
+    text, label = table.header.index(columns.text), table.header.index(columns.label)
+    pair = text if columns.pair is None else table.header.index(columns.pair)
+    needed = max(text, pair, label)
+    examples: list[Example] = []
+    for line, row in table.rows:
+        if len(row) <= needed:
+            if spec.name in DROPS_SHORT_ROWS:
+                continue
+            width = f"{len(row)} columns where the header has {len(table.header)}"
+            raise UserError(f"{path}, line {line}: {width}")
+        value = label_of(spec, row[label], f"{path}, line {line}, column {columns.label!r}")
+        examples.append(Example(row[text], None if pair == text else row[pair], value))
+    if not examples:
+        raise UserError(f"{path}: no rows")
+    return examples, len(table.rows) - len(examples)
+
+
+def _table(spec: GlueSpec, path: Path) -> Table:
+    try:
+        rows = list(_lines(path))
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as UTF-8 text: {error}") from None
+    if not rows:
+        raise UserError(f"{path}: empty file")
+    first = rows[0][1]
+    if spec.name == "cola" and len(first) == len(COLA_COLUMNS) and first[1] in ("0", "1"):
+        return Table(COLA_COLUMNS, rows)
+    return Table(first, rows[1:])
+
+
+def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The fields of each line that is not blank.
+
+    No quoting and no line break but a newline, as csv.QUOTE_NONE would have it; the csv module
+    itself refuses a lone carriage return, of which the texts have some.
+    """
+    opener = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rt", encoding="utf-8-sig", newline="\n") as file:
+        for number, line in enumerate(file, start=1):
+            text = line.rstrip("\r\n")
+            if text:
+                yield number, text.split("\t")

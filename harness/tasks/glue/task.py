@@ -1,0 +1,76 @@
+"""The nine GLUE tasks as a table, and the task that reads and splits any of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.tasks.base import (
+    DataRequest,
+    Protocol,
+    Task,
+    TaskData,
+    fingerprint,
+    limit_notes,
+    limited,
+)
+from harness.tasks.glue import files as glue_files
+from harness.tasks.glue import hub as glue_hub
+from harness.tasks.glue import splits
+from harness.tasks.glue.table import GLUE
+
+# Where the metric that selects, or the main one of the table, is not the task's first metric:
+# AFLoRA selects MRPC by F1 and prints accuracy (its run_glue.py and Table 1); SAFE prints F1.
+SELECT_METRIC: dict[tuple[str, Protocol], str] = {("mrpc", "aflora"): "f1", ("mrpc", "safe"): "f1"}
+MAIN_METRIC: dict[tuple[str, Protocol], str] = {("mrpc", "safe"): "f1"}
+# AFLoRA's average over tasks takes QQP as the mean of both metrics (reproduces its Table 1).
+AVERAGED: dict[tuple[str, Protocol], tuple[str, ...]] = {("qqp", "aflora"): ("accuracy", "f1")}
+
+
+class GlueTask(Task):
+    """One GLUE task, from the hub or from files in the original layout."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._spec = GLUE[name]
+        self.description = self._spec.description
+        self.regression = not self._spec.labels
+        self.num_labels = len(self._spec.labels) or 1
+        self.metrics = self._spec.metrics
+
+    def load(self, request: DataRequest) -> TaskData:
+        """Read the rows, split them by the protocol, then cut each part to the asked number."""
+        local = request.data_root is not None or request.folder is not None
+        rows = (glue_files if local else glue_hub).read(self._spec, request)
+        split = splits.split(rows.parts, request.protocol, self._spec.rule)
+        train = limited(split.train, request.train_rows)
+        evaluations = {
+            name: limited(part, request.evaluation_rows) for name, part in split.evaluations.items()
+        }
+        return TaskData(
+            train=train,
+            evaluations=evaluations,
+            select_on=split.select_on,
+            report_on=split.report_on,
+            source=rows.source,
+            fingerprint=fingerprint(train, evaluations),
+            notes=(*rows.notes, *self._size_notes(rows.parts), *limit_notes(request, train)),
+            **self._metric_roles(request.protocol),
+        )
+
+    def _metric_roles(self, protocol: Protocol) -> dict[str, Any]:
+        key = (self.name, protocol)
+        main = MAIN_METRIC.get(key, self.metrics[0])
+        return {
+            "select_metric": SELECT_METRIC.get(key, main),
+            "main_metric": main,
+            "averaged": AVERAGED.get(key, (main,)),
+        }
+
+    def _size_notes(self, parts: splits.Parts) -> tuple[str, ...]:
+        """Say so where the rows are not the official ones."""
+        found = {"train": len(parts.train), "dev": len(parts.dev)}
+        return tuple(
+            f"{part} has {found[part]:,} rows, official GLUE has {official:,}"
+            for part, official in zip(found, self._spec.rows, strict=True)
+            if found[part] != official
+        )

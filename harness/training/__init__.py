@@ -1,0 +1,1 @@
+"""One training run: put together, stepped, evaluated, checkpointed, compacted."""

@@ -1,0 +1,1 @@
+"""AdaLoRA: triplets of ranks that share one falling budget."""

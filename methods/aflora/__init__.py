@@ -1,0 +1,1 @@
+"""AFLoRA: low-rank projections that freeze when a score of their gradients says so."""

@@ -1,0 +1,1 @@
+"""LoRAPrune: heads and channels masked by LoRA's gradients, then taken out."""

@@ -1,0 +1,1 @@
+"""MEFT: a pretrained model made reversible by small adapters."""

@@ -1,0 +1,1 @@
+"""Any type of the installed peft."""

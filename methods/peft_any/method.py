@@ -1,0 +1,113 @@
+"""Any type of the installed peft, such as `{peft: {type: LORA, r: 32, lora_alpha: 64}}`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import ConfigDict, field_validator, model_validator
+
+from methods import surgery
+from methods.architectures import TARGET_SETS
+from methods.base import Method
+from methods.common.tuner import TunerHandle, attach_tuner
+from methods.naming import label_of
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from methods.base import Handle, Plan
+
+# By the end of a transformers class name.
+TASK_TYPES = {
+    "ForSequenceClassification": "SEQ_CLS",
+    "ForQuestionAnswering": "QUESTION_ANS",
+    "ForConditionalGeneration": "SEQ_2_SEQ_LM",
+    "ForCausalLM": "CAUSAL_LM",
+    "LMHeadModel": "CAUSAL_LM",
+}
+
+
+class Peft(Method):
+    """Train any adapter that the installed peft library offers.
+
+    Options are those of peft's own config class for `type`, in any case (`lora`, `LORA`). Options
+    left out have peft's defaults, its default target modules included. Beside peft's values,
+    `target_modules` takes the named sets of the other methods; `all-linear` is theirs, too: every
+    linear layer of the transformer layers, where peft's own would add a pooler.
+
+    Not every type starts at the base model (FourierFT, C3A, VB-LoRA and prompts do not).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name: ClassVar[str] = "peft"
+
+    type: str
+
+    @field_validator("type")
+    @classmethod
+    def _upper(cls, value: str) -> str:
+        return value.upper()
+
+    @model_validator(mode="after")
+    def _check(self) -> Peft:
+        from methods.peft_any.types import build_config
+
+        # The longest plan there is: only what no run can satisfy is refused here.
+        build_config(self.type, self.options, task="CAUSAL_LM", num_steps=10**9)
+        return self
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Return the options for peft's config class, as given."""
+        return dict(self.model_extra or {})
+
+    @property
+    def label(self) -> str:
+        """Return `peft-lora-r32`, with every other option that was given."""
+        given = {key: value for key, value in self.options.items() if not isinstance(value, dict)}
+        rank = given.pop("r", None)
+        parts: list[tuple[str, object, object]] = [("", self.type.lower(), None)]
+        parts += [("r", rank, None)] if rank is not None else []
+        parts += [(f"{key}=", value, None) for key, value in sorted(given.items())]
+        return label_of(self.name, parts)
+
+    def attach(self, model: nn.Module, plan: Plan) -> Handle:
+        """Let peft edit the model, or wrap it where the type learns a prompt."""
+        from methods.peft_any.types import NEEDS_FORWARD, UNMERGED, build_config, is_prompt
+
+        task = _task_type(model)
+        prompt = is_prompt(self.type)
+        if prompt and task is None:
+            raise ValueError(f"peft type {self.type} prepends tokens: it needs a text model")
+        options = self.options
+        if options.get("target_modules") in TARGET_SETS:
+            options["target_modules"] = surgery.target_modules(model, options["target_modules"])
+        config = build_config(self.type, options, task or "", plan.num_steps)
+        kind = UnmergedHandle if prompt or self.type in UNMERGED else TunerHandle
+        if self.type == "ADALORA":
+            from methods.adalora.handle import AdaLoraHandle
+
+            kind = AdaLoraHandle
+        try:
+            wrap = prompt or self.type in NEEDS_FORWARD
+            return attach_tuner(model, config, plan, kind, wrap)
+        except (ValueError, TypeError, AttributeError, NotImplementedError) as error:
+            raise ValueError(f"peft type {self.type}: {error}") from error
+
+
+class UnmergedHandle(TunerHandle):
+    """Adapters that cannot be folded into the base weights: they stay beside them."""
+
+    def finish(self, model: nn.Module) -> nn.Module:
+        """Return the model with its adapters."""
+        return model
+
+    def prepare_to_fold(self) -> None:
+        """Refuse."""
+        raise ValueError("peft cannot merge adapters of this type")
+
+
+def _task_type(model: nn.Module) -> str | None:
+    name = type(model).__name__
+    return next((task for end, task in TASK_TYPES.items() if name.endswith(end)), None)

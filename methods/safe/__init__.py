@@ -1,0 +1,1 @@
+"""SAFE: adapters freeze where a layer's features hardly change."""

@@ -1,0 +1,1 @@
+"""SoRA: a trained gate for every rank, pulled to zero."""

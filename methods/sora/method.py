@@ -1,0 +1,112 @@
+"""SoRA (Ding et al., 2023): LoRA whose ranks are gated, with gates that a proximal step zeroes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
+from methods import surgery
+from methods.architectures import LayerRange, Targets
+from methods.base import Method, Stage
+from methods.common import folding
+from methods.naming import label_of
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from methods.base import Handle, Plan
+
+
+class Sora(Method):
+    """y = W0 x + b0 + (alpha / r) B ((A drop(x)) * g), with A (r, d_in), g (1, r), B (d_out, r).
+
+    A starts Kaiming-uniform with bound 1/sqrt(d_in), g standard normal and B at 0, so training
+    starts at the base model. The loss has a term eta * mean |g| over all gates of the model. After
+    each optimizer step every gate moves towards 0 by xi (not times the learning rate) and stops
+    there; a gate at 0 still gets gradients and may return. Gates do not decay. Nothing is saved
+    while training: `compact` takes out the ranks whose gates ended at 0.
+
+    Published (released code): the defaults, with lr 8e-4, clipping at 0.1, weight decay 0.1 and
+    warm-up 0.06 on DeBERTaV3-base. Its schedule (paper's Algorithm 1) raises xi linearly from 0 to
+    7e-4 in 7 stages, the first of 50 epochs and each later one of 15; here stages are equally long.
+    """
+
+    name: ClassVar[str] = "sora"
+
+    r: PositiveInt = Field(8, description="rank before any gate is zero")
+    alpha: PositiveFloat = 16
+    dropout: float = Field(0.0, ge=0, lt=1, description="on the input of the adapter only")
+    targets: Targets = Field("six", description="a named set, or a list of module names")
+    layers: LayerRange = Field("all", description="a half, or [start, stop) counted from below")
+    eta: NonNegativeFloat = Field(10, description="weight of the mean |gate| in the loss")
+    xi: NonNegativeFloat = Field(3e-4, description="how far a step moves each gate towards 0")
+    prox: Literal["exact", "official"] = Field(
+        "exact",
+        description="soft threshold; or the released code's, which also zeroes xi < |gate| < 2 xi",
+    )
+    xi_stages: PositiveInt = Field(
+        1, description="equal parts of the run, over which xi grows from 0; 1: constant"
+    )
+
+    @property
+    def label(self) -> str:
+        """Return `sora-r8`, with the options that are not the defaults."""
+        default = {name: option.default for name, option in type(self).model_fields.items()}
+        parts = [
+            ("r", self.r, None),
+            ("a", f"{self.alpha:g}", f"{default['alpha']:g}"),
+            ("d", self.dropout, default["dropout"]),
+            ("", self.targets, default["targets"]),
+            ("layers", self.layers, default["layers"]),
+            ("eta", f"{self.eta:g}", f"{default['eta']:g}"),
+            ("xi", f"{self.xi:g}", f"{default['xi']:g}"),
+            ("", self.prox, default["prox"]),
+            ("stages", self.xi_stages, default["xi_stages"]),
+        ]
+        return label_of(self.name, parts)
+
+    def attach(self, model: nn.Module, plan: Plan) -> Handle:
+        """Wrap every target.
+
+        Raises:
+            ValueError: the run has fewer steps than stages.
+        """
+        from methods.sora.handle import SoraHandle
+        from methods.sora.layer import SoraLayer
+
+        if self.xi_stages > plan.num_steps:
+            raise ValueError(
+                f"xi_stages {self.xi_stages}: the run has only {plan.num_steps} steps to share out"
+            )
+        names = surgery.target_modules(model, self.targets, self.layers)
+        surgery.freeze_base(model, plan)
+        modules: dict[str, SoraLayer] = {}
+        adapter: dict[str, nn.Parameter] = {}
+        for name in names:
+            base = model.get_submodule(name)
+            module = SoraLayer(base, self.r, factor=self.alpha / self.r, dropout=self.dropout)
+            folding.replace_module(model, name, module)
+            modules[name] = module
+            adapter |= {f"{name}.{key}": p for key, p in module.named_parameters(recurse=False)}
+        return SoraHandle(
+            model=model,
+            adapter=adapter,
+            layers=surgery.group_by_layer(model, adapter),
+            modules=modules,
+            config=self,
+            num_steps=plan.num_steps,
+        )
+
+    def stages(self, plan: Plan) -> list[Stage]:
+        """Return training, which saves nothing, and what a run with half of the ranks left takes.
+
+        Which share ends at 0 depends on the data; a half is an example.
+        """
+        return [Stage("training"), Stage("half of the gates zero, compacted", 0.5)]
+
+    def expected_count(self, model: nn.Module) -> int:
+        """Sum r (d_in + d_out + 1) over the targets; the 1 is the gate."""
+        names = surgery.target_modules(model, self.targets, self.layers)
+        shapes = [surgery.linear_shape(model.get_submodule(name)) for name in names]
+        return sum(self.r * (d_in + d_out + 1) for d_in, d_out in shapes)

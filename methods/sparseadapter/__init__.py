@@ -1,0 +1,1 @@
+"""SparseAdapter: adapters pruned at the start by a score."""
