@@ -11,10 +11,10 @@ import torch
 
 @pytest.fixture(scope="session", autouse=True)
 def foreseen(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """Return this GPU's forecast, or the error, of every request of test_forecast_gpu."""
+    """Return this GPU's forecast, or the error, of every request of gpu_requests."""
     if not torch.cuda.is_available():
         return {}
-    from test_forecast_gpu import REQUESTS
+    from gpu_requests import REQUESTS
 
     from harness.forecasting.cells import canonical
     from harness.forecasting.pool import run_forked

@@ -1,0 +1,146 @@
+"""Nothing is lost: kill -9 of the runner and of a cell at random moments."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from cells import suite_file
+
+from harness.store import Store
+from harness.suite.load import load_suite
+
+METHODS, FOUR_CELLS = "bitfit, full", ("seeds=[0,1]", "train.epochs=1")
+# HEADROOM_KILLS=20 is the full exercise; two of each kind show the same in less time.
+KILLS = int(os.environ.get("HEADROOM_KILLS", "4"))
+
+
+def command(file: Path, out: Path) -> list[str]:
+    return [sys.executable, "-m", "harness.run", str(file), *FOUR_CELLS, "--out", str(out)]
+
+
+def start(file: Path, out: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command(file, out), stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+
+
+def finished(out: Path) -> dict[str, tuple[bytes, int]]:
+    """Records on disk, with what tells whether one was written again."""
+    return {
+        file.name + str(file.parent): (file.read_bytes(), file.stat().st_mtime_ns)
+        for file in out.glob("records/**/*.json")
+    }
+
+
+@pytest.mark.parametrize("victim", ["runner", "cell"])
+def test_killed_at_random_moments(tmp_path: Path, victim: str) -> None:
+    file, out = suite_file(tmp_path, METHODS), tmp_path / "out"
+    store, cells = Store(out), load_suite(file, FOUR_CELLS).cells()
+    dice = random.Random(victim)
+    for _ in range(KILLS // 2):
+        done_before = {cell.path for cell in cells if store.is_done(cell)}
+        records_before = {
+            c.path: store.record_file(c).stat() for c in cells if c.path in done_before
+        }
+        runner = start(file, out)
+        time.sleep(dice.uniform(1.0, 12.0))
+        if victim == "runner":
+            runner.kill()
+            runner.wait()
+        else:
+            for child in psutil.Process(runner.pid).children(recursive=True):
+                child.send_signal(signal.SIGKILL)
+            runner.wait(timeout=300)
+        for cell in cells:
+            record = store.read(cell)
+            assert record is not None or not store.record_file(cell).exists(), "a torn record"
+            if cell.path in done_before:
+                now = store.record_file(cell).stat()
+                assert now.st_mtime_ns == records_before[cell.path].st_mtime_ns, "ran twice"
+        if victim == "cell":
+            outcomes = {r.outcome for c in cells if (r := store.read(c))}
+            assert outcomes <= {"ok", "crashed"}
+    assert start(file, out).wait(timeout=300) == 0
+    assert all(store.is_done(cell) for cell in cells)
+    before = finished(out)
+    assert start(file, out).wait(timeout=300) == 0
+    assert finished(out) == before, "a finished cell ran again"
+    assert (out / "report.md").exists()
+
+
+def test_a_second_run_on_the_same_folder_is_refused(tmp_path: Path) -> None:
+    file, out = suite_file(tmp_path, METHODS), tmp_path / "out"
+    with Store(out).lock():
+        done = subprocess.run(command(file, out), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert f"in use by process {os.getpid()}" in done.stderr
+
+
+def test_ctrl_c_ends_cleanly(tmp_path: Path) -> None:
+    file, out = suite_file(tmp_path, METHODS), tmp_path / "out"
+    runner = subprocess.Popen(
+        command(file, out), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    deadline = time.monotonic() + 60
+    while not list(out.glob("logs/**/*.log")) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    time.sleep(1)
+    children = psutil.Process(runner.pid).children(recursive=True)
+    runner.send_signal(signal.SIGINT)
+    output, _ = runner.communicate(timeout=60)
+    assert runner.returncode == 130
+    assert "Traceback" not in output
+    assert "interrupted" in output
+    _gone, alive = psutil.wait_procs(children, timeout=10)
+    assert not alive
+
+
+LONG = """\
+name: long
+model: {config: tiny-bert}
+tasks: [{name: acceptability, train_rows: 512, evaluation_rows: 32}]
+methods: [{safe: {over: lora, tau: {quantile: 0.6}, max_warmup: 2, t_f: {epochs: 1}, probe: 16}}]
+train: {batch_size: 8, epochs: 6, max_length: 16}
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_cell_goes_on_from_its_checkpoint(tmp_path: Path, how: signal.Signals) -> None:
+    """Killed, it goes on from the last one; interrupted, it writes one first."""
+    file, out = tmp_path / "long.yaml", tmp_path / "out"
+    file.write_text(LONG)
+    store, [cell] = Store(out), load_suite(file).cells()
+    long = [sys.executable, "-m", "harness.run", str(file), "--out", str(out)]
+    runner = subprocess.Popen([*long, "--checkpoint-minutes", "0.02"],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
+    saved = store.checkpoint_folder(cell) / "state.json"
+    deadline = time.monotonic() + 120
+    while not saved.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    if how == signal.SIGKILL:
+        for child in psutil.Process(runner.pid).children(recursive=True):
+            child.kill()
+    else:
+        runner.send_signal(signal.SIGINT)
+    runner.communicate(timeout=120)
+    record = store.read(cell)
+    assert record is not None
+    if how == signal.SIGKILL:
+        assert record.outcome == "crashed"
+    else:
+        assert record.outcome == "interrupted"
+        assert "interrupted after step" in store.log_file(cell).read_text()
+    assert saved.exists()
+    assert subprocess.run(long, capture_output=True, timeout=300).returncode == 0
+    record = store.read(cell)
+    assert record is not None
+    assert (record.outcome, record.steps) == ("ok", 384)
+    [step] = record.resumed_at
+    assert 0 < step < 384
+    assert not saved.parent.exists(), "a finished cell keeps no checkpoint"

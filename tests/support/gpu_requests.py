@@ -1,0 +1,47 @@
+"""Steps that are forecast first, and then run on a real GPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from asked import request
+
+from harness.simulation.request import StageRequest
+
+CASES: list[tuple[str, str, str, dict[str, Any]]] = [
+    ("bert-base-uncased", "classification", "lora", {"attention": "eager"}),
+    ("bert-base-uncased", "classification", "full", {"attention": "sdpa"}),
+    ("bert-base-uncased", "classification", "lora", {"precision": "bf16"}),
+    ("bert-base-uncased", "classification", "lora", {"precision": "fp16"}),
+    ("bert-base-uncased", "classification", "full", {"gradient_checkpointing": True}),
+    ("gpt2-medium", "causal_lm", "lora", {"precision": "bf16-weights", "keep_outputs": True}),
+    ("vit-base-patch16-224", "image", "lora", {}),
+]
+
+
+QV = {"lora": {"r": 4, "targets": "qv"}}
+STAGED: list[tuple[str, dict[str, Any], float, dict[str, Any]]] = [
+    ("safe", {"over": QV, "tau": 0.5}, 0.5, {"attention": "eager"}),
+    ("safe", {"over": QV, "tau": 0.5}, 0.5, {"gradient_checkpointing": True}),
+    ("safe", {"over": QV, "tau": 0.5, "merge": True}, 0.75, {}),
+    ("aflora", {"r": 4}, 0.0, {"attention": "eager"}),
+    ("aflora", {"r": 4}, 1.0, {}),
+    ("adapterdrop", {"over": QV}, 0.5, {}),
+    ("houlsby", {}, 0.0, {}),
+    ("meft", {"reversible": "all", "chunk": 4}, 0.0, {}),
+    ("loraprune", {"r": 4}, 0.0, {}),
+    ("loraprune", {"r": 4}, 0.5, {"attention": "eager"}),
+    ("adalora", {}, 0.0, {}),
+    ("sora", {}, 0.5, {}),
+]
+
+
+REQUESTS = {
+    f"{model}-{method}-{train}": request(model, method, family=family, steps=((16, 128),), **train)
+    for model, family, method, train in CASES
+} | {
+    f"{method}-{options}-{fraction:g}-{train}": request(
+        "bert-base-uncased", method, options, steps=((16, 128),), **train
+    ).model_copy(update={"stage": StageRequest(name="asked", fraction=fraction)})
+    for method, options, fraction, train in STAGED
+}

@@ -1,0 +1,91 @@
+"""A run that is interrupted at a step and taken up again ends with the bytes of one that is not."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from cells import LORA, RESUMED, EndsAfter, cell_of, run, same
+
+from harness.training.checkpoint import Checkpoints
+from harness.training.loop import Interrupted
+
+SAFE = f"over: {LORA}, tau: {{quantile: 0.6}}, max_warmup: 2, t_f: {{epochs: 3}}, probe: 16"
+STEPS = 24  # three per epoch
+EVERY = range(1, STEPS + 1) if "HEADROOM_EVERY_STEP" in os.environ else (1, 8, 9, 10, 12, 17)
+FEW = (9, 13)
+
+
+@pytest.mark.parametrize(
+    ("method", "overrides", "stops"),
+    [
+        (f"{{safe: {{{SAFE}}}}}", [], EVERY),
+        (f"{{safe: {{{SAFE}, prefix: true, cache_prefix: true}}}}", [], FEW),
+        (f"{{safe: {{{SAFE}, merge: true}}}}", [], FEW),
+        (f"{{safe: {{{SAFE}, activation: local}}}}", ["train.checkpoint=best"], FEW),
+        (f"{{adapterdrop: {{over: {LORA}}}}}", ["train.accumulate=2"], (5,)),
+        ("{aflora: {r: 4}}", [], FEW),
+        ("{aflora: {r: 4, rule: official, t_f: {fraction: 0.4}, interval: 2}}", [], FEW),
+        ("{safe: {over: {aflora: {r: 4}}, tau: 1.0, max_warmup: 2, probe: 16}}", [], (10,)),
+        ("full", ["train.optimizer=adafactor", "train.precision=bf16"], (7,)),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_a_resumed_run_ends_with_the_same_bytes(
+    tmp_path: Path, method: str, overrides: list[str], stops: Any
+) -> None:
+    cell = cell_of(tmp_path, method, *RESUMED, *overrides)
+    whole = run(cell)
+    for stop in stops:
+        folder = tmp_path / f"checkpoint-{stop}"
+        with pytest.raises(Interrupted):
+            run(cell, EndsAfter(folder, stop))
+        again = run(cell, Checkpoints(folder, every=1e9))
+        assert again[1].result.resumed_at == [stop]
+        same(again, whole)
+
+
+def test_a_run_may_be_interrupted_twice(tmp_path: Path) -> None:
+    cell = cell_of(tmp_path, f"{{safe: {{{SAFE}, merge: true}}}}", *RESUMED)
+    for steps in (11, 6):
+        with pytest.raises(Interrupted):
+            run(cell, EndsAfter(tmp_path / "checkpoint", steps))
+    again = run(cell, Checkpoints(tmp_path / "checkpoint", every=1e9))
+    assert again[1].result.resumed_at == [11, 17]
+    same(again, run(cell))
+
+
+def test_what_cannot_be_stored_starts_again(tmp_path: Path) -> None:
+    """peft's AdaMSS keeps importances that no state dict holds."""
+    cell = cell_of(tmp_path, "{peft: {type: ADAMSS, target_modules: qv}}", *RESUMED)
+    with pytest.raises(Interrupted, match="starts it again"):
+        run(cell, EndsAfter(tmp_path / "checkpoint", 5))
+    assert not (tmp_path / "checkpoint").exists()
+    again = run(cell, Checkpoints(tmp_path / "checkpoint", every=0))
+    assert again[1].result.resumed_at == []
+    same(again, run(cell))
+
+
+def test_a_half_written_checkpoint_is_not_gone_on_from(tmp_path: Path) -> None:
+    cell = cell_of(tmp_path, "lora", *RESUMED)
+    checkpoints = EndsAfter(tmp_path / "checkpoint", 5)
+    with pytest.raises(Interrupted):
+        run(cell, checkpoints)
+    state = tmp_path / "checkpoint" / "state.json"
+    state.write_text(state.read_text()[:200])
+    assert checkpoints.load() is None
+    again = run(cell, Checkpoints(tmp_path / "checkpoint", every=1e9))
+    assert again[1].result.resumed_at == []
+
+
+def test_a_checkpoint_of_other_code_is_not_gone_on_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints = Checkpoints(tmp_path / "checkpoint", every=1e9)
+    checkpoints.save({"step": 3, "x": torch.ones(2)})
+    assert checkpoints.load()["step"] == 3  # type: ignore[index]
+    monkeypatch.setattr("harness.training.checkpoint._code", lambda: ["other"])
+    assert checkpoints.load() is None
