@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from harness.errors import UserError, exit_on_user_error
+from harness.command import command, new_app
+from harness.errors import UserError
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = new_app()
 EXIT_CODES = "Exit codes: 0 within, 1 over, 2 bad input, 3 a budgeted cell has no figure, \
 4 other software versions than the file's."
 
@@ -21,7 +22,7 @@ Budget = Annotated[Path, typer.Option(help="the budget file, such as suites/budg
 Gpu = Annotated[str, typer.Option(help="card to forecast for")]
 
 
-@app.command(epilog=EXIT_CODES)
+@command(app, epilog=EXIT_CODES)
 def check(
     source: Source,
     budget: Budget,
@@ -33,31 +34,30 @@ def check(
     other_versions: Annotated[
         bool, typer.Option(help="accept other software versions: say so, give no verdict, exit 0")
     ] = False,
-) -> None:
+) -> int:
     """Compare every cell's peak with its budget."""
     from harness.budgets.compare import compare
     from harness.budgets.figures import figures_of
     from harness.budgets.file import read_budget, software
     from harness.budgets.wording import lines, markdown
 
-    with exit_on_user_error():
-        known = read_budget(budget)
-        if known.software != software():
-            print(f"no verdict: {budget} was made with {known.software}, here is {software()}; "
-                  f"{_update(source, budget)}")  # fmt: skip
-            raise SystemExit(0 if other_versions else 4)
-        figures = figures_of(source, gpu)
-        verdict = compare(known, figures)
-        for line in lines(verdict, _update(source, budget)):
-            print(line)
-        target = summary or os.environ.get("GITHUB_STEP_SUMMARY")
-        if target:
-            with Path(target).open("a", encoding="utf-8") as stream:
-                stream.write(markdown(verdict, str(budget)))
-        raise SystemExit(verdict.exit_code(ratchet))
+    known = read_budget(budget)
+    if known.software != software():
+        print(f"no verdict: {budget} was made with {known.software}, here is {software()}; "
+              f"{_update(source, budget)}")  # fmt: skip
+        return 0 if other_versions else 4
+    figures = figures_of(source, gpu)
+    verdict = compare(known, figures)
+    for line in lines(verdict, _update(source, budget)):
+        print(line)
+    target = summary or os.environ.get("GITHUB_STEP_SUMMARY")
+    if target:
+        with Path(target).open("a", encoding="utf-8") as stream:
+            stream.write(markdown(verdict, str(budget)))
+    return verdict.exit_code(ratchet)
 
 
-@app.command()
+@command(app)
 def update(
     source: Source,
     budget: Budget,
@@ -68,14 +68,13 @@ def update(
     from harness.budgets.figures import figures_of
     from harness.budgets.file import updated, write_budget
 
-    with exit_on_user_error():
-        if not reason.strip():
-            raise UserError("--reason: say why the budget moves")
-        new, moved = updated(budget, figures_of(source, gpu), reason.strip())
-        write_budget(budget, new)
-        print(f"{budget}: {len(new.cells)} cells, {len(moved)} moved")
-        for path in moved:
-            print(f"  {path}")
+    if not reason.strip():
+        raise UserError("--reason: say why the budget moves")
+    new, moved = updated(budget, figures_of(source, gpu), reason.strip())
+    write_budget(budget, new)
+    print(f"{budget}: {len(new.cells)} cells, {len(moved)} moved")
+    for path in moved:
+        print(f"  {path}")
 
 
 def _update(source: Path, budget: Path) -> str:

@@ -1,14 +1,51 @@
-"""Arguments that several commands take."""
+"""What the commands share: their arguments, and how they end."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, ParamSpec
 
 import typer
 
-SuiteFile = Annotated[Path, typer.Argument(help="the suite's YAML file")]
+from harness.errors import UserError
+
+P = ParamSpec("P")
+
+SuiteFile = Annotated[Path, typer.Argument(metavar="SUITE", help="the suite's YAML file")]
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="set after the file")
 ]
 Only = Annotated[str, typer.Option(metavar="GLOB", help="cells whose path matches")]
+
+
+def new_app() -> typer.Typer:
+    """Return an empty application, for the commands of one module."""
+    return typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+def command(
+    app: typer.Typer, **options: Any
+) -> Callable[[Callable[P, int | None]], Callable[P, None]]:
+    """Make a function a command of the application.
+
+    Its result is the exit code (None: 0). A user's mistake is printed without a traceback and
+    leaves with 2.
+    """
+
+    def register(function: Callable[P, int | None]) -> Callable[P, None]:
+        @app.command(**options)
+        @wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> None:
+            try:
+                code = function(*args, **kwargs)
+            except UserError as error:
+                print(f"error: {error}", file=sys.stderr)
+                raise SystemExit(2) from None
+            raise SystemExit(code or 0)
+
+        return call
+
+    return register

@@ -15,6 +15,8 @@ from typing import Any
 PACKAGES = ("torch", "transformers", "peft", "datasets", "fvcore", "numpy", "tokenizers")
 # The ones that decide over memory, so that a forecast or a budget names them.
 MEMORY_PACKAGES = ("torch", "transformers", "peft")
+# Where the packages harness and methods lie.
+ROOT = Path(__file__).resolve().parent.parent
 VARIABLES = (
     "PYTORCH_CUDA_ALLOC_CONF",
     "PYTORCH_ALLOC_CONF",
@@ -76,17 +78,25 @@ def _gpu() -> dict[str, Any] | None:
     }
 
 
+@cache
+def source_hash() -> str:
+    """Hash every Python file of the packages: a changed method has no old forecasts."""
+    digest = hashlib.sha256()
+    for file in sorted((*ROOT.glob("harness/**/*.py"), *ROOT.glob("methods/**/*.py"))):
+        digest.update(file.relative_to(ROOT).as_posix().encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def git_state() -> dict[str, Any] | None:
     """Return commit and dirty flag of the checkout that this code runs from, if it is one."""
-    root = Path(__file__).resolve().parent.parent
 
     def git(*arguments: str) -> str:
-        command = ["git", "-C", str(root), *arguments]
+        command = ["git", "-C", str(ROOT), *arguments]
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
         return done.stdout.strip()
 
     try:
-        if Path(git("rev-parse", "--show-toplevel")) != root:
+        if Path(git("rev-parse", "--show-toplevel")) != ROOT:
             return None
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
     except (OSError, subprocess.SubprocessError):

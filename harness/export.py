@@ -12,12 +12,12 @@ model's structure: masks, choices) and one file of weights:
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from harness import durable
 from harness.errors import UserError
 from harness.training.checkpoint import read_state, save_tensors, write_state
 
@@ -83,20 +83,18 @@ def write(
         handle: of the method, after training and compaction.
         trained: names of all tensors that trained at any time, as the model calls them.
     """
-    new = folder.with_name(folder.name + ".new")
     state = {"format": FORMAT, "kind": kind, "recipe": vars(recipe), "state": handle.state_dict()}
-    write_state(new, state)
-    if kind == "adapter":
-        stored = {id(tensor) for tensor in handle.buffers.values()}
-        tensors = _named(handle.model)
-        mine = {n: t for n, t in tensors.items() if n in trained or id(t) in stored}
-        save_tensors(mine, new / "adapter.safetensors")
-    else:
-        model: Any = handle.finish(handle.model)
-        save_tensors(_distinct(model.state_dict()), new / "model.safetensors")
-        model.config.to_json_file(new / "config.json")
-    shutil.rmtree(folder, ignore_errors=True)
-    new.rename(folder)
+    with durable.new_folder(folder) as new:
+        write_state(new, state)
+        if kind == "adapter":
+            stored = {id(tensor) for tensor in handle.buffers.values()}
+            tensors = _named(handle.model)
+            mine = {n: t for n, t in tensors.items() if n in trained or id(t) in stored}
+            save_tensors(mine, new / "adapter.safetensors")
+        else:
+            model: Any = handle.finish(handle.model)
+            save_tensors(_distinct(model.state_dict()), new / "model.safetensors")
+            model.config.to_json_file(new / "config.json")
     return sum(file.stat().st_size for file in folder.iterdir())
 
 

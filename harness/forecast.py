@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.command import Only, Overrides, SuiteFile
-from harness.errors import UserError, exit_on_user_error
+from harness.command import Only, Overrides, SuiteFile, command, new_app
+from harness.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from harness.gpus import Card
     from harness.suite.suite import Cell
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = new_app()
 EXAMPLES = """Examples:
 
   python -m harness.forecast suites/safe_squad_shape.yaml --gpu rtx4090,a6000
@@ -30,9 +30,9 @@ EXAMPLES = """Examples:
 """
 
 
-@app.command(epilog=EXAMPLES)
+@command(app, epilog=EXAMPLES)
 def forecast(
-    suite: SuiteFile,
+    file: SuiteFile,
     overrides: Overrides = None,
     gpu: Annotated[
         str, typer.Option(help="cards, such as rtx4090,a6000 or custom:11.6:8.6")
@@ -48,49 +48,20 @@ def forecast(
     ] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="processes; default: cores")] = None,
     cache: Annotated[bool, typer.Option(help="reuse forecasts of the same code")] = True,
-) -> None:
-    """Forecast every cell of a suite on every card: peaks, split, and whether it fits."""
-    with exit_on_user_error():
-        raise SystemExit(
-            _main(
-                suite,
-                overrides or [],
-                gpu,
-                only,
-                max_batch,
-                explain,
-                json_file,
-                native,
-                workers,
-                cache,
-            )
-        )
-
-
-def _main(
-    file: Path,
-    overrides: list[str],
-    gpu: str,
-    only: str,
-    max_batch: bool,
-    explain: str | None,
-    json_file: Path | None,
-    native: bool,
-    workers: int | None,
-    cache: bool,
 ) -> int:
-    from harness.engines.live import counting
+    """Forecast every cell of a suite on every card: peaks, split, and whether it fits."""
     from harness.forecasting.cells import forecast_cells
     from harness.forecasting.forecaster import Forecaster, cache_folder
     from harness.forecasting.largest import add_max_batch
     from harness.gpus import find_card
-    from harness.run import choose
+    from harness.reporting.terminal import counting
     from harness.suite.load import load_suite
+    from harness.suite.suite import choose
 
     cards = [find_card(name) for name in gpu.split(",") if name.strip()]
     if not cards:
         raise UserError("--gpu: name at least one card")
-    cells = load_suite(file, overrides).cells()
+    cells = load_suite(file, overrides or []).cells()
     with counting("forecast") as told:
         forecaster = Forecaster(cache_folder() if cache else None, workers, told)
         if explain is not None:

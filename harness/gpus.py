@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 
-from harness.errors import UserError, nearest
+from harness.errors import UserError
+from methods.wording import nearest
 
 GIB = 2**30
 MIB = 2**20

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from harness.errors import exit_on_user_error
+from harness.command import command, new_app
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = new_app()
 
 
 class Kind(StrEnum):
@@ -23,14 +23,13 @@ class Kind(StrEnum):
     gpus = "gpus"
 
 
-@app.command()
+@command(app)
 def ls(
     kind: Annotated[Kind, typer.Argument(help="what to list")],
     folder: Annotated[Path, typer.Option(help="where suites lie")] = Path("suites"),
 ) -> None:
     """List the methods, suites, tasks, catalogued models or this machine's GPUs."""
-    with exit_on_user_error():
-        rows = _LISTS[kind](folder)
+    rows = _LISTS[kind](folder)
     width = max((len(name) for name, _ in rows), default=0)
     for name, text in rows:
         print(f"{name.ljust(width)}  {text}".rstrip())

@@ -9,6 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 SCHEMA_VERSION = 1
 
 Outcome = Literal["ok", "oom", "crashed", "diverged", "interrupted"]
+# How people read them.
+MARKS: dict[str, str] = {
+    "ok": "ok", "oom": "OOM", "crashed": "CRASHED", "diverged": "DIVERGED",
+    "interrupted": "interrupted",
+}  # fmt: skip
 # A cell with one of these is finished: running it again would tell nothing new.
 FINAL_OUTCOMES: frozenset[str] = frozenset({"ok", "oom", "diverged"})
 

@@ -7,30 +7,29 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from harness.command import Only, Overrides, SuiteFile
-from harness.errors import UserError, exit_on_user_error
+from harness.command import Only, Overrides, SuiteFile, command, new_app
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from harness.record import Record
+    from harness.engines.local import LocalEngine
     from harness.store import Store
-    from harness.suite.suite import Cell, Suite
+    from harness.suite.suite import Cell
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = new_app()
 EXAMPLES = """Examples:
 
-  python -m harness.run suites/quick.yaml
+  headroom run suites/quick.yaml
 
-  python -m harness.run suites/glue.yaml --dry-run tasks=[rte,mrpc]
+  headroom run suites/glue.yaml --dry-run tasks=[rte,mrpc]
 
-  python -m harness.run suites/sst2_minilm.yaml data_root=DIR train.epochs=1 --only '*/lora*/*'
+  headroom run suites/sst2_minilm.yaml data_root=DIR train.epochs=1 --only '*/lora*/*'
 """
 
 
-@app.command(epilog=EXAMPLES)
+@command(app, epilog=EXAMPLES)
 def run(
-    suite: SuiteFile,
+    file: SuiteFile,
     overrides: Overrides = None,
     out: Annotated[Path | None, typer.Option(help="run folder; default runs/<suite>")] = None,
     dry_run: Annotated[bool, typer.Option(help="list the cells and do no work")] = False,
@@ -47,56 +46,26 @@ def run(
             help="also write the trained adapters, or the finished models, as safetensors"
         ),
     ] = None,
-) -> None:
-    """Run every cell of a suite that has no record yet, then print the comparison table."""
-    with exit_on_user_error():
-        raise SystemExit(
-            _main(
-                suite,
-                overrides or [],
-                out,
-                dry_run,
-                only,
-                limit,
-                force,
-                gpus,
-                60 * checkpoint_minutes,
-                export,
-            )
-        )
-
-
-def _main(
-    file: Path,
-    overrides: list[str],
-    out: Path | None,
-    dry_run: bool,
-    only: str,
-    limit: int | None,
-    force: bool,
-    gpus: str | None,
-    checkpoint_seconds: float,
-    export: Literal["adapter", "model"] | None,
 ) -> int:
-    from harness.engines.live import Live
+    """Run every cell of a suite that has no record yet, then print the comparison table."""
     from harness.engines.local import LocalEngine
     from harness.gpus import visible_devices
     from harness.store import Store
     from harness.suite.load import load_suite
-    from harness.suite.preflight import check
+    from harness.suite.preflight import check_cells
+    from harness.suite.suite import choose
 
-    suite = load_suite(file, overrides)
+    suite = load_suite(file, overrides or [])
     cells = suite.cells()
     store = Store(out or Path("runs") / suite.name)
     chosen = choose(cells, only)
     todo = [cell for cell in chosen if force or not store.is_done(cell)][:limit]
     if export:
-        bare = [cell for cell in chosen if cell not in todo and not _exported(store, cell, export)]
-        _say_what_has_no_export(bare)
+        _say_what_has_no_export(store, [cell for cell in chosen if cell not in todo], export)
     if dry_run:
         _print_cells(chosen, todo, store)
         return 0
-    check(todo)
+    check_cells(todo)
     devices = visible_devices(gpus)
     with store.lock() as lock:
         # Another run may have finished some of them while this one waited for the lock.
@@ -104,43 +73,35 @@ def _main(
         for cell in todo if force else ():
             store.drop_checkpoint(cell)
         store.write_manifest(suite.model_dump(mode="json"), cells)
+        engine = LocalEngine(store, devices, lock, 60 * checkpoint_minutes, export)
         try:
-            with Live(total=len(todo), done_before=len(chosen) - len(todo)) as live:
-                engine = LocalEngine(store, devices, lock, checkpoint_seconds, export)
-                engine.run(todo, live.listen)
+            _run_all(engine, todo, done_before=len(chosen) - len(todo))
         except KeyboardInterrupt:
             print("interrupted; the same command runs what is missing, from the last checkpoint")
             return 130
         finally:
-            _report(store, suite)
+            _report(store)
     return 0
+
+
+def _run_all(engine: LocalEngine, cells: Sequence[Cell], done_before: int) -> None:
+    from harness.engines.live import Live
+
+    with Live(total=len(cells), done_before=done_before) as live:
+        engine.run(cells, live.listen)
+
+
+def _say_what_has_no_export(store: Store, cells: Sequence[Cell], kind: str) -> None:
+    """A finished cell's weights are gone: only running it again could write them."""
+    bare = [cell for cell in cells if not _exported(store, cell, kind)]
+    if bare:
+        print(f"{len(bare)} cells finished before without this export, such as {bare[0].path}; "
+              "--force runs them again")  # fmt: skip
 
 
 def _exported(store: Store, cell: Cell, kind: str) -> bool:
     record = store.read(cell)
     return record is not None and record.export is not None and record.export.kind == kind
-
-
-def _say_what_has_no_export(cells: Sequence[Cell]) -> None:
-    """A finished cell's weights are gone: only running it again could write them."""
-    if cells:
-        print(f"{len(cells)} cells finished before without this export, such as {cells[0].path}; "
-              "--force runs them again")  # fmt: skip
-
-
-def choose(cells: Sequence[Cell], only: str, option: str = "--only") -> list[Cell]:
-    """Return the cells whose path matches the glob.
-
-    Raises:
-        UserError: none does.
-    """
-    from fnmatch import fnmatch
-
-    chosen = [cell for cell in cells if fnmatch(cell.path, only)]
-    if not chosen:
-        paths = ", ".join(cell.path for cell in cells[:3])
-        raise UserError(f"{option} {only!r} matches none of {len(cells)} cells, such as {paths}")
-    return chosen
 
 
 def _print_cells(chosen: Sequence[Cell], todo: Sequence[Cell], store: Store) -> None:
@@ -152,15 +113,15 @@ def _print_cells(chosen: Sequence[Cell], todo: Sequence[Cell], store: Store) -> 
     print(f"{len(chosen)} cells, {len(todo)} to run, out: {store.folder}")
 
 
-def _report(store: Store, suite: Suite) -> None:
-    from harness.report import write_report
+def _report(store: Store) -> None:
+    from harness.reporting.report import write_report
 
-    records: list[Record] = store.records()
+    records = store.records()
     if records:
-        write_report(store, terminal=True)
-    failed = [record for record in records if record.outcome != "ok"]
-    for record in failed:
-        print(f"{record.outcome}: {record.path}: {record.message or 'see its log'}")
+        write_report(store)
+    for record in records:
+        if record.outcome != "ok":
+            print(f"{record.outcome}: {record.path}: {record.message or 'see its log'}")
 
 
 if __name__ == "__main__":

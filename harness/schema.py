@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import typer
+from harness.command import command, new_app
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = new_app()
 
 
-@app.command()
+@command(app)
 def schema() -> None:
     """Print the JSON Schema of suite files; point your editor's YAML plug-in at it."""
     print(json.dumps(suite_schema(), indent=2))

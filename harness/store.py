@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from harness import durable
 from harness.errors import UserError
 from harness.record import FINAL_OUTCOMES, SCHEMA_VERSION, Record
 
@@ -63,12 +64,12 @@ class Store:
 
     def write(self, cell: Cell, record: Record) -> None:
         """Write the record so that a reader sees all of it or nothing, whatever is killed when."""
-        _write_by_rename(self.record_file(cell), record.model_dump_json(indent=1))
+        durable.write_text(self.record_file(cell), record.model_dump_json(indent=1))
 
     def write_manifest(self, suite: dict[str, Any], cells: Iterable[Cell]) -> None:
         """Note which cells the folder is about now, in the suite's order."""
         content = {"suite": suite, "cells": [{"path": c.path, "key": c.key} for c in cells]}
-        _write_by_rename(self.folder / MANIFEST, json.dumps(content, indent=1))
+        durable.write_text(self.folder / MANIFEST, json.dumps(content, indent=1))
 
     def records(self) -> list[Record]:
         """Read the records of the manifest's cells, in its order.
@@ -131,16 +132,6 @@ def _read(file: Path) -> Record | None:
     except (OSError, ValidationError):
         return None
     return record if record.schema_version == SCHEMA_VERSION else None
-
-
-def _write_by_rename(file: Path, text: str) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    with temporary.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(file)
 
 
 def to_frame(records: Iterable[Record]) -> pd.DataFrame:

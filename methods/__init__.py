@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 
 from methods.base import Change, Handle, Method, Plan, Resized, Stage
-from methods.naming import nearest
+from methods.wording import nearest
 
 __all__ = [
     "METHODS",

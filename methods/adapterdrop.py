@@ -12,7 +12,7 @@ from pydantic import Field, NonNegativeInt, model_validator
 from methods.base import Handle, Method, Stage
 from methods.common.in_place import InPlaceHandle
 from methods.common.over import Over, OverHandle, attach_base, base_method
-from methods.naming import label_of
+from methods.wording import label_of
 
 if TYPE_CHECKING:
     from torch import nn

@@ -10,7 +10,7 @@ from methods import surgery
 from methods.architectures import LayerRange
 from methods.base import Method
 from methods.common.in_place import InPlaceHandle
-from methods.naming import label_of
+from methods.wording import label_of
 
 if TYPE_CHECKING:
     from torch import nn

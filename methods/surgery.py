@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from methods.architectures import ARCHITECTURES, HEADS, TARGET_SETS, Architecture
-from methods.naming import nearest
+from methods.wording import nearest
 
 if TYPE_CHECKING:
     from torch import nn

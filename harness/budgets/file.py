@@ -8,9 +8,11 @@ from typing import Any
 import yaml
 from pydantic import Field, NonNegativeInt, ValidationError
 
+from harness import durable
 from harness.budgets.figures import Figure, Figures
 from harness.errors import UserError
 from harness.record import Part
+from methods.wording import first_mistake
 
 SCHEMA = 1
 TOLERANCE = 0.001  # forecasts repeat to the byte; measured budgets want about 0.02
@@ -68,9 +70,7 @@ def read_budget(file: Path) -> Budget:
     except yaml.YAMLError as error:
         raise UserError(f"{file}: not valid YAML: {str(error).splitlines()[0]}") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise UserError(f"{file}: {place}: {first['msg'].lower()}") from None
+        raise UserError(f"{file}: {first_mistake(error, allowed=Budget.model_fields)}") from None
 
 
 def updated(file: Path, figures: Figures, reason: str) -> tuple[Budget, list[str]]:
@@ -134,10 +134,7 @@ def write_budget(file: Path, budget: Budget) -> None:
     parts = [yaml.safe_dump(content, sort_keys=False), "history:\n"]
     parts += [f"- {_flow(change)}\n" for change in history]
     parts += ["cells:\n", *(f"  {_flow(path)}: {_flow(row)}\n" for path, row in cells.items())]
-    file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_suffix(".tmp")
-    draft.write_text("".join(parts), encoding="utf-8")
-    draft.replace(file)
+    durable.write_text(file, "".join(parts))
 
 
 def _flow(value: Any) -> str:

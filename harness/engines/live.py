@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from harness.record import MARKS
 from harness.reporting.units import clock, gib, score
 
 if TYPE_CHECKING:
     from harness.engines.local import Event
     from harness.record import Record
-
-MARKS = {"ok": "ok", "oom": "OOM", "crashed": "CRASHED", "diverged": "DIVERGED",
-         "interrupted": "interrupted"}  # fmt: skip
-
-
-@contextmanager
-def counting(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show `what n/N` on one line of a terminal while the context is open; nothing in a log."""
-    console = Console(stderr=True, highlight=False)
-    if not console.is_terminal:
-        yield lambda done, total: None
-        return
-    with console.status(what) as status:
-        yield lambda done, total: status.update(f"{what} {done}/{total}")
 
 
 class Live:

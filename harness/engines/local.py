@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.cell import EXIT_INTERRUPTED, EXIT_USER_ERROR, new_record
+from harness.env import ROOT
 from harness.record import Record
 from harness.store import Store
 from harness.suite.suite import Cell
@@ -174,8 +175,7 @@ def _environment(device: str) -> dict[str, str]:
 
 def _python_path() -> str:
     """Let the child import the code that runs here, wherever it was started."""
-    root = str(Path(__file__).resolve().parents[2])
-    return os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
+    return os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 def _kernel_oom_kills() -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from harness import durable
 from harness.errors import UserError
 from harness.forecasting.pool import TaskFailed, preload, run_forked
 from harness.forecasting.requests import Shapes, shapes_without_data
@@ -120,7 +121,4 @@ class Forecaster:
     def _write(self, key: str, outcome: Outcome) -> None:
         if self.cache is None:
             return
-        self.cache.mkdir(parents=True, exist_ok=True)
-        draft = self.cache / f"{key}.{os.getpid()}.tmp"
-        draft.write_text(outcome.model_dump_json())
-        draft.replace(self.cache / f"{key}.json")
+        durable.write_text(self.cache / f"{key}.json", outcome.model_dump_json())

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from harness.errors import nearest
 from harness.models.catalogue import CATALOGUE
+from methods.wording import nearest
 
 _SOURCES = ("hub", "path", "package", "config")
 

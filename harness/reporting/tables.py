@@ -6,9 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from harness.engines.live import MARKS
 from harness.env import MEMORY_PACKAGES
-from harness.record import Record
+from harness.record import MARKS, Record
 from harness.reporting.comparison import (
     SPLIT,
     Comparison,

@@ -1,8 +1,9 @@
-"""Tables in the terminal."""
+"""Tables in the terminal, and a counter."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from rich import box
 from rich.console import Console
@@ -28,3 +29,14 @@ def print_tables(tables: Sequence[Table], notes: Sequence[str]) -> None:
         console.print(grid)
     for note in notes:
         console.print(note, style="dim")
+
+
+@contextmanager
+def counting(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show `what n/N` on one line of a terminal while the context is open; nothing in a log."""
+    console = Console(stderr=True, highlight=False)
+    if not console.is_terminal:
+        yield lambda done, total: None
+        return
+    with console.status(what) as status:
+        yield lambda done, total: status.update(f"{what} {done}/{total}")

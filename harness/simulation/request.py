@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from functools import cache
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import PositiveInt
@@ -74,7 +72,7 @@ class Request(Frozen):
         Raises:
             UserError: the model is a local folder without a readable config.
         """
-        from harness.env import package_versions
+        from harness.env import package_versions, source_hash
 
         content = self.model_dump(mode="json")
         content["model"].pop("label")
@@ -94,13 +92,3 @@ def structural(settings: TrainSettings) -> dict[str, Any]:
     kept["label_smoothing"] = settings.label_smoothing > 0
     kept["weight_decay"] = settings.weight_decay > 0
     return kept
-
-
-@cache
-def source_hash() -> str:
-    """Hash every Python file of the packages: a changed method has no old forecasts."""
-    root = Path(__file__).resolve().parents[2]
-    digest = hashlib.sha256()
-    for file in sorted((*root.glob("harness/**/*.py"), *root.glob("methods/**/*.py"))):
-        digest.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes())
-    return digest.hexdigest()[:16]

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from harness.errors import UserError, nearest
+from harness.errors import UserError
+from methods.wording import mistake, nearest
 
 Path_ = tuple[str | int, ...]
 M = TypeVar("M", bound=BaseModel)
@@ -136,25 +137,12 @@ def validate(model: type[M], document: Document, allowed: Callable[[Path_], Iter
     try:
         return model.model_validate(document.data)
     except ValidationError as error:
-        lines = [_explain(item, document, allowed) for item in error.errors()]
+        lines = [_explain(finding, document, allowed) for finding in error.errors()]
         raise UserError("\n       ".join(dict.fromkeys(lines))) from None
 
 
-def _explain(item: Any, document: Document, allowed: Callable[[Path_], Iterable[str]]) -> str:
-    loc: Path_ = tuple(item["loc"])
-    key = document.override_at(loc) or ".".join(str(part) for part in loc)
-    where = document.where(loc)
-    if item["type"] == "extra_forbidden":
-        return f"{where}: unknown key {key!r}; {nearest(loc[-1], allowed(loc))}"
-    if item["type"] == "missing":
-        return f"{where}: key {key!r} is missing"
-    if item["type"] == "literal_error":
-        options = [part.strip(" '") for part in _expected(item).split(",")]
-        return f"{where}: {key} = {item['input']!r}; {nearest(item['input'], options)}"
-    message = item["msg"].removeprefix("Value error, ")
-    given = "" if item["type"] == "value_error" else f" (given: {item['input']!r})"
-    return f"{where}: {key + ': ' if key else ''}{message[:1].lower() + message[1:]}{given}"
-
-
-def _expected(item: Any) -> str:
-    return str(item["ctx"]["expected"]).replace(" or ", ", ")
+def _explain(finding: Any, document: Document, allowed: Callable[[Path_], Iterable[str]]) -> str:
+    loc: Path_ = tuple(finding["loc"])
+    key = document.override_at(loc) or ".".join(map(str, loc))
+    fitting = allowed(loc) if finding["type"] == "extra_forbidden" else ()
+    return f"{document.where(loc)}: {mistake(finding, key, fitting)}"

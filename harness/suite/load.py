@@ -9,12 +9,13 @@ from typing import Any
 from pydantic import ValidationError
 
 import methods as method_registry
-from harness.errors import UserError, nearest
+from harness.errors import UserError
 from harness.suite.document import Document, Path_, assign, read_yaml, split_assignment, validate
 from harness.suite.entries import MethodEntry, ModelEntry, Rule, TaskEntry
 from harness.suite.settings import Frozen, TrainSettings
 from harness.suite.shape import Shape
 from harness.suite.suite import Suite
+from methods.wording import first_mistake
 
 MODEL_SOURCES = ("hub", "path", "package", "config")
 
@@ -79,17 +80,10 @@ def _check_methods(document: Document) -> None:
         try:
             method_registry.get_method(entry.name)(**entry.options)
         except ValidationError as error:
-            first = error.errors()[0]
-            loc = ("methods", index, *first["loc"])
-            where = document.where(loc)
-            option = ".".join(str(part) for part in (entry.name, *first["loc"]))
-            if first["type"] == "extra_forbidden":
-                fields = method_registry.get_method(entry.name).model_fields
-                raise UserError(
-                    f"{where}: unknown option {option!r}; {nearest(first['loc'][-1], fields)}"
-                ) from None
-            message = first["msg"].removeprefix("Value error, ")
-            raise UserError(f"{where}: {option} = {first['input']!r}: {message}") from None
+            where = document.where(("methods", index, *error.errors()[0]["loc"]))
+            options = method_registry.get_method(entry.name).model_fields
+            what = first_mistake(error, entry.name, allowed=options)
+            raise UserError(f"{where}: {what}") from None
         except ValueError as error:
             raise UserError(f"{document.where(('methods', index))}: {error}") from None
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from harness.suite.suite import Cell
 
 
-def check(cells: Iterable[Cell]) -> None:
+def check_cells(cells: Iterable[Cell]) -> None:
     """Check each distinct model and local data set of the cells, and method against settings.
 
     What lies on a hub is left to the cells: asking for it may be slow.

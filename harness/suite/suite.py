@@ -5,19 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from fnmatch import fnmatch
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, NonNegativeInt, ValidationError, model_validator
 
-from harness.errors import UserError, nearest
+from harness.errors import UserError
 from harness.models.load import ModelSpec
 from harness.record import SCHEMA_VERSION
 from harness.suite.entries import MethodEntry, ModelEntry, Rule, TaskEntry
 from harness.suite.settings import Frozen, TrainSettings
 from harness.tasks.base import DataRequest
 from methods import get_method
+from methods.wording import first_mistake, nearest
 
 Protocol = Literal["aflora", "safe", "plain"]
 
@@ -167,12 +169,21 @@ class Suite(Frozen):
         try:
             return TrainSettings(**merged | axes)
         except ValidationError as error:
-            reason = error.errors()[0]
-            place = ".".join(str(part) for part in ("train", *reason["loc"]))
-            message = reason["msg"].removeprefix("Value error, ")
-            raise UserError(
-                f"suite {self.name}, {task.name} x {label}: {place}: {message}"
-            ) from None
+            what = first_mistake(error, "train", allowed=TrainSettings.model_fields)
+            raise UserError(f"suite {self.name}, {task.name} x {label}: {what}") from None
+
+
+def choose(cells: Sequence[Cell], only: str, option: str = "--only") -> list[Cell]:
+    """Return the cells whose path matches the glob.
+
+    Raises:
+        UserError: none does.
+    """
+    chosen = [cell for cell in cells if fnmatch(cell.path, only)]
+    if not chosen:
+        paths = ", ".join(cell.path for cell in cells[:3])
+        raise UserError(f"{option} {only!r} matches none of {len(cells)} cells, such as {paths}")
+    return chosen
 
 
 def _refuse_twins(cells: Sequence[Cell]) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from harness.errors import UserError, nearest
+from harness.errors import UserError
+from methods.wording import nearest
 
 if TYPE_CHECKING:
     from harness.tasks.base import Task

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from harness.errors import UserError, nearest
+from harness.errors import UserError
+from methods.wording import nearest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,7 +8,6 @@ checkpoint of other code is not gone on from.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Mapping
@@ -18,6 +17,8 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+
+from harness import durable
 
 State = dict[str, Any]
 
@@ -44,16 +45,14 @@ class Checkpoints:
 
     def save(self, state: State) -> None:
         """Write nested dicts and lists of tensors and JSON values in place of the old ones."""
-        new = self.folder.with_name(self.folder.name + ".new")
-        write_state(new, {"code": _code(), "state": state})
-        self.drop(keep_new=True)
-        new.rename(self.folder)
+        with durable.new_folder(self.folder) as folder:
+            write_state(folder, {"code": _code(), "state": state})
         self._saved = time.monotonic()
 
     def load(self) -> State | None:
         """Return what was saved by the same code; None where there is nothing of the kind."""
         # Killed between the two steps of `save`, only the new one is there.
-        for folder in (self.folder, self.folder.with_name(self.folder.name + ".new")):
+        for folder in (self.folder, durable.draft_of(self.folder)):
             try:
                 content = read_state(folder)
             except (OSError, ValueError, SafetensorError):
@@ -63,24 +62,18 @@ class Checkpoints:
                 return state
         return None
 
-    def drop(self, keep_new: bool = False) -> None:
+    def drop(self) -> None:
         """Remove the checkpoint: the cell has its record."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        if not keep_new:
-            shutil.rmtree(self.folder.with_name(self.folder.name + ".new"), ignore_errors=True)
+        for folder in (self.folder, durable.draft_of(self.folder)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_state(folder: Path, state: State) -> None:
-    """Write nested dicts and lists of tensors and JSON values into an emptied folder."""
+    """Write nested dicts and lists of tensors and JSON values into an empty folder."""
     tensors: dict[str, Tensor] = {}
     content = _pack(state, tensors)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
     save_tensors(tensors, folder / "tensors.safetensors")
-    with (folder / "state.json").open("w", encoding="utf-8") as stream:
-        json.dump(content, stream)
-        stream.flush()
-        os.fsync(stream.fileno())
+    (folder / "state.json").write_text(json.dumps(content), encoding="utf-8")
 
 
 def save_tensors(tensors: Mapping[str, Tensor], file: Path) -> None:
@@ -102,8 +95,7 @@ def read_state(folder: Path) -> State:
 
 
 def _code() -> list[Any]:
-    from harness.env import package_versions
-    from harness.simulation.request import source_hash
+    from harness.env import package_versions, source_hash
 
     return [source_hash(), package_versions()]
 

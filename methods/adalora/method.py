@@ -10,7 +10,7 @@ from methods import surgery
 from methods.architectures import LayerRange, Targets
 from methods.base import Method
 from methods.common.schedules import Span
-from methods.naming import label_of
+from methods.wording import label_of
 
 if TYPE_CHECKING:
     from torch import nn

@@ -12,7 +12,7 @@ from methods.architectures import LayerRange, Targets
 from methods.base import Method, Stage
 from methods.common import folding
 from methods.common.schedules import Span
-from methods.naming import label_of
+from methods.wording import label_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

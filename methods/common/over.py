@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from pydantic import BeforeValidator, ValidationError, WithJsonSchema
 
 from methods.base import Change, Handle, Method
+from methods.wording import first_mistake
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -30,9 +31,8 @@ def _validated(value: Any) -> Any:
     try:
         method = get_method(name)(**(options or {}))
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, (name, *first["loc"])))
-        raise ValueError(f"{place}: {first['msg'].removeprefix('Value error, ')}") from None
+        allowed = get_method(name).model_fields
+        raise ValueError(first_mistake(error, name, allowed=allowed)) from None
     return {name: method.model_dump(mode="json")}
 
 

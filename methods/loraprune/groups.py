@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from methods import surgery
-from methods.naming import nearest
+from methods.wording import nearest
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -11,7 +11,7 @@ from methods.architectures import Targets
 from methods.base import Method, Stage
 from methods.common import folding
 from methods.lora import Lora
-from methods.naming import label_of
+from methods.wording import label_of
 
 if TYPE_CHECKING:
     from torch import nn

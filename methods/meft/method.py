@@ -10,7 +10,7 @@ from methods import surgery
 from methods.architectures import LayerRange
 from methods.base import Method
 from methods.bottleneck.method import Activation
-from methods.naming import label_of, nearest
+from methods.wording import label_of, nearest
 
 if TYPE_CHECKING:
     from torch import nn

@@ -10,7 +10,7 @@ from methods import surgery
 from methods.architectures import TARGET_SETS
 from methods.base import Method
 from methods.common.tuner import TunerHandle, attach_tuner
-from methods.naming import label_of
+from methods.wording import label_of
 
 if TYPE_CHECKING:
     from torch import nn

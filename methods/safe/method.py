@@ -17,7 +17,7 @@ from pydantic import (
 from methods.base import Method, Stage
 from methods.common.over import Over, attach_base, base_method
 from methods.common.schedules import Span
-from methods.naming import label_of
+from methods.wording import label_of
 
 if TYPE_CHECKING:
     from torch import nn

@@ -10,7 +10,7 @@ from methods import surgery
 from methods.architectures import LayerRange, Targets
 from methods.base import Method, Stage
 from methods.common import folding
-from methods.naming import label_of
+from methods.wording import label_of
 
 if TYPE_CHECKING:
     from torch import nn

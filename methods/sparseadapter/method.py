@@ -8,7 +8,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_
 
 from methods.base import Method
 from methods.common.over import Over, attach_base, base_method
-from methods.naming import label_of, nearest
+from methods.wording import label_of, nearest
 
 if TYPE_CHECKING:
     from torch import nn

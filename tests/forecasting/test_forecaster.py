@@ -192,7 +192,7 @@ def test_wrong_commands_are_refused(tmp_path: Path, arguments: list[str], said: 
 
 def test_a_shape_cannot_be_trained_on(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"classification-48 is a shape.*harness\.forecast"):
-        preflight.check(cells(tmp_path))
+        preflight.check_cells(cells(tmp_path))
 
 
 def test_a_cell_that_cannot_be_forecast_is_an_error_and_not_a_guess(tmp_path: Path) -> None:

@@ -145,9 +145,7 @@ def _cases() -> Iterator[Any]:
 
 def test_every_method_has_a_case() -> None:
     missing = set(METHODS) - set(CASES)
-    assert not missing, (
-        f"add a line to CASES in tests/methods/test_contract.py for {sorted(missing)}"
-    )
+    assert not missing, f"a line is missing in CASES of {__file__}: {sorted(missing)}"
 
 
 def test_waived_rules_exist() -> None:

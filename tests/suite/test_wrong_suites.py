@@ -10,7 +10,7 @@ import pytest
 
 from harness.errors import UserError
 from harness.suite.load import load_suite
-from harness.suite.preflight import check
+from harness.suite.preflight import check_cells
 
 GOOD = """\
 name: small
@@ -75,7 +75,7 @@ def test_message_names_place_value_and_what_is_allowed(
     file = tmp_path / "wrong.yaml"
     file.write_text(text)
     with pytest.raises(UserError) as error:
-        check(load_suite(file, overrides).cells())
+        check_cells(load_suite(file, overrides).cells())
     for part in said:
         assert part in str(error.value)
 
@@ -104,7 +104,7 @@ def test_data_is_checked_before_the_first_cell(
     file.write_text(GOOD)
     overrides = data_folder(tmp_path, header, rows)
     with pytest.raises(UserError) as error:
-        check(load_suite(file, overrides).cells())
+        check_cells(load_suite(file, overrides).cells())
     for part in said:
         assert part in str(error.value)
 

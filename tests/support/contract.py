@@ -1,4 +1,4 @@
-"""The rules that the training loop relies on; tests/methods/test_contract.py holds every method to them."""
+"""The rules that the training loop relies on; methods/test_contract.py holds methods to them."""
 
 from __future__ import annotations
 

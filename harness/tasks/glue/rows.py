@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from harness.errors import UserError, nearest
+from harness.errors import UserError
 from harness.tasks.base import DataRequest
 from harness.tasks.glue.splits import Parts
 from harness.tasks.glue.table import GlueSpec
+from methods.wording import nearest
 
 MAX_SCORE = 5.0
 
