@@ -1,39 +1,23 @@
-"""One cell from start to end, in a process of its own.
-
-The local engine starts `python -m harness.cell`, hands it the cell on standard input and keeps that
-pipe open: when it closes, the engine is gone, and so is this process. Progress goes out as JSON
-lines on a descriptor of its own; everything printed goes to the cell's log.
-"""
+"""One cell from start to end: the spine of a run."""
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import sys
-import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
-from harness.errors import UserError
-from harness.record import Export, Outcome, Record
+from harness.record import Export, ExportKind, Outcome, Record
 from harness.store import Store
 from harness.suite.suite import Cell
 
 if TYPE_CHECKING:
-    from harness.export import Kind
     from harness.training.checkpoint import Checkpoints
     from harness.training.loop import Loop
     from harness.training.state import Job
 
 Progress = Callable[[dict[str, Any]], None]
-# Outcome of a cell whose process wrote no record, by exit code; others are crashes.
-EXIT_USER_ERROR = 2
-EXIT_INTERRUPTED = 128 + signal.SIGTERM
 
 
 def new_record(cell: Cell, outcome: Outcome, seconds: float, **rest: Any) -> Record:
@@ -55,7 +39,7 @@ def run_cell(
     cell: Cell,
     progress: Progress,
     checkpoints: Checkpoints | None = None,
-    export: tuple[Kind, Store] | None = None,
+    export: tuple[ExportKind, Store] | None = None,
 ) -> Record:
     """Run the cell and return its record; running out of memory and divergence are results.
 
@@ -75,7 +59,7 @@ def run_cell(
     try:
         job = build_job(cell, progress, known, checkpoints)
         with job.clock.beside("metering"):
-            progress({"stage": "forecasting"})
+            progress({"doing": "forecasting"})
             known["forecast"] = beside.forecast(cell, job)
         forward, parameters = _forward_flops(job), _parameters(job)
         loop = Loop(job)
@@ -100,7 +84,7 @@ def _first_line(error: BaseException) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
-def _export(cell: Cell, job: Job, loop: Loop, kind: Kind, store: Store) -> dict[str, Any]:
+def _export(cell: Cell, job: Job, loop: Loop, kind: ExportKind, store: Store) -> dict[str, Any]:
     """Write what a user deploys; a full disk is no reason to lose the run."""
     from harness.export import recipe_of, write
 
@@ -189,58 +173,3 @@ def _flops(job: Job, forward: Any) -> dict[str, Any]:
         "unsupported": list(forward.unsupported),
         "note": forward.note,
     }
-
-
-def _progress_to(stream: BinaryIO) -> Progress:
-    last = 0.0
-
-    def send(event: dict[str, Any]) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if "stage" in event or now - last > 0.2:
-            last = now
-            stream.write(json.dumps(event).encode() + b"\n")
-            stream.flush()
-
-    return send
-
-
-def _die_with(descriptor: int) -> None:
-    """End this process when the other end of the pipe closes."""
-    while os.read(descriptor, 4096):
-        pass
-    os._exit(1)
-
-
-def main() -> int:
-    """Run the cell that standard input names; the record is written before this returns."""
-    order = json.loads(sys.stdin.buffer.readline())
-    threading.Thread(target=_die_with, args=(sys.stdin.fileno(),), daemon=True).start()
-    cell = Cell.model_validate(order["cell"])
-    store = Store(Path(order["folder"]))
-    from harness.training.checkpoint import Checkpoints
-    from harness.training.loop import Interrupted
-
-    checkpoints = Checkpoints(store.checkpoint_folder(cell), order["checkpoint_seconds"])
-    signal.signal(signal.SIGTERM, lambda *_: setattr(checkpoints, "wanted", True))
-    with os.fdopen(order["progress"], "wb") as stream:
-        try:
-            export = (order["export"], store) if order["export"] else None
-            record = run_cell(cell, _progress_to(stream), checkpoints, export)
-        except UserError as error:
-            print(error, file=sys.stderr)
-            return EXIT_USER_ERROR
-        except Interrupted as error:
-            print(f"interrupted {error}", file=sys.stderr)
-            return EXIT_INTERRUPTED
-        store.write(cell, record)
-    checkpoints.drop()
-    return 0
-
-
-if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # Skip the interpreter's teardown, which takes longer than it is worth after a record is out.
-    os._exit(code)

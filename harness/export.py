@@ -15,10 +15,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from harness import durable
 from harness.errors import UserError
+from harness.record import ExportKind
 from harness.training.checkpoint import read_state, save_tensors, write_state
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from harness.tasks.base import Task
     from methods.base import Handle, Plan
 
-Kind = Literal["adapter", "model"]
 FORMAT = 1
 
 
@@ -70,7 +70,7 @@ def recipe_of(cell: Cell, task: Task, plan: Plan) -> Recipe:
 
 
 def write(
-    folder: Path, kind: Kind, recipe: Recipe, handle: Handle, trained: Collection[str]
+    folder: Path, kind: ExportKind, recipe: Recipe, handle: Handle, trained: Collection[str]
 ) -> int:
     """Write the export in place of an older one; returns its bytes.
 

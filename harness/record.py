@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 SCHEMA_VERSION = 1
 
 Outcome = Literal["ok", "oom", "crashed", "diverged", "interrupted"]
+ExportKind = Literal["adapter", "model"]
 # How people read them.
 MARKS: dict[str, str] = {
     "ok": "ok", "oom": "OOM", "crashed": "CRASHED", "diverged": "DIVERGED",
@@ -85,7 +86,7 @@ class Compacted(Part):
 class Export(Part):
     """What the run wrote to deploy."""
 
-    kind: Literal["adapter", "model"]
+    kind: ExportKind
     folder: str = Field(description="below the run folder")
     bytes: int
 

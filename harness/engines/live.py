@@ -13,7 +13,7 @@ from harness.record import MARKS
 from harness.reporting.units import clock, gib, score
 
 if TYPE_CHECKING:
-    from harness.engines.local import Event
+    from harness.engines.base import Event
     from harness.record import Record
 
 
@@ -74,7 +74,7 @@ class Live:
         if path not in self.tasks:
             self.tasks[path] = self.bars.add_task(path, total=None, note="")
         loss = progress.get("loss")
-        note = str(progress.get("stage", "")) if loss is None else f"loss {loss:.4f}"
+        note = str(progress.get("doing", "")) if loss is None else f"loss {loss:.4f}"
         self.bars.update(
             self.tasks[path],
             completed=progress.get("step", 0),

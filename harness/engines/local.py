@@ -11,29 +11,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from harness.cell import EXIT_INTERRUPTED, EXIT_USER_ERROR, new_record
+from harness.engines.base import End, Event, Order, conclude, kernel_oom_kills
 from harness.env import ROOT
-from harness.record import Record
 from harness.store import Store
 from harness.suite.suite import Cell
 
 if TYPE_CHECKING:
-    from harness.export import Kind
-
-LOG_TAIL_LINES = 40
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something a running cell reported: `record` when it finished, else `progress`."""
-
-    cell: Cell
-    progress: dict[str, Any] | None = None
-    record: Record | None = None
+    from harness.record import ExportKind, Record
 
 
 class LocalEngine:
@@ -53,7 +39,7 @@ class LocalEngine:
         devices: Sequence[str],
         lock: int,
         checkpoint_seconds: float = 300.0,
-        export: Kind | None = None,
+        export: ExportKind | None = None,
     ) -> None:
         self.store, self.devices, self.lock = store, list(devices), lock
         self.checkpoint_seconds, self.export = checkpoint_seconds, export
@@ -114,13 +100,13 @@ class LocalEngine:
         events.put(None)
 
     def _run_one(self, cell: Cell, device: str, events: queue.SimpleQueue[Event | None]) -> Record:
-        began, kills = time.monotonic(), _kernel_oom_kills()
+        began, kills = time.monotonic(), kernel_oom_kills()
         log = self.store.log_file(cell)
         log.parent.mkdir(parents=True, exist_ok=True)
         reading, writing = os.pipe()
         with log.open("wb") as output:
             child = subprocess.Popen(
-                [sys.executable, "-m", "harness.cell"],
+                [sys.executable, "-m", "harness.engines.worker"],
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -130,12 +116,13 @@ class LocalEngine:
             )
         os.close(writing)
         self._children.add(child)
-        order = {"cell": cell.model_dump(mode="json"), "folder": str(self.store.folder),
-                 "progress": writing, "checkpoint_seconds": self.checkpoint_seconds,
-                 "export": self.export}  # fmt: skip
+        order = Order(
+            cell=cell, folder=self.store.folder, progress=writing,
+            checkpoint_seconds=self.checkpoint_seconds, export=self.export,
+        )  # fmt: skip
         assert child.stdin is not None
         try:
-            child.stdin.write(json.dumps(order).encode() + b"\n")
+            child.stdin.write(order.model_dump_json().encode() + b"\n")
             child.stdin.flush()
         except BrokenPipeError:
             pass  # it died at once; its exit code tells
@@ -145,25 +132,9 @@ class LocalEngine:
         code = child.wait()
         self._children.discard(child)
         child.stdin.close()
-        return self._conclude(cell, code, time.monotonic() - began, _kernel_oom_kills() > kills)
-
-    def _conclude(self, cell: Cell, code: int, seconds: float, oom_killed: bool) -> Record:
-        """Return the record the cell wrote, or write one that says how it ended without."""
-        record = self.store.read(cell)
-        if code == 0 and record is not None:
-            return record
-        tail = _tail(self.store.log_file(cell))
-        if self._stopping or code == EXIT_INTERRUPTED:
-            record = new_record(cell, "interrupted", seconds)
-        elif code == -signal.SIGKILL and oom_killed:
-            record = new_record(cell, "oom", seconds, message="host memory: killed by the kernel")
-        elif code == EXIT_USER_ERROR:
-            record = new_record(cell, "crashed", seconds, message=tail.strip(), log_tail=tail)
-        else:
-            how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-            record = new_record(cell, "crashed", seconds, message=how, log_tail=tail)
-        self.store.write(cell, record)
-        return record
+        oom_killed = kernel_oom_kills() > kills
+        end = End(code, time.monotonic() - began, self._stopping, oom_killed)
+        return conclude(self.store, cell, end)
 
 
 def _environment(device: str) -> dict[str, str]:
@@ -176,19 +147,3 @@ def _environment(device: str) -> dict[str, str]:
 def _python_path() -> str:
     """Let the child import the code that runs here, wherever it was started."""
     return os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-
-
-def _kernel_oom_kills() -> int:
-    """Return how many processes the kernel has killed for memory so far (0 where unknown)."""
-    try:
-        lines = Path("/proc/vmstat").read_text().splitlines()
-    except OSError:
-        return 0
-    return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
-
-
-def _tail(log: Path) -> str:
-    try:
-        return "\n".join(log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:])
-    except OSError:
-        return ""

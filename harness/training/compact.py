@@ -30,7 +30,7 @@ def compact(loop: Loop) -> Compacted | None:
     change = job.handle.compact()
     if change is None:
         return None
-    job.progress({"stage": "measuring the compacted model"})
+    job.progress({"doing": "measuring the compacted model"})
     apply_change(loop.optimizer, change)
     loop.note_change(change)
     scores = {name: loop.evaluate(name) for name in job.data.report_on}

@@ -10,8 +10,8 @@ import pytest
 
 from harness.errors import UserError
 from harness.record import Flops, Memory, Parameters, PhaseMemory, Record, Time
-from harness.report import write_report
 from harness.reporting.comparison import compare
+from harness.reporting.report import write_report
 from harness.reporting.tables import caption, comparison_tables
 from harness.reporting.units import clock, gib, mib, millions, score, tera
 from harness.store import Store, to_frame
@@ -114,7 +114,7 @@ def test_report_files(
     store.write_manifest({"name": "small", "description": "Two methods."}, cells)
     for cell in cells[:-1]:
         store.write(cell, record(cell, 0.5))
-    file = write_report(store, terminal=True)
+    file = write_report(store)
     text = file.read_text()
     assert text.startswith("# small\n\nTwo methods.")
     assert "**7 of 8 cells have run.**" in text
@@ -160,7 +160,7 @@ def test_results_are_final_and_accidents_are_not(
 
 def test_a_folder_without_a_run_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no run"):
-        write_report(Store(tmp_path), terminal=False)
+        write_report(Store(tmp_path))
 
 
 def test_units() -> None:

@@ -40,7 +40,7 @@ WRONG = [
     ("option of the base method", GOOD.replace("lora: {r: 8}",
      "adapterdrop: {over: {lora: {rank: 8}}}"), [], ["yaml:6", "adapterdrop.over", "lora.rank"]),
     ("no threshold", GOOD.replace("lora: {r: 8}", "safe: {over: lora}"), [],
-     ["yaml:6", "safe.tau", "required"]),
+     ["yaml:6", "safe.tau", "missing"]),
     ("no epoch to freeze in", GOOD.replace("lora: {r: 8}", "safe: {over: lora, tau: 0.1}"), [],
      ["safe-lora-r8", "from epoch 3", "3 epochs", "another t_f"]),
     ("a schedule that does not fit", GOOD.replace("lora: {r: 8}", "aflora: {t_i: {epochs: 2}}"),

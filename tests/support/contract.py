@@ -16,8 +16,9 @@ from tiny import batch, build, logits
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from harness.export import Kind, Recipe, write
+from harness.export import Recipe, write
 from harness.export import load as load_export
+from harness.record import ExportKind
 from harness.training.optim import apply_change
 from methods import Change, Handle, Method, Plan, surgery
 
@@ -372,7 +373,7 @@ def exports_reload(run: Run) -> None:
     handle.evaluating(on=True)
     before = logits(handle.model)
     recipe = Recipe({}, {}, "fp32", run.method.name, run.method.model_dump(mode="json"), vars(PLAN))
-    kinds: tuple[Kind, ...] = ("adapter", "model")  # in this order: the second one finishes it
+    kinds: tuple[ExportKind, ...] = ("adapter", "model")  # the second one finishes it
     with TemporaryDirectory() as folder:
         for kind, seed in zip(kinds, (1, 2), strict=True):
             size = write(Path(folder) / kind, kind, recipe, handle, trained)

@@ -1,0 +1,75 @@
+"""The child's side of an engine: one cell in a process of its own.
+
+An engine starts `python -m harness.engines.worker`, hands it an order on standard input and keeps
+that pipe open: when it closes, the engine is gone, and so is this process. Progress goes out as
+JSON lines on a descriptor of its own; everything printed goes to the cell's log.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from typing import Any, BinaryIO
+
+from harness.cell import Progress, run_cell
+from harness.engines.base import EXIT_INTERRUPTED, EXIT_USER_ERROR, Order
+from harness.errors import UserError
+from harness.store import Store
+
+
+def main() -> int:
+    """Run the cell that standard input names; the record is written before this returns."""
+    order = Order.model_validate_json(sys.stdin.buffer.readline())
+    threading.Thread(target=_die_with, args=(sys.stdin.fileno(),), daemon=True).start()
+    from harness.training.checkpoint import Checkpoints
+    from harness.training.loop import Interrupted
+
+    cell, store = order.cell, Store(order.folder)
+    checkpoints = Checkpoints(store.checkpoint_folder(cell), order.checkpoint_seconds)
+    signal.signal(signal.SIGTERM, lambda *_: setattr(checkpoints, "wanted", True))
+    with os.fdopen(order.progress, "wb") as stream:
+        try:
+            export = (order.export, store) if order.export else None
+            record = run_cell(cell, _progress_to(stream), checkpoints, export)
+        except UserError as error:
+            print(error, file=sys.stderr)
+            return EXIT_USER_ERROR
+        except Interrupted as error:
+            print(f"interrupted {error}", file=sys.stderr)
+            return EXIT_INTERRUPTED
+        store.write(cell, record)
+    checkpoints.drop()
+    return 0
+
+
+def _progress_to(stream: BinaryIO) -> Progress:
+    last = 0.0
+
+    def send(event: dict[str, Any]) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if "doing" in event or now - last > 0.2:
+            last = now
+            stream.write(json.dumps(event).encode() + b"\n")
+            stream.flush()
+
+    return send
+
+
+def _die_with(descriptor: int) -> None:
+    """End this process when the other end of the pipe closes."""
+    while os.read(descriptor, 4096):
+        pass
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Skip the interpreter's teardown, which takes longer than it is worth after a record is out.
+    os._exit(code)
