@@ -13,8 +13,8 @@ from pathlib import Path
 
 from harness.forecasting.pool import preload, run_forked
 from harness.models.spec import ModelSpec
-from harness.simulation.outcome import forecast
 from harness.simulation.request import Request
+from harness.simulation.step_forecast import forecast
 from harness.simulation.target import Target
 from harness.suite.settings import TrainSettings
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from harness.forecasting.cells import canonical
+from harness.forecasting.cards import canonical
 from harness.forecasting.forecaster import Forecaster
 from harness.forecasting.requests import requests_of
 from harness.gpus import capability

@@ -11,17 +11,15 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
-from harness.forecasting.cells import target_of
+from harness.forecasting.cards import find_card, target_of
 from harness.forecasting.forecaster import Forecaster, cache_folder
-from harness.forecasting.result import Outcome
-from harness.gpus import find_card
 from harness.models.spec import ModelSpec
-from harness.reporting.markdown import markdown_table
-from harness.reporting.tables import Table
-from harness.reporting.units import gib
+from harness.reporting.markdown import markdown_grid
 from harness.simulation.request import Request
+from harness.simulation.step_forecast import StepForecast
 from harness.simulation.target import Target
 from harness.suite.settings import TrainSettings
+from harness.units import gib
 
 # model, family of its task, examples, tokens
 MODELS = [
@@ -63,7 +61,7 @@ def make(model: str, family: str, size: tuple[int, int], name: str, target: Targ
     )  # fmt: skip
 
 
-def moved(before: Outcome, after: Outcome, count: int = 3) -> str:
+def moved(before: StepForecast, after: StepForecast, count: int = 3) -> str:
     """Name the tensors whose bytes at the peak changed most."""
     sizes: Counter[str] = Counter()
     for outcome, sign in ((before, -1), (after, 1)):
@@ -95,16 +93,18 @@ def main() -> None:
         rows = []
         for name in OPTIONS:
             answer = answers[entry, name]
-            if not isinstance(answer, Outcome):
+            if not isinstance(answer, StepForecast):
                 rows.append([name, *["-"] * 7, str(answer).split(". ")[0][:80]])
                 continue
             figures = (answer.peak_allocated, answer.peak_reserved)
             split = (answer.split[part] for part in SPLIT)
-            why = moved(base, answer) if isinstance(base, Outcome) and answer is not base else ""
+            why = (
+                moved(base, answer) if isinstance(base, StepForecast) and answer is not base else ""
+            )
             rows.append([name, *map(gib, figures), *map(gib, split), why])
         headers = ["option", "peak", "reserved", *SPLIT, "moved most, MiB"]
         title = f"{entry[0]}, {entry[2]} x {entry[3]}"
-        parts.append(f"## {title}\n\n{markdown_table(Table(title, headers, rows))}\n")
+        parts.append(f"## {title}\n\n{markdown_grid(headers, rows)}\n")
     text = "\n".join(parts)
     print(text)
     if options.out:

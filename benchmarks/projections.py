@@ -48,7 +48,7 @@ def make_step(method: str, options: dict[str, Any], frozen: float) -> Step:
     device = torch.device("cpu")
     handle, head = attach(model, get_method(method)(**options), PLAN, SETTINGS, device)
     optimizer = make_optimizer(model, head, SETTINGS)
-    apply_change(optimizer, handle.apply(Stage("", frozen)))
+    apply_change(optimizer, handle.force(Stage("", frozen)))
     model.train()
     return Step(model, handle, optimizer, SETTINGS, device)
 

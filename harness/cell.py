@@ -1,28 +1,29 @@
-"""One cell from start to end: the spine of a run."""
+"""One cell from start to end: the spine of a run.
+
+The record is made first, and filled as the run goes on: whatever ends it, what was reached is kept.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from harness.record import Export, ExportKind, Outcome, Record
+from harness.record import Data, Export, ExportKind, Flops, Outcome, Parameters, Record
 from harness.store import Store
 from harness.suite.suite import Cell
 
 if TYPE_CHECKING:
+    from harness.metering.flops import ForwardFlops
+    from harness.tasks.base import TaskData
     from harness.training.checkpoint import Checkpoints
-    from harness.training.loop import Loop
-    from harness.training.state import Job
-
-Progress = Callable[[dict[str, Any]], None]
+    from harness.training.setup import Progress, Setup
 
 
-def new_record(cell: Cell, outcome: Outcome, seconds: float, **rest: Any) -> Record:
-    """Return a record of the cell with what every outcome has, and `rest`."""
-    began = datetime.now(UTC).timestamp() - seconds
+def new_record(cell: Cell, outcome: Outcome = "ok", seconds: float = 0.0, **rest: Any) -> Record:
+    """Return a record of the cell as of `seconds` after its start, with what every one has."""
+    began = datetime.now(UTC) - timedelta(seconds=seconds)
     return Record(
         key=cell.key,
         path=cell.path,
@@ -30,7 +31,7 @@ def new_record(cell: Cell, outcome: Outcome, seconds: float, **rest: Any) -> Rec
         cell=cell.model_dump(mode="json"),
         outcome=outcome,
         seconds=seconds,
-        started=datetime.fromtimestamp(began, UTC).isoformat(timespec="seconds"),
+        started=began.isoformat(timespec="seconds"),
         **rest,
     )
 
@@ -44,132 +45,159 @@ def run_cell(
     """Run the cell and return its record; running out of memory and divergence are results.
 
     `export` says what to write to deploy, and below which store.
+
+    Raises:
+        UserError: the cell cannot run as it is.
+        Interrupted: the run was asked to end, and its checkpoint is written.
     """
     import torch
 
     from harness import env
-    from harness.forecasting.own_run import Beside
-    from harness.training.loop import Diverged, Loop
-    from harness.training.setup import build_job
+    from harness.forecasting.own_run import OwnForecast
+    from harness.training.loop import Diverged
 
-    began = time.perf_counter()
-    beside = Beside()
-    known: dict[str, Any] = {"environment": env.describe()}
-    outcome: Outcome = "ok"
+    began, record = time.perf_counter(), new_record(cell)
+    forecast = OwnForecast()
+    record.environment = env.describe()
     try:
-        job = build_job(cell, progress, known, checkpoints)
-        with job.clock.beside("metering"):
+        setup = _set_up(cell, record, progress, checkpoints)
+        with setup.clock.apart("metering"):
             progress({"doing": "forecasting"})
-            known["forecast"] = beside.forecast(cell, job)
-        forward, parameters = _forward_flops(job), _parameters(job)
-        loop = Loop(job)
-        try:
-            loop.run()
-        finally:  # a diverged run keeps what it reached
-            known |= _figures(job, loop, forward, parameters)
+            record.forecast = forecast.of(cell, setup.order, setup.device)
+        _train(record, setup)
         if export:
-            known |= _export(cell, job, loop, *export)
+            _export(record, cell, setup, *export)
     except Diverged as error:
-        outcome, known["message"] = "diverged", str(error)
+        record.outcome, record.message = "diverged", str(error)
     except torch.OutOfMemoryError as error:
-        outcome, known["message"] = "oom", f"CUDA: {_first_line(error)}"
+        record.outcome, record.message = "oom", f"CUDA: {_first_line(error)}"
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and "can't allocate memory" not in str(error):
             raise
-        outcome, known["message"] = "oom", f"host memory: {_first_line(error)}"
-    return new_record(cell, outcome, time.perf_counter() - began, **known)
+        record.outcome, record.message = "oom", f"host memory: {_first_line(error)}"
+    record.seconds = time.perf_counter() - began
+    return record
 
 
 def _first_line(error: BaseException) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
-def _export(cell: Cell, job: Job, loop: Loop, kind: ExportKind, store: Store) -> dict[str, Any]:
+def _set_up(
+    cell: Cell, record: Record, progress: Progress, checkpoints: Checkpoints | None
+) -> Setup:
+    """Load data and model, and put the run together; notes in the record which they are."""
+    from harness.models.files import provenance
+    from harness.training.setup import load_cell_data, load_cell_model, set_up
+
+    progress({"doing": "loading data"})
+    data = load_cell_data(cell)
+    record.data = _describe(cell, data)
+    progress({"doing": "loading model"})
+    model = load_cell_model(cell)
+    record.provenance = provenance(cell.model)
+    return set_up(cell, data, model, progress, checkpoints)
+
+
+def _describe(cell: Cell, data: TaskData) -> Data:
+    return Data(
+        source=data.source,
+        fingerprint=data.fingerprint,
+        protocol=cell.protocol,
+        train_rows=len(data.train),
+        evaluation_rows={name: len(rows) for name, rows in data.evaluations.items()},
+        evaluation=cell.family.evaluation,
+        notes=list(data.notes),
+    )
+
+
+def _train(record: Record, setup: Setup) -> None:
+    """Run the loop; a diverged or interrupted run keeps what it reached."""
+    from harness.metering.flops import forward_flops
+    from harness.training.loop import Loop
+
+    with setup.clock.apart("metering"):
+        inputs = setup.family.inputs(setup.order.tensors([0], setup.device))
+        forward = forward_flops(setup.model, inputs)
+    parameters = _parameters(setup)
+    try:
+        Loop(setup).run()
+    finally:
+        _fill(record, setup, forward, parameters)
+
+
+def _parameters(setup: Setup) -> Parameters:
+    """Count before the first step: a method may fold tensors away or drop them."""
+    adapter = list(setup.handle.parameters())
+    frozen = [t for t in setup.handle.buffers.values() if t.is_floating_point()]
+    return Parameters(
+        total=sum(p.numel() for p in setup.model.parameters()),
+        adapter_trainable=sum(p.numel() for p in adapter),
+        adapter_stored=sum(t.numel() for t in (*adapter, *frozen)),
+        head_trainable=sum(p.numel() for p in setup.state.head),
+        adapter_trainable_mean=0.0,
+    )
+
+
+def _fill(record: Record, setup: Setup, forward: ForwardFlops, parameters: Parameters) -> None:
+    """Take over everything that the run measured and found out."""
+    result = setup.state.result
+    record.steps, record.resumed_at = result.steps, result.resumed_at
+    record.scores, record.history = result.scores, result.history
+    record.best_epoch = result.best_epoch
+    record.final_loss = result.final_loss if result.steps else None
+    mean = result.trainable_sum / max(1, result.steps)
+    record.parameters = parameters.model_copy(update={"adapter_trainable_mean": mean})
+    record.memory = setup.meter.report(setup.clock.phase_medians())
+    record.flops = _flops(setup, forward)
+    record.time = setup.clock.report()
+    record.method_state = setup.handle.report()
+    record.compacted = result.compacted
+    # Out of memory between two evaluations leaves the second one without scores.
+    if all(name in result.scores for name in setup.data.report_on):
+        _headline(record, setup)
+
+
+def _headline(record: Record, setup: Setup) -> None:
+    """Say which of the scores the tables show."""
+    data, scores = setup.data, setup.state.result.scores
+    metrics = dict.fromkeys((data.main_metric, *setup.task.metrics))
+    several = len(data.report_on) > 1
+    record.main_metric = data.main_metric
+    record.main_score = fmean(scores[name][data.main_metric] for name in data.report_on)
+    record.averaged_score = fmean(
+        scores[name][metric] for name in data.report_on for metric in data.averaged
+    )
+    record.reported = {
+        f"{metric} {name}" if several else metric: scores[name][metric]
+        for metric in metrics
+        for name in data.report_on
+    }
+
+
+def _flops(setup: Setup, forward: ForwardFlops) -> Flops:
+    phases, steps = setup.meter.flops, [phase.steps for phase in setup.meter.phases]
+    counted = bool(phases) and all(phases)
+    return Flops(
+        forward_macs=forward.macs,
+        forward=forward.flops,
+        step=phases[0] // max(1, steps[0]) if counted else None,
+        training=sum(phases) if counted else None,
+        unsupported=list(forward.unsupported),
+        note=forward.note,
+    )
+
+
+def _export(record: Record, cell: Cell, setup: Setup, kind: ExportKind, store: Store) -> None:
     """Write what a user deploys; a full disk is no reason to lose the run."""
     from harness.export import recipe_of, write
 
     folder = store.export_folder(cell)
-    recipe = recipe_of(cell, job.task, job.plan)
+    recipe = recipe_of(cell, setup.plan)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        size = write(folder, kind, recipe, job.handle, loop.state.names)
+        size = write(folder, kind, recipe, setup.handle, setup.state.names)
     except OSError as error:
-        return {"message": f"not exported: {error}"}
+        record.message = f"not exported: {error}"
+        return
     where = str(folder.relative_to(store.folder))
-    return {"export": Export(kind=kind, folder=where, bytes=size)}
-
-
-def _forward_flops(job: Job) -> Any:
-    from harness.metering.flops import forward_flops
-
-    with job.clock.beside("metering"):
-        return forward_flops(job.model, job.order.tensors([0], job.device))
-
-
-def _figures(job: Job, loop: Loop, forward: Any, parameters: dict[str, Any]) -> dict[str, Any]:
-    """Collect everything that the record holds about the run."""
-    result = loop.result
-    # Out of memory between two evaluations leaves the second one without scores.
-    scored = all(name in result.scores for name in job.data.report_on)
-    return {
-        "steps": result.steps,
-        "scores": result.scores,
-        **(_headline(job, result.scores) if scored else {}),
-        "best_epoch": result.best_epoch,
-        "history": result.history,
-        "final_loss": result.final_loss if result.steps else None,
-        "resumed_at": result.resumed_at,
-        "parameters": {
-            **parameters,
-            "adapter_trainable_mean": result.trainable_sum / max(1, result.steps),
-        },
-        "memory": job.meter.report(job.clock.phase_medians()),
-        "flops": _flops(job, forward),
-        "time": job.clock.report(),
-        "method_state": job.handle.report(),
-        "compacted": result.compacted,
-    }
-
-
-def _headline(job: Job, scores: dict[str, dict[str, float]]) -> dict[str, Any]:
-    """Say which of the scores the tables show."""
-    data = job.data
-    metrics = dict.fromkeys((data.main_metric, *job.task.metrics))
-    several = len(data.report_on) > 1
-    return {
-        "main_metric": data.main_metric,
-        "main_score": fmean(scores[name][data.main_metric] for name in data.report_on),
-        "averaged_score": fmean(
-            scores[name][metric] for name in data.report_on for metric in data.averaged
-        ),
-        "reported": {
-            f"{metric} {name}" if several else metric: scores[name][metric]
-            for metric in metrics
-            for name in data.report_on
-        },
-    }
-
-
-def _parameters(job: Job) -> dict[str, Any]:
-    """Count before the first step: a method may fold tensors away or drop them."""
-    adapter = list(job.handle.parameters())
-    frozen = [t for t in job.handle.buffers.values() if t.is_floating_point()]
-    return {
-        "total": sum(p.numel() for p in job.model.parameters()),
-        "adapter_trainable": sum(p.numel() for p in adapter),
-        "adapter_stored": sum(t.numel() for t in (*adapter, *frozen)),
-        "head_trainable": sum(p.numel() for p in job.head),
-    }
-
-
-def _flops(job: Job, forward: Any) -> dict[str, Any]:
-    phases, steps = job.meter.flops, [phase.steps for phase in job.meter.phases]
-    counted = bool(phases) and all(phases)
-    return {
-        "forward_macs": forward.macs,
-        "forward": forward.flops,
-        "step": phases[0] // max(1, steps[0]) if counted else None,
-        "training": sum(phases) if counted else None,
-        "unsupported": list(forward.unsupported),
-        "note": forward.note,
-    }
+    record.export = Export(kind=kind, folder=where, bytes=size)

@@ -10,7 +10,8 @@ import subprocess
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+
+from harness.record import Environment, GitState, Gpu
 
 PACKAGES = ("torch", "transformers", "peft", "datasets", "fvcore", "numpy", "tokenizers")
 # The ones that decide over memory, so that a forecast or a budget names them.
@@ -27,19 +28,19 @@ VARIABLES = (
 )
 
 
-def describe() -> dict[str, Any]:
+def describe() -> Environment:
     """Return versions, hardware, allocator settings and git state of this process."""
-    return {
-        "python": platform.python_version(),
-        "packages": package_versions(),
-        "platform": platform.platform(),
-        "cpu": _cpu_name(),
-        "cores": len(os.sched_getaffinity(0)),
-        "host": hashlib.sha256(socket.gethostname().encode()).hexdigest()[:12],
-        "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
-        "gpu": _gpu(),
-        "git": git_state(),
-    }
+    return Environment(
+        python=platform.python_version(),
+        packages=package_versions(),
+        platform=platform.platform(),
+        cpu=_cpu_name(),
+        cores=len(os.sched_getaffinity(0)),
+        host=hashlib.sha256(socket.gethostname().encode()).hexdigest()[:12],
+        variables={name: os.environ[name] for name in VARIABLES if name in os.environ},
+        gpu=_gpu(),
+        git=git_state(),
+    )
 
 
 @cache
@@ -63,19 +64,19 @@ def _cpu_name() -> str:
     return names[0] if names else platform.processor()
 
 
-def _gpu() -> dict[str, Any] | None:
+def _gpu() -> Gpu | None:
     import torch
 
     if not torch.cuda.is_available():
         return None
     properties = torch.cuda.get_device_properties(0)
-    return {
-        "name": properties.name,
-        "memory": properties.total_memory,
-        "capability": f"{properties.major}.{properties.minor}",
-        "count": torch.cuda.device_count(),
-        "cuda": torch.version.cuda,
-    }
+    return Gpu(
+        name=properties.name,
+        memory=properties.total_memory,
+        capability=f"{properties.major}.{properties.minor}",
+        count=torch.cuda.device_count(),
+        cuda=torch.version.cuda,
+    )
 
 
 @cache
@@ -87,7 +88,7 @@ def source_hash() -> str:
     return digest.hexdigest()[:16]
 
 
-def git_state() -> dict[str, Any] | None:
+def git_state() -> GitState | None:
     """Return commit and dirty flag of the checkout that this code runs from, if it is one."""
 
     def git(*arguments: str) -> str:
@@ -98,6 +99,7 @@ def git_state() -> dict[str, Any] | None:
     try:
         if Path(git("rev-parse", "--show-toplevel")) != ROOT:
             return None
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+        dirty = bool(git("status", "--porcelain"))
+        return GitState(commit=git("rev-parse", "HEAD"), dirty=dirty)
     except (OSError, subprocess.SubprocessError):
         return None

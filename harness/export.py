@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from harness.suite.suite import Cell
-    from harness.tasks.base import Task
     from methods.base import Handle, Plan
 
 FORMAT = 1
@@ -38,7 +37,7 @@ class Recipe:
 
     Attributes:
         model: fields of the ModelSpec.
-        head: `task_head`, `num_labels`, `attention` of `harness.models.load_model`.
+        head: `family`, `num_labels`, `attention` of `harness.models.load.load_model`.
         precision: of the cell.
         method: registered name.
         options: of the method.
@@ -53,13 +52,13 @@ class Recipe:
     plan: dict[str, Any]
 
 
-def recipe_of(cell: Cell, task: Task, plan: Plan) -> Recipe:
+def recipe_of(cell: Cell, plan: Plan) -> Recipe:
     """Return the recipe of a cell's model."""
     return Recipe(
         model=cell.model.model_dump(mode="json"),
         head={
-            "task_head": "regression" if task.regression else "classification",
-            "num_labels": task.num_labels,
+            "family": cell.family.name,
+            "num_labels": cell.num_labels,
             "attention": cell.train.attention,
         },
         precision=cell.train.precision,
@@ -137,14 +136,17 @@ def load(folder: Path, base: nn.Module | None = None) -> nn.Module:
 
 
 def _base(recipe: Recipe, with_weights: bool) -> nn.Module:
-    from harness.models import load as models
+    from harness.models.load import build_model, load_model
     from harness.models.spec import ModelSpec
+    from harness.tasks.families import get_family
     from harness.training.precision import weight_dtype
 
     spec, dtype = ModelSpec(**recipe.model), weight_dtype(recipe.precision)
+    head = dict(recipe.head)
+    head["family"] = get_family(head.pop("task_head", None) or head["family"])  # its older name
     if with_weights:
-        return models.load_model(spec, **recipe.head, dtype=dtype, seed=recipe.plan["seed"])
-    return models.build_model(spec, **recipe.head, dtype=dtype, use_cache=False)
+        return load_model(spec, **head, dtype=dtype, seed=recipe.plan["seed"])
+    return build_model(spec, **head, dtype=dtype, use_cache=False)
 
 
 def _restore(model: nn.Module, tensors: dict[str, Tensor], folder: Path) -> None:

@@ -14,9 +14,9 @@ from harness.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from harness.forecasting.cards import Card
     from harness.forecasting.forecaster import Forecaster
     from harness.forecasting.result import Forecast
-    from harness.gpus import Card
     from harness.suite.suite import Cell
 
 app = new_app()
@@ -50,10 +50,10 @@ def forecast(
     cache: Annotated[bool, typer.Option(help="reuse forecasts of the same code")] = True,
 ) -> int:
     """Forecast every cell of a suite on every card: peaks, split, and whether it fits."""
+    from harness.forecasting.cards import find_card
     from harness.forecasting.cells import forecast_cells
     from harness.forecasting.forecaster import Forecaster, cache_folder
     from harness.forecasting.largest import add_max_batch
-    from harness.gpus import find_card
     from harness.reporting.terminal import counting
     from harness.suite.load import load_suite
     from harness.suite.suite import choose

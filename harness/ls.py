@@ -77,8 +77,9 @@ def _models(_folder: Path) -> list[tuple[str, str]]:
 
 
 def _gpus(_folder: Path) -> list[tuple[str, str]]:
-    from harness.gpus import CARDS, installed
-    from harness.reporting.units import gib
+    from harness.forecasting.cards import CARDS
+    from harness.gpus import installed
+    from harness.units import gib
 
     here = [(str(gpu.index), f"{gpu.name}, {gib(gpu.memory)} GiB, here") for gpu in installed()]
     known = [

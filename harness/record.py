@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
 
 SCHEMA_VERSION = 1
 
@@ -114,22 +114,111 @@ class Time(Part):
     total: float
 
 
+class StageForecast(Part):
+    """The forecast of one stage of the run's method, on the run's own device."""
+
+    peak_allocated: int
+    peak_reserved: int
+    at_rest: int
+    saved_activations: int
+    split: dict[str, int]
+    peaks: dict[str, int] = Field(
+        description="peak in forward, backward and optimizer",
+        validation_alias=AliasChoices("peaks", "phases"),  # its name until November 2026
+    )
+    seconds: float = Field(description="that the forecast took")
+
+
+class RunForecast(Part):
+    """What was foreseen of the run before its first step."""
+
+    target: str
+    steps: list[tuple[int, ...]] = Field(description="examples, padded length, target length")
+    stages: dict[str, StageForecast] = Field(default_factory=dict)
+    error: str | None = Field(None, description="why there is none")
+
+
+class Gpu(Part):
+    """The GPU of the run, as torch describes it."""
+
+    name: str
+    memory: int
+    capability: str
+    count: int
+    cuda: str | None
+
+
+class GitState(Part):
+    """The checkout that the code came from."""
+
+    commit: str
+    dirty: bool
+
+
+class Environment(Part):
+    """What a number depends on beside the code and the settings."""
+
+    python: str = ""
+    packages: dict[str, str] = Field(default_factory=dict)
+    plugins: dict[str, str] = Field(
+        default_factory=dict, description="plug-ins in use: name -> where it comes from"
+    )
+    platform: str = ""
+    cpu: str = ""
+    cores: int | None = None
+    host: str = Field("", description="hash of the host's name")
+    variables: dict[str, str] = Field(default_factory=dict)
+    gpu: Gpu | None = None
+    git: GitState | None = None
+
+
+class Provenance(Part):
+    """Which model it was: its source, and what pins it."""
+
+    config: str | None = None
+    source: str | None = None
+    weights: str | None = None
+    tokenizer: str | None = None
+    hub: str | None = None
+    revision: str | None = None
+    commit: str | None = None
+    package: str | None = None
+    version: str | None = None
+    path: str | None = None
+    sha256: str | None = None
+    folder: str | None = None
+
+
+class Data(Part):
+    """Which rows were used."""
+
+    source: str
+    fingerprint: str
+    protocol: str = ""
+    train_rows: int
+    evaluation_rows: dict[str, int]
+    evaluation: str = Field("logits", description="how predictions are made")
+    notes: list[str] = Field(default_factory=list)
+
+
 class Record(Part):
     """One finished cell."""
 
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, serialize_by_alias=True)
+
     schema_version: int = SCHEMA_VERSION
     key: str
-    path: str
+    path: str = Field(description="task/model/method[/setting=value ...]/seed")
     suite: str
     cell: dict[str, Any]
-    outcome: Outcome
+    outcome: Outcome = "ok"
     message: str | None = None
     log_tail: str | None = None
     started: str
-    seconds: float
-    environment: dict[str, Any] = Field(default_factory=dict)
-    model: dict[str, Any] = Field(default_factory=dict)
-    data: dict[str, Any] = Field(default_factory=dict)
+    seconds: float = 0.0
+    environment: Environment = Field(default_factory=Environment)
+    provenance: Provenance | None = Field(None, alias="model")
+    data: Data | None = None
     steps: int | None = None
     resumed_at: list[int] = Field(default_factory=list, description="steps it was taken up at")
     scores: dict[str, dict[str, float]] = Field(
@@ -152,5 +241,30 @@ class Record(Part):
     time: Time | None = None
     compacted: Compacted | None = None
     export: Export | None = None
-    forecast: dict[str, Any] | None = None
+    forecast: RunForecast | None = None
     method_state: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("provenance", "data", mode="before")
+    @classmethod
+    def _none_where_empty(cls, value: Any) -> Any:
+        return value or None  # as records had it until November 2026
+
+    @property
+    def task(self) -> str:
+        """The task's label."""
+        return self.path.split("/")[0]
+
+    @property
+    def model(self) -> str:
+        """The model's label."""
+        return self.path.split("/")[1]
+
+    @property
+    def method(self) -> str:
+        """The method's label, with the grid's values behind it."""
+        return " ".join(self.path.split("/")[2:-1])
+
+    @property
+    def seed(self) -> int:
+        """The seed of the run."""
+        return int(self.path.split("/")[-1].removeprefix("s"))

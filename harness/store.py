@@ -20,8 +20,6 @@ from harness.errors import UserError
 from harness.record import FINAL_OUTCOMES, SCHEMA_VERSION, Record
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from harness.suite.suite import Cell
 
 MANIFEST = "suite.json"
@@ -132,25 +130,3 @@ def _read(file: Path) -> Record | None:
     except (OSError, ValidationError):
         return None
     return record if record.schema_version == SCHEMA_VERSION else None
-
-
-def to_frame(records: Iterable[Record]) -> pd.DataFrame:
-    """Return one row per record, nested parts flattened to dotted column names."""
-    import pandas as pd
-
-    rows = []
-    for record in records:
-        row = record.model_dump(mode="json", exclude={"history", "log_tail"})
-        cell = row.pop("cell")
-        row |= {
-            "task": cell["task"]["label"] or cell["task"]["name"],
-            "method": cell["method_label"],
-            "seed": cell["seed"],
-            "model_name": record.path.split("/")[1],
-            "axes": json.dumps(cell["axes"], sort_keys=True),
-            "train": cell["train"],
-        }
-        if row["memory"]:
-            row["memory"]["phases"] = len(row["memory"]["phases"])
-        rows.append(row)
-    return pd.json_normalize(rows) if rows else pd.DataFrame()

@@ -1,14 +1,15 @@
-"""Fine-tuning methods: one file each, registered by one line here."""
+"""Fine-tuning methods: one file or folder each, registered by one line here."""
 
 from __future__ import annotations
 
-from importlib import import_module
+from typing import Any
 
 from methods.base import Change, Handle, Method, Plan, Resized, Stage
-from methods.wording import nearest
+from methods.registry import Registry
 
 __all__ = [
     "METHODS",
+    "REGISTRY",
     "Change",
     "Handle",
     "Method",
@@ -18,6 +19,7 @@ __all__ = [
     "get_method",
     "names",
 ]
+
 
 # name -> "module:class", imported when it is asked for.
 METHODS: dict[str, str] = {
@@ -39,9 +41,17 @@ METHODS: dict[str, str] = {
 }
 
 
+def _is_method(loaded: Any) -> str | None:
+    fits = isinstance(loaded, type) and issubclass(loaded, Method)
+    return None if fits else f"{loaded!r} is no subclass of methods.Method"
+
+
+REGISTRY = Registry("method", "headroom.methods", METHODS, _is_method)
+
+
 def names() -> list[str]:
     """Return the names of all methods, in the order in which they are registered."""
-    return list(METHODS)
+    return REGISTRY.names()
 
 
 def get_method(name: str) -> type[Method]:
@@ -49,9 +59,7 @@ def get_method(name: str) -> type[Method]:
 
     Raises:
         ValueError: there is none; the message names the nearest.
+        PluginError: a plug-in that should bring it is broken.
     """
-    if name not in METHODS:
-        raise ValueError(f"unknown method {name!r}; {nearest(name, METHODS)}")
-    module, _, attribute = METHODS[name].partition(":")
-    kind: type[Method] = getattr(import_module(module), attribute)
+    kind: type[Method] = REGISTRY.get(name)
     return kind

@@ -114,7 +114,7 @@ class DropHandle(OverHandle):
     _forced: Hashable = None  # what every step leaves out, in place of a draw
     _drawn: tuple[int, int] = (0, 0)  # steps, adapters that were in, summed
 
-    def form(self, step: int) -> Hashable:
+    def variant(self, step: int) -> Hashable:
         """Return the layers that `step` leaves out."""
         if self._forced is not None:
             return self._forced
@@ -124,21 +124,21 @@ class DropHandle(OverHandle):
             return tuple(index for index in range(count) if random.random() < 0.5)
         return tuple(range(random.randrange(count)))
 
-    def take(self, form: Any) -> None:
+    def pretend(self, variant: Any) -> None:
         """Leave these layers' adapters out until told otherwise."""
-        self.base.skip(() if form is None else form)
+        self.base.skip(() if variant is None else variant)
 
     def before_forward(self, step: int) -> None:
         """Draw, and leave out."""
-        dropped: Any = self.form(step)
-        self.take(dropped)
+        dropped: Any = self.variant(step)
+        self.pretend(dropped)
         steps, total = self._drawn
         self._drawn = (steps + 1, total + len(self.base.units()) - len(dropped))
         super().before_forward(step)
 
     def on_step(self, step: int) -> Change | None:
         """Bring all back after backward, which may have run parts of the forward pass again."""
-        self.take(None)
+        self.pretend(None)
         return super().on_step(step)
 
     def evaluating(self, on: bool) -> None:
@@ -160,10 +160,10 @@ class DropHandle(OverHandle):
         self.base.skip(self.in_evaluation)
         return model
 
-    def apply(self, stage: Stage) -> Change:
+    def force(self, stage: Stage) -> Change:
         """Leave out the adapters of the lowest share of the layers in every step."""
         self._forced = tuple(range(int(stage.fraction * len(self.units()))))
-        return super().apply(stage)
+        return super().force(stage)
 
     def report(self) -> dict[str, Any]:
         """Return how many layers had their adapters in a step, on average."""

@@ -173,16 +173,16 @@ class Handle:
 
     # -- for the forecast, and for counting FLOPs ------------------------------------------------
 
-    def apply(self, stage: Stage) -> Change:
+    def force(self, stage: Stage) -> Change:
         """Force a structural state, for the forecast."""
         return Change()
 
-    def form(self, step: int) -> Hashable:
+    def variant(self, step: int) -> Hashable:
         """Return which of several forward passes `step` runs, where steps differ (AdapterDrop)."""
         return None
 
-    def take(self, form: Hashable) -> None:
-        """Run forward passes in this form until told otherwise, for counting; None ends it."""
+    def pretend(self, variant: Hashable) -> None:
+        """Run forward passes as in this variant until told otherwise; None ends it."""
 
     # -- for methods that work on another one's adapters -----------------------------------------
 

@@ -51,9 +51,9 @@ def figures_of(source: Path, gpu: str) -> Figures:
 
 
 def _forecast(suite: Path, gpu: str) -> Figures:
+    from harness.forecasting.cards import find_card
     from harness.forecasting.cells import forecast_cells
     from harness.forecasting.forecaster import Forecaster, cache_folder
-    from harness.gpus import find_card
     from harness.suite.load import load_suite
 
     found = forecast_cells(Forecaster(cache_folder()), load_suite(suite).cells(), [find_card(gpu)])
@@ -78,8 +78,8 @@ def _measured(folder: Path) -> Figures:
         if record.outcome != "ok" or record.memory is None:
             errors[record.path] = record.outcome
             continue
-        gpu = record.environment.get("gpu")
-        gpus.add(str(gpu["name"]) if gpu else "cpu")
+        gpu = record.environment.gpu
+        gpus.add(gpu.name if gpu else "cpu")
         cells[record.path] = _of_record(record)
     if len(gpus) > 1:
         raise UserError(f"{folder}: records of several devices: {', '.join(sorted(gpus))}")

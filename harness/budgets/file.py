@@ -146,4 +146,4 @@ def _commit() -> str:
     from harness.env import git_state
 
     state = git_state()
-    return "unknown" if state is None else str(state["commit"])[:12]
+    return "unknown" if state is None else state.commit[:12]

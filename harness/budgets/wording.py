@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.budgets.compare import Finding, Verdict
-from harness.reporting.units import mib
+from harness.units import mib
 
 
 def lines(verdict: Verdict, update: str) -> Iterator[str]:

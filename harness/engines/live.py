@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from harness.record import MARKS
-from harness.reporting.units import clock, gib, score
+from harness.units import clock, gib, score
 
 if TYPE_CHECKING:
     from harness.engines.base import Event

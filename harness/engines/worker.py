@@ -13,12 +13,15 @@ import signal
 import sys
 import threading
 import time
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from harness.cell import Progress, run_cell
+from harness.cell import run_cell
 from harness.engines.base import EXIT_INTERRUPTED, EXIT_USER_ERROR, Order
 from harness.errors import UserError
 from harness.store import Store
+
+if TYPE_CHECKING:
+    from harness.training.setup import Progress
 
 
 def main() -> int:

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UserError
-from harness.forecasting.cells import target_of
+from harness.forecasting.cards import Card, target_of
 from harness.forecasting.forecaster import Forecaster
 from harness.forecasting.requests import requests_of
-from harness.forecasting.result import Outcome
-from harness.gpus import Card
 from harness.simulation.request import Request
+from harness.simulation.step_forecast import StepForecast
 
 if TYPE_CHECKING:
     from harness.suite.suite import Cell
@@ -19,20 +18,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Remedy:
-    """A change of the settings, and the outcome with it; None where it cannot be made."""
+    """A change of the settings, and the step with it; None where it cannot be made."""
 
     change: str
-    outcome: Outcome | None
+    step: StepForecast | None
     reason: str = ""
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """The outcome of a cell as it is, and with one thing changed at a time."""
+    """A cell's step as it is, and with one thing changed at a time."""
 
     cell: Cell
     card: Card
-    outcome: Outcome
+    step: StepForecast
     remedies: list[Remedy]
 
 
@@ -47,13 +46,15 @@ def explain(forecaster: Forecaster, cell: Cell, card: Card) -> Explanation:
     changes = _changes(request)
     capacity = (card.capacity,)
     answers = forecaster.ask([(request, capacity), *((new, capacity) for _, new in changes)])
-    if not isinstance(answers[0], Outcome):
+    if not isinstance(answers[0], StepForecast):
         raise UserError(f"{cell.path}: {answers[0]}")
     remedies = [
-        Remedy(text, answer, "") if isinstance(answer, Outcome) else Remedy(text, None, str(answer))
+        Remedy(text, answer)
+        if isinstance(answer, StepForecast)
+        else Remedy(text, None, str(answer))
         for (text, _), answer in zip(changes, answers[1:], strict=True)
     ]
-    remedies.sort(key=lambda r: r.outcome.peak_allocated if r.outcome else 2**62)
+    remedies.sort(key=lambda r: r.step.peak_allocated if r.step else 2**62)
     return Explanation(cell, card, answers[0], remedies)
 
 
@@ -79,8 +80,8 @@ def _changes(request: Request) -> list[tuple[str, Request]]:
         settings("keep_outputs: false", keep_outputs=False)
     if train.optimizer == "adamw":
         settings("optimizer: sgd (one state per weight, not two)", optimizer="sgd")
-    if all(examples > 1 for examples, _ in request.steps):
-        halved = tuple((examples // 2, length) for examples, length in request.steps)
+    if all(shape.examples > 1 for shape in request.steps):
+        halved = tuple(s._replace(examples=s.examples // 2) for s in request.steps)
         new = train.model_copy(update={"accumulate": 2 * train.accumulate})
         found.append(
             ("half the batch, accumulate twice as often",

@@ -13,15 +13,20 @@ from pydantic import ValidationError
 from harness import durable
 from harness.errors import UserError
 from harness.forecasting.pool import TaskFailed, preload, run_forked
-from harness.forecasting.requests import Shapes, shapes_without_data
-from harness.forecasting.result import Outcome
+from harness.forecasting.requests import (
+    StepShapes,
+    data_shapes,
+    has_own_data,
+    shapes_without_data,
+)
 from harness.models.catalogue import CATALOGUE
 from harness.simulation.request import Request
+from harness.simulation.step_forecast import StepForecast
 
 if TYPE_CHECKING:
     from harness.suite.suite import Cell
 
-Answer = Outcome | UserError | TaskFailed
+Answer = StepForecast | UserError | TaskFailed
 CACHE_VARIABLE = "HEADROOM_CACHE"
 
 
@@ -66,18 +71,16 @@ class Forecaster:
             self._work(todo, wanted, answers)
         return [answers[key] for key in keys]
 
-    def shapes(self, cells: Sequence[Cell]) -> list[Shapes]:
+    def shapes(self, cells: Sequence[Cell]) -> list[StepShapes]:
         """Return every cell's step shapes; those that depend on data are found once per data."""
-        from harness.forecasting.cells import data_shapes, has_own_data
-
         groups = {self._data_key(cell): cell for cell in cells if has_own_data(cell)}
-        found: dict[str, Shapes] = {}
+        found: dict[str, StepShapes] = {}
         if groups:
             preload()
             tasks = [(data_shapes, (cell,)) for cell in groups.values()]
             keys = list(groups)
             for number, shapes in run_forked(tasks, self.workers):
-                if not isinstance(shapes, Shapes):
+                if not isinstance(shapes, StepShapes):
                     raise shapes
                 found[keys[number]] = shapes
         return [
@@ -101,24 +104,24 @@ class Forecaster:
     ) -> None:
         specs = {wanted[key][0].model for key in todo}
         preload({CATALOGUE[spec.config].model_type for spec in specs if spec.config})
-        from harness.simulation.outcome import forecast
+        from harness.simulation.step_forecast import forecast
 
         tasks = [(forecast, (wanted[key][0], tuple(sorted(wanted[key][1])))) for key in todo]
         for done, (number, answer) in enumerate(run_forked(tasks, self.workers), start=1):
             answers[todo[number]] = answer
-            if isinstance(answer, Outcome):
+            if isinstance(answer, StepForecast):
                 self._write(todo[number], answer)
             self.told(done, len(todo))
 
-    def _read(self, key: str) -> Outcome | None:
+    def _read(self, key: str) -> StepForecast | None:
         if self.cache is None:
             return None
         try:
-            return Outcome.model_validate_json((self.cache / f"{key}.json").read_text())
+            return StepForecast.model_validate_json((self.cache / f"{key}.json").read_text())
         except (OSError, ValidationError):
             return None
 
-    def _write(self, key: str, outcome: Outcome) -> None:
+    def _write(self, key: str, step: StepForecast) -> None:
         if self.cache is None:
             return
-        durable.write_text(self.cache / f"{key}.json", outcome.model_dump_json())
+        durable.write_text(self.cache / f"{key}.json", step.model_dump_json())

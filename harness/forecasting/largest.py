@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from itertools import count
 from typing import TYPE_CHECKING
 
+from harness.forecasting.cards import Card
 from harness.forecasting.cells import forecast_cells
 from harness.forecasting.forecaster import Forecaster
 from harness.forecasting.result import Forecast
-from harness.gpus import Card
 
 if TYPE_CHECKING:
     from harness.suite.suite import Cell

@@ -6,13 +6,14 @@ import multiprocessing
 import os
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.errors import UserError
-from harness.forecasting.cells import canonical
+from harness.forecasting.cards import canonical
 from harness.forecasting.pool import answer_and_exit, preload
 from harness.forecasting.requests import NUM_STEPS, requests_of, shapes_of_run
-from harness.forecasting.result import Outcome
+from harness.record import RunForecast, StageForecast
+from harness.simulation.step_forecast import StepForecast
 from harness.simulation.target import CPU, Target
 
 if TYPE_CHECKING:
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
 
     from harness.simulation.request import Request
     from harness.suite.suite import Cell
-    from harness.training.state import Job
+    from harness.training.batches import TrainingOrder
 
 
-class Beside:
+class OwnForecast:
     """A process that waits for the run's shapes, forecasts them and ends.
 
     It is forked before anything computes: later there are threads, and a GPU, that no fork
@@ -38,30 +39,28 @@ class Beside:
         self._child.start()
         theirs.close()
 
-    def forecast(self, cell: Cell, job: Job) -> dict[str, Any]:
+    def of(self, cell: Cell, order: TrainingOrder, device: torch.device) -> RunForecast:
         """Return what the record holds: every stage's peak on this run's own device.
 
         A forecast that cannot be made is no reason to lose the run; the record then says why.
         """
-        target = target_here(job.device)
-        shapes = shapes_of_run(job.order, 2 if target.kind == "cpu" else NUM_STEPS)
-        found: dict[str, Any] = {
-            "target": str(target),
-            "steps": [list(step) for step in shapes.steps],
-        }
+        target = target_here(device)
+        shapes = shapes_of_run(order, 2 if target.kind == "cpu" else NUM_STEPS)
+        forecast = RunForecast(target=str(target), steps=[shape.brief for shape in shapes.steps])
         try:
             requests = requests_of(cell, target, shapes)
             self._pipe.send(requests)
             answer = self._pipe.recv()
         except UserError as error:
-            return {**found, "error": str(error)}
+            return forecast.model_copy(update={"error": str(error)})
         except (EOFError, OSError):
-            return {**found, "error": "the forecasting process ended"}
+            return forecast.model_copy(update={"error": "the forecasting process ended"})
         self._child.join()
         if isinstance(answer, Exception):
-            return {**found, "error": str(answer)}
-        stages = {r.stage.name: _entry(o) for r, o in zip(requests, answer, strict=True)}
-        return {**found, "stages": stages}
+            return forecast.model_copy(update={"error": str(answer)})
+        pairs = zip(requests, answer, strict=True)
+        stages = {request.stage.name: _stage(step) for request, step in pairs}
+        return forecast.model_copy(update={"stages": stages})
 
 
 def target_here(device: torch.device) -> Target:
@@ -73,10 +72,8 @@ def target_here(device: torch.device) -> Target:
     return canonical(torch.cuda.get_device_capability(device))
 
 
-def _entry(outcome: Outcome) -> dict[str, Any]:
-    kept = ("peak_allocated", "peak_reserved", "at_rest", "saved_activations", "split", "phases",
-            "seconds")  # fmt: skip
-    return {name: getattr(outcome, name) for name in kept}
+def _stage(step: StepForecast) -> StageForecast:
+    return StageForecast(**step.model_dump(include=set(StageForecast.model_fields)))
 
 
 def _serve(pipe: Connection, other_end: Connection) -> None:
@@ -88,7 +85,7 @@ def _serve(pipe: Connection, other_end: Connection) -> None:
     answer_and_exit(pipe, _forecast_all, (requests,))
 
 
-def _forecast_all(requests: Sequence[Request]) -> list[Outcome]:
-    from harness.simulation.outcome import forecast
+def _forecast_all(requests: Sequence[Request]) -> list[StepForecast]:
+    from harness.simulation.step_forecast import forecast
 
     return [forecast(request) for request in requests]

@@ -20,7 +20,7 @@ PRELOADED = (
     "torch",
     "transformers",
     "peft",
-    "harness.simulation.outcome",
+    "harness.simulation.step_forecast",
     "harness.simulation.fake",
 )
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.errors import UserError
-from harness.simulation.request import Request, StageRequest
+from harness.shapes import BatchShape
+from harness.simulation.request import Request
 from harness.simulation.target import Target
 from harness.suite.plan import nominal_plan, stages_of
 from harness.tasks import get_task
@@ -19,83 +19,92 @@ if TYPE_CHECKING:
 # Steps that a run's data adds to the first ones: enough for the allocator to have seen variety.
 NUM_STEPS = 6
 
-Steps = Sequence[tuple[int, int]]
-
 
 @dataclass(frozen=True)
-class Shapes:
+class StepShapes:
     """Shapes of the steps to forecast, and what was assumed for them."""
 
-    steps: tuple[tuple[int, int], ...]
+    steps: tuple[BatchShape, ...]
     assumptions: tuple[str, ...] = ()
 
 
-def shapes_without_data(cell: Cell) -> Shapes:
+def shapes_without_data(cell: Cell) -> StepShapes:
     """Return the shapes that the settings alone give.
 
     Where batches are padded to their longest example only, the maximum length stands in for it.
     """
     settings, shape = cell.train, cell.task.shape
-    if shape is not None and shape.lengths:
-        return Shapes(tuple((settings.batch_size, length) for length in shape.lengths))
-    pair = (settings.batch_size, settings.max_length)
-    if settings.padding == "max" or shape is not None:
-        return Shapes((pair, pair))
-    return Shapes(
-        (pair, pair), (f"{cell.task_label}: batches padded to max_length {settings.max_length}",)
+    target_length = shape.target_length if shape is not None else None
+    lengths = shape.lengths if shape is not None else ()
+    steps = tuple(
+        BatchShape(settings.batch_size, length, target_length)
+        for length in lengths or (settings.max_length, settings.max_length)
     )
+    if settings.padding == "max" or shape is not None:
+        return StepShapes(steps)
+    assumed = f"{cell.task_label}: batches padded to max_length {settings.max_length}"
+    return StepShapes(steps, (assumed,))
 
 
-def shapes_of_run(order: TrainingOrder, num_steps: int = NUM_STEPS) -> Shapes:
+def shapes_of_run(order: TrainingOrder, num_steps: int = NUM_STEPS) -> StepShapes:
     """Return the shapes of a run's first steps and of its largest, `num_steps` together.
 
     An allocator's replay wants to have seen variety; without one two steps do.
     """
-    seen = [
-        max(map(order.shape, step), key=_tokens)
-        for epoch in range(order.num_epochs)
-        for step in order.epoch(epoch)
-    ]
-    return Shapes((*seen[: num_steps - 1], max(seen, key=_tokens)))
+    shapes = [order.largest(step) for epoch in range(order.num_epochs)
+              for step in order.epoch(epoch)]  # fmt: skip
+    return StepShapes((*shapes[: num_steps - 1], max(shapes, key=lambda shape: shape.tokens)))
 
 
-def _tokens(shape: tuple[int, int]) -> int:
-    return shape[0] * shape[1]
-
-
-def requests_of(cell: Cell, target: Target, shapes: Shapes) -> list[Request]:
+def requests_of(cell: Cell, target: Target, shapes: StepShapes) -> list[Request]:
     """Return the cell's requests, in the order of its method's stages.
 
     Raises:
         UserError: the method and the settings do not go together.
     """
-    shape, settings = cell.task.shape, cell.train
-    plan = nominal_plan(cell)
+    plan, bare = nominal_plan(cell), cell.task.shape
     try:
         stages = stages_of(cell)
     except ValueError as error:
         raise UserError(f"{cell.path}: {error}") from None
-    if shape is not None:
-        family, num_labels = shape.family, shape.num_labels
-    else:
-        task = get_task(cell.task.name)
-        family = "regression" if task.regression else "classification"
-        num_labels = task.num_labels
     return [
         Request(
             model=cell.model,
-            family=family,
-            num_labels=num_labels,
+            family=cell.family.name,
+            num_labels=cell.num_labels,
             method=cell.method,
             method_options=cell.method_options,
-            train=settings,
+            train=cell.train,
             steps=shapes.steps,
-            mask=shape.mask if shape is not None else True,
-            target_length=shape.target_length if shape is not None else None,
+            mask=bare.mask if bare is not None else True,
             target=target,
-            stage=StageRequest(name=stage.name, fraction=stage.fraction),
+            stage=stage,
             num_steps=plan.num_steps,
             num_epochs=plan.num_epochs,
         )
         for stage in stages
     ]
+
+
+def data_shapes(cell: Cell) -> StepShapes:
+    """Return the shapes that the cell's own data gives; run it in a fork.
+
+    Data or tokenizer out of reach is no error here: the settings then bound the lengths.
+    """
+    from harness.models.tokenizer import load_tokenizer
+    from harness.training.batches import TrainingOrder
+
+    try:
+        data = get_task(cell.task.name).load(cell.data_request())
+        tokenizer = load_tokenizer(cell.model, cell.family.texts(data.train))
+    except UserError:
+        return shapes_without_data(cell)
+    encoded = cell.family.encode(tokenizer, data.train, cell.train.max_length)
+    return shapes_of_run(TrainingOrder(encoded, cell.train, cell.seed))
+
+
+def has_own_data(cell: Cell) -> bool:
+    """Tell whether lengths vary and the data that says how is on this machine."""
+    if cell.task.shape is not None or cell.train.padding != "longest":
+        return False
+    return get_task(cell.task.name).is_local(cell.data_request())

@@ -24,7 +24,7 @@ class Clock:
         self.steps: list[float] = []
         self.phases: list[int] = []  # number of timed steps before each phase
         self.audited_steps = 0
-        self.apart = {"evaluation": 0.0, "metering": 0.0, "probes": 0.0}
+        self._apart = {"evaluation": 0.0, "metering": 0.0, "probes": 0.0}
 
     def start_phase(self) -> None:
         """Note that a phase begins."""
@@ -43,7 +43,7 @@ class Clock:
             "steps": self.steps,
             "phases": self.phases,
             "audited_steps": self.audited_steps,
-            "apart": self.apart,
+            "apart": self._apart,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -52,7 +52,7 @@ class Clock:
         self.steps, self.phases = state["steps"], state["phases"]
         self.audited_steps = state["audited_steps"]
         for what, seconds in state["apart"].items():
-            self.apart[what] += seconds
+            self._apart[what] += seconds
 
     def start_step(self) -> None:
         """Begin a timed step."""
@@ -67,18 +67,18 @@ class Clock:
     @contextmanager
     def audited_step(self) -> Iterator[None]:
         """Time a step under the ledger: it counts as metering, not as a training step."""
-        with self.beside("metering"):
+        with self.apart("metering"):
             yield
         self.audited_steps += 1
 
     @contextmanager
-    def beside(self, what: str) -> Iterator[None]:
+    def apart(self, what: str) -> Iterator[None]:
         """Time something that is not training: evaluation, metering or probes."""
         self.synchronize()
         began = time.perf_counter()
         yield
         self.synchronize()
-        self.apart[what] += time.perf_counter() - began
+        self._apart[what] += time.perf_counter() - began
 
     def report(self) -> Time:
         """Return the figures; an audited step counts as a median step of training.
@@ -93,8 +93,8 @@ class Clock:
             step_median=typical,
             step_p90=p90,
             training=sum(self.steps) + as_training,
-            evaluation=self.apart["evaluation"],
-            metering=max(0.0, self.apart["metering"] - as_training),
-            probes=self.apart["probes"],
+            evaluation=self._apart["evaluation"],
+            metering=max(0.0, self._apart["metering"] - as_training),
+            probes=self._apart["probes"],
             total=time.perf_counter() - self._created,
         )

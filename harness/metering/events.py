@@ -17,8 +17,9 @@ CATEGORIES = (
     "method",
     "temporary",
 )
-PHASES = ("forward", "backward", "optimizer")
-MARKS = (*PHASES, "end")
+# The parts of a step, by the mark that begins each.
+PARTS = ("forward", "backward", "optimizer")
+MARKS = (*PARTS, "end")
 
 
 @dataclass(slots=True, eq=False)
@@ -74,10 +75,10 @@ class LedgerReport:
     Attributes:
         peak: largest sum of live blocks.
         split: bytes per category at the peak, every category present; sums to `peak`.
-        peak_mark: last mark before the peak (`start` before the first), so the phase it is in.
+        peak_mark: last mark before the peak (`start` before the first), so the part it is in.
         at_rest: live bytes at the last `end` mark, or at the end of the log without one.
         saved: activations alive when a forward pass ended; the largest, if there were several.
-        phase_peaks: largest sum in each phase that the log has, by its mark.
+        peaks: largest sum in each part of the step that the log has, by its mark.
         undeclared: bytes at the peak that were there before the ledger and that nobody claimed;
             part of `temporary`.
         num_events: length of the log.
@@ -89,7 +90,7 @@ class LedgerReport:
     peak_mark: str
     at_rest: int
     saved: int
-    phase_peaks: dict[str, int]
+    peaks: dict[str, int]
     undeclared: int
     num_events: int
     holders: tuple[Holder, ...]
@@ -102,21 +103,21 @@ class _Moment(NamedTuple):
     event: Event
     total: int
     activations: int
-    phase: str
+    part: str
 
 
 def _walk(events: Iterable[Event]) -> Iterator[_Moment]:
     total = activations = 0
-    phase = "start"
+    part = "start"
     for number, event in enumerate(events):
         if event.block is None:
-            phase = event.name
+            part = event.name
         else:
             change = event.block.size if event.kind == "alloc" else -event.block.size
             total += change
             if event.block.category == "activations":
                 activations += change
-        yield _Moment(number, event, total, activations, phase)
+        yield _Moment(number, event, total, activations, part)
 
 
 def summarize(events: list[Event], since: int = 0, top: int = 30) -> LedgerReport:
@@ -129,7 +130,7 @@ def summarize(events: list[Event], since: int = 0, top: int = 30) -> LedgerRepor
     """
     peak = saved = at_rest = 0
     peak_index, peak_mark = -1, "start"
-    phase_peaks: dict[str, int] = {}
+    peaks: dict[str, int] = {}
     ended = False
     for moment in _walk(events):
         if moment.number < since:
@@ -139,9 +140,9 @@ def summarize(events: list[Event], since: int = 0, top: int = 30) -> LedgerRepor
             saved = max(saved, moment.activations)
         if name == "end" or not ended:
             at_rest, ended = moment.total, name == "end"
-        phase_peaks[moment.phase] = max(phase_peaks.get(moment.phase, 0), moment.total)
+        peaks[moment.part] = max(peaks.get(moment.part, 0), moment.total)
         if moment.total > peak:
-            peak, peak_index, peak_mark = moment.total, moment.number, moment.phase
+            peak, peak_index, peak_mark = moment.total, moment.number, moment.part
     alive = alive_after(events, peak_index)
     split = dict.fromkeys(CATEGORIES, 0)
     for block in alive:
@@ -152,7 +153,7 @@ def summarize(events: list[Event], since: int = 0, top: int = 30) -> LedgerRepor
         peak_mark=peak_mark,
         at_rest=at_rest,
         saved=saved,
-        phase_peaks={name: phase_peaks[name] for name in PHASES if name in phase_peaks},
+        peaks={name: peaks[name] for name in PARTS if name in peaks},
         undeclared=sum(b.size for b in alive if b.op == "existing" and b.category is None),
         num_events=len(events) - since,
         holders=_holders(alive, top),

@@ -12,6 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
+from harness.shapes import BatchShape
+from methods.common.random_state import private_random_state
+
 Batch = Mapping[str, Tensor]
 
 
@@ -46,10 +49,10 @@ class StepFlops:
     linear: float
     quadratic: float
 
-    def at(self, examples: int, length: int) -> int:
-        """Return the FLOPs of `examples` sequences padded to `length` tokens."""
-        each = self.per_example + self.linear * length + self.quadratic * length**2
-        return round(self.constant + examples * each)
+    def at(self, shape: BatchShape) -> int:
+        """Return the FLOPs of a batch of this shape."""
+        each = self.per_example + self.linear * shape.length + self.quadratic * shape.length**2
+        return round(self.constant + shape.examples * each)
 
 
 def _cpu_attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
@@ -86,12 +89,11 @@ class _Logits(nn.Module):
         return logits
 
 
-def forward_flops(model: nn.Module, batch: Batch) -> ForwardFlops:
-    """Count a forward pass of `batch` (labels are left out); works on meta tensors.
+def forward_flops(model: nn.Module, inputs: Batch) -> ForwardFlops:
+    """Count a forward pass of `inputs`, without labels; works on meta tensors.
 
     Leaves the random state and the mode of the model as they were.
     """
-    inputs = {name: value for name, value in batch.items() if name != "labels"}
     with _undisturbed(model), torch.no_grad():
         model.eval()
         with _counter() as counter:
@@ -171,9 +173,9 @@ def fit_step_flops(
 def _undisturbed(model: nn.Module) -> Iterator[None]:
     """Restore the random state and every module's mode."""
     modes = {module: module.training for module in model.modules()}
-    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     try:
-        with torch.random.fork_rng(devices=devices):
+        device = next((p.device for p in model.parameters()), torch.device("cpu"))
+        with private_random_state(device):
             yield
     finally:
         for module, mode in modes.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,22 +14,22 @@ from harness.metering.cuda import CudaMeter
 from harness.metering.flops import StepFlops
 from harness.metering.ledger import Ledger, LedgerReport
 from harness.metering.paths import ModulePaths
+from harness.metering.watch import Watch
 from harness.record import Memory, PhaseMemory
-from harness.training.step import Watch
+from harness.shapes import BatchShape
 
 if TYPE_CHECKING:
     from methods.base import Handle
 
 NUM_HOLDERS = 12
 T = TypeVar("T")
-Shape = tuple[int, int]  # examples, padded length
 
 
 class Meter:
     """Memory of a run, phase by phase.
 
     On the CPU a phase's peak is that of its audited steps: the first one (of the run's first phase
-    the second: by then the optimizer has its state) and, of every form of step, the one with the
+    the second: by then the optimizer has its state) and, of every variant of step, the one with the
     most padded tokens: of those known when the phase begins, and later ones that are larger still.
     On CUDA the allocator sees every step, and audited steps add the split.
     """
@@ -42,15 +41,15 @@ class Meter:
         self._open = False  # the last phase still runs
         self.flops: list[int] = []
         self._audits: set[int] = set()
-        self._largest: dict[Hashable, int] = {}  # padded tokens, by form, that are audited
+        self._largest: dict[Hashable, int] = {}  # padded tokens, by variant, that are audited
         self._known: dict[str, list[Tensor]] | None = None
         self._paths = ModulePaths(model)
         self._fits: dict[Hashable, StepFlops] = {}
         self._peak_evaluation: int | None = None
         self._peak_probe: int | None = None
 
-    def start_phase(self, step: int, upcoming: Sequence[tuple[Shape, Hashable]]) -> None:
-        """Begin a phase at `step`; `upcoming`: shape and form of the steps known to follow."""
+    def start_phase(self, step: int, upcoming: Sequence[tuple[BatchShape, Hashable]]) -> None:
+        """Begin a phase at `step`; `upcoming`: shape and variant of the steps known to follow."""
         self._read_phase()
         self._open = True
         self._known = None  # a method may have replaced tensors
@@ -63,31 +62,31 @@ class Meter:
         later = range(first, len(upcoming))
         longest: dict[Hashable, int] = {}
         for i in later:
-            shape, form = upcoming[i]
-            if form not in longest or math.prod(shape) > math.prod(upcoming[longest[form]][0]):
-                longest[form] = i
+            shape, variant = upcoming[i]
+            if variant not in longest or shape.tokens > upcoming[longest[variant]][0].tokens:
+                longest[variant] = i
         self._audits = {step + later[0], *(step + i for i in longest.values())}
-        self._largest = {form: math.prod(upcoming[i][0]) for form, i in longest.items()}
+        self._largest = {variant: upcoming[i][0].tokens for variant, i in longest.items()}
         if self.cuda:
             self.cuda.start_phase()
 
-    def wants(self, step: int, form: Hashable, shapes: Iterable[Shape]) -> bool:
-        """Tell whether `step` is to be audited: foreseen, or the largest of its form so far."""
+    def wants(self, step: int, variant: Hashable, shapes: Iterable[BatchShape]) -> bool:
+        """Tell whether `step` is to be audited: foreseen, or the largest of its variant so far."""
         if step in self._audits:
             return True
-        tokens = max(map(math.prod, shapes))
-        if tokens <= self._largest.get(form, 0):
+        tokens = max(shape.tokens for shape in shapes)
+        if tokens <= self._largest.get(variant, 0):
             return False
-        self._largest[form] = tokens
+        self._largest[variant] = tokens
         return True
 
-    def knows(self, form: Hashable) -> bool:
-        """Tell whether the FLOPs of a form are known in this phase."""
-        return form in self._fits
+    def knows(self, variant: Hashable) -> bool:
+        """Tell whether the FLOPs of a variant are known in this phase."""
+        return variant in self._fits
 
-    def learn(self, form: Hashable, fit: StepFlops) -> None:
-        """Note the FLOPs of a form of step."""
-        self._fits[form] = fit
+    def learn(self, variant: Hashable, fit: StepFlops) -> None:
+        """Note the FLOPs of a variant of step."""
+        self._fits[variant] = fit
 
     @contextmanager
     def audit(self, step: int, optimizer: Optimizer) -> Iterator[Watch]:
@@ -97,10 +96,10 @@ class Meter:
             yield ledger
         self._note(step, ledger.report())
 
-    def count(self, shapes: Iterable[Shape], form: Hashable) -> None:
-        """Count one optimizer step of this form, made of forward passes of these shapes."""
+    def count(self, shapes: Iterable[BatchShape], variant: Hashable) -> None:
+        """Count one optimizer step of this variant, made of forward passes of these shapes."""
         self.phases[-1].steps += 1
-        self.flops[-1] += sum(self._fits[form].at(*shape) for shape in shapes)
+        self.flops[-1] += sum(self._fits[variant].at(shape) for shape in shapes)
 
     @contextmanager
     def evaluation(self) -> Iterator[None]:
@@ -153,7 +152,7 @@ class Meter:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on in the phase that was open; every form of step is audited once more."""
+        """Go on in the phase that was open; every variant of step is audited once more."""
         self.phases = [PhaseMemory.model_validate(phase) for phase in state["phases"]]
         self.flops, self._audits = list(state["flops"]), set(state["audits"])
         self._largest, self._fits, self._known = {}, {}, None
@@ -208,7 +207,7 @@ class Meter:
         if phase.split and report.peak < sum(phase.split.values()):
             return
         phase.split = dict(report.split)
-        phase.peaks = dict(report.phase_peaks)
+        phase.peaks = dict(report.peaks)
         phase.saved_activations, phase.at_rest = report.saved, report.at_rest
         phase.holders = [holder._asdict() for holder in report.holders[:NUM_HOLDERS]]
         if not self.cuda:

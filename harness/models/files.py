@@ -7,10 +7,11 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, files
 from importlib.metadata import version as package_version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.errors import UserError
 from harness.models.catalogue import CATALOGUE
+from harness.record import Provenance
 
 if TYPE_CHECKING:
     from harness.models.spec import ModelSpec
@@ -22,7 +23,7 @@ _SUBFOLDERS = ["*/*"]
 _BOT, _BOT_TITLE = "SFconvertbot", "Adding `safetensors` variant of this model"
 
 
-def check(spec: ModelSpec) -> None:
+def check_files(spec: ModelSpec) -> None:
     """Check what can be checked on this machine, without loading: folder, package, pinned weights.
 
     Raises:
@@ -65,24 +66,25 @@ def local_folder(spec: ModelSpec) -> Path | None:
     return folder
 
 
-def provenance(spec: ModelSpec) -> dict[str, Any]:
+def provenance(spec: ModelSpec) -> Provenance:
     """Say for the record which model it was: source, version or commit, sha256 of the weights."""
     if spec.config:
         entry = CATALOGUE[spec.config]
-        return {
-            "config": spec.config,
-            "source": entry.source,
-            "weights": "random",
-            "tokenizer": "words of the data",
-        }
+        return Provenance(
+            config=spec.config,
+            source=entry.source,
+            weights="random",
+            tokenizer="words of the data",
+        )
     folder = model_folder(spec)
     if spec.hub:
         # The hub's cache names a snapshot's folder after the commit.
-        return {"hub": spec.hub, "revision": spec.revision or "main", "commit": folder.name}
+        revision = spec.revision or "main"
+        return Provenance(hub=spec.hub, revision=revision, commit=folder.name)
     facts = {"sha256": weights_sha256(folder), "folder": folder.name}
     if spec.package:
-        return {"package": spec.package, "version": package_version(spec.package), **facts}
-    return {"path": spec.path, **facts}
+        return Provenance(package=spec.package, version=package_version(spec.package), **facts)
+    return Provenance(path=spec.path, **facts)
 
 
 def weights_sha256(folder: Path) -> str:

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import mean
+from typing import NamedTuple
 
 from harness.record import Compacted, PhaseMemory, Record
-from harness.reporting.comparison import mean_known
-from harness.reporting.grouping import tables_by_model
-from harness.reporting.phases import part_of, per_step
-from harness.reporting.tables import Table
-from harness.reporting.units import giga, mib, millions, ratio, score
+from harness.reporting.columns import (
+    Column,
+    Table,
+    gigaflop,
+    mebibytes,
+    parameters,
+    percent,
+    quotient,
+)
+from harness.reporting.comparison import coarse, mean_known
+from harness.reporting.phases import Group, per_step, tables_by_model
 
-HEADERS = (
-    "score", "score, compacted", "parameters", "parameters, compacted", "peak", "peak, compacted",
-    "activations", "activations, compacted", "GFLOP / step", "GFLOP / step, compacted",
-    "step time, compacted / before",
-)  # fmt: skip
 
-
-def compacted_tables(records: Sequence[Record]) -> list[Table]:
+def compacted_tables(records: Sequence[Record]) -> list[Table[Group]]:
     """Return one table per model with a row per task and method that was compacted; none if no."""
     good = [r for r in records if r.outcome == "ok" and r.compacted and r.memory]
-    return tables_by_model(good, "compacted after training (MiB)", HEADERS, _figures)
+    return tables_by_model(good, "compacted after training (MiB)", _columns())
 
 
 def compacted_notes(records: Sequence[Record]) -> list[str]:
@@ -37,30 +38,59 @@ def compacted_notes(records: Sequence[Record]) -> list[str]:
     ]
 
 
-def _figures(found: Sequence[Record]) -> list[str]:
-    pairs = [(r, r.compacted, r.memory.phases[-1]) for r in found if r.compacted and r.memory]
+class _Pair(NamedTuple):
+    """One run: its last phase of training, and what was measured of the compacted model."""
+
+    record: Record
+    before: PhaseMemory
+    after: Compacted
+
+
+def _pairs(group: Group) -> list[_Pair]:
     return [
-        score(mean_known(r.main_score for r, _, _ in pairs)),
-        score(mean_known(_main(r, after) for r, after, _ in pairs)),
-        millions(mean_known(r.parameters.total for r, _, _ in pairs if r.parameters)),
-        millions(mean(after.parameters_total for _, after, _ in pairs)),
-        mib(mean(before.peak_allocated for _, _, before in pairs)),
-        mib(mean(after.memory.peak_allocated for _, after, _ in pairs)),
-        mib(mean(part_of(before, "activations") for _, _, before in pairs)),
-        mib(mean(part_of(after.memory, "activations") for _, after, _ in pairs)),
-        giga(mean_known(per_step(before) for _, _, before in pairs)),
-        giga(mean_known(per_step(after.memory) for _, after, _ in pairs)),
-        ratio(mean_known(_speed(a.memory, b) for _, a, b in pairs)),
+        _Pair(record, record.memory.phases[-1], record.compacted)
+        for record in group.records
+        if record.compacted and record.memory
     ]
 
 
-def _main(record: Record, after: Compacted) -> float | None:
-    if record.main_metric is None:
-        return None
-    return mean(scores[record.main_metric] for scores in after.scores.values())
+def _columns() -> list[Column[Group]]:
+    def both(
+        kind: Callable[[str, Callable[[Group], float | None]], Column[Group]],
+        header: str,
+        before: Callable[[_Pair], float | None],
+        after: Callable[[_Pair], float | None],
+    ) -> list[Column[Group]]:
+        return [
+            kind(header, lambda group: mean_known(map(before, _pairs(group)))),
+            kind(f"{header}, compacted", lambda group: mean_known(map(after, _pairs(group)))),
+        ]
+
+    return [
+        *both(percent, "score", lambda p: p.record.main_score, _main),
+        *both(parameters, "parameters", _total, lambda p: p.after.parameters_total),
+        *both(mebibytes, "peak", lambda p: p.before.peak_allocated,
+              lambda p: p.after.memory.peak_allocated),
+        *both(mebibytes, "activations", lambda p: coarse(p.before.split)["activations"],
+              lambda p: coarse(p.after.memory.split)["activations"]),
+        *both(gigaflop, "GFLOP / step", lambda p: per_step(p.before),
+              lambda p: per_step(p.after.memory)),
+        quotient("step time, compacted / before",
+                 lambda group: mean_known(map(_speed, _pairs(group)))),
+    ]  # fmt: skip
 
 
-def _speed(after: PhaseMemory, before: PhaseMemory) -> float | None:
-    if not after.step_median or not before.step_median:
+def _total(pair: _Pair) -> float | None:
+    return pair.record.parameters.total if pair.record.parameters else None
+
+
+def _main(pair: _Pair) -> float | None:
+    metric = pair.record.main_metric
+    if metric is None:
         return None
-    return after.step_median / before.step_median
+    return mean(scores[metric] for scores in pair.after.scores.values())
+
+
+def _speed(pair: _Pair) -> float | None:
+    before, after = pair.before.step_median, pair.after.memory.step_median
+    return after / before if before and after else None

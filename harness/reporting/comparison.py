@@ -25,11 +25,13 @@ class Score:
     """A task's metrics over seeds; `outcomes` counts the cells that did not end well.
 
     Attributes:
-        mean: main metric; `spread` is its sample standard deviation.
+        metric: name of the main one.
+        mean: of the main metric; `spread` is its sample standard deviation.
         others: means of the task's other metrics, by name.
         averaged: what the task adds to an average over tasks.
     """
 
+    metric: str | None
     mean: float | None
     spread: float | None
     others: dict[str, float]
@@ -75,15 +77,15 @@ class Comparison:
         return list(dict.fromkeys(row.model for row in self.rows))
 
 
-def compare(records: Sequence[Record], baseline: str | None = None) -> Comparison:
+def compare_methods(records: Sequence[Record], baseline: str | None = None) -> Comparison:
     """Group records by model and method (with grid values); times are relative to `baseline`.
 
     Without a baseline the method `full` serves, else the first one.
     """
-    tasks = list(dict.fromkeys(map(task_of, records)))
+    tasks = list(dict.fromkeys(record.task for record in records))
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in records:
-        groups.setdefault((model_of(record), method_of(record)), []).append(record)
+        groups.setdefault((record.model, record.method), []).append(record)
     names = list(dict.fromkeys(method for _, method in groups))
     base = baseline if baseline in names else "full" if "full" in names else names[0]
     rows = [
@@ -93,24 +95,9 @@ def compare(records: Sequence[Record], baseline: str | None = None) -> Compariso
     return Comparison(rows, tasks, base, list(records))
 
 
-def task_of(record: Record) -> str:
-    """Return the task's label, the first part of the path."""
-    return record.path.split("/")[0]
-
-
-def model_of(record: Record) -> str:
-    """Return the model's label, the second part of the path."""
-    return record.path.split("/")[1]
-
-
-def method_of(record: Record) -> str:
-    """Return the method's label with the grid's values behind it."""
-    return " ".join(record.path.split("/")[2:-1])
-
-
 def _row(model: str, method: str, found: list[Record], tasks: list[str], base: list[Record]) -> Row:
     good = [record for record in found if record.outcome == "ok"]
-    scores = {task: _score([r for r in found if task_of(r) == task]) for task in tasks}
+    scores = {task: _score([r for r in found if r.task == task]) for task in tasks}
     means = [score.averaged for score in scores.values()]
     whole = [value for value in means if value is not None]
     largest = max(good, key=_peak, default=None)
@@ -126,7 +113,7 @@ def _row(model: str, method: str, found: list[Record], tasks: list[str], base: l
         head=max((p.head_trainable for p in parameters), default=None),
         stored=max((p.adapter_stored for p in parameters), default=None),
         peak=memory.peak_training if memory else None,
-        peak_task=task_of(largest) if largest else None,
+        peak_task=largest.task if largest else None,
         split=coarse_split(memory) if memory else {},
         forecast=forecast_ratio(largest) if largest else None,
         forward_flops=mean_known(r.flops.forward for r in good if r.flops),
@@ -138,20 +125,20 @@ def _row(model: str, method: str, found: list[Record], tasks: list[str], base: l
 
 def forecast_ratio(record: Record) -> float | None:
     """Return forecast over measured peak allocated; below 1 is an under-estimate."""
-    stages = (record.forecast or {}).get("stages", {})
-    if not stages or not record.memory:
+    if not record.forecast or not record.forecast.stages or not record.memory:
         return None
-    forecast: int = max(stage["peak_allocated"] for stage in stages.values())
+    forecast = max(stage.peak_allocated for stage in record.forecast.stages.values())
     return forecast / record.memory.peak_training
 
 
 def coarse_split(memory: Memory) -> dict[str, int]:
     """Return the split at the peak of the phase that has the run's peak, in the table's terms."""
-    phase = max(memory.phases, key=lambda p: p.peak_allocated)
-    return {
-        name: sum(phase.split.get(category, 0) for category in categories)
-        for name, categories in SPLIT.items()
-    }
+    return coarse(max(memory.phases, key=lambda p: p.peak_allocated).split)
+
+
+def coarse(split: dict[str, int]) -> dict[str, int]:
+    """Return a ledger's split in the tables' terms."""
+    return {name: sum(split.get(part, 0) for part in parts) for name, parts in SPLIT.items()}
 
 
 def _peak(record: Record) -> int:
@@ -164,6 +151,7 @@ def _score(records: list[Record]) -> Score:
     names = list(good[0].reported)[1:] if good else []
     outcomes: Counter[str] = Counter(r.outcome for r in records if r.outcome != "ok")
     return Score(
+        metric=good[0].main_metric if good else None,
         mean=mean(values) if values else None,
         spread=stdev(values) if len(values) > 1 else None,
         others={name: mean(r.reported[name] for r in good) for name in names},
@@ -183,11 +171,11 @@ def _relative(
     records: list[Record], base: list[Record], figure: Callable[[Record], float | None]
 ) -> float | None:
     """Return the median ratio to the baseline's cell of the same task and seed."""
-    by_pair = {(task_of(r), r.path.split("/")[-1]): figure(r) for r in base if r.outcome == "ok"}
+    by_pair = {(r.task, r.seed): figure(r) for r in base if r.outcome == "ok"}
     ratios = []
     for record in records:
         ours = figure(record)
-        theirs = by_pair.get((task_of(record), record.path.split("/")[-1]))
+        theirs = by_pair.get((record.task, record.seed))
         if ours and theirs:
             ratios.append(ours / theirs)
     return median(ratios) if ratios else None

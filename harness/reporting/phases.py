@@ -2,27 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from harness.record import Memory, PhaseMemory, Record
-from harness.reporting.comparison import SPLIT, mean_known, method_of
-from harness.reporting.grouping import tables_by_model
-from harness.reporting.tables import Table
-from harness.reporting.units import giga, mib, ratio
-
-HEADERS = (
-    "phases", "first peak", "last peak", "mean over steps", "first activations",
-    "last activations", "last optimizer", "lowest live layer", "first GFLOP / step",
-    "last GFLOP / step", "step time, last / first", "probe peak", "probe / training s",
-)  # fmt: skip
+from harness.reporting.columns import Column, Table, gigaflop, mebibytes, quotient, words
+from harness.reporting.comparison import coarse, mean_known
+from harness.units import mib
 
 
-def phase_tables(records: Sequence[Record]) -> list[Table]:
+@dataclass(frozen=True)
+class Group:
+    """One task's runs of one method, over seeds."""
+
+    name: str
+    records: Sequence[Record]
+
+    @property
+    def memories(self) -> list[Memory]:
+        """What was measured in each run."""
+        return [record.memory for record in self.records if record.memory]
+
+
+def tables_by_model(
+    records: Sequence[Record], title: str, columns: Sequence[Column[Group]]
+) -> list[Table[Group]]:
+    """Return a table per model with a row per task and method, in the order of the records.
+
+    Args:
+        records: those that have such figures.
+        title: what the table shows, behind the model's name.
+        columns: the figures, behind the method's name.
+    """
+    several = len({record.task for record in records}) > 1
+    tables = []
+    for model in dict.fromkeys(record.model for record in records):
+        groups: dict[str, list[Record]] = {}
+        for record in records:
+            if record.model == model:
+                task = f"{record.task} " if several else ""
+                groups.setdefault(task + record.method, []).append(record)
+        rows = [Group(name, members) for name, members in groups.items()]
+        named = [words("method", lambda group: group.name), *columns]
+        tables.append(Table(f"{model}: {title}", named, rows))
+    return tables
+
+
+def phase_tables(records: Sequence[Record]) -> list[Table[Group]]:
     """Return one table per model, a row per task and method; none if no run has two phases."""
     good = [r for r in records if r.outcome == "ok" and r.memory and r.memory.phases]
     if not any(r.memory and len(r.memory.phases) > 1 for r in good):
         return []
-    return tables_by_model(good, "phases (MiB)", HEADERS, _figures)
+    return tables_by_model(good, "phases (MiB)", _columns())
 
 
 def phase_notes(records: Sequence[Record]) -> list[str]:
@@ -30,7 +62,7 @@ def phase_notes(records: Sequence[Record]) -> list[str]:
     if not phase_tables(records):
         return []
     cached = {
-        method_of(record): record.method_state["cache"]["bytes"]
+        record.method: record.method_state["cache"]["bytes"]
         for record in records
         if "cache" in record.method_state
     }
@@ -48,34 +80,35 @@ def phase_notes(records: Sequence[Record]) -> list[str]:
     ]
 
 
-def _figures(found: Sequence[Record]) -> list[str]:
-    memories = [record.memory for record in found if record.memory]
-    counts = sorted({len(memory.phases) for memory in memories})
-    lowest = sorted({_lowest(memory.phases[-1]) for memory in memories})
+def _columns() -> list[Column[Group]]:
+    def of_phase(header: str, read: Callable[[PhaseMemory], float | None], which: int) -> Any:
+        return mebibytes(header, lambda g: mean_known(read(m.phases[which]) for m in g.memories))
+
     return [
-        "/".join(map(str, counts)),
-        mib(mean_known(m.phases[0].peak_allocated for m in memories)),
-        mib(mean_known(m.peak_last_phase for m in memories)),
-        mib(mean_known(m.peak_step_mean for m in memories)),
-        mib(mean_known(part_of(m.phases[0], "activations") for m in memories)),
-        mib(mean_known(part_of(m.phases[-1], "activations") for m in memories)),
-        mib(mean_known(part_of(m.phases[-1], "optimizer") for m in memories)),
-        "/".join(lowest),
-        giga(mean_known(per_step(m.phases[0]) for m in memories)),
-        giga(mean_known(per_step(m.phases[-1]) for m in memories)),
-        ratio(mean_known(_speed(m) for m in memories)),
-        mib(mean_known(m.peak_probe for m in memories)),
-        ratio(mean_known(_probe_share(r) for r in found)),
-    ]
+        words("phases", lambda g: _distinct(len(m.phases) for m in g.memories)),
+        of_phase("first peak", lambda phase: phase.peak_allocated, 0),
+        mebibytes("last peak", lambda g: mean_known(m.peak_last_phase for m in g.memories)),
+        mebibytes("mean over steps", lambda g: mean_known(m.peak_step_mean for m in g.memories)),
+        of_phase("first activations", lambda phase: coarse(phase.split)["activations"], 0),
+        of_phase("last activations", lambda phase: coarse(phase.split)["activations"], -1),
+        of_phase("last optimizer", lambda phase: coarse(phase.split)["optimizer"], -1),
+        words("lowest live layer", lambda g: _distinct(_lowest(m.phases[-1]) for m in g.memories)),
+        gigaflop("first GFLOP / step",
+                 lambda g: mean_known(per_step(m.phases[0]) for m in g.memories)),
+        gigaflop("last GFLOP / step",
+                 lambda g: mean_known(per_step(m.phases[-1]) for m in g.memories)),
+        quotient("step time, last / first", lambda g: mean_known(map(_speed, g.memories))),
+        mebibytes("probe peak", lambda g: mean_known(m.peak_probe for m in g.memories)),
+        quotient("probe / training s", lambda g: mean_known(map(_probe_share, g.records))),
+    ]  # fmt: skip
+
+
+def _distinct(values: Iterable[int | str]) -> str:
+    return "/".join(map(str, sorted(set(values))))
 
 
 def _lowest(phase: PhaseMemory) -> str:
     return "none" if phase.shallowest_live_layer is None else str(phase.shallowest_live_layer)
-
-
-def part_of(phase: PhaseMemory, name: str) -> int:
-    """Return the bytes of one of SPLIT's parts at the phase's peak."""
-    return sum(phase.split.get(category, 0) for category in SPLIT[name])
 
 
 def per_step(phase: PhaseMemory) -> float | None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import UserError
+from harness.reporting.caption import caption
+from harness.reporting.columns import Table
 from harness.reporting.compacted import compacted_notes, compacted_tables
-from harness.reporting.comparison import compare
-from harness.reporting.markdown import render, write_csv
+from harness.reporting.comparison import compare_methods
+from harness.reporting.markdown import render
 from harness.reporting.phases import phase_notes, phase_tables
-from harness.reporting.tables import caption, comparison_tables
+from harness.reporting.spreadsheet import to_frame, write_csv
+from harness.reporting.tables import comparison_tables
 from harness.reporting.terminal import print_tables
 
 if TYPE_CHECKING:
@@ -23,13 +26,11 @@ def write_report(store: Store, out: Path | None = None) -> Path:
     Raises:
         UserError: the folder holds no records.
     """
-    from harness.store import to_frame
-
     manifest, records = store.manifest(), store.records()
     if not records:
         raise UserError(f"{store.folder} holds no records yet")
-    comparison = compare(records, manifest["suite"].get("baseline"))
-    tables = [
+    comparison = compare_methods(records, manifest["suite"].get("baseline"))
+    tables: list[Table[Any]] = [
         *comparison_tables(comparison), *phase_tables(records), *compacted_tables(records),
     ]  # fmt: skip
     notes = [*caption(comparison), *phase_notes(records), *compacted_notes(records)]

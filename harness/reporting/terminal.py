@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table as Grid
 
-from harness.reporting.tables import Table
+from harness.reporting.columns import Table
 
 # Without a terminal rich assumes 80 columns, which would wrap every cell of a log.
 LOG_WIDTH = 200
 
 
-def print_tables(tables: Sequence[Table], notes: Sequence[str]) -> None:
+def print_tables(tables: Sequence[Table[Any]], notes: Sequence[str]) -> None:
     """Print the tables and, below, what their figures mean."""
     console = Console(highlight=False)
     if not console.is_terminal:
@@ -24,7 +25,7 @@ def print_tables(tables: Sequence[Table], notes: Sequence[str]) -> None:
         grid = Grid(title=table.title, title_justify="left", box=box.SIMPLE_HEAD)
         for index, header in enumerate(table.headers):
             grid.add_column(header, justify="right" if index else "left", overflow="fold")
-        for row in table.rows:
+        for row in table.texts:
             grid.add_row(*row)
         console.print(grid)
     for note in notes:

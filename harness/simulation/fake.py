@@ -23,26 +23,26 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.flop_counter import flop_registry, shape_wrapper
 
 from harness.metering.events import Event, LedgerReport, summarize
 from harness.metering.flops import CPU_ATTENTION
 from harness.metering.ledger import Ledger
 from harness.metering.meter import declared_tensors
-from harness.models import load as models
+from harness.models.load import build_model
+from harness.shapes import BatchShape
 from harness.simulation import scratch
 from harness.simulation.answers import KnownAnswers
 from harness.simulation.choices import choices_of
-from harness.simulation.fakeinputs import make_batch
 from harness.simulation.request import Request, StandIn
 from harness.simulation.target import Target
-from harness.training.optim import apply_change, make_optimizer
+from harness.tasks.families import get_family
+from harness.training.attach import build_step
+from harness.training.batches import Batch
 from harness.training.precision import weight_dtype
-from harness.training.setup import attach
-from harness.training.step import Step
+from harness.training.state import TrainState
 from methods import get_method
-from methods.base import Handle, Stage
 from methods.common.fakes import structure_only
 
 
@@ -78,8 +78,6 @@ def fake_run(request: Request, stand_in: StandIn | None = None) -> FakeRun:
             tensor at a place that is not known.
     """
     warnings.simplefilter("ignore")
-    steps = request.steps if len(request.steps) > 1 else request.steps * 2
-    settings, target = request.train, request.target
     device = torch.device(stand_in or default_stand_in(request))
     with ExitStack() as stack:
         if device.type != "meta":
@@ -88,35 +86,54 @@ def fake_run(request: Request, stand_in: StandIn | None = None) -> FakeRun:
             stack.enter_context(FakeTensorMode())
         stack.enter_context(KnownAnswers(padded=request.mask))
         if device.type != "cuda":
-            stack.enter_context(choices_of(target, autocasts(request)))
-        with device:
-            model = _build(request)
-        handle, head = _attach(request, model, device)
-        foreach = True if target.kind == "cuda" else None
-        optimizer = make_optimizer(handle.model, head, settings, foreach, handle.undecayed)
-        stage = Stage(request.stage.name, request.stage.fraction)
-        apply_change(optimizer, handle.apply(stage))
-        step = Step(handle.model, handle, optimizer, settings, device,
-                    smooth=request.family == "classification", foreach=foreach)  # fmt: skip
-        observer = _Observer(target)
-        known = declared_tensors(handle.model, handle)
-        ledger = Ledger(known, optimizer=optimizer, rounding=target.rounding, device=device,
-                        model=handle.model, observe=observer)  # fmt: skip
-        since = 0
-        with ledger:
-            watch = _Workspaces(ledger, observer, target)
-            for number, (examples, length) in enumerate(steps):
-                if number == 1:
-                    since = len(ledger.events)
-                    observer.restart()
-                batches = _batches(request, handle.model, examples, length, device)
-                step.run(number, batches, settings.accumulate, watch)
+            stack.enter_context(choices_of(request.target, autocasts(request)))
+        return _observed(request, _build(request, device), device)
+
+
+def _build(request: Request, device: torch.device) -> TrainState:
+    """Build the model without drawing its weights, and the step on it."""
+    from transformers.initialization import no_init_weights
+
+    settings, family = request.train, get_family(request.family)
+    with device, no_init_weights():
+        model: Any = build_model(
+            request.model, family, request.num_labels, settings.attention,
+            weight_dtype(settings.precision), settings.keep_outputs,
+        )  # fmt: skip
+    with device:
+        model.tie_weights()  # as in a real one
+    method = get_method(request.method)(**structure_only(request.method_options))
+    foreach = True if request.target.kind == "cuda" else None
+    return build_step(
+        model.train(), method, request.plan(), settings, device, family,
+        stage=request.stage, foreach=foreach,
+    )  # fmt: skip
+
+
+def _observed(request: Request, state: TrainState, device: torch.device) -> FakeRun:
+    """Run the steps under the ledger."""
+    target, handle = request.target, state.handle
+    steps = request.steps if len(request.steps) > 1 else request.steps * 2
+    observer = _Observer(target)
+    ledger = Ledger(
+        declared_tensors(state.model, handle), optimizer=state.optimizer,
+        rounding=target.rounding, device=device, model=state.model, observe=observer,
+    )  # fmt: skip
+    since, accumulate = 0, request.train.accumulate
+    with ledger:
+        watch = _Workspaces(ledger, observer, target)
+        for number, shape in enumerate(steps):
+            if number == 1:
+                since = len(ledger.events)
+                observer.restart()
+            batches = _batches(request, state.model, shape, device)
+            state.step.run(number, batches, accumulate, watch)
     events, since = _on_device(ledger.events, since, target)
     return FakeRun(
         events=events,
         since=since,
         report=summarize(events, since, top=10_000),
-        parameters=_count(handle, head),
+        parameters=_count(state),
         flops_forward=observer.flops["forward"] // (len(steps) - 1),
         flops_step=sum(observer.flops.values()) // (len(steps) - 1),
     )
@@ -134,48 +151,22 @@ def default_stand_in(request: Request) -> StandIn:
     return "cpu" if request.target.kind == "cpu" or autocasts(request) else "meta"
 
 
-def _build(request: Request) -> nn.Module:
-    """Build the model without drawing its weights; tied ones are tied, as in a real one."""
-    from transformers.initialization import no_init_weights
-
-    settings = request.train
-    with no_init_weights():
-        model: Any = models.build_model(
-            request.model,
-            task_head=request.family,
-            num_labels=request.num_labels,
-            attention=settings.attention,
-            dtype=weight_dtype(settings.precision),
-            use_cache=settings.keep_outputs,
-        )
-    model.tie_weights()
-    built: nn.Module = model.train()
-    return built
-
-
-def _attach(
-    request: Request, model: nn.Module, device: torch.device
-) -> tuple[Handle, list[nn.Parameter]]:
-    method = get_method(request.method)(**structure_only(request.method_options))
-    return attach(model, method, request.plan(), request.train, device)
-
-
 def _batches(
-    request: Request, model: nn.Module, examples: int, length: int, device: torch.device
-) -> Iterator[dict[str, Tensor]]:
+    request: Request, model: nn.Module, shape: BatchShape, device: torch.device
+) -> Iterator[Batch]:
     for _ in range(request.train.accumulate):
         with device:
-            batch = make_batch(request, model, examples, length)
+            batch = request.hollow_batch(model, shape)
         yield batch
 
 
-def _count(handle: Handle, head: list[nn.Parameter]) -> dict[str, int]:
-    adapter = [p for p in handle.parameters() if p.requires_grad]
-    stored = [*handle.parameters(), *handle.buffers.values()]
+def _count(state: TrainState) -> dict[str, int]:
+    adapter = [p for p in state.handle.parameters() if p.requires_grad]
+    stored = [*state.handle.parameters(), *state.handle.buffers.values()]
     return {
-        "total": sum(p.numel() for p in handle.model.parameters()),
+        "total": sum(p.numel() for p in state.model.parameters()),
         "adapter_trainable": sum(p.numel() for p in adapter),
-        "head_trainable": sum(p.numel() for p in head),
+        "head_trainable": sum(p.numel() for p in state.head),
         "adapter_stored": sum(t.numel() for t in stored if t.is_floating_point()),
     }
 
@@ -196,10 +187,10 @@ def _on_device(events: list[Event], since: int, target: Target) -> tuple[list[Ev
 
 
 class _Observer:
-    """Sees every operator: counts FLOPs by phase, and knows the kernels' scratch memory."""
+    """Sees every operator: counts FLOPs by part of the step, knows the kernels' scratch memory."""
 
     def __init__(self, target: Target) -> None:
-        self.target, self.phase = target, "forward"
+        self.target, self.part = target, "forward"
         self.on_addmm: Callable[[], None] = lambda: None
         self.restart()
 
@@ -209,8 +200,8 @@ class _Observer:
 
     def __call__(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> int:
         count = _COUNTERS.get(func._overloadpacket)
-        if count is not None and self.phase in self.flops:
-            self.flops[self.phase] += int(count(*args, **kwargs, out_val=out))
+        if count is not None and self.part in self.flops:
+            self.flops[self.part] += int(count(*args, **kwargs, out_val=out))
         if func in scratch.KNOWN and self.target.kind == "cuda":
             return scratch.scratch_bytes(func, args, self.target)
         if func is scratch.ADDMM:
@@ -240,12 +231,12 @@ class _Workspaces:
 
     def mark(self, name: str) -> None:
         self.ledger.mark(name)
-        self.observer.phase = name
+        self.observer.part = name
         if name in self.missing and self.size:
             self.missing.remove(name)
             self.ledger.hold(self.size, "cublas::workspace")
 
     def _hold_lt(self) -> None:
-        if self.observer.phase in self.without_lt:
-            self.without_lt.remove(self.observer.phase)
+        if self.observer.part in self.without_lt:
+            self.without_lt.remove(self.observer.part)
             self.ledger.hold(scratch.LT_WORKSPACE, "cublaslt::workspace")

@@ -13,14 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from harness.metering.cuda import CudaMeter, CudaReading
-from harness.models import load as models
-from harness.simulation.fakeinputs import make_batch
-from harness.training.optim import apply_change, make_optimizer
+from harness.metering.watch import NoWatch
+from harness.models.load import build_model
+from harness.tasks.families import get_family
+from harness.training.attach import build_step
 from harness.training.precision import set_matmul_mode, weight_dtype
-from harness.training.setup import attach
-from harness.training.step import NoWatch, Step
 from methods import get_method
-from methods.base import Stage
 
 if TYPE_CHECKING:
     from harness.simulation.request import Request
@@ -47,24 +45,22 @@ def measure(request: Request, num_steps: int = NUM_STEPS) -> Measured:
     gc.collect()
     torch.cuda.empty_cache()
     set_matmul_mode(settings.precision)
+    family = get_family(request.family)
     with device:
-        model = models.build_model(
-            request.model, task_head=request.family, num_labels=request.num_labels,
-            attention=settings.attention, dtype=weight_dtype(settings.precision),
-            use_cache=settings.keep_outputs,
+        model = build_model(
+            request.model, family, request.num_labels, settings.attention,
+            weight_dtype(settings.precision), settings.keep_outputs,
         )  # fmt: skip
     method = get_method(request.method)(**request.method_options)
-    handle, head = attach(model.train(), method, request.plan(), settings, device)
-    optimizer = make_optimizer(handle.model, head, settings, undecayed=handle.undecayed)
-    apply_change(optimizer, handle.apply(Stage(request.stage.name, request.stage.fraction)))
-    step = Step(handle.model, handle, optimizer, settings, device)
+    state = build_step(model, method, request.plan(), settings, device, family, stage=request.stage)
     meter, seconds = CudaMeter(device), []
     for number in range(1 + num_steps):
         if number == 1:
             meter.start_phase()
         torch.cuda.synchronize()
         began = time.perf_counter()
-        step.run(number, _batches(request, handle.model, device), settings.accumulate, NoWatch())
+        batches = _batches(request, state.model, device)
+        state.step.run(number, batches, settings.accumulate, NoWatch())
         torch.cuda.synchronize()
         seconds.append(time.perf_counter() - began)
     return Measured(meter.read(), median(seconds[1:]))
@@ -74,8 +70,8 @@ def _batches(
     request: Request, model: nn.Module, device: torch.device
 ) -> Iterator[dict[str, Tensor]]:
     for _ in range(request.train.accumulate):
-        empty = make_batch(request, model, *request.steps[-1])
-        batch = {name: torch.zeros_like(value, device=device) for name, value in empty.items()}
+        hollow = request.hollow_batch(model, request.steps[-1])
+        batch = {name: torch.zeros_like(value, device=device) for name, value in hollow.items()}
         if "attention_mask" in batch:
             batch["attention_mask"][:, :-1] = 1  # one token of padding: a mask that must be used
         yield batch

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import PositiveInt
 
 from harness.models.spec import ModelSpec
+from harness.shapes import BatchShape
 from harness.simulation.target import Target
+from harness.suite.plan import plan_of
 from harness.suite.settings import Frozen, TrainSettings
-from harness.suite.shape import Family
-from methods.base import Plan
+from harness.tasks.families import get_family
+from methods.base import Plan, Stage
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 StandIn = Literal["meta", "cpu", "cuda"]
 # Training settings that no byte depends on; the batch is in the shapes.
@@ -22,49 +27,43 @@ INERT = (
 )  # fmt: skip
 
 
-class StageRequest(Frozen):
-    """A structural state of a method, as its `stages` lists it."""
-
-    name: str = "training"
-    fraction: float = 0.0
-
-
 class Request(Frozen):
     """One step to forecast.
 
     Attributes:
-        steps: (examples, padded length) of consecutive optimizer steps. The peak is sought from
-            the second one on; the allocator sees all of them.
+        family: name of the task's family.
+        steps: shapes of consecutive optimizer steps' batches. The peak is sought from the second
+            one on; the allocator sees all of them.
         mask: the batches are padded, so the model gets an attention mask that it cannot drop.
-        target_length: of the decoder's labels (seq2seq); None is the padded length.
         num_steps, num_epochs: of the run, for methods with a schedule.
         stand_in: what plays the device; None chooses. `cuda` is fake tensors of a GPU that is
             here, with no choice of ours.
     """
 
     model: ModelSpec
-    family: Family
+    family: str
     num_labels: PositiveInt
     method: str
     method_options: dict[str, Any]
     train: TrainSettings
-    steps: tuple[tuple[PositiveInt, PositiveInt], ...]
+    steps: tuple[BatchShape, ...]
     mask: bool
-    target_length: PositiveInt | None
     target: Target
-    stage: StageRequest = StageRequest()
+    stage: Stage = Stage("training")
     num_steps: PositiveInt = 1000
     num_epochs: PositiveInt = 10
     stand_in: StandIn | None = None
 
     def plan(self) -> Plan:
         """Return what the method is told of the run."""
-        return Plan(
-            num_steps=self.num_steps,
-            steps_per_epoch=-(-self.num_steps // self.num_epochs),
-            num_epochs=self.num_epochs,
-            train_pooler=self.train.train_pooler,
-        )
+        return plan_of(self.train, num_steps=self.num_steps, num_epochs=self.num_epochs)
+
+    def hollow_batch(self, model: nn.Module, shape: BatchShape) -> dict[str, Tensor]:
+        """Return a batch without values, on torch's current device."""
+        from harness.training.precision import weight_dtype
+
+        dtype = weight_dtype(self.train.precision)
+        return get_family(self.family).hollow_batch(model, shape, mask=self.mask, dtype=dtype)
 
     def key(self) -> str:
         """Hash of the request, the libraries' versions and this project's source.
@@ -79,7 +78,7 @@ class Request(Frozen):
         content["train"] = structural(self.train)
         facts = [content, package_versions(), source_hash()]
         if self.model.path:  # a folder's config may change under the same name
-            from harness.models.load import config_facts
+            from harness.models.config import config_facts
 
             facts.append(config_facts(self.model))
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]

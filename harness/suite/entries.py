@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field, PositiveInt, ValidationError, model_validator
 
 from harness import tasks
-from harness.models.load import ModelSpec
+from harness.models.spec import ModelSpec
 from harness.suite.settings import Frozen, TrainSettings
 from harness.suite.shape import Shape
 from methods.wording import nearest

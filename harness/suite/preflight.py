@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from harness.errors import UserError
-from harness.models import load as models
+from harness.models.files import check_files
 from harness.suite.plan import stages_of
 from harness.tasks import get_task
 
@@ -37,10 +37,8 @@ def check_cells(cells: Iterable[Cell]) -> None:
         model = cell.model.model_dump_json()
         if model not in seen:
             seen.add(model)
-            models.check(cell.model)
-        request = cell.data_request()
-        task = get_task(cell.task.name)
-        local = request.folder is not None or request.data_root is not None
-        if local and repr((task.name, request)) not in seen:
+            check_files(cell.model)
+        request, task = cell.data_request(), get_task(cell.task.name)
+        if task.is_local(request) and repr((task.name, request)) not in seen:
             seen.add(repr((task.name, request)))
             task.load(request)

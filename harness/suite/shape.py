@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, field_validator
 
 from harness.suite.settings import Frozen
-
-Family = Literal[
-    "classification", "regression", "causal_lm", "question_answering", "seq2seq", "image"
-]
+from harness.tasks import families
+from methods.wording import nearest
 
 
 class Shape(Frozen):
     """`{family: causal_lm, batch_size: 4, length: 650, mask: true}` under a task's `shape`."""
 
-    family: Family
+    family: str
     batch_size: PositiveInt | None = Field(None, description="the same as the task's batch_size")
     length: PositiveInt | None = Field(None, description="padded tokens, the task's max_length")
     lengths: tuple[PositiveInt, ...] = Field(
@@ -25,6 +23,13 @@ class Shape(Frozen):
     target_length: PositiveInt | None = Field(None, description="decoder's labels; null: length")
     mask: bool = Field(True, description="batches are padded: the attention mask has zeros")
     num_labels: PositiveInt = 2
+
+    @field_validator("family")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in families.names():
+            raise ValueError(f"unknown family {value!r}; {nearest(value, families.names())}")
+        return value
 
     def settings(self) -> dict[str, Any]:
         """Return the training settings that the shape fixes."""

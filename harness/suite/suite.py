@@ -8,18 +8,23 @@ from collections.abc import Sequence
 from fnmatch import fnmatch
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, NonNegativeInt, ValidationError, model_validator
 
 from harness.errors import UserError
-from harness.models.load import ModelSpec
+from harness.models.spec import ModelSpec
 from harness.record import SCHEMA_VERSION
 from harness.suite.entries import MethodEntry, ModelEntry, Rule, TaskEntry
 from harness.suite.settings import Frozen, TrainSettings
+from harness.tasks import get_task
 from harness.tasks.base import DataRequest
+from harness.tasks.families import get_family
 from methods import get_method
 from methods.wording import first_mistake, nearest
+
+if TYPE_CHECKING:
+    from harness.tasks.families.base import Family
 
 Protocol = Literal["aflora", "safe", "plain"]
 
@@ -59,6 +64,18 @@ class Cell(Frozen):
         axes = [f"{name}={value}" for name, value in self.axes.items()]
         parts = [self.task_label, self.model.name, self.method_label, *axes, f"s{self.seed}"]
         return "/".join(part.replace("/", "--") for part in parts)
+
+    @property
+    def family(self) -> Family:
+        """What the kind of task decides."""
+        shape = self.task.shape
+        return get_family(shape.family if shape else get_task(self.task.name).family)
+
+    @property
+    def num_labels(self) -> int:
+        """Outputs of the model's head, where the family gives it one."""
+        shape = self.task.shape
+        return shape.num_labels if shape else get_task(self.task.name).num_labels
 
     @property
     def keep_best(self) -> bool:
@@ -146,6 +163,7 @@ class Suite(Frozen):
                 )
             )
         _refuse_twins(found)
+        _refuse_unfit(found)
         return found
 
     def _settings(
@@ -171,6 +189,17 @@ class Suite(Frozen):
         except ValidationError as error:
             what = first_mistake(error, "train", allowed=TrainSettings.model_fields)
             raise UserError(f"suite {self.name}, {task.name} x {label}: {what}") from None
+
+
+def _refuse_unfit(cells: Sequence[Cell]) -> None:
+    """Refuse settings that mean nothing for the cell's kind of task."""
+    for cell in cells:
+        if cell.train.label_smoothing and not cell.family.smooths:
+            raise UserError(
+                f"suite {cell.suite}, {cell.path}: train.label_smoothing = "
+                f"{cell.train.label_smoothing:g}: a {cell.family.name} has no label smoothing; set "
+                "it for the other tasks only (rules)"
+            )
 
 
 def choose(cells: Sequence[Cell], only: str, option: str = "--only") -> list[Cell]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import UserError
-from methods.wording import nearest
+from methods.registry import Registry
 
 if TYPE_CHECKING:
     from harness.tasks.base import Task
@@ -20,19 +19,30 @@ TASKS: dict[str, str] = {
 }
 
 
+def _is_task(loaded: Any) -> str | None:
+    from harness.tasks.base import Task
+
+    fits = isinstance(loaded, type) and issubclass(loaded, Task)
+    return None if fits else f"{loaded!r} is no subclass of harness.tasks.base.Task"
+
+
+REGISTRY = Registry("task", "headroom.tasks", TASKS, _is_task)
+
+
 def names() -> list[str]:
     """Every task, in alphabetical order."""
-    return sorted(TASKS)
+    return sorted(REGISTRY.names())
 
 
 def get_task(name: str) -> Task:
     """The task called `name`.
 
     Raises:
-        UserError: if there is no such task; the message has the nearest name.
+        UserError: if there is no such task (the message has the nearest name), or the plug-in
+            that should bring it is broken.
     """
-    if name not in TASKS:
-        raise UserError(f"unknown task {name!r}: {nearest(name, TASKS)}")
-    module, factory = TASKS[name].split(":")
-    task: Task = getattr(import_module(module), factory)(name)
+    try:
+        task: Task = REGISTRY.get(name)(name)
+    except ValueError as error:
+        raise UserError(str(error)) from error
     return task

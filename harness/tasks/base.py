@@ -36,6 +36,10 @@ class Example:
     label: int | float
     group: str = ""
 
+    def facts(self) -> list[Any]:
+        """Return what a model could learn or be scored from."""
+        return [self.text, self.pair, self.label]
+
 
 @dataclass(frozen=True)
 class DataRequest:
@@ -93,24 +97,32 @@ class TaskData:
 
 
 class Task(ABC):
-    """One task: where its rows come from, how they are split and how predictions are scored."""
+    """One task: where its rows come from, how they are split and how predictions are scored.
+
+    Made with the name that it is registered under. What its kind of task decides (head, encoding,
+    batches) is its family's, which `family` names.
+    """
 
     name: str
     description: str
     num_labels: int
-    regression: bool
+    family: str
     metrics: tuple[str, ...]
 
     @abstractmethod
     def load(self, request: DataRequest) -> TaskData:
         """Read the rows and split them by the protocol (UserError where the data is at fault)."""
 
+    def is_local(self, request: DataRequest) -> bool:
+        """Tell whether the rows are on this machine, so that asking for them is quick."""
+        return request.data_root is not None or request.folder is not None
+
     def score(self, predictions: NDArray[Any], labels: NDArray[Any]) -> dict[str, float]:
         """Every metric of the task, as a fraction.
 
         Args:
-            predictions: logits (n, num_labels), or values (n,) or (n, 1) for a regression.
-            labels: class numbers or target values (n,).
+            predictions: as the family makes them: logits (n, num_labels), or values (n, 1).
+            labels: the family's references: class numbers or target values (n,).
         """
         from harness.tasks.metrics import score
 
@@ -141,6 +153,6 @@ def fingerprint(train: Iterable[Example], evaluations: Mapping[str, Iterable[Exa
     digest = hashlib.sha256()
     for part, rows in {"train": train, **evaluations}.items():
         for row in rows:
-            line = json.dumps([part, row.text, row.pair, row.label])
+            line = json.dumps([part, *row.facts()])
             digest.update(line.encode() + b"\n")
     return digest.hexdigest()

@@ -1,74 +1,32 @@
-"""Examples to padded batches, in an order that depends on seed and epoch only."""
+"""Examples to batches: in training order, for evaluation, and the probe."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
+    from harness.shapes import BatchShape
     from harness.suite.settings import TrainSettings
-    from harness.tasks.base import Example
+    from harness.tasks.families.base import Encoded
 
 # Length grouping sorts within chunks of this many batches, so epochs still differ in order.
 GROUP = 50
+Batch = dict[str, Tensor]
 
 
-@dataclass(frozen=True)
-class Encoded:
-    """Tokenised examples: one list of token ids (and segment ids) per example, and labels."""
-
-    features: dict[str, list[list[int]]]
-    labels: Tensor
-    pad: dict[str, int]
-
-    @property
-    def lengths(self) -> list[int]:
-        """Tokens of each example."""
-        return [len(ids) for ids in self.features["input_ids"]]
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def batch(self, indices: Sequence[int], length: int | None = None) -> dict[str, Tensor]:
-        """Pad the examples on the right to `length`, or to the longest; every tensor is (B, S)."""
-        ids = self.features["input_ids"]
-        longest = max(len(ids[i]) for i in indices)
-        width = length or longest
-        batch = {}
-        for name, rows in self.features.items():
-            padded = [rows[i] + [self.pad[name]] * (width - len(rows[i])) for i in indices]
-            batch[name] = torch.tensor(padded)
-        batch["labels"] = self.labels[list(indices)]
-        return batch
-
-
-def encode(
-    tokenizer: Any, examples: Sequence[Example], max_length: int, regression: bool
-) -> Encoded:
-    """Tokenise texts or text pairs, cut to `max_length` tokens, without padding."""
-    texts = [example.text for example in examples]
-    pairs = [example.pair for example in examples]
-    found = tokenizer(
-        texts,
-        [pair or "" for pair in pairs] if any(pair is not None for pair in pairs) else None,
-        truncation=True,
-        max_length=max_length,
-        return_attention_mask=True,
-    )
-    names = [name for name in tokenizer.model_input_names if name in found]
-    pad = {"input_ids": tokenizer.pad_token_id or 0, "token_type_ids": 0, "attention_mask": 0}
-    dtype = torch.float32 if regression else torch.int64
-    labels = torch.tensor([example.label for example in examples], dtype=dtype)
-    return Encoded({name: found[name] for name in names}, labels, {n: pad[n] for n in names})
+def width_of(settings: TrainSettings) -> int | None:
+    """Return the fixed padded length, or None for the longest of each batch."""
+    return settings.max_length if settings.padding == "max" else None
 
 
 @dataclass(frozen=True)
 class TrainingOrder:
-    """Which examples every optimizer step sees."""
+    """Which examples every optimizer step sees: it depends on seed and epoch only."""
 
     data: Encoded
     settings: TrainSettings
@@ -89,11 +47,6 @@ class TrainingOrder:
     def num_epochs(self) -> int:
         """Epochs that are begun."""
         return -(-self.num_steps // self.steps_per_epoch)
-
-    @property
-    def width(self) -> int | None:
-        """Fixed padded length, or None for the longest of each batch."""
-        return self.settings.max_length if self.settings.padding == "max" else None
 
     def epoch(self, epoch: int) -> list[list[list[int]]]:
         """Return the epoch's steps; a step is `accumulate` lists of example indices."""
@@ -116,24 +69,54 @@ class TrainingOrder:
         chunks = [order[i : i + chunk] for i in range(0, len(order), chunk)]
         return [i for part in chunks for i in sorted(part, key=lambda j: -lengths[j])]
 
-    def shape(self, batch: Sequence[int]) -> tuple[int, int]:
-        """Return (examples, padded length) of a batch without making it."""
-        lengths = self.data.features["input_ids"]
-        return len(batch), self.width or max(len(lengths[i]) for i in batch)
+    def shape(self, batch: Sequence[int]) -> BatchShape:
+        """Return the shape of a batch without making it."""
+        return self.data.shape(batch, width_of(self.settings))
 
-    def tensors(self, batch: Sequence[int], device: torch.device) -> dict[str, Tensor]:
+    def largest(self, batches: Sequence[Sequence[int]]) -> BatchShape:
+        """Return the shape of a step's largest batch."""
+        return max(map(self.shape, batches), key=lambda shape: shape.tokens)
+
+    def tensors(self, batch: Sequence[int], device: torch.device) -> Batch:
         """Make one batch on the device."""
-        made = self.data.batch(batch, self.width)
-        return {name: value.to(device, non_blocking=True) for name, value in made.items()}
+        return _on(self.data.batch(batch, width_of(self.settings)), device, non_blocking=True)
 
 
 def evaluation_batches(
-    data: Encoded, size: int, width: int | None, device: torch.device
-) -> Iterator[tuple[list[int], dict[str, Tensor]]]:
+    data: Encoded, settings: TrainSettings, device: torch.device
+) -> Iterator[tuple[list[int], Batch]]:
     """Yield (example indices, batch) over all examples; sorted by length to waste no padding."""
-    lengths = data.lengths
+    lengths, size = data.lengths, settings.eval_batch_size
     order = sorted(range(len(data)), key=lambda i: -lengths[i])
     for i in range(0, len(order), size):
         indices = order[i : i + size]
-        batch = data.batch(indices, width)
-        yield indices, {name: value.to(device) for name, value in batch.items()}
+        yield indices, _on(data.batch(indices, width_of(settings)), device)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Training examples that a method may look at between epochs: the same at every iteration.
+
+    Attributes:
+        order: of the run whose examples these are; its seed chooses them.
+        count: examples; all of them where the run has fewer.
+        device: where the batches go.
+    """
+
+    order: TrainingOrder
+    count: int
+    device: torch.device
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield batches with labels, the longest examples first, so that little is padded."""
+        generator = torch.Generator().manual_seed(self.order.seed * 100_003 + 50_021)
+        lengths = self.order.data.lengths
+        chosen = torch.randperm(len(lengths), generator=generator)[: self.count].tolist()
+        chosen.sort(key=lambda i: -lengths[i])
+        size = self.order.settings.eval_batch_size
+        for start in range(0, len(chosen), size):
+            yield self.order.tensors(chosen[start : start + size], self.device)
+
+
+def _on(batch: Batch, device: torch.device, non_blocking: bool = False) -> Batch:
+    return {name: value.to(device, non_blocking=non_blocking) for name, value in batch.items()}

@@ -2,74 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from harness.training.batches import Encoded, evaluation_batches
+from harness.training.batches import Batch, evaluation_batches
 from harness.training.precision import autocast
 
 if TYPE_CHECKING:
     from harness.suite.settings import TrainSettings
     from harness.tasks.base import Task
+    from harness.tasks.families.base import Encoded, Family
+    from harness.training.setup import Setup
 
 
-@torch.no_grad()
-def predict_longest(
-    model: nn.Module, data: Encoded, settings: TrainSettings, device: torch.device
-) -> None:
-    """Run the batch with the longest examples, as `predict` does, and drop its output."""
-    was_training = model.training
-    model.eval()
-    _, batch = next(_batches(data, settings, device))
-    _logits(model, batch, settings, device)
-    model.train(was_training)
+def evaluate_on(setup: Setup, name: str) -> dict[str, float]:
+    """Return the scores of the run's model on the evaluation of that name: beside training."""
+    data, settings, device = setup.evaluations[name], setup.settings, setup.device
+    with setup.clock.apart("metering"):
+        setup.meter.audit_evaluation(
+            lambda: predict_longest(setup.model, setup.family, data, settings, device)
+        )
+    setup.handle.evaluating(on=True)
+    with setup.clock.apart("evaluation"), setup.meter.evaluation():
+        scores = evaluate(setup.model, setup.task, setup.family, data, settings, device)
+    setup.handle.evaluating(on=False)
+    return scores
+
+
+def evaluate(
+    model: nn.Module,
+    task: Task,
+    family: Family,
+    data: Encoded,
+    settings: TrainSettings,
+    device: torch.device,
+) -> dict[str, float]:
+    """Return the task's metrics as fractions."""
+    kept = predict(model, family, data, settings, device)
+    return task.score(family.predictions(kept, data), family.references(data))
 
 
 @torch.no_grad()
 def predict(
-    model: nn.Module, data: Encoded, settings: TrainSettings, device: torch.device
-) -> np.ndarray:
-    """Return logits of shape (examples, labels), in the order of the data."""
+    model: nn.Module, family: Family, data: Encoded, settings: TrainSettings, device: torch.device
+) -> list[Tensor]:
+    """Return what the family keeps of each example, on the host, in the order of the data."""
     was_training = model.training
     model.eval()
-    rows = [
-        (indices, _logits(model, batch, settings, device).float().cpu())
-        for indices, batch in _batches(data, settings, device)
-    ]
+    kept: dict[int, Tensor] = {}
+    for indices, batch in evaluation_batches(data, settings, device):
+        rows = _predict_batch(model, family, batch, settings, device).cpu()
+        kept |= zip(indices, rows, strict=True)
     model.train(was_training)
-    logits = torch.empty(len(data), *rows[0][1].shape[1:])
-    for indices, values in rows:
-        logits[indices] = values
-    return logits.numpy()
+    return [kept[index] for index in range(len(data))]
 
 
-Batches = Iterator[tuple[list[int], dict[str, torch.Tensor]]]
+@torch.no_grad()
+def predict_longest(
+    model: nn.Module, family: Family, data: Encoded, settings: TrainSettings, device: torch.device
+) -> None:
+    """Run the batch with the longest examples, as `predict` does, and drop its output."""
+    was_training = model.training
+    model.eval()
+    _, batch = next(evaluation_batches(data, settings, device))
+    _predict_batch(model, family, batch, settings, device)
+    model.train(was_training)
 
 
-def _batches(data: Encoded, settings: TrainSettings, device: torch.device) -> Batches:
-    width = settings.max_length if settings.padding == "max" else None
-    return evaluation_batches(data, settings.eval_batch_size, width, device)
-
-
-def _logits(
-    model: nn.Module,
-    batch: dict[str, torch.Tensor],
-    settings: TrainSettings,
-    device: torch.device,
-) -> torch.Tensor:
-    inputs = {name: value for name, value in batch.items() if name != "labels"}
+def _predict_batch(
+    model: nn.Module, family: Family, batch: Batch, settings: TrainSettings, device: torch.device
+) -> Tensor:
     with autocast(settings.precision, device):
-        logits: torch.Tensor = model(**inputs).logits
-    return logits
-
-
-def evaluate(
-    model: nn.Module, task: Task, data: Encoded, settings: TrainSettings, device: torch.device
-) -> dict[str, float]:
-    """Return the task's metrics as fractions."""
-    predictions = predict(model, data, settings, device)
-    return task.score(predictions, data.labels.numpy())
+        return family.predict(model, family.inputs(batch))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,7 +14,10 @@ from torch.optim.lr_scheduler import LambdaLR
 
 if TYPE_CHECKING:
     from harness.suite.settings import TrainSettings
-    from methods.base import Change, Resized
+    from methods.base import Change, Handle, Resized
+
+# What a group of parameters is: (of the head, without weight decay).
+KIND = "kind"
 
 
 def make_optimizer(
@@ -28,25 +32,22 @@ def make_optimizer(
     `foreach` makes torch's multi-tensor kernels explicit, for fake tensors that stand in for a
     GPU's; None chooses by the device.
 
-    Groups: {adapter or base, head} x {weight decay, none}. Biases and normalisation weights do not
-    decay, nor does what the method lists as `undecayed`; an adapter's vectors do, as in AFLoRA's
-    released code.
+    Groups: {adapter or base, head} x {weight decay, none}, all four of them, so that a tensor that
+    begins to train later finds its own. Biases and normalisation weights do not decay, nor does
+    what the method lists as `undecayed`; an adapter's vectors do, as in AFLoRA's released code.
     """
     head_ids = {id(parameter) for parameter in head}
-    plain = {id(p) for p in (*_undecayed(model), *undecayed)}
+    plain = _plain(model, undecayed)
     head_lr = settings.head_lr or settings.lr
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            kind = (id(parameter) in head_ids, id(parameter) in plain)
-            groups.setdefault(kind, []).append(parameter)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     described: list[dict[str, Any]] = [
         {
-            "params": parameters,
-            "lr": head_lr if is_head else settings.lr,
-            "weight_decay": 0.0 if is_plain else settings.weight_decay,
+            "params": [p for p in trained if (id(p) in head_ids, id(p) in plain) == kind],
+            "lr": head_lr if kind[0] else settings.lr,
+            "weight_decay": 0.0 if kind[1] else settings.weight_decay,
+            KIND: kind,
         }
-        for (is_head, is_plain), parameters in sorted(groups.items())
+        for kind in product((False, True), repeat=2)
     ]
     if settings.optimizer == "sgd":
         return torch.optim.SGD(described, momentum=0.9, foreach=foreach)
@@ -60,12 +61,19 @@ def make_optimizer(
     return torch.optim.AdamW(described, fused=True if on_cpu else None)
 
 
-def _undecayed(model: nn.Module) -> Iterable[nn.Parameter]:
+def undecayed_parameters(model: nn.Module, handle: Handle) -> set[int]:
+    """Return the ids of the parameters that weight decay leaves alone."""
+    return _plain(model, handle.undecayed)
+
+
+def _plain(model: nn.Module, undecayed: Iterable[nn.Parameter]) -> set[int]:
+    plain = {id(parameter) for parameter in undecayed}
     for name, module in model.named_modules():
         is_norm = "norm" in type(module).__name__.lower() or "norm" in name.rpartition(".")[2]
         for key, parameter in module.named_parameters(recurse=False):
             if is_norm or key == "bias":
-                yield parameter
+                plain.add(id(parameter))
+    return plain
 
 
 def make_schedule(optimizer: Optimizer, settings: TrainSettings, num_steps: int) -> LambdaLR:
@@ -85,13 +93,18 @@ def make_schedule(optimizer: Optimizer, settings: TrainSettings, num_steps: int)
     return LambdaLR(optimizer, factor)
 
 
-def apply_change(optimizer: Optimizer, change: Change) -> None:
+def apply_change(optimizer: Optimizer, change: Change, plain: Collection[int] = ()) -> None:
     """Apply what a method announced to parameters and optimizer: the freeze primitive.
 
     Freezing a tensor drops its gradient before the optimizer can use it once more, its optimizer
     state, and its place in the group: with AdamW, a tensor whose gradient is merely zeroed goes on
     moving by momentum and decay. A resized tensor takes the old one's place in its group, with the
-    optimizer's state of what is left of it.
+    optimizer's state of what is left of it. An added one goes to the adapter's group.
+
+    Args:
+        optimizer: over everything that trains.
+        change: what the method announced.
+        plain: ids of the parameters that weight decay leaves alone.
     """
     for parameter in change.frozen:
         parameter.requires_grad_(False)
@@ -100,7 +113,12 @@ def apply_change(optimizer: Optimizer, change: Change) -> None:
         _replace(optimizer, resized)
     for parameter in change.added:
         parameter.requires_grad_(True)
-        optimizer.param_groups[0]["params"].append(parameter)
+        _adapter_group(optimizer, id(parameter) in plain)["params"].append(parameter)
+
+
+def _adapter_group(optimizer: Optimizer, plain: bool) -> dict[str, Any]:
+    groups = optimizer.param_groups
+    return next((g for g in groups if g.get(KIND) == (False, plain)), groups[0])
 
 
 def _replace(optimizer: Optimizer, resized: Resized) -> None:
@@ -109,7 +127,7 @@ def _replace(optimizer: Optimizer, resized: Resized) -> None:
     group = _leave(optimizer, old)
     if not new.requires_grad:
         return
-    (group or optimizer.param_groups[0])["params"].append(new)
+    (group or _adapter_group(optimizer, plain=False))["params"].append(new)
     if dim is not None and kept is not None and known:
         optimizer.state[new] = {
             key: value.index_select(dim, kept) if _is_like(value, old) else value
@@ -131,3 +149,29 @@ def _leave(optimizer: Optimizer, parameter: nn.Parameter) -> dict[str, Any] | No
             found = group
         group["params"] = kept
     return found
+
+
+def optimizer_state(optimizer: Optimizer, model: nn.Module) -> dict[str, Any]:
+    """Return the optimizer's tensors by parameter name, and its groups' settings."""
+    names = {id(p): name for name, p in model.named_parameters()}
+    return {
+        "tensors": {names[id(p)]: dict(state) for p, state in optimizer.state.items() if state},
+        "groups": [
+            {key: value for key, value in group.items() if key not in {"params", KIND}}
+            for group in optimizer.param_groups
+        ],
+    }
+
+
+def load_optimizer_state(saved: dict[str, Any], optimizer: Optimizer, model: nn.Module) -> None:
+    """Put tensors and settings back; the groups hold the same parameters as when saved."""
+    named = dict(model.named_parameters())
+    for name, state in saved["tensors"].items():
+        parameter = named[name]
+        optimizer.state[parameter] = {
+            key: value if key == "step" or not isinstance(value, torch.Tensor)
+            else value.to(parameter.device)
+            for key, value in state.items()
+        }  # fmt: skip
+    for group, settings in zip(optimizer.param_groups, saved["groups"], strict=True):
+        group.update(settings)

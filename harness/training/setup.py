@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,110 +13,95 @@ from harness.errors import UserError
 from harness.metering.clock import Clock
 from harness.metering.flops import StepFlops, fit_step_flops
 from harness.metering.meter import Meter
-from harness.models import load as models
-from harness.probe import Probe
+from harness.models.load import load_model
+from harness.models.tokenizer import load_tokenizer
+from harness.suite.plan import plan_of
 from harness.tasks import get_task
-from harness.training.batches import Encoded, TrainingOrder, encode
-from harness.training.precision import keep_head_fp32, set_matmul_mode, weight_dtype
-from harness.training.state import Job
-from methods import get_method, surgery
-from methods.base import Plan
+from harness.training.attach import build_step
+from harness.training.batches import Batch, Probe, TrainingOrder
+from harness.training.optim import make_schedule
+from harness.training.precision import set_matmul_mode, weight_dtype
+from methods import get_method
 
 if TYPE_CHECKING:
     from harness.suite.settings import TrainSettings
     from harness.suite.suite import Cell
     from harness.tasks.base import Task, TaskData
+    from harness.tasks.families.base import Encoded, Family
     from harness.training.checkpoint import Checkpoints
-    from methods.base import Handle, Method
+    from harness.training.state import TrainState
+    from methods.base import Handle, Plan
 
-Known = dict[str, Any]
+Progress = Callable[[dict[str, Any]], None]
 
 
-def build_job(
-    cell: Cell,
-    progress: Callable[[dict[str, Any]], None],
-    known: Known,
-    checkpoints: Checkpoints | None = None,
-) -> Job:
-    """Build the run of a cell; notes model and data in `known` for the record.
+@dataclass
+class Setup:
+    """All that one training run needs.
 
-    Seeds are set twice, before the model is made and before the method is attached: head and
-    adapter start the same whatever else drew random numbers in between.
+    Attributes:
+        state: what the run changes: the method on its model, optimizer, step, results.
+        plan: what the method was told of the run.
+        task: scores predictions.
+        family: of the task.
+        data: its rows, and what the protocol does with them.
+        order: which examples every step sees.
+        probe: what the method may look at between epochs.
+        evaluations: examples by the evaluation's name.
+        keep_best: the best epoch is reported, not the last one.
+        flops: counts the FLOPs of a step as it is now.
+        progress: told of what goes on.
+        checkpoints: None: the run cannot be taken up.
     """
-    settings = cell.train
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    set_matmul_mode(settings.precision)
-    progress({"doing": "loading data"})
-    task = get_task(cell.task.name)
-    data = task.load(cell.data_request())
-    known["data"] = _describe(data, cell.protocol)
-    progress({"doing": "loading model"})
-    model = _load_model(cell, task)
-    known["model"] = models.provenance(cell.model)
-    tokenizer = load_tokenizer(cell, data)
-    encoded = encode(tokenizer, data.train, settings.max_length, task.regression)
-    order = TrainingOrder(encoded, settings, cell.seed)
-    progress({"doing": "attaching method"})
-    plan = _plan(cell, order)
-    torch.manual_seed(cell.seed)
-    method = get_method(cell.method)(**cell.method_options)
-    try:
-        handle, head = attach(model, method, plan, settings, device)
-    except ValueError as error:
-        raise UserError(f"{cell.path}: {error}") from None
-    torch.manual_seed(cell.seed)
-    return Job(
-        model=handle.model,
-        handle=handle,
-        plan=plan,
-        head=head,
-        task=task,
-        data=data,
-        order=order,
-        probe=Probe(order, handle.num_probe, device),
-        evaluations={
-            name: encode(tokenizer, rows, settings.max_length, task.regression)
-            for name, rows in data.evaluations.items()
-        },
-        settings=settings,
-        device=device,
-        keep_best=cell.keep_best,
-        meter=Meter(handle.model, handle, device),
-        clock=Clock(torch.cuda.synchronize if device.type == "cuda" else lambda: None),
-        flops=lambda: _fit_flops(handle.model, encoded, device),
-        progress=progress,
-        checkpoints=checkpoints,
-    )
+
+    state: TrainState
+    plan: Plan
+    task: Task
+    family: Family
+    data: TaskData
+    order: TrainingOrder
+    probe: Probe
+    evaluations: dict[str, Encoded]
+    settings: TrainSettings
+    device: torch.device
+    keep_best: bool
+    meter: Meter
+    clock: Clock
+    flops: Callable[[], StepFlops]
+    progress: Progress
+    checkpoints: Checkpoints | None = None
+
+    @property
+    def model(self) -> nn.Module:
+        """The model that trains."""
+        return self.state.model
+
+    @property
+    def handle(self) -> Handle:
+        """The method at work."""
+        return self.state.handle
 
 
-def _plan(cell: Cell, order: TrainingOrder) -> Plan:
-    return Plan(
-        num_steps=order.num_steps,
-        steps_per_epoch=order.steps_per_epoch,
-        num_epochs=order.num_epochs,
-        uncut_epochs=cell.train.epochs,
-        seed=cell.seed,
-        train_pooler=cell.train.train_pooler,
-        keep_best=cell.keep_best,
-    )
+def load_cell_data(cell: Cell) -> TaskData:
+    """Read the rows of the cell's task.
+
+    Raises:
+        UserError: they cannot be had, or are not what the task expects.
+    """
+    return get_task(cell.task.name).load(cell.data_request())
 
 
-def _describe(data: TaskData, protocol: str) -> dict[str, Any]:
-    return {
-        "source": data.source,
-        "fingerprint": data.fingerprint,
-        "protocol": protocol,
-        "train_rows": len(data.train),
-        "evaluation_rows": {name: len(rows) for name, rows in data.evaluations.items()},
-        "notes": list(data.notes),
-    }
+def load_cell_model(cell: Cell) -> nn.Module:
+    """Load the cell's model, on the host.
 
-
-def _load_model(cell: Cell, task: Task) -> nn.Module:
-    model = models.load_model(
+    Raises:
+        UserError: it cannot be had, or takes no inputs as long as the settings ask for.
+    """
+    set_matmul_mode(cell.train.precision)
+    model = load_model(
         cell.model,
-        task_head="regression" if task.regression else "classification",
-        num_labels=task.num_labels,
+        family=cell.family,
+        num_labels=cell.num_labels,
         attention=cell.train.attention,
         dtype=weight_dtype(cell.train.precision),
         seed=cell.seed,
@@ -130,6 +116,71 @@ def _load_model(cell: Cell, task: Task) -> nn.Module:
     return model
 
 
+def set_up(
+    cell: Cell,
+    data: TaskData,
+    model: nn.Module,
+    progress: Progress,
+    checkpoints: Checkpoints | None = None,
+) -> Setup:
+    """Put the run of a cell together.
+
+    Seeds are set twice, before the model is made and before the method is attached: head and
+    adapter start the same whatever else drew random numbers in between.
+
+    Raises:
+        UserError: the method does not fit the model or the settings.
+    """
+    settings, family = cell.train, cell.family
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    tokenizer = load_tokenizer(cell.model, family.texts(data.train))
+    encoded = family.encode(tokenizer, data.train, settings.max_length)
+    order = TrainingOrder(encoded, settings, cell.seed)
+    progress({"doing": "attaching method"})
+    plan = _plan(cell, order)
+    torch.manual_seed(cell.seed)
+    method = get_method(cell.method)(**cell.method_options)
+    try:
+        state = build_step(model, method, plan, settings, device, family)
+    except ValueError as error:
+        raise UserError(f"{cell.path}: {error}") from None
+    state.schedule = make_schedule(state.optimizer, settings, order.num_steps)
+    torch.manual_seed(cell.seed)
+    return Setup(
+        state=state,
+        plan=plan,
+        task=get_task(cell.task.name),
+        family=family,
+        data=data,
+        order=order,
+        probe=Probe(order, state.handle.num_probe, device),
+        evaluations={
+            name: family.encode(tokenizer, rows, settings.max_length)
+            for name, rows in data.evaluations.items()
+        },
+        settings=settings,
+        device=device,
+        keep_best=cell.keep_best,
+        meter=Meter(state.model, state.handle, device),
+        clock=Clock(torch.cuda.synchronize if device.type == "cuda" else lambda: None),
+        flops=lambda: _fit_flops(state.model, encoded, device),
+        progress=progress,
+        checkpoints=checkpoints,
+    )
+
+
+def _plan(cell: Cell, order: TrainingOrder) -> Plan:
+    return plan_of(
+        cell.train,
+        num_steps=order.num_steps,
+        steps_per_epoch=order.steps_per_epoch,
+        num_epochs=order.num_epochs,
+        uncut_epochs=cell.train.epochs,
+        seed=cell.seed,
+        keep_best=cell.keep_best,
+    )
+
+
 def _positions(model: nn.Module) -> int | None:
     """Return how many positions the model's embeddings have, or None where it has no limit."""
     config: Any = model.config
@@ -139,64 +190,11 @@ def _positions(model: nn.Module) -> int | None:
     return int(limit) if limit else None
 
 
-def load_tokenizer(cell: Cell, data: TaskData) -> Any:
-    """Load the tokenizer of the cell's model; a config-only model's is made from the texts.
-
-    Raises:
-        UserError: the model's source has none.
-    """
-    texts = (text for row in data.train for text in (row.text, row.pair) if text)
-    return models.load_tokenizer(cell.model, texts)
-
-
-def attach(
-    model: nn.Module, method: Method, plan: Plan, settings: TrainSettings, device: torch.device
-) -> tuple[Handle, list[nn.Parameter]]:
-    """Attach the method, with what precision and checkpointing ask of the model around it.
-
-    Returns:
-        The handle, and the parameters of head and pooler that train.
-    """
-    _move(model, device)  # whatever the method makes beside the model's tensors is there, too
-    handle = method.attach(model, plan)
-    adapter = {id(parameter) for parameter in handle.parameters()}
-    named = {**surgery.head_parameters(handle.model), **surgery.pooler_parameters(handle.model)}
-    head = [p for p in named.values() if p.requires_grad and id(p) not in adapter]
-    if settings.precision == "bf16-weights":
-        keep_head_fp32(handle.model, head)
-    _move(handle.model, device)
-    if settings.gradient_checkpointing:
-        _enable_checkpointing(model)
-    return handle, head
-
-
-def _move(model: nn.Module, device: torch.device) -> None:
-    # Fake parameters cannot be moved, and need not: they were made on the device.
-    if any(p.device.type != device.type for p in model.parameters()):
-        model.to(device)
-
-
-def _enable_checkpointing(model: Any) -> None:
-    """Recompute layers in backward, without making the embeddings' output need a gradient.
-
-    transformers hooks the embeddings so that reentrant checkpointing works; with that hook a frozen
-    prefix saves nothing, and the non-reentrant kind does not need it.
-    """
-    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    if getattr(model, "_require_grads_hook", None) is not None:
-        model.disable_input_require_grads()
-
-
 def _fit_flops(model: nn.Module, data: Encoded, device: torch.device) -> StepFlops:
-    """Fit the FLOPs of a training step to (examples, padded length), for the current phase."""
-    shortest = min(range(len(data)), key=lambda i: len(data.features["input_ids"][i]))
-    least = len(data.features["input_ids"][shortest])
+    """Fit the FLOPs of a training step to a batch's shape, for the current phase."""
 
-    def make(examples: int, length: int) -> dict[str, torch.Tensor]:
-        whole = data.batch([shortest] * examples, max(length, least))
-        # A longer example loses tokens before its last one, which some models look for.
-        keep = [*range(length - 1), max(length, least) - 1]
-        cut = {name: v[:, keep] if v.dim() > 1 else v for name, v in whole.items()}
-        return {name: value.to(device) for name, value in cut.items()}
+    def make(examples: int, length: int) -> Batch:
+        batch = data.sample(examples, length)
+        return {name: value.to(device) for name, value in batch.items()}
 
     return fit_step_flops(model, make)

@@ -1,48 +1,35 @@
-"""What a training run is made of, where it stands, and what it found out."""
+"""The state of a training run: what trains, with what, and how far it has come."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor, nn
+import torch
+from torch import Tensor
 
-    from harness.metering.clock import Clock
-    from harness.metering.meter import Meter
-    from harness.probe import Probe
+from harness.training.optim import (
+    apply_change,
+    load_optimizer_state,
+    optimizer_state,
+    undecayed_parameters,
+)
+from harness.training.step import Step
+from methods.base import Change, Resized
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import LambdaLR
+
     from harness.record import Compacted
     from harness.suite.settings import TrainSettings
-    from harness.tasks.base import Task, TaskData
-    from harness.training.batches import Encoded, TrainingOrder
-    from harness.training.checkpoint import Checkpoints
-    from methods.base import Handle, Plan
+    from harness.tasks.families.base import Family
+    from methods.base import Handle
 
-
-@dataclass
-class Job:
-    """All that one training run needs."""
-
-    model: nn.Module
-    handle: Handle
-    plan: Plan
-    head: list[nn.Parameter]
-    task: Task
-    data: TaskData
-    order: TrainingOrder
-    probe: Probe
-    evaluations: dict[str, Encoded]
-    settings: TrainSettings
-    device: torch.device
-    keep_best: bool
-    meter: Meter
-    clock: Clock
-    flops: Callable[[], Any]
-    progress: Callable[[dict[str, Any]], None]
-    checkpoints: Checkpoints | None = None
+# Nested dicts and lists of tensors and JSON values.
+Saved = dict[str, Any]
 
 
 @dataclass
@@ -59,20 +46,147 @@ class Result:
     compacted: Compacted | None = None
 
 
-@dataclass
-class State:
-    """Where a run stands, beside its tensors.
+class TrainState:
+    """All that a step changes, beside the meter and the clock.
 
     Attributes:
+        handle: the method on its model.
+        head: parameters of head and pooler that train.
+        optimizer: over everything that trains.
+        schedule: of the learning rate; None where one step is looked at for itself.
+        step: runs one optimizer step and tells this state of changes.
+        result: what was found out so far.
+        trainable: adapter parameters that train now.
         names: every tensor that has trained so far, as the model calls it.
-        frozen: those that froze, as they were called when the method was attached.
+        frozen: those that froze, as they were called when they began to train.
+        added: those that began to train on the way.
         best: score and tensors of the best epoch so far.
         loss_steps: steps in the sum of losses since someone last looked.
         phase_is_new: the next step begins a phase.
     """
 
-    names: set[str]
-    frozen: list[str] = field(default_factory=list)
-    best: tuple[float, dict[str, Tensor]] | None = None
-    loss_steps: int = 0
-    phase_is_new: bool = True
+    def __init__(
+        self,
+        handle: Handle,
+        head: list[nn.Parameter],
+        optimizer: Optimizer,
+        settings: TrainSettings,
+        device: torch.device,
+        family: Family,
+        foreach: bool | None = None,
+    ) -> None:
+        self.handle, self.head, self.optimizer = handle, head, optimizer
+        self.schedule: LambdaLR | None = None
+        self.step = Step(handle, optimizer, settings, device, family, self, foreach)
+        self.result = Result()
+        # Names by tensor, as attached: what a method freezes it may take out of the model at once.
+        self._names = {id(p): n for n, p in self.model.named_parameters() if p.requires_grad}
+        self.names = set(self._names.values())
+        self.frozen: list[str] = []
+        self.added: list[str] = []
+        self.best: tuple[float, dict[str, Tensor]] | None = None
+        self.loss_steps = 0
+        self.phase_is_new = True
+        self.trainable = self._count()
+
+    @property
+    def model(self) -> nn.Module:
+        """The model that the handle edited."""
+        return self.handle.model
+
+    # -- changes ---------------------------------------------------------------------------------
+
+    def apply(self, change: Change | None) -> None:
+        """Make optimizer and account follow what a method announced."""
+        if not change:
+            return
+        plain = undecayed_parameters(self.model, self.handle) if change.added else ()
+        apply_change(self.optimizer, change, plain)
+        for resized in change.resized:
+            if id(resized.old) in self._names:
+                self._names[id(resized.new)] = self._names.pop(id(resized.old))
+        if change.added:
+            called = {id(p): name for name, p in self.model.named_parameters()}
+            self._names |= {id(p): called[id(p)] for p in change.added}
+            self.added += [called[id(p)] for p in change.added]
+        # Two methods, one around the other, may both freeze a tensor.
+        frozen = (self._names[id(p)] for p in change.frozen)
+        self.frozen = list(dict.fromkeys((*self.frozen, *frozen)))
+        self.names |= {n for n, p in self.model.named_parameters() if p.requires_grad}
+        self.trainable = self._count()
+
+    def updated(self) -> None:
+        """Count what the optimizer has moved."""
+        self.result.trainable_sum += self.trainable
+
+    def _count(self) -> int:
+        return sum(p.numel() for p in self.handle.parameters() if p.requires_grad)
+
+    # -- tensors ---------------------------------------------------------------------------------
+
+    def snapshot(self) -> dict[str, Tensor]:
+        """Copy to the host every tensor that has trained so far."""
+        return {
+            name: parameter.detach().cpu().clone()
+            for name, parameter in self.model.named_parameters()
+            if name in self.names
+        }
+
+    @torch.no_grad()
+    def restore(self, values: dict[str, Tensor]) -> None:
+        """Give tensors of the model the values of a snapshot."""
+        named = dict(self.model.named_parameters())
+        for name, value in values.items():
+            named[name].copy_(value)
+
+    # -- storage ---------------------------------------------------------------------------------
+
+    def state_dict(self) -> Saved:
+        """Return all that the rest of the run depends on."""
+        return {
+            "result": asdict(self.result),
+            "account": {
+                "names": sorted(self.names), "frozen": self.frozen, "added": self.added,
+                "best": self.best, "loss_steps": self.loss_steps,
+                "phase_is_new": self.phase_is_new,
+            },
+            "loss_sum": self.step.loss_sum,
+            "parameters": self.snapshot(),
+            "optimizer": optimizer_state(self.optimizer, self.model),
+            "schedule": self.schedule.state_dict() if self.schedule else None,
+            "scaler": self.step.scaler.state_dict(),
+            "handle": self.handle.state_dict(),
+        }  # fmt: skip
+
+    def load_state_dict(self, saved: Saved) -> None:
+        """Go on from a stored state, on a model as attached whose method has seen its probe.
+
+        The order matters: the method does again what it did to the model's structure, the optimizer
+        follows, and then every tensor that is left gets its value.
+        """
+        self._repeat_changes(saved["handle"], saved["account"])
+        for name, value in saved["result"].items():
+            setattr(self.result, name, value)
+        for name, value in saved["account"].items():
+            setattr(self, name, value)
+        self.names = set(self.names)
+        self.restore(saved["parameters"])
+        load_optimizer_state(saved["optimizer"], self.optimizer, self.model)
+        if self.schedule:
+            self.schedule.load_state_dict(saved["schedule"])
+        self.step.scaler.load_state_dict(saved["scaler"])
+        self.step.loss_sum.copy_(saved["loss_sum"])
+        self.trainable = self._count()
+
+    def _repeat_changes(self, handle: Saved, account: Saved) -> None:
+        attached = dict(self.model.named_parameters())
+        self.handle.load_state_dict(handle)  # may take modules out of the model, or shrink them
+        now = dict(self.model.named_parameters())
+        self.apply(Change(resized=tuple(
+            Resized(old, now[name])
+            for name, old in attached.items()
+            if now.get(name, old) is not old
+        )))  # fmt: skip
+        every = {**attached, **now}
+        self.apply(Change(added=tuple(every[name] for name in account["added"])))
+        self.apply(Change(frozen=tuple(every[name] for name in account["frozen"])))

@@ -7,81 +7,66 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from harness.training.optim import apply_change
+from harness.metering.watch import Watch
 from harness.training.precision import autocast, grad_scaler
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from harness.suite.settings import TrainSettings
+    from harness.tasks.families.base import Family
     from methods.base import Change, Handle
 
 
-class Watch(Protocol):
-    """What a step tells whoever watches it."""
+class Books(Protocol):
+    """Whoever keeps account of what trains."""
 
-    def mark(self, name: str) -> None:
-        """Say which part of the step begins."""
+    def apply(self, change: Change) -> None:
+        """Make the optimizer and the account follow a change."""
 
-    def declare(self, category: str, tensors: Iterable[Tensor]) -> None:
-        """Say what some tensors are."""
-
-
-class NoWatch:
-    """Takes no note of anything: for steps that nobody audits."""
-
-    def mark(self, name: str) -> None:
-        """Ignore the mark."""
-
-    def declare(self, category: str, tensors: Iterable[Tensor]) -> None:
-        """Ignore the tensors."""
+    def updated(self) -> None:
+        """Note that the optimizer has moved all that trains now."""
 
 
 class Step:
     """Forward passes, backward, clipping, the optimizer, and the method's hooks between them.
 
     Args:
-        model: returns outputs with a loss.
-        handle: the method; changes that it announces are applied here.
+        handle: the method on its model, which returns outputs with a loss.
         optimizer: over everything that trains.
         settings: of the cell.
         device: where the batches are.
-        smooth: apply the settings' label smoothing (a regression has none).
+        family: says what label smoothing is.
+        books: told of every change that the method announces, and of every update.
         foreach: passed on to gradient clipping; None lets torch choose.
 
     Attributes:
         loss_sum: sum of the losses since someone set it to 0, on the device.
+        scaler: of the loss, for fp16.
     """
 
     def __init__(
         self,
-        model: nn.Module,
         handle: Handle,
         optimizer: Optimizer,
         settings: TrainSettings,
         device: torch.device,
-        *,
-        smooth: bool = True,
+        family: Family,
+        books: Books,
         foreach: bool | None = None,
     ) -> None:
-        self.model, self.handle, self.optimizer = model, handle, optimizer
+        self.handle, self.optimizer = handle, optimizer
         self.settings, self.device = settings, device
         self.scaler = grad_scaler(settings.precision, device)
         self.loss_sum = torch.zeros((), device=device)
-        self._smoothing = settings.label_smoothing if smooth else 0.0
-        self._foreach = foreach
+        self._family, self._books, self._foreach = family, books, foreach
         self._outputs: Any = None
 
     def run(
         self, number: int, batches: Iterable[Mapping[str, Tensor]], count: int, watch: Watch
-    ) -> tuple[Change | None, Change | None]:
-        """Run optimizer step `number` over `count` batches.
-
-        Returns:
-            What the method changed before the optimizer's step, and after it.
-        """
+    ) -> bool:
+        """Run optimizer step `number` over `count` batches; says whether the method changed."""
         keep = self.settings.keep_outputs
         if keep:
             self.optimizer.zero_grad(set_to_none=True)
@@ -90,7 +75,7 @@ class Step:
             watch.declare("inputs", inputs.values())
             watch.mark("forward")
             with autocast(self.settings.precision, self.device):
-                outputs = self.model(**inputs)
+                outputs = self.handle.model(**inputs)
                 loss = self._loss(outputs, inputs) / count
             # Until here the outputs of the step before were alive, as they are in such a loop.
             self._outputs = outputs if keep else None
@@ -101,30 +86,29 @@ class Step:
             del inputs, loss
         watch.mark("optimizer")
         self.scaler.unscale_(self.optimizer)
-        before = self._apply(self.handle.on_gradients(number))
+        changed = self._apply(self.handle.on_gradients(number))
         if self.settings.clip:
             trained = [p for group in self.optimizer.param_groups for p in group["params"]]
             nn.utils.clip_grad_norm_(trained, self.settings.clip, foreach=self._foreach)
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        after = self._apply(self.handle.on_step(number))
+        self._books.updated()
+        changed |= self._apply(self.handle.on_step(number))
         if not keep:
             self.optimizer.zero_grad(set_to_none=True)
         watch.mark("end")
-        return before, after
+        return changed
 
     def _loss(self, outputs: Any, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return the loss of one batch, with the method's own term."""
         loss: Tensor = outputs.loss
-        if self._smoothing:
-            loss = functional.cross_entropy(
-                outputs.logits.float(), inputs["labels"], label_smoothing=self._smoothing
-            )
+        if self.settings.label_smoothing:
+            loss = self._family.smoothed_loss(outputs, inputs, self.settings.label_smoothing)
         extra = self.handle.loss()
         return loss if extra is None else loss + extra
 
-    def _apply(self, change: Change | None) -> Change | None:
+    def _apply(self, change: Change | None) -> bool:
         if not change:
-            return None
-        apply_change(self.optimizer, change)
-        return change
+            return False
+        self._books.apply(change)
+        return True

@@ -87,7 +87,7 @@ class AfloraHandle(Handle):
         self.frozen_at[name] = step
         self.score.drop(name)
 
-    def apply(self, stage: Stage) -> Change:
+    def force(self, stage: Stage) -> Change:
         """Freeze the stage's share of the groups, those of the lowest layers first."""
         left = self._left()
         gone = len(self.groups) - len(left)

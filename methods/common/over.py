@@ -143,17 +143,17 @@ class OverHandle(Handle):
         mine = {key: value for key, value in state.items() if key.startswith("base.")}
         self.base.load_state_dict({key.removeprefix("base."): v for key, v in mine.items()})
 
-    def apply(self, stage: Stage) -> Change:
+    def force(self, stage: Stage) -> Change:
         """Forward."""
-        return self.base.apply(stage)
+        return self.base.force(stage)
 
-    def form(self, step: int) -> Hashable:
+    def variant(self, step: int) -> Hashable:
         """Forward."""
-        return self.base.form(step)
+        return self.base.variant(step)
 
-    def take(self, form: Hashable) -> None:
+    def pretend(self, variant: Hashable) -> None:
         """Forward."""
-        self.base.take(form)
+        self.base.pretend(variant)
 
     def prepare_to_skip(self) -> None:
         """Forward."""

@@ -144,12 +144,12 @@ class LoraPruneHandle(OverHandle):
 
     # -- forecast, record, resume ----------------------------------------------------------------
 
-    def apply(self, stage: Stage) -> Change:
+    def force(self, stage: Stage) -> Change:
         """Take out the first groups of every layer that is not protected, up to a share.
 
         Behind a stage with a share above 0 there are no masks and no averages any more.
         """
-        base = super().apply(stage)
+        base = super().force(stage)
         if not stage.fraction:
             return base
         resized: list[Resized] = []

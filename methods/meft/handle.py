@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from methods.base import Handle
-from methods.meft.replay import private_random_state
+from methods.common.random_state import private_random_state
 from methods.meft.reversible import Trace
 
 if TYPE_CHECKING:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from methods.meft.replay import RandomState, autocast_now, private_random_state
+from methods.common.random_state import RandomState, private_random_state
 
 if TYPE_CHECKING:
     from methods.meft.stack import Call, Coupling
@@ -69,7 +71,7 @@ class _Reversible(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, block: Block, x1: Tensor, x2: Tensor, *trained: nn.Parameter) -> Pair:
         ctx.block, ctx.trained, ctx.states = block, trained, []
-        ctx.autocast = autocast_now(x1.device)
+        ctx.autocast = _autocast_now(x1.device)
         kept: list[Tensor] = []
         for index, coupling in enumerate(block.couplings):
             if block.trace:
@@ -166,3 +168,17 @@ def _differentiate(
         torch.autograd.backward(out, dout.to(out.dtype))
     dx = x.grad if x.grad is not None else dout
     return out.detach(), dx, {p: leaf.grad for p, leaf in leaves.items() if leaf.grad is not None}
+
+
+def _autocast_now(device: torch.device) -> Callable[[], AbstractContextManager[Any]]:
+    """Return what brings back the autocast that is on now, or that none is."""
+    kind = device.type
+    if not torch.amp.is_autocast_available(kind):  # meta tensors
+        return nullcontext
+    return partial(
+        torch.autocast,
+        kind,
+        dtype=torch.get_autocast_dtype(kind),
+        enabled=torch.is_autocast_enabled(kind),
+        cache_enabled=torch.is_autocast_cache_enabled(),
+    )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from methods.architectures import HEADS
-from methods.wording import first_mistake, nearest
+from methods.wording import mistake, nearest
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -93,7 +93,7 @@ def check_options(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
         try:
             checked[name] = known[name].validate_python(value)
         except ValidationError as error:
-            raise ValueError(first_mistake(error, f"peft option {name}")) from None
+            raise ValueError(mistake(error.errors()[0], f"peft option {name}")) from None
         if name in NEEDS_MORE:
             raise ValueError(f"peft option {name} is not supported: {NEEDS_MORE[name]}")
     if checked.get("init_lora_weights") in INITS_NEED_MORE:

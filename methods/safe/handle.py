@@ -149,7 +149,7 @@ class SafeHandle(OverHandle):
         return live[0] if live else len(units)
 
     def _refuse_moving_prefix(self) -> None:
-        if self.base.form(0) is not None:
+        if self.base.variant(0) is not None:
             raise ValueError("cache_prefix: steps of the base method differ in their forward pass")
         inside = {id(p) for unit in self.base.units() for p in unit}
         for name, parameter in surgery.input_parameters(self.model).items():
@@ -158,24 +158,24 @@ class SafeHandle(OverHandle):
 
     # -- forecast, record, resume ----------------------------------------------------------------
 
-    def apply(self, stage: Stage) -> Change:
+    def force(self, stage: Stage) -> Change:
         """Freeze the lowest share of the units, rounded down."""
         count = int(stage.fraction * len(self.units()) + 1e-9)
         change = self._freeze(range(count), now=0)
         if self._cache:
             self._cache.declare_ready(self._depth() if count else 0)
-        return joined(super().apply(stage), change) or Change()
+        return joined(super().force(stage), change) or Change()
 
-    def form(self, step: int) -> Hashable:
-        """Return how many layers a step skips, beside the base method's own form."""
+    def variant(self, step: int) -> Hashable:
+        """Return how many layers a step skips, beside the base method's own variant."""
         ready = self._cache.ready if self._cache else 0
-        return (ready, super().form(step))
+        return (ready, super().variant(step))
 
-    def take(self, form: Any) -> None:
+    def pretend(self, variant: Any) -> None:
         """Run passes as such a step does."""
         if self._cache:
-            self._cache.count_as_skipped(on=form is not None)
-        super().take(None if form is None else form[1])
+            self._cache.count_as_skipped(on=variant is not None)
+        super().pretend(None if variant is None else variant[1])
 
     def report(self) -> dict[str, Any]:
         """Return importances, thresholds and what froze when."""

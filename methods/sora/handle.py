@@ -137,7 +137,7 @@ class SoraHandle(Handle):
         self.undecayed = tuple(module.g for module in self.modules.values())
         return Change(frozen=tuple(gone), resized=tuple(resized), reshaped=True)
 
-    def apply(self, stage: Stage) -> Change:
+    def force(self, stage: Stage) -> Change:
         """Take the stage's share of the ranks out of each module, the last ones first."""
         if not stage.fraction:
             return Change()

@@ -11,15 +11,16 @@ import pytest
 from asked import request
 
 from harness.errors import UserError
-from harness.forecasting import forecaster as service
-from harness.forecasting.cells import forecast_cells, verdict
+from harness.forecasting import forecaster as forecaster_module
+from harness.forecasting.cards import CARDS, Card, find_card
+from harness.forecasting.cells import fit_of, forecast_cells
 from harness.forecasting.forecaster import Forecaster
 from harness.forecasting.largest import max_batch, with_batch
 from harness.forecasting.requests import shapes_without_data
-from harness.forecasting.result import Outcome
-from harness.gpus import CARDS, Card, find_card, installed
+from harness.gpus import installed
 from harness.models.spec import ModelSpec
 from harness.reporting.forecasts import forecast_table
+from harness.simulation.step_forecast import StepForecast
 from harness.suite import preflight
 from harness.suite.load import load_suite
 from harness.suite.suite import Cell
@@ -44,9 +45,9 @@ def test_cells_that_differ_in_seed_and_rate_share_a_forecast(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = []
-    real = service.run_forked
+    real = forecaster_module.run_forked
     monkeypatch.setattr(
-        service,
+        forecaster_module,
         "run_forked",
         lambda tasks, workers: done.append(len(tasks)) or real(tasks, workers),
     )
@@ -107,7 +108,7 @@ def test_no_batch_fits_a_card_smaller_than_the_model(tmp_path: Path) -> None:
 def test_lengths_of_a_shape_are_the_steps(tmp_path: Path) -> None:
     varied = cells(tmp_path, "tasks=[{shape: {family: classification, lengths: [20, 48, 30]}}]")
     [shapes] = {shapes_without_data(cell) for cell in varied}
-    assert shapes.steps == ((32, 20), (32, 48), (32, 30))
+    assert [shape.brief for shape in shapes.steps] == [(32, 20), (32, 48), (32, 30)]
     found = forecast_cells(Forecaster(None, 2), varied[:1], [CARDS["l4"]])
     longest = cells(tmp_path, "tasks=[{shape: {family: classification, length: 48}}]")
     alone = forecast_cells(Forecaster(None, 2), longest[:1], [CARDS["l4"]])
@@ -123,22 +124,22 @@ def test_cards_that_choose_other_kernels_have_rows_of_their_own(tmp_path: Path) 
     found = forecast_cells(Forecaster(None, 2), chosen, [CARDS[name] for name in names])
     table = forecast_table(found)
     assert table.headers[-3:] == list(names)
-    assert [row[-1] == "-" for row in table.rows] == [True, False]  # no bf16 kernels on a T4
+    assert [row[-1] == "-" for row in table.texts] == [True, False]  # no bf16 kernels on a T4
 
 
-def test_verdict() -> None:
+def test_what_fits() -> None:
     card = Card("card", 1000, (8, 6), 100)
     facts = {name: 0 for name in ("peak_allocated", "peak_expandable", "num_segments", "at_rest",
                                   "saved_activations", "flops_forward", "flops_step")}  # fmt: skip
 
-    def outcome(reserved: int, passes: dict[int, bool]) -> Outcome:
-        return Outcome(**facts, peak_reserved=reserved, peak_mark="", split={}, phases={},
+    def step(reserved: int, passes: dict[int, bool]) -> StepForecast:
+        return StepForecast(**facts, peak_reserved=reserved, peak_mark="", split={}, peaks={},
                        parameters={}, holds=[], modules={}, passes=passes)  # fmt: skip
 
-    assert verdict(outcome(870, {}), card) == "fits"
-    assert verdict(outcome(871, {}), card) == "tight"
-    assert verdict(outcome(950, {900: True}), card) == "tight"
-    assert verdict(outcome(950, {900: False}), card) == "does not fit"
+    assert fit_of(step(870, {}), card) == "fits"
+    assert fit_of(step(871, {}), card) == "tight"
+    assert fit_of(step(950, {900: True}), card) == "tight"
+    assert fit_of(step(950, {900: False}), card) == "does not fit"
 
 
 @pytest.mark.parametrize("text", ["rtx5000", "custom:12", "custom:x:8.6", "custom:11:8"])

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.forecasting.cards import CARDS
 from harness.forecasting.cells import forecast_cells
 from harness.forecasting.forecaster import Forecaster
 from harness.forecasting.result import Forecast
-from harness.gpus import CARDS
 from harness.suite.load import load_suite
 
 # Share of LoRA's peak that a frozen prefix saves: eager attention, fp32, 16 x 384.

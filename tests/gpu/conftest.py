@@ -16,10 +16,10 @@ def foreseen(request: pytest.FixtureRequest) -> dict[str, Any]:
         return {}
     from gpu_requests import REQUESTS
 
-    from harness.forecasting.cells import canonical
+    from harness.forecasting.cards import canonical
     from harness.forecasting.pool import run_forked
     from harness.gpus import capability
-    from harness.simulation.outcome import forecast
+    from harness.simulation.step_forecast import forecast
 
     target = canonical(capability())
     names = list(REQUESTS)

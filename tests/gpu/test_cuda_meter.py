@@ -8,7 +8,7 @@ from peft import LoraConfig, inject_adapter_in_model
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, BertConfig
 
-from harness.forecasting.cells import canonical
+from harness.forecasting.cards import canonical
 from harness.metering.cuda import CudaMeter, compare
 from harness.metering.ledger import Ledger
 from harness.simulation.scratch import workspace_bytes

@@ -8,9 +8,9 @@ import pytest
 import torch
 from gpu_requests import REQUESTS
 
-from harness.forecasting.result import Outcome
 from harness.simulation.real import measure
 from harness.simulation.request import Request
+from harness.simulation.step_forecast import StepForecast
 
 pytestmark = [
     pytest.mark.gpu,
@@ -25,7 +25,7 @@ def test_forecast_meets_the_allocator(name: str, foreseen: dict[str, Any]) -> No
     compare_with_allocator(REQUESTS[name], foreseen[name])
 
 
-def compare_with_allocator(asked: Request, foreseen: Outcome) -> None:
+def compare_with_allocator(asked: Request, foreseen: StepForecast) -> None:
     reading = measure(asked).reading
     allocated = foreseen.peak_allocated / reading.peak_allocated - 1
     reserved = foreseen.peak_reserved / reading.peak_reserved - 1

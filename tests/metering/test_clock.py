@@ -18,7 +18,7 @@ def test_audits_and_evaluation_are_beside_training(monkeypatch: pytest.MonkeyPat
         clock.end_step()
     with clock.audited_step():
         now[0] += 5.0
-    with clock.beside("evaluation"):
+    with clock.apart("evaluation"):
         now[0] += 7.0
     report = clock.report()
     assert report.step_median == 2.0

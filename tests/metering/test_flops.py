@@ -9,7 +9,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForSequenceClassification
 
 from harness.metering.flops import fit_step_flops, forward_flops, step_flops
-from harness.models.load import ModelSpec, build_config
+from harness.models.config import build_config
+from harness.models.spec import ModelSpec
+from harness.shapes import BatchShape
 from methods import get_method, surgery
 from methods.base import Plan
 
@@ -33,6 +35,10 @@ def batch(examples: int, length: int) -> dict[str, Tensor]:
     return {"input_ids": ids, "attention_mask": ids.clone(), "labels": labels}
 
 
+def without_labels(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value for name, value in inputs.items() if name != "labels"}
+
+
 def meta_batch() -> dict[str, Tensor]:
     """One example of 128 tokens; a mask's values would be looked at, and meta has none."""
     found = {name: value.to("meta") for name, value in batch(1, 128).items()}
@@ -41,7 +47,7 @@ def meta_batch() -> dict[str, Tensor]:
 
 
 def test_forward_of_bert_large() -> None:
-    found = forward_flops(build("bert-large-uncased", "meta"), meta_batch())
+    found = forward_flops(build("bert-large-uncased", "meta"), without_labels(meta_batch()))
     assert found.note is None
     assert found.flops / GIGA == pytest.approx(78.92, rel=0.005)
     assert found.macs is not None
@@ -52,7 +58,10 @@ def test_forward_of_bert_large() -> None:
 @pytest.mark.parametrize("name", ["tiny-bert", "tiny-llama", "tiny-gpt2", "tiny-bart"])
 def test_attention_is_not_silently_zero(name: str) -> None:
     """Two counters, two kernels: whichever forgot attention would fall out of line."""
-    counts = [forward_flops(build(name, "cpu", k), batch(1, 64)) for k in ("eager", "sdpa")]
+    counts = [
+        forward_flops(build(name, "cpu", k), without_labels(batch(1, 64)))
+        for k in ("eager", "sdpa")
+    ]
     assert counts[0].flops == counts[1].flops
     for found in counts:
         assert found.note is None
@@ -125,7 +134,7 @@ def test_three_short_batches_give_every_other_shape(name: str, attention: str) -
     fit = fit_step_flops(model, batch)
     for examples, length in ((1, 64), (3, 16), (4, 50)):
         measured = step_flops(model, batch(examples, length))
-        assert fit.at(examples, length) == pytest.approx(measured, rel=1e-6)
+        assert fit.at(BatchShape(examples, length)) == pytest.approx(measured, rel=1e-6)
 
 
 def test_counting_leaves_no_trace() -> None:
@@ -134,7 +143,7 @@ def test_counting_leaves_no_trace() -> None:
     model(**batch(1, 8)).loss.backward()
     before = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
     state = torch.get_rng_state()
-    forward_flops(model, batch(1, 8))
+    forward_flops(model, without_labels(batch(1, 8)))
     step_flops(model, batch(1, 8))
     assert torch.equal(state, torch.get_rng_state())
     assert model.training

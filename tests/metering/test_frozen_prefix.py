@@ -11,7 +11,7 @@ from peft import LoraConfig, inject_adapter_in_model
 from torch import Tensor, nn
 from transformers import BertConfig, BertForSequenceClassification
 
-from harness.training.setup import _enable_checkpointing
+from harness.training.attach import _enable_checkpointing
 from methods import Plan, get_method, surgery
 
 LAYERS = 8

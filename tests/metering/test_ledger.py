@@ -165,7 +165,7 @@ def test_split_of_a_step(lora: bool, make_step: Callable[..., Any]) -> None:
     gradients = {e.block for e in ledger.events if e.block and e.block.category == "gradients"}
     assert sum(block.size for block in gradients) == 4 * trainable
     assert report.split["inputs"] == sum(t.nbytes for t in step.batch.values())
-    assert report.peak == max(report.phase_peaks.values())
+    assert report.peak == max(report.peaks.values())
     # The loss is still held when the step ends.
     rest = sum(report.split[k] for k in ("weights.base", "weights.adapter", "optimizer", "inputs"))
     assert report.at_rest == rest + 4
@@ -222,7 +222,7 @@ def test_fake_tensors_give_the_same_log(make_step: Callable[..., Any]) -> None:
         reports.append(ledger.report())
     real, fake = reports
     assert fake.split == real.split
-    assert fake.phase_peaks == real.phase_peaks
+    assert fake.peaks == real.peaks
     assert fake.at_rest == real.at_rest
 
 

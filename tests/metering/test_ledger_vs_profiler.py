@@ -54,7 +54,7 @@ class Profiled:
         events = list(profiler.profiler.kineto_results.events())
         spans = {e.name()[2:]: e for e in events if e.name().startswith("->")}
         total = self.peak = 0
-        self.phase_peaks = dict.fromkeys(spans, 0)
+        self.peaks = dict.fromkeys(spans, 0)
         for event in events:
             if event.name() != "[memory]":
                 continue
@@ -62,7 +62,7 @@ class Profiled:
             self.peak = max(self.peak, total)
             for name, span in spans.items():
                 if span.start_ns() <= event.start_ns() <= span.start_ns() + span.duration_ns():
-                    self.phase_peaks[name] = max(self.phase_peaks[name], total)
+                    self.peaks[name] = max(self.peaks[name], total)
 
     def _mark(self, name: str) -> None:
         if self._span is not None:
@@ -88,7 +88,7 @@ def test_peak_of_a_step_is_the_allocators(
     assert plain.peak > 2_000 * KIB
     assert report.peak - start == pytest.approx(plain.peak, abs=8 * KIB)
     if "dtype" not in options:
-        for name, peak in report.phase_peaks.items():
-            assert peak - start == pytest.approx(plain.phase_peaks[name], abs=8 * KIB), name
+        for name, peak in report.peaks.items():
+            assert peak - start == pytest.approx(plain.peaks[name], abs=8 * KIB), name
     assert sum(report.split.values()) == report.peak
     assert report.undeclared == 0

@@ -9,6 +9,7 @@ from torch import nn
 
 from harness.metering.cuda import CudaReading
 from harness.metering.meter import Meter
+from harness.shapes import BatchShape
 from methods import Handle
 
 
@@ -30,9 +31,9 @@ def test_the_run_s_last_phase_knows_nothing_of_what_came_after_it() -> None:
     model = nn.Linear(2, 2)
     meter = Meter(model, Handle(model, {}), torch.device("cpu"))
     meter.cuda = cuda = StubCuda()  # type: ignore[assignment]
-    meter.start_phase(0, [((1, 1), None)])
+    meter.start_phase(0, [(BatchShape(1, 1), None)])
     cuda.now = CudaReading(900, 1000, None, 800)
-    meter.start_phase(5, [((1, 1), None)])
+    meter.start_phase(5, [(BatchShape(1, 1), None)])
     cuda.now = CudaReading(500, 1000, None, 450)
     after = meter.take_phase(None)
     cuda.now = CudaReading(10_000, 10_000, None, 10_000)

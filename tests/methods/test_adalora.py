@@ -331,12 +331,12 @@ def test_resumes_with_the_same_bytes(tmp_path: Path) -> None:
     """While the budget falls."""
     cell = cell_of(tmp_path, OWN, *RESUMED, *SHORT)
     whole = run(cell)
-    report = whole[0].handle.report()
+    report = whole.handle.report()
     assert report["total_rank"] == report["target"]
     with pytest.raises(Interrupted):
         run(cell, EndsAfter(tmp_path / "checkpoint", 5))
     again = run(cell, Checkpoints(tmp_path / "checkpoint", every=1e9))
-    assert again[1].result.resumed_at == [5]
+    assert again.state.result.resumed_at == [5]
     same(again, whole)
 
 
@@ -351,11 +351,11 @@ def test_peft_type_resumes_in_the_final_phase(
         )
     cell = cell_of(tmp_path, PEFT, *RESUMED, *SHORT)
     whole = run(cell)
-    assert whole[0].handle.state_dict()["kept"], "nothing was taken out"
+    assert whole.handle.state_dict()["kept"], "nothing was taken out"
     with pytest.raises(Interrupted):
         run(cell, EndsAfter(tmp_path / "checkpoint", 10))
     again = run(cell, Checkpoints(tmp_path / "checkpoint", every=1e9))
-    assert again[1].result.resumed_at == [10]
+    assert again.state.result.resumed_at == [10]
     same(again, whole)
 
 

@@ -28,16 +28,16 @@ def attached(model: str = "tiny-bert", **options: Any) -> Handle:
 
 def step(handle: Handle, form: Any) -> None:
     """Run one training step that leaves out the layers of `form`."""
-    handle.take(form)
+    handle.pretend(form)
     handle.model(**batch(), labels=torch.tensor([0, 1])).loss.backward()
     handle.on_step(0)
 
 
 def test_draws_are_uniform_and_follow_from_seed_and_step() -> None:
     handle = attached()
-    drawn = [handle.form(step) for step in range(4000)]
+    drawn = [handle.variant(step) for step in range(4000)]
     again = attached()
-    assert drawn == [again.form(step) for step in range(4000)]
+    assert drawn == [again.variant(step) for step in range(4000)]
     counts = [sum(len(form) == n for form in drawn) for n in range(5)]  # type: ignore[arg-type]
     assert counts[4] == 0, "at least the uppermost layer keeps its adapter"
     assert all(900 < count < 1100 for count in counts[:4])
@@ -46,7 +46,7 @@ def test_draws_are_uniform_and_follow_from_seed_and_step() -> None:
 
 def test_subsets_have_holes() -> None:
     handle = attached(mode="subset")
-    drawn = [handle.form(step) for step in range(40)]
+    drawn = [handle.variant(step) for step in range(40)]
     assert any(form != tuple(range(len(form))) for form in drawn)  # type: ignore[arg-type]
 
 
@@ -72,9 +72,9 @@ def test_all_dropped_is_the_base_model_and_none_is_the_adapted_one() -> None:
          if "lora_" not in k}
     )  # fmt: skip
     adapted = logits(handle.model)
-    handle.take(range(4))
+    handle.pretend(range(4))
     assert torch.equal(logits(handle.model), logits(plain))
-    handle.take(None)
+    handle.pretend(None)
     assert torch.equal(logits(handle.model), adapted)
 
 
@@ -90,10 +90,10 @@ def held(handle: Handle, form: Any) -> int:
         return tensor
 
     handle.model.train()
-    handle.take(form)
+    handle.pretend(form)
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         handle.model(**batch(), labels=torch.tensor([0, 1]))
-    handle.take(None)
+    handle.pretend(None)
     return sum(kept.values())
 
 
@@ -109,7 +109,7 @@ def test_drawn_steps_are_counted_and_kept() -> None:
     for number in range(7):
         handle.before_forward(number)
         handle.on_step(number)
-    expected = sum(4 - len(handle.form(n)) for n in range(7)) / 7  # type: ignore[arg-type]
+    expected = sum(4 - len(handle.variant(n)) for n in range(7)) / 7  # type: ignore[arg-type]
     assert handle.report()["layers_per_step"] == pytest.approx(expected)
 
 
@@ -121,7 +121,7 @@ def test_evaluation_may_do_without_the_lowest() -> None:
     handle.evaluating(on=False)
     assert not torch.equal(whole, without)
     assert torch.equal(logits(handle.model), whole)
-    handle.take((0, 1))
+    handle.pretend((0, 1))
     assert torch.equal(logits(handle.model), without)
 
 
@@ -134,8 +134,8 @@ def test_forecast_s_stages_force_the_draw() -> None:
     method = AdapterDrop(over=LORA)
     assert [stage.name for stage in method.stages(PLAN)] == ["none dropped", "half dropped"]
     handle = attached()
-    handle.apply(Stage("half dropped", 0.5))
-    assert {handle.form(step) for step in range(20)} == {(0, 1)}
+    handle.force(Stage("half dropped", 0.5))
+    assert {handle.variant(step) for step in range(20)} == {(0, 1)}
 
 
 @pytest.mark.parametrize(

@@ -185,9 +185,9 @@ def test_stages_freeze_a_share() -> None:
     handle = attach()
     assert size(dict(handle.score.tensors())) == 2 * size(handle.adaptive)
     start, end = Aflora().stages(PLAN)
-    assert not handle.apply(start)
-    assert len(handle.apply(Stage("half", 0.5)).frozen) == 8
-    assert len(handle.apply(end).frozen) == 8
+    assert not handle.force(start)
+    assert len(handle.force(Stage("half", 0.5)).frozen) == 8
+    assert len(handle.force(end).frozen) == 8
     assert set(handle.overhead()) == set(handle.buffers)
     assert len(Aflora(adaptive="none").stages(PLAN)) == len(Aflora(**NEVER).stages(PLAN)) == 1
 

@@ -194,7 +194,7 @@ class _Broken(Lora):
         elif self.fault == "folds nothing":
             handle.fold = lambda layers: surgery.layers(model)[0].requires_grad_(False)
         elif self.fault == "stages thaw":
-            handle.apply = lambda stage: model.requires_grad_(True) and Change()
+            handle.force = lambda stage: model.requires_grad_(True) and Change()
         return handle
 
 

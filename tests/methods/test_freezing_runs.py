@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from cells import LORA, cell_of, job_of, rows, run, silent, weights
+from cells import LORA, cell_of, rows, run, setup_of, silent, weights
 
 from harness.cell import run_cell
 from harness.record import Record
@@ -21,25 +21,25 @@ SAFE = f"over: {LORA}, max_warmup: 2, t_f: {{epochs: 4}}, probe: 16"
 
 
 def test_a_threshold_of_0_is_the_base_method_bit_for_bit(tmp_path: Path) -> None:
-    plain, _ = run(cell_of(tmp_path, LORA, *SETTINGS))
-    safe, _ = run(cell_of(tmp_path, f"{{safe: {{{SAFE}, tau: 0.0}}}}", *SETTINGS))
+    plain = run(cell_of(tmp_path, LORA, *SETTINGS))
+    safe = run(cell_of(tmp_path, f"{{safe: {{{SAFE}, tau: 0.0}}}}", *SETTINGS))
     ours, theirs = weights(safe), weights(plain)
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
 def test_frozen_from_the_start_it_is_the_upper_half(tmp_path: Path) -> None:
     """B is 0 at first, so frozen lower adapters are as good as absent ones."""
-    whole = job_of(cell_of(tmp_path, "{lora: {r: 4, targets: qv}}", *SETTINGS))
-    half = job_of(cell_of(tmp_path, "{lora: {r: 4, targets: qv, layers: upper-half}}", *SETTINGS))
+    whole = setup_of(cell_of(tmp_path, "{lora: {r: 4, targets: qv}}", *SETTINGS))
+    half = setup_of(cell_of(tmp_path, "{lora: {r: 4, targets: qv, layers: upper-half}}", *SETTINGS))
     start = weights(whole)
     trained = [name for name, p in half.model.named_parameters() if p.requires_grad]
     for name in trained:
         half.model.get_parameter(name).data.copy_(start[name])
     for parameter in (p for unit in whole.handle.units()[:2] for p in unit):
         parameter.requires_grad_(False)
-    for job in (whole, half):
+    for setup in (whole, half):
         torch.manual_seed(0)
-        Loop(job).run()
+        Loop(setup).run()
     ours, theirs = weights(whole), weights(half)
     assert len(trained) == 10
     assert all(torch.equal(ours[name], theirs[name]) for name in trained)
@@ -69,13 +69,13 @@ def test_memory_falls_with_the_frozen_prefix(safe: Record) -> None:
 
 def test_the_forecast_has_the_stage_that_the_run_ended_in(safe: Record) -> None:
     assert safe.memory is not None
-    stages = (safe.forecast or {})["stages"]
+    stages = safe.forecast.stages
     assert list(stages) == ["warm-up", "25 % frozen", "50 % frozen", "75 % frozen",
                             "91.67 % frozen"]  # fmt: skip
-    assert abs(stages["warm-up"]["peak_allocated"] - safe.memory.peak_training) <= 64
+    assert abs(stages["warm-up"].peak_allocated - safe.memory.peak_training) <= 64
     frozen = safe.method_state["shallowest_live_unit"]
     last = stages[f"{25 * frozen} % frozen"]
-    assert abs(last["peak_allocated"] - safe.memory.peak_last_phase) <= 64
+    assert abs(last.peak_allocated - safe.memory.peak_last_phase) <= 64
 
 
 def test_the_record_tells_why(safe: Record) -> None:
@@ -90,8 +90,8 @@ def test_the_record_tells_why(safe: Record) -> None:
     assert safe.time is not None
     assert safe.time.probes > 0
     [table] = phase_tables([safe])
-    assert table.rows[0][0] == safe.path.split("/")[2]
-    assert len(table.rows[0]) == len(table.headers)
+    assert table.texts[0][0] == safe.method
+    assert len(table.texts[0]) == len(table.headers)
     assert "beside training" in phase_notes([safe])[0]
 
 
@@ -109,8 +109,8 @@ def test_aflora_ends_with_vectors_only(tmp_path: Path) -> None:
     assert last.split["method"] < first.split["method"], "scores are dropped"
     assert last.split["optimizer"] < first.split["optimizer"]
     assert last.shallowest_live_layer == 0, "its vectors train in every layer to the end"
-    stages = (record.forecast or {})["stages"]
-    foreseen = stages["all projections frozen"]["peak_allocated"]
+    stages = record.forecast.stages
+    foreseen = stages["all projections frozen"].peak_allocated
     assert abs(foreseen - record.memory.peak_last_phase) <= 64
 
 

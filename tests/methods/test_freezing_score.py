@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sizes import build
 from torch import Tensor
 
-from harness.models.load import ModelSpec, meta_model
 from methods import Plan
 from methods.aflora.handle import AfloraHandle
 from methods.aflora.method import Aflora
@@ -149,9 +149,7 @@ def test_equal_scores_still_freeze_at_the_end() -> None:
 
 
 def test_published_map_of_rte() -> None:
-    model = meta_model(
-        ModelSpec(config="deberta-v3-base"), task_head="classification", num_labels=2
-    )
+    model = build("deberta-v3-base")
     handle = Aflora(rule="official").attach(model, Plan(780, 39, 20))
     assert isinstance(handle, AfloraHandle)
     assert sum(tensor.numel() for tensor in handle.score.tensors().values()) == 3 * 368_640

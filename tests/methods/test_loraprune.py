@@ -144,8 +144,8 @@ def test_bert_large_arithmetic() -> None:
     )  # heads and channels, masks and averages; 2 + 1 layers have none
     assert sum(t.nbytes for t in masks.values()) == 21 * (16 + 4096) * (1 + 4)
     first, last = LoraPrune(r=8).stages(Plan(1000, 100, 10))
-    assert not handle.apply(first)
-    change = handle.apply(last)
+    assert not handle.force(first)
+    change = handle.force(last)
     assert encoder_weights() / before == 1 - 0.5 * 21 / 24 == 0.5625
     assert len(change.resized) == 6 * 21
     assert handle.report()["heads"] == [16] * 2 + [8] * 21 + [16]
@@ -224,7 +224,7 @@ def test_at_least_one_group_stays() -> None:
     unit.mask_until(64)
     assert unit.mask is not None
     assert (unit.mask.sum(), unit.gone) == (1, 3)
-    handle.apply(Stage("compacted", 0.99))
+    handle.force(Stage("compacted", 0.99))
     assert handle.report()["heads"] == [1, 1, 1, 4]
 
 

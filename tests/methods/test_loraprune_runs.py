@@ -14,10 +14,10 @@ from torch import Tensor
 
 from harness.metering.flops import StepFlops
 from harness.simulation.fake import fake_run
-from harness.simulation.request import StageRequest
 from harness.training.checkpoint import Checkpoints
 from harness.training.loop import Interrupted
 from harness.training.optim import apply_change
+from methods.base import Stage
 from methods.loraprune.handle import LoraPruneHandle
 from methods.loraprune.method import LoraPrune
 
@@ -75,14 +75,14 @@ def test_a_resumed_run_ends_with_the_same_bytes(
         *("train.checkpoint=last", "train.evaluate=end", "train.epochs=5"),
     )
     whole = run_cell(cell)
-    assert whole[0].handle.report()["channels"] == [33, 33, 33, 64]
+    assert whole.handle.report()["channels"] == [33, 33, 33, 64]
     for stop in (7, 11):  # with masks; behind the first compaction, before the last selection
         folder = tmp_path / f"checkpoint-{stop}"
         with pytest.raises(Interrupted):
             run_cell(cell, EndsAfter(folder, stop))
         again = run_cell(cell, Checkpoints(folder, every=1e9))
         same(again, whole)
-        ours, theirs = again[0].handle, whole[0].handle
+        ours, theirs = again.handle, whole.handle
         assert isinstance(ours, LoraPruneHandle)
         assert isinstance(theirs, LoraPruneHandle)
         assert [gone(unit) for unit in ours.sets] == [gone(unit) for unit in theirs.sets]
@@ -107,7 +107,7 @@ def test_forecast_of_what_is_left_is_lower() -> None:
     found = {}
     for stage in LoraPrune().stages(PLAN):
         asked = request("tiny-bert", "loraprune", steps=((8, 64),), attention="eager").model_copy(
-            update={"stage": StageRequest(name=stage.name, fraction=stage.fraction)}
+            update={"stage": Stage(name=stage.name, fraction=stage.fraction)}
         )
         found[stage.name] = fake_run(asked)
     masked, compacted = found["masked"], found["compacted"]

@@ -123,7 +123,7 @@ def test_gradients_without_the_right_masks_are_others(monkeypatch: pytest.Monkey
     handle = attach(**ALL)
     handle.model.double()
     expected = by_plain_autograd(handle, lambda: gradients(handle, loss_of(handle)))
-    monkeypatch.setattr("methods.meft.replay.RandomState.restore", lambda state: None)
+    monkeypatch.setattr("methods.common.random_state.RandomState.restore", lambda state: None)
     assert furthest(gradients(handle, loss_of(handle)), expected) > 0.1
 
 
@@ -269,7 +269,7 @@ def test_an_interrupted_run_ends_with_the_same_bytes(tmp_path: Path) -> None:
         run(cell, EndsAfter(tmp_path / "checkpoint", 4))
     again = run(cell, Checkpoints(tmp_path / "checkpoint", every=1e9))
     same(again, whole)
-    assert len(again[0].handle.report()["history"]) == 2
+    assert len(again.handle.report()["history"]) == 2
 
 
 def test_hooks_see_the_gradients_and_they_add_up() -> None:

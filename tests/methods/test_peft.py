@@ -90,13 +90,16 @@ def test_every_type_trains_or_is_refused(kind: str) -> None:
     [
         ({"type": "lorra"}, r"no type 'LORRA'; did you mean 'LORA'"),
         ({"type": "lora", "rank": 4}, r"LORA has no option 'rank'; did you mean 'rank_pattern'"),
-        ({"type": "lora", "r": "many"}, r"option r = 'many': input should be a valid integer"),
+        ({"type": "lora", "r": "many"}, r"option r: input should be a valid integer.*'many'"),
         ({"type": "lora", "task_type": "SEQ_CLS"}, "'task_type' is not yours to set"),
         ({"type": "lora", "modules_to_save": ["classifier"]}, "the head trains anyway"),
         ({"type": "lora", "init_lora_weights": "eva"}, "needs? a pass|from a pass over training"),
         ({"type": "lora", "kasa_config": {}}, "kasa_config is not supported.*loss"),
-        ({"type": "miss", "init_weights": 3}, "init_weights = 3"),
-        ({"type": "adalora", "init_r": 4, "target_r": 8, "tinit": -1, "r": "x"}, "option r = 'x'"),
+        ({"type": "miss", "init_weights": 3}, r"init_weights: .*given: 3"),
+        (
+            {"type": "adalora", "init_r": 4, "target_r": 8, "tinit": -1, "r": "x"},
+            r"option r: .*'x'",
+        ),
     ],
 )
 def test_wrong_options(options: dict[str, Any], message: str) -> None:

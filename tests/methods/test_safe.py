@@ -165,7 +165,7 @@ def test_merging_takes_adapters_out_of_the_model() -> None:
     handle = attached(merge=True)
     moved(handle)
     before = logits(handle.model)
-    change = handle.apply(Stage("half", 0.5))
+    change = handle.force(Stage("half", 0.5))
     assert len(change.frozen) == 8
     assert change.reshaped
     names = [name for name, _ in handle.model.named_modules() if name.endswith("lora_A")]
@@ -211,7 +211,7 @@ def test_what_cannot_work_is_refused(options: dict[str, Any], plan: Plan, messag
     ("options", "message"),
     [
         ({"over": "lroa", "tau": 0.1}, "did you mean 'lora'"),
-        ({"over": {"lora": {"rank": 4}}, "tau": 0.1}, r"lora.rank: Extra"),
+        ({"over": {"lora": {"rank": 4}}, "tau": 0.1}, r"unknown key 'lora.rank'; did you mean 'r'"),
         ({"over": {"lora": {}, "elora": {}}, "tau": 0.1}, "one method"),
         ({"over": "lora"}, "tau\n  Field required"),
         ({"over": "lora", "tau": 1.5}, "between 0 and 1"),

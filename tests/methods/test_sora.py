@@ -359,11 +359,11 @@ def test_stages_take_out_a_share_on_meta() -> None:
     start, half = Sora().stages(PLAN)
     handle = attach_full_size(DEBERTA, "sora", r=8)
     before = size(handle.adapter)
-    assert not handle.apply(start)
-    change = handle.apply(half)
+    assert not handle.force(start)
+    change = handle.force(half)
     assert size(handle.adapter) == before / 2
     assert len(change.resized) == 3 * 72
-    handle.apply(Stage("all", 1.0))
+    handle.force(Stage("all", 1.0))
     assert not handle.adapter
     assert list(handle.model.state_dict()) == list(
         attach_full_size(DEBERTA, "bitfit").model.state_dict()
@@ -389,7 +389,7 @@ def test_resumes_with_the_same_bytes(tmp_path: Path) -> None:
     method = "{sora: {r: 4, xi: 0.02, xi_stages: 3, dropout: 0.1, targets: qv}}"
     cell = cell_of(tmp_path, method, *RESUMED, *SHORT)
     whole = run(cell)
-    assert whole[0].handle.report()["zero_gates"] > 0
+    assert whole.handle.report()["zero_gates"] > 0
     with pytest.raises(Interrupted):
         run(cell, EndsAfter(tmp_path / "checkpoint", 6))
     same(run(cell, Checkpoints(tmp_path / "checkpoint", every=1e9)), whole)
@@ -402,10 +402,10 @@ def test_resumes_compacted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     )
     cell = cell_of(tmp_path, "{sora: {r: 2, xi: 0.1, targets: qv}}", *RESUMED, *SHORT)
     whole = run(cell)
-    shapes = [p.shape for p in whole[0].handle.parameters()]
+    shapes = [p.shape for p in whole.handle.parameters()]
     assert len(shapes) < 3 * 8, "no module lost all of its ranks, so that case is not covered"
     assert (1, 1) in shapes
-    assert whole[0].handle.report()["zero_gates"] < 16
+    assert whole.handle.report()["zero_gates"] < 16
     with pytest.raises(Interrupted):
         run(cell, EndsAfter(tmp_path / "checkpoint", 8))
     same(run(cell, Checkpoints(tmp_path / "checkpoint", every=1e9)), whole)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from asked import request
 from pydantic import ValidationError
 from sizes import attach as attach_full_size
 from sizes import size
@@ -17,11 +18,7 @@ from torch.nn import functional
 from torch.optim import Optimizer
 
 from harness.forecasting.pool import run_forked
-from harness.models.load import ModelSpec, load_model
 from harness.simulation.fake import FakeRun, fake_run
-from harness.simulation.request import Request
-from harness.simulation.target import Target
-from harness.suite.settings import TrainSettings
 from harness.training.optim import apply_change
 from methods import Handle, Plan, get_method
 from methods.safe.handle import SafeHandle
@@ -217,9 +214,7 @@ def test_grasp_is_a_hessian_vector_product() -> None:
 def test_grasp_works_with_fused_attention() -> None:
     scores = []
     for attention in ("eager", "sdpa"):
-        spec = ModelSpec(config="tiny-bert")
-        model = load_model(spec, task_head="classification", num_labels=2, attention=attention,
-                           dtype=torch.float32, seed=0)  # fmt: skip
+        model = build(attention=attention)
         handle = attach(model=model)
         matrices = {name: handle.adapter[name] for name in handle.masks}
         found = sparse_scores.grasp(handle.model, matrices, PROBE).values()
@@ -377,11 +372,7 @@ def test_scores_must_come_within_the_run() -> None:
 
 
 def forecast(method: str, options: dict[str, Any]) -> FakeRun:
-    asked = Request(
-        model=ModelSpec(config="tiny-bert"), family="classification", num_labels=2, method=method,
-        method_options=options, train=TrainSettings(), steps=((4, 32),), mask=True,
-        target_length=None, target=Target(kind="cuda", capability=(8, 6)),
-    )  # fmt: skip
+    asked = request("tiny-bert", method, options)
     ((_, result),) = run_forked([(fake_run, (asked,))], workers=1)
     if isinstance(result, Exception):
         raise result

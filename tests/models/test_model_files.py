@@ -10,8 +10,8 @@ import pytest
 from tiny import build
 
 from harness.errors import UserError
-from harness.models import files as weights
-from harness.models.load import ModelSpec, provenance
+from harness.models import files
+from harness.models.spec import ModelSpec
 
 
 @pytest.fixture
@@ -41,26 +41,26 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
     monkeypatch.setattr(huggingface_hub, "get_repo_discussions", lambda *_, **__: [Request()])
-    weights._snapshot.cache_clear()
+    files._snapshot.cache_clear()
     return state
 
 
 def test_hub_uses_the_bots_conversion_where_main_is_pickled(hub: dict[str, Any]) -> None:
-    folder = weights.model_folder(ModelSpec(hub="org/pickled"))
+    folder = files.model_folder(ModelSpec(hub="org/pickled"))
     assert folder.name == "f00d"
     assert hub["asked"] == [None, "refs/pr/7"]
-    assert provenance(ModelSpec(hub="org/pickled"))["commit"] == "f00d"
+    assert files.provenance(ModelSpec(hub="org/pickled")).commit == "f00d"
 
 
 def test_hub_does_not_trust_anybodys_conversion(hub: dict[str, Any]) -> None:
     hub["author"] = "somebody"
     with pytest.raises(UserError, match=r"no safetensors at main.*set model\.revision"):
-        weights.model_folder(ModelSpec(hub="org/pickled"))
+        files.model_folder(ModelSpec(hub="org/pickled"))
 
 
 def test_hub_takes_a_given_revision_as_it_is(hub: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="no safetensors at v1"):
-        weights.model_folder(ModelSpec(hub="org/pickled", revision="v1"))
+        files.model_folder(ModelSpec(hub="org/pickled", revision="v1"))
     assert hub["asked"] == ["v1"]
 
 
@@ -69,6 +69,6 @@ def test_offline_hub_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    weights._snapshot.cache_clear()
+    files._snapshot.cache_clear()
     with pytest.raises(UserError, match=r"model.hub = org/none: .*model\.path=FOLDER"):
-        weights.model_folder(ModelSpec(hub="org/none"))
+        files.model_folder(ModelSpec(hub="org/none"))

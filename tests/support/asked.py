@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.forecasting.pool import run_forked
 from harness.models.spec import ModelSpec
+from harness.shapes import BatchShape
 from harness.simulation.request import Request
 from harness.simulation.target import Target
 from harness.suite.settings import TrainSettings
@@ -28,8 +29,8 @@ def request(
     """Return a request; further names are training settings."""
     return Request(
         model=ModelSpec(config=model), family=family, num_labels=2, method=method,
-        method_options=options or {}, train=TrainSettings(**train), steps=steps, mask=mask,
-        target_length=None, target=target,
+        method_options=options or {}, train=TrainSettings(**train),
+        steps=tuple(BatchShape(*step) for step in steps), mask=mask, target=target,
     )  # fmt: skip
 
 

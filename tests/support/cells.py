@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
+from harness.record import Memory
 from harness.suite.load import load_suite
 from harness.suite.suite import Cell
 from harness.training.checkpoint import Checkpoints
 from harness.training.loop import Loop
-from harness.training.setup import build_job
-from harness.training.state import Job
+from harness.training.setup import Setup, load_cell_data, load_cell_model, set_up
 
 SUITE = """\
 name: small
@@ -51,22 +51,22 @@ def silent(_event: dict[str, Any]) -> None:
     """Take no note of progress."""
 
 
-def job_of(cell: Cell, checkpoints: Checkpoints | None = None) -> Job:
+def setup_of(cell: Cell, checkpoints: Checkpoints | None = None) -> Setup:
     """Put the cell's run together."""
-    return build_job(cell, silent, {}, checkpoints)
+    data, model = load_cell_data(cell), load_cell_model(cell)
+    return set_up(cell, data, model, silent, checkpoints)
 
 
-def run(cell: Cell, checkpoints: Checkpoints | None = None) -> tuple[Job, Loop]:
+def run(cell: Cell, checkpoints: Checkpoints | None = None) -> Setup:
     """Run the cell's training to its end."""
-    job = job_of(cell, checkpoints)
-    loop = Loop(job)
-    loop.run()
-    return job, loop
+    setup = setup_of(cell, checkpoints)
+    Loop(setup).run()
+    return setup
 
 
-def weights(job: Job) -> dict[str, torch.Tensor]:
+def weights(setup: Setup) -> dict[str, torch.Tensor]:
     """Copy the model's parameters."""
-    return {name: p.detach().clone() for name, p in job.model.named_parameters()}
+    return {name: p.detach().clone() for name, p in setup.model.named_parameters()}
 
 
 class EndsAfter(Checkpoints):
@@ -83,17 +83,23 @@ class EndsAfter(Checkpoints):
         return self.wanted
 
 
-def same(ours: tuple[Job, Loop], theirs: tuple[Job, Loop]) -> None:
+def same(ours: Setup, theirs: Setup) -> None:
     """Hold two runs to the same bytes, results, reports and phases."""
-    mine, others = (dict(job.model.state_dict()) for job, _ in (ours, theirs))
+    mine, others = (dict(setup.model.state_dict()) for setup in (ours, theirs))
     assert list(mine) == list(others)
     moved = [name for name in mine if not torch.equal(mine[name], others[name])]
     assert not moved, f"these differ: {moved}"
     for name in ("steps", "final_loss", "history", "best_epoch", "scores", "trainable_sum"):
-        assert getattr(ours[1].result, name) == getattr(theirs[1].result, name), name
-    reports = [{**job.handle.report(), "cache": None} for job, _ in (ours, theirs)]
+        results = (ours.state.result, theirs.state.result)
+        assert getattr(results[0], name) == getattr(results[1], name), name
+    reports = [{**setup.handle.report(), "cache": None} for setup in (ours, theirs)]
     assert reports[0] == reports[1]
-    phases = [job.meter.report(job.clock.phase_medians()).phases for job, _ in (ours, theirs)]
     kept = ("first_step", "steps", "trainable", "flops", "shallowest_live_layer")
-    for mine_, other in zip(*phases, strict=True):
-        assert [getattr(mine_, k) for k in kept] == [getattr(other, k) for k in kept]
+    pairs = zip(report(ours).phases, report(theirs).phases, strict=True)
+    for one, other in pairs:
+        assert [getattr(one, k) for k in kept] == [getattr(other, k) for k in kept]
+
+
+def report(setup: Setup) -> Memory:
+    """Return what was measured of the run's memory."""
+    return setup.meter.report(setup.clock.phase_medians())

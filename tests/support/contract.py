@@ -305,7 +305,7 @@ def stages_can_be_forced(run: Run) -> None:
     for stage in stages:
         handle = run.attached()
         train_before = trainable(handle.model)
-        change = handle.apply(stage)
+        change = handle.force(stage)
         names = {id(p): name for name, p in handle.adapter.items()}
         for parameter in change.frozen:
             parameter.requires_grad_(False)

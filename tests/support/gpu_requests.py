@@ -6,7 +6,7 @@ from typing import Any
 
 from asked import request
 
-from harness.simulation.request import StageRequest
+from methods.base import Stage
 
 CASES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("bert-base-uncased", "classification", "lora", {"attention": "eager"}),
@@ -42,6 +42,6 @@ REQUESTS = {
 } | {
     f"{method}-{options}-{fraction:g}-{train}": request(
         "bert-base-uncased", method, options, steps=((16, 128),), **train
-    ).model_copy(update={"stage": StageRequest(name="asked", fraction=fraction)})
+    ).model_copy(update={"stage": Stage(name="asked", fraction=fraction)})
     for method, options, fraction, train in STAGED
 }

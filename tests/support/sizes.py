@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import nn
 
-from harness.models.load import ModelSpec, meta_model
-from harness.suite.shape import Family
+from harness.models.load import build_model
+from harness.models.spec import ModelSpec
+from harness.tasks.families import get_family
 from methods import Handle, Plan, get_method
 
 PLAN = Plan(num_steps=10, steps_per_epoch=5, num_epochs=2)
-HEADS: dict[str, Family] = {
+HEADS = {
     "llama": "causal_lm",
     "gpt2": "causal_lm",
     "bart": "seq2seq",
@@ -33,14 +35,20 @@ FAMILIES = {
 
 def build(name: str) -> nn.Module:
     """Return a catalogued model with the head that people give it."""
-    head = HEADS.get(name.split("-")[0], "classification")
-    return meta_model(ModelSpec(config=name), task_head=head, num_labels=2)
+    return build_with(name, HEADS.get(name.split("-")[0], "classification"))
 
 
 def build_classifier(name: str) -> nn.Module:
     """Return a catalogued model that classifies, images where it sees them."""
-    head: Family = "image" if name in {"tiny-vit", "tiny-swin"} else "classification"
-    return meta_model(ModelSpec(config=name), task_head=head, num_labels=2)
+    return build_with(name, "image" if name in {"tiny-vit", "tiny-swin"} else "classification")
+
+
+def build_with(name: str, family: str) -> nn.Module:
+    """Return a catalogued model with a family's head, on the meta device: shapes and names only."""
+    with torch.device("meta"):
+        return build_model(
+            ModelSpec(config=name), get_family(family), 2, "eager", torch.float32, use_cache=False
+        )
 
 
 def attach(name: str, method: str, **options: Any) -> Handle:

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from harness.models.load import ModelSpec, load_model
-from harness.suite.shape import Family
+from harness.models.load import load_model
+from harness.models.spec import ModelSpec
+from harness.tasks.families import get_family
 from methods import Handle, Plan, surgery
 
 PLAN = Plan(num_steps=10, steps_per_epoch=5, num_epochs=2)
@@ -17,16 +18,17 @@ PLAN = Plan(num_steps=10, steps_per_epoch=5, num_epochs=2)
 
 def build(
     name: str = "tiny-bert",
-    head: Family = "classification",
+    head: str = "classification",
     labels: int = 2,
     dtype: torch.dtype = torch.float32,
     seed: int = 0,
+    attention: str = "eager",
 ) -> nn.Module:
     return load_model(
         ModelSpec(config=name),
-        task_head=head,
+        family=get_family(head),
         num_labels=labels,
-        attention="eager",
+        attention=attention,
         dtype=dtype,
         seed=seed,
     )

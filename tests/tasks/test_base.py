@@ -61,9 +61,9 @@ def test_registry_makes_every_task():
         task = get_task(name)
         assert task.name == name
         assert task.description
-        assert task.regression == (name == "stsb")
+        assert task.family == ("regression" if name == "stsb" else "classification")
     assert [get_task(name).num_labels for name in ("stsb", "sst2", "mnli")] == [1, 2, 3]
-    with pytest.raises(UserError, match="unknown task 'ssts2': did you mean 'sst2'"):
+    with pytest.raises(UserError, match="unknown task 'ssts2'; did you mean 'sst2'"):
         get_task("ssts2")
 
 

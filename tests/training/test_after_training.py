@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from cells import cell_of, job_of, rows, silent, suite_file
+from cells import cell_of, rows, setup_of, silent, suite_file
 from tiny import batch
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification
@@ -58,24 +58,24 @@ def test_the_compacted_phase_is_none_of_the_run(pruned: tuple[Record, Path]) -> 
 
 
 def test_measuring_it_moves_no_weight(tmp_path: Path) -> None:
-    job = job_of(cell_of(tmp_path, PRUNED, *SETTINGS))
+    setup = setup_of(cell_of(tmp_path, PRUNED, *SETTINGS))
     seen: list[dict[str, Tensor]] = []
-    compact = job.handle.compact
+    compact = setup.handle.compact
 
     def note() -> Any:
         change = compact()
-        seen.append({n: p.detach().clone() for n, p in job.model.named_parameters()})
+        seen.append({n: p.detach().clone() for n, p in setup.model.named_parameters()})
         return change
 
-    job.handle.compact = note  # type: ignore[method-assign]
-    Loop(job).run()
-    assert all(torch.equal(p, seen[0][name]) for name, p in job.model.named_parameters())
+    setup.handle.compact = note  # type: ignore[method-assign]
+    Loop(setup).run()
+    assert all(torch.equal(p, seen[0][name]) for name, p in setup.model.named_parameters())
 
 
 def test_the_report_has_a_table_of_before_and_after(pruned: tuple[Record, Path]) -> None:
     record, _ = pruned
     (table,) = compacted_tables([record])
-    (row,) = table.rows
+    (row,) = table.texts
     figures = dict(zip(table.headers, row, strict=True))
     assert figures["score"] == figures["score, compacted"] != "-"
     peak, less = (float(figures[f"peak{end}"].replace(",", "")) for end in ("", ", compacted"))

@@ -8,15 +8,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.shapes import BatchShape
 from harness.suite.settings import TrainSettings
-from harness.training.batches import Encoded, TrainingOrder, evaluation_batches
+from harness.tasks.families.text import Tokens
+from harness.training.batches import TrainingOrder, evaluation_batches
 
 
-def encoded(lengths: list[int]) -> Encoded:
+def encoded(lengths: list[int]) -> Tokens:
     rows = [[7] * n for n in lengths]
     masks = [[1] * n for n in lengths]
     labels = torch.arange(len(lengths))
-    return Encoded(
+    return Tokens(
         {"input_ids": rows, "attention_mask": masks}, labels, {"input_ids": 9, "attention_mask": 0}
     )
 
@@ -57,15 +59,15 @@ def test_padding_to_the_longest_and_to_max() -> None:
     assert batch["attention_mask"].tolist() == [[1, 1, 0, 0, 0], [1, 1, 1, 1, 1]]
     fixed = order([2, 5], batch_size=2, padding="max", max_length=8)
     assert fixed.tensors([0], torch.device("cpu"))["input_ids"].shape == (1, 8)
-    assert made.shape([0]) == (1, 2)
-    assert fixed.shape([0]) == (1, 8)
+    assert made.shape([0]) == BatchShape(1, 2)
+    assert fixed.shape([0]) == BatchShape(1, 8)
 
 
 def test_length_grouping_wastes_less_padding() -> None:
     lengths = torch.randint(1, 60, (400,), generator=torch.Generator().manual_seed(0)).tolist()
 
     def tokens(made: TrainingOrder) -> int:
-        return sum(n * width for step in made.epoch(0) for n, width in map(made.shape, step))
+        return sum(n * width for step in made.epoch(0) for n, width, _ in map(made.shape, step))
 
     plain, grouped = (
         order(lengths, batch_size=8),
@@ -76,6 +78,6 @@ def test_length_grouping_wastes_less_padding() -> None:
 
 def test_evaluation_sees_every_example_once_longest_first() -> None:
     data = encoded([1, 4, 2, 3])
-    found = list(evaluation_batches(data, 3, None, torch.device("cpu")))
+    found = list(evaluation_batches(data, TrainSettings(eval_batch_size=3), torch.device("cpu")))
     assert [indices for indices, _ in found] == [[1, 3, 2], [0]]
     assert found[0][1]["labels"].tolist() == [1, 3, 2]

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from cells import cell_of, job_of, run, silent, weights
+from cells import cell_of, report, run, setup_of, silent, weights
 
 from harness.cell import run_cell
-from harness.record import Memory, Record
+from harness.record import Record
 from harness.suite.suite import Cell
+from harness.training.evaluate import evaluate_on
 from harness.training.loop import Loop
-from harness.training.state import Job
 from methods.base import Change
 
 
@@ -23,10 +23,6 @@ def make(tmp_path: Path) -> Any:
         return cell_of(tmp_path, "{lora: {r: 4, dropout: 0.1}}", *overrides)
 
     return cell
-
-
-def report(job: Job) -> Memory:
-    return job.meter.report(job.clock.phase_medians())
 
 
 @pytest.mark.parametrize(
@@ -52,11 +48,11 @@ def report(job: Job) -> Memory:
 def test_every_setting_trains_and_repeats_bit_for_bit(make: Any, overrides: list[str]) -> None:
     cell = make(*overrides)
     first, again = run(cell), run(cell)
-    assert first[1].result.final_loss == again[1].result.final_loss
-    assert first[1].result.scores == again[1].result.scores
-    ours, theirs = weights(first[0]), weights(again[0])
+    assert first.state.result.final_loss == again.state.result.final_loss
+    assert first.state.result.scores == again.state.result.scores
+    ours, theirs = weights(first), weights(again)
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
-    memory = report(first[0])
+    memory = report(first)
     (phase,) = memory.phases
     assert sum(phase.split.values()) == phase.peak_allocated > 0
     assert phase.split["inputs"] > 0
@@ -68,62 +64,62 @@ def test_accumulation_is_one_larger_batch(make: Any) -> None:
     parts = make(
         "train.batch_size=8", "train.accumulate=2", "methods=[{lora: {r: 4}}]", "train.max_steps=1"
     )
-    jobs = [job_of(cell) for cell in (plain, parts)]
-    for job in jobs:
-        job.model.eval()  # no dropout, so that only the split of the batch differs
-        job.model.train = lambda _mode=True, model=job.model: model  # type: ignore[method-assign]
-        Loop(job).run()
-    for ours, theirs in zip(jobs[0].head, jobs[1].head, strict=True):
+    setups = [setup_of(cell) for cell in (plain, parts)]
+    for setup in setups:
+        setup.model.eval()  # no dropout, so that only the split of the batch differs
+        setup.model.train = lambda _mode=True, model=setup.model: model  # type: ignore[method-assign]
+        Loop(setup).run()
+    for ours, theirs in zip(setups[0].state.head, setups[1].state.head, strict=True):
         assert torch.allclose(ours, theirs, atol=1e-6)
 
 
 def test_checkpointing_changes_memory_and_not_the_loss(make: Any) -> None:
     plain, saving = run(make()), run(make("train.gradient_checkpointing=true"))
-    assert saving[1].result.final_loss == pytest.approx(plain[1].result.final_loss, rel=1e-5)
-    ours, theirs = (report(r[0]).phases[0].saved_activations for r in (saving, plain))
+    assert saving.state.result.final_loss == pytest.approx(plain.state.result.final_loss, rel=1e-5)
+    ours, theirs = (report(r).phases[0].saved_activations for r in (saving, plain))
     assert ours < 0.6 * theirs
 
 
 def test_head_and_adapter_start_alike_for_every_method(make: Any) -> None:
-    heads = [job_of(make(f"methods=[{m}]")).head for m in ("full", "lora", "bitfit")]
+    heads = [setup_of(make(f"methods=[{m}]")).state.head for m in ("full", "lora", "bitfit")]
     for other in heads[1:]:
         assert all(torch.equal(a, b) for a, b in zip(heads[0], other, strict=True))
 
 
 def test_a_change_freezes_at_once_and_opens_a_phase(make: Any) -> None:
-    job = job_of(make("train.weight_decay=0.1"))
-    lower = [p for unit in job.handle.units()[:1] for p in unit]
+    setup = setup_of(make("train.weight_decay=0.1"))
+    lower = [p for unit in setup.handle.units()[:1] for p in unit]
     seen: dict[int, list[torch.Tensor]] = {}
 
     def on_gradients(step: int) -> Change | None:
         seen[step] = [p.detach().clone() for p in lower]
         return Change(frozen=tuple(lower)) if step == 5 else None
 
-    job.handle.on_gradients = on_gradients  # type: ignore[method-assign]
-    loop = Loop(job)
-    loop.run()
+    setup.handle.on_gradients = on_gradients  # type: ignore[method-assign]
+    Loop(setup).run()
     assert all(torch.equal(p, q) for p, q in zip(lower, seen[5], strict=True)), "moved once more"
     assert not all(torch.equal(p, q) for p, q in zip(seen[5], seen[4], strict=True))
-    memory = report(job)
+    memory = report(setup)
     assert [phase.first_step for phase in memory.phases] == [0, 6]
     before, after = memory.phases
     assert (before.shallowest_live_layer, after.shallowest_live_layer) == (0, 1)
     assert after.saved_activations < before.saved_activations
     assert after.split["optimizer"] < before.split["optimizer"]
-    whole = sum(p.numel() for p in job.handle.parameters())
+    whole = sum(p.numel() for p in setup.handle.parameters())
     frozen = sum(p.numel() for p in lower)
-    assert loop.result.trainable_sum == 5 * whole + 11 * (whole - frozen), "step 5 updates less"
+    assert setup.state.result.trainable_sum == 5 * whole + 11 * (whole - frozen), (
+        "step 5 updates less"
+    )
 
 
 def test_best_checkpoint_is_the_one_that_is_scored(make: Any) -> None:
-    job = job_of(make("protocol=aflora", "train.epochs=3", "train.lr=0.01"))
-    loop = Loop(job)
-    loop.run()
-    history = loop.result.history
+    setup = setup_of(make("protocol=aflora", "train.epochs=3", "train.lr=0.01"))
+    Loop(setup).run()
+    history = setup.state.result.history
     scores = [entry["validation"]["matthews"] for entry in history]
-    assert loop.result.best_epoch == scores.index(max(scores))
-    again = loop.evaluate("validation")
-    assert again == history[loop.result.best_epoch]["validation"], "its weights are back"
+    assert setup.state.result.best_epoch == scores.index(max(scores))
+    again = evaluate_on(setup, "validation")
+    assert again == history[setup.state.result.best_epoch]["validation"], "its weights are back"
 
 
 def test_divergence_is_a_result(make: Any) -> None:
@@ -155,6 +151,6 @@ def test_a_record_carries_the_forecast_of_its_run(make: Any) -> None:
     record = run_cell(make(), silent)
     assert record.forecast is not None
     assert record.memory is not None
-    [stage] = record.forecast["stages"].values()
-    assert abs(stage["peak_allocated"] - record.memory.peak_training) <= 64
-    assert abs(stage["at_rest"] - record.memory.phases[0].at_rest) <= 64
+    [stage] = record.forecast.stages.values()
+    assert abs(stage.peak_allocated - record.memory.peak_training) <= 64
+    assert abs(stage.at_rest - record.memory.phases[0].at_rest) <= 64

@@ -44,7 +44,7 @@ def test_a_resumed_run_ends_with_the_same_bytes(
         with pytest.raises(Interrupted):
             run(cell, EndsAfter(folder, stop))
         again = run(cell, Checkpoints(folder, every=1e9))
-        assert again[1].result.resumed_at == [stop]
+        assert again.state.result.resumed_at == [stop]
         same(again, whole)
 
 
@@ -54,7 +54,7 @@ def test_a_run_may_be_interrupted_twice(tmp_path: Path) -> None:
         with pytest.raises(Interrupted):
             run(cell, EndsAfter(tmp_path / "checkpoint", steps))
     again = run(cell, Checkpoints(tmp_path / "checkpoint", every=1e9))
-    assert again[1].result.resumed_at == [11, 17]
+    assert again.state.result.resumed_at == [11, 17]
     same(again, run(cell))
 
 
@@ -65,7 +65,7 @@ def test_what_cannot_be_stored_starts_again(tmp_path: Path) -> None:
         run(cell, EndsAfter(tmp_path / "checkpoint", 5))
     assert not (tmp_path / "checkpoint").exists()
     again = run(cell, Checkpoints(tmp_path / "checkpoint", every=0))
-    assert again[1].result.resumed_at == []
+    assert again.state.result.resumed_at == []
     same(again, run(cell))
 
 
@@ -78,7 +78,7 @@ def test_a_half_written_checkpoint_is_not_gone_on_from(tmp_path: Path) -> None:
     state.write_text(state.read_text()[:200])
     assert checkpoints.load() is None
     again = run(cell, Checkpoints(tmp_path / "checkpoint", every=1e9))
-    assert again[1].result.resumed_at == []
+    assert again.state.result.resumed_at == []
 
 
 def test_a_checkpoint_of_other_code_is_not_gone_on_from(

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.errors import UserError
-from harness.tasks.acceptability import forms as grammar_forms
-from harness.tasks.acceptability import order as grammar_order
+from harness.tasks.acceptability import forms, order
 from harness.tasks.acceptability.grammar import Pair, Speaker
 from harness.tasks.acceptability.words import vocabulary
 from harness.tasks.base import (
@@ -26,22 +25,22 @@ Phenomenon = Callable[[Speaker], Pair]
 # larger share; agreement, reflexives and determiners, which take it longest, are what is left to
 # gain. With equal shares every method stays near chance at that budget.
 SHARES: dict[Phenomenon, int] = {
-    grammar_order.polarity: 8,
-    grammar_order.island: 5,
-    grammar_order.correlative: 5,
-    grammar_order.filler_gap: 4,
-    grammar_order.word_order: 3,
-    grammar_order.comparison: 2,
-    grammar_order.argument_structure: 2,
-    grammar_order.question: 1,
-    grammar_forms.irregular_past: 2,
-    grammar_forms.pronoun_case: 2,
-    grammar_forms.verb_form: 1,
-    grammar_forms.determiner_number: 1,
-    grammar_forms.quantity: 1,
-    grammar_forms.subject_agreement: 1,
-    grammar_forms.reflexive_number: 1,
-    grammar_forms.reflexive_gender: 1,
+    order.polarity: 8,
+    order.island: 5,
+    order.correlative: 5,
+    order.filler_gap: 4,
+    order.word_order: 3,
+    order.comparison: 2,
+    order.argument_structure: 2,
+    order.question: 1,
+    forms.irregular_past: 2,
+    forms.pronoun_case: 2,
+    forms.verb_form: 1,
+    forms.determiner_number: 1,
+    forms.quantity: 1,
+    forms.subject_agreement: 1,
+    forms.reflexive_number: 1,
+    forms.reflexive_gender: 1,
 }
 ROUND = [phenomenon for phenomenon, share in SHARES.items() for _ in range(share)]
 # Sentences per split, half of them acceptable; the seeds of the speakers that make them.
@@ -76,11 +75,15 @@ class AcceptabilityTask(Task):
 
     description = "embedded: is a sentence acceptable English (minimal pairs, unseen words)"
     num_labels = 2
-    regression = False
+    family = "classification"
     metrics = ("matthews", "accuracy")
 
     def __init__(self, name: str) -> None:
         self.name = name
+
+    def is_local(self, request: DataRequest) -> bool:
+        """They come with this package."""
+        return True
 
     def load(self, request: DataRequest) -> TaskData:
         """Generate the rows; every protocol selects on validation and reports test.

@@ -13,9 +13,7 @@ from harness.tasks.base import (
     limit_notes,
     limited,
 )
-from harness.tasks.glue import files as glue_files
-from harness.tasks.glue import hub as glue_hub
-from harness.tasks.glue import splits
+from harness.tasks.glue import files, hub, splits
 from harness.tasks.glue.table import GLUE
 
 # Where the metric that selects, or the main one of the table, is not the task's first metric:
@@ -33,14 +31,13 @@ class GlueTask(Task):
         self.name = name
         self._spec = GLUE[name]
         self.description = self._spec.description
-        self.regression = not self._spec.labels
+        self.family = "classification" if self._spec.labels else "regression"
         self.num_labels = len(self._spec.labels) or 1
         self.metrics = self._spec.metrics
 
     def load(self, request: DataRequest) -> TaskData:
         """Read the rows, split them by the protocol, then cut each part to the asked number."""
-        local = request.data_root is not None or request.folder is not None
-        rows = (glue_files if local else glue_hub).read(self._spec, request)
+        rows = (files if self.is_local(request) else hub).read(self._spec, request)
         split = splits.split(rows.parts, request.protocol, self._spec.rule)
         train = limited(split.train, request.train_rows)
         evaluations = {

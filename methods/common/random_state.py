@@ -1,11 +1,9 @@
-"""What it takes to run a part of the forward pass again in backward: random state and autocast."""
+"""Where torch's random generators stand, to be gone back to."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from functools import partial
-from typing import Any, NamedTuple
+from contextlib import AbstractContextManager
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -34,17 +32,3 @@ class RandomState(NamedTuple):
 def private_random_state(device: torch.device) -> AbstractContextManager[None]:
     """Leave the generators, at the end of the block, as they were at its beginning."""
     return torch.random.fork_rng([device] if device.type == "cuda" else [])
-
-
-def autocast_now(device: torch.device) -> Callable[[], AbstractContextManager[Any]]:
-    """Return what brings back the autocast that is on now, or that none is."""
-    kind = device.type
-    if not torch.amp.is_autocast_available(kind):  # meta tensors
-        return nullcontext
-    return partial(
-        torch.autocast,
-        kind,
-        dtype=torch.get_autocast_dtype(kind),
-        enabled=torch.is_autocast_enabled(kind),
-        cache_enabled=torch.is_autocast_cache_enabled(),
-    )

@@ -1,4 +1,4 @@
-"""The work of one forecast, in a process of its own: fake step, replay, summary."""
+"""The forecast of one step, in a process of its own: fake step, replay, summary."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from harness.forecasting.result import Hold, Outcome
+from pydantic import Field
+
+from harness.record import Part
 from harness.simulation.request import Request
 
 if TYPE_CHECKING:
@@ -21,7 +23,51 @@ NUM_HOLDS = 40
 NUM_MODULES = 60
 
 
-def forecast(request: Request, capacities: tuple[int, ...] = ()) -> Outcome:
+class Hold(Part):
+    """What the modules of one place hold at the peak; layers are summed up under `*`."""
+
+    category: str
+    path: str
+    op: str
+    num_bytes: int
+    num_blocks: int
+
+
+class StepForecast(Part):
+    """One step on fake tensors, of one kind of device; all in bytes.
+
+    Attributes:
+        peak_allocated: as torch counts it, from the second step on; `split` sums to it.
+        peak_reserved: held by the caching allocator's replay, over all steps; 0 on the CPU.
+        peak_expandable: the same with expandable segments.
+        at_rest: alive after a step.
+        peaks: largest sum of live tensors in forward, backward and optimizer.
+        passes: for a capacity below `peak_reserved`, whether the replay gets by after it has
+            given back what it caches.
+        flops_forward, flops_step: of one optimizer step.
+        modules: bytes at the peak by place in the model, the largest ones.
+    """
+
+    peak_allocated: int
+    peak_reserved: int
+    peak_expandable: int
+    num_segments: int
+    at_rest: int
+    saved_activations: int
+    peak_mark: str
+    split: dict[str, int]
+    peaks: dict[str, int]
+    parameters: dict[str, int]
+    flops_forward: int
+    flops_step: int
+    holds: list[Hold]
+    modules: dict[str, int]
+    passes: dict[int, bool] = Field(default_factory=dict)
+    seconds: float = 0.0
+    host_peak: int = Field(0, description="resident bytes of the forecasting process, at most")
+
+
+def forecast(request: Request, capacities: tuple[int, ...] = ()) -> StepForecast:
     """Run the request; `capacities` are what cards offer to the allocator, in bytes.
 
     Raises:
@@ -41,11 +87,11 @@ def forecast(request: Request, capacities: tuple[int, ...] = ()) -> Outcome:
     }  # fmt: skip
     if request.target.kind == "cuda":
         figures = _replayed(run, capacities)
-    return Outcome(
+    return StepForecast(
         **figures,
         saved_activations=report.saved,
         peak_mark=report.peak_mark,
-        phases=report.phase_peaks,
+        peaks=report.peaks,
         parameters=run.parameters,
         flops_forward=run.flops_forward,
         flops_step=run.flops_step,

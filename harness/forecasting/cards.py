@@ -1,0 +1,98 @@
+"""Cards to forecast for, and what their kernels depend on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from harness.errors import UserError
+from harness.simulation.target import Target
+from methods.wording import nearest
+
+GIB = 2**30
+MIB = 2**20
+# Capabilities that choose the same kernels with the same scratch memory as a lower one.
+_ALIKE = {(7, 5): (7, 0), (8, 9): (8, 6)}
+# Bytes of a process's CUDA context with torch's kernels loaded as they are first used, beside
+# what the caching allocator holds: about this much, by architecture and driver. Measured on an H100
+# (742 to 754 MiB; torch 2.11+cu130, driver 580), assumed for the others; measure yours: NVML's
+# figure for a process minus its reserved bytes.
+CONTEXT = {7: 320 * MIB, 8: 420 * MIB, 9: 750 * MIB}
+
+
+@dataclass(frozen=True)
+class Card:
+    """A card to forecast for.
+
+    Attributes:
+        name: as `--gpu` takes it.
+        usable: bytes that torch sees as the device's total memory, context included.
+        capability: CUDA compute capability.
+        context: bytes of the CUDA context; `usable` minus it is what the allocator may reserve.
+    """
+
+    name: str
+    usable: int
+    capability: tuple[int, int]
+    context: int
+
+    @property
+    def capacity(self) -> int:
+        """Bytes that the allocator may reserve."""
+        return self.usable - self.context
+
+
+def _card(name: str, gib: float, capability: tuple[int, int]) -> Card:
+    return Card(name, round(gib * GIB), capability, CONTEXT.get(capability[0], CONTEXT[9]))
+
+
+# GiB that `torch.cuda.get_device_properties(0).total_memory` reports, ECC on where it is the
+# default.
+CARDS = {
+    card.name: card
+    for card in (
+        _card("rtx4090", 23.65, (8, 9)),
+        _card("rtx3090", 23.69, (8, 6)),
+        _card("rtx4080", 15.70, (8, 9)),
+        _card("a6000", 47.54, (8, 6)),
+        _card("l4", 22.05, (8, 9)),
+        _card("l40s", 44.40, (8, 9)),
+        _card("a10", 21.99, (8, 6)),
+        _card("t4", 14.75, (7, 5)),
+        _card("v100-16", 15.77, (7, 0)),
+        _card("v100-32", 31.74, (7, 0)),
+        _card("a100-40", 39.39, (8, 0)),
+        _card("a100-80", 79.15, (8, 0)),
+        _card("h100", 79.10, (9, 0)),
+        _card("h200", 139.80, (9, 0)),
+    )
+}
+
+
+def find_card(text: str) -> Card:
+    """Return a card by name, or a custom one, `custom:GIB:CAPABILITY` such as `custom:11.6:8.6`.
+
+    Raises:
+        UserError: no such card.
+    """
+    kind, *rest = text.strip().lower().split(":")
+    if kind == "custom" and len(rest) == 2:
+        try:
+            major, minor = rest[1].split(".")
+            return replace(_card("custom", float(rest[0]), (int(major), int(minor))), name=text)
+        except ValueError:
+            pass
+    if kind == "custom":
+        raise UserError(f"--gpu {text}: expected custom:GIB:CAPABILITY, such as custom:11.6:8.6")
+    if kind not in CARDS:
+        raise UserError(f"--gpu {text}: unknown card; {nearest(kind, [*CARDS, 'custom:11.6:8.6'])}")
+    return CARDS[kind]
+
+
+def target_of(card: Card) -> Target:
+    """Return what the card's kernels depend on."""
+    return canonical(card.capability)
+
+
+def canonical(capability: tuple[int, int]) -> Target:
+    """Return one target for all capabilities that choose alike, so that they share forecasts."""
+    return Target(kind="cuda", capability=_ALIKE.get(capability, capability))

@@ -1,0 +1,44 @@
+"""A model's tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import UserError
+from harness.models.config import build_config
+from harness.models.files import model_folder
+
+if TYPE_CHECKING:
+    from harness.models.spec import ModelSpec
+
+
+def load_tokenizer(spec: ModelSpec, texts: Iterable[str]) -> Any:
+    """Load the model's tokenizer; a config-only model gets a word-level one made from `texts`.
+
+    It pads with the id that the model takes for padding.
+
+    Raises:
+        UserError: the source has no tokenizer.
+    """
+    config = build_config(spec)
+    if spec.config:
+        from harness.models.word_tokenizer import word_tokenizer
+
+        return word_tokenizer(config, texts)
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            model_folder(spec), local_files_only=True, trust_remote_code=False
+        )
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"model {spec.name}: no tokenizer files: {str(error).splitlines()[0]}"
+        ) from None
+    if len(tokenizer) <= len(tokenizer.all_special_ids):
+        # transformers makes one of special tokens only where a folder has no tokenizer files.
+        raise UserError(f"model {spec.name}: no tokenizer files beside its weights")
+    if tokenizer.pad_token_id != config.pad_token_id:
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(config.pad_token_id)
+    return tokenizer

@@ -1,0 +1,123 @@
+"""What the figures of a comparison are: which memory, device, precision, padding, versions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from statistics import median
+
+from harness.env import MEMORY_PACKAGES
+from harness.record import Record
+from harness.reporting.comparison import Comparison, forecast_ratio
+
+
+def caption(comparison: Comparison) -> list[str]:
+    """Say what the figures are: which memory, device, precision, padding, versions."""
+    records = [record for record in comparison.records if record.outcome == "ok"]
+    if not records:
+        return ["No cell ended well."]
+    metrics = _each((r.task, " / ".join(r.reported)) for r in records)
+    protocols = _values(str(r.cell["protocol"]) for r in records)
+    seeds = len({r.seed for r in records})
+    return [
+        f"Scores: {metrics}, in per cent; mean ± standard deviation over {seeds} seed"
+        f"{'s' if seeds > 1 else ''}; protocol {protocols} ({_checkpoint(records)} checkpoint).",
+        f"Memory: {_meter(records)}; the largest over tasks and seeds, split at that peak; "
+        "activations include temporaries, 1 MiB = 2^20 B." + _rest(records),
+        *_forecasts(records),
+        "Parameters: adapter = trainable, head and pooler excluded, shared tensors once; stored = "
+        "with the frozen tensors that the method adds.",
+        "FLOPs: one multiply-add is two; forward of one example, training over the whole run.",
+        f"Time: median step, as the median ratio to {comparison.baseline} on the same task and "
+        "seed.",
+        f"Settings: {_settings(records)}.",
+        *_doubts(records),
+        *_warnings(records),
+        f"Machine: {_machine(records)}. Versions: {_versions(records)}.",
+    ]
+
+
+def _each(pairs: Iterable[tuple[str, str]]) -> str:
+    return ", ".join(f"{task} {metric}" for task, metric in dict.fromkeys(pairs))
+
+
+def _values(values: Iterable[str]) -> str:
+    return "/".join(dict.fromkeys(values))
+
+
+def _checkpoint(records: Sequence[Record]) -> str:
+    return _values("last" if record.best_epoch is None else "best" for record in records)
+
+
+def _meter(records: Sequence[Record]) -> str:
+    meters = {record.memory.meter for record in records if record.memory}
+    words = {
+        "cuda": "peak allocated in training as CUDA's caching allocator saw it",
+        "cpu-ledger": "peak allocated in a training step, every tensor counted on the CPU",
+    }
+    return " and ".join(words[meter] for meter in sorted(meters))
+
+
+def _rest(records: Sequence[Record]) -> str:
+    """Say what of a CUDA peak is in no column."""
+    if not any(r.memory and r.memory.meter == "cuda" for r in records):
+        return ""
+    return " The rest of the peak is workspaces of cuBLAS and what the allocator did not split off."
+
+
+def _forecasts(records: Sequence[Record]) -> list[str]:
+    """Say how the forecasts compare with what was measured, under-estimates apart."""
+    ratios = [ratio for ratio in map(forecast_ratio, records) if ratio is not None]
+    if not ratios:
+        return []
+    errors = sorted(abs(ratio - 1) for ratio in ratios)
+    under = sum(ratio < 1 for ratio in ratios)
+    failed = [r.path for r in records if r.forecast and r.forecast.error]
+    return [
+        f"Forecast (no weights, no data but its lengths) over measured peak: median error "
+        f"{100 * median(errors):.3f} %, largest {100 * errors[-1]:.3f} %; {under} of {len(ratios)} "
+        f"({100 * under / len(ratios):.0f} %) are under-estimates."
+        + (f" Without a forecast: {', '.join(failed)}." if failed else "")
+    ]
+
+
+def _doubts(records: Sequence[Record]) -> list[str]:
+    """Name the cells that did not have their card to themselves."""
+    shared = [r.path for r in records if r.memory and r.memory.other_processes]
+    if not shared:
+        return []
+    more = f" and {len(shared) - 3} more of {len(records)} cells" if len(shared) > 3 else ""
+    return [
+        f"Doubtful: other processes were on the card during {', '.join(shared[:3])}{more}: step "
+        "times depend on them, peaks allocated do not."
+    ]
+
+
+def _warnings(records: Sequence[Record]) -> list[str]:
+    """Repeat what a method says against its own run."""
+    return [
+        f"Warning: {record.path}: {sentence}"
+        for record in records
+        for sentence in record.method_state.get("warnings", [])
+    ]
+
+
+def _settings(records: Sequence[Record]) -> str:
+    shown = ("precision", "attention", "padding", "max_length", "batch_size", "accumulate",
+             "optimizer", "gradient_checkpointing")  # fmt: skip
+    train = [record.cell["train"] for record in records]
+    return ", ".join(f"{name} {_values(str(t[name]) for t in train)}" for name in shown)
+
+
+def _machine(records: Sequence[Record]) -> str:
+    names = []
+    for record in records:
+        here = record.environment
+        names.append(here.gpu.name if here.gpu else f"{here.cpu}, {here.cores} cores")
+    return _values(names)
+
+
+def _versions(records: Sequence[Record]) -> str:
+    installed = [record.environment.packages for record in records]
+    return ", ".join(
+        f"{name} {_values(p.get(name, '?') for p in installed)}" for name in MEMORY_PACKAGES
+    )

@@ -1,0 +1,29 @@
+"""The shape of a batch: what memory and FLOPs of a step depend on."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from pydantic import PositiveInt
+
+
+class BatchShape(NamedTuple):
+    """One batch: `examples` inputs padded to `length` tokens.
+
+    Attributes:
+        target_length: tokens of the decoder's labels, where a task has labels of their own length.
+    """
+
+    examples: PositiveInt
+    length: PositiveInt
+    target_length: PositiveInt | None = None
+
+    @property
+    def tokens(self) -> int:
+        """Padded tokens, of inputs and labels."""
+        return self.examples * (self.length + (self.target_length or 0))
+
+    @property
+    def brief(self) -> tuple[int, ...]:
+        """The numbers that say something, for records and tables."""
+        return tuple(number for number in self if number is not None)

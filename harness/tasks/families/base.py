@@ -1,0 +1,111 @@
+"""A family of tasks: all that a kind of task decides, in one class."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+from harness.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import torch
+    from torch import Tensor, nn
+
+    from harness.shapes import BatchShape
+
+Evaluation = Literal["logits", "generation"]
+
+
+class Encoded(Protocol):
+    """Examples as numbers, in the order of the rows that they were made from."""
+
+    def __len__(self) -> int:
+        """Return the number of examples; a row may make several."""
+
+    @property
+    def lengths(self) -> Sequence[int]:
+        """Tokens of each example, by which batches may be grouped."""
+
+    def shape(self, indices: Sequence[int], width: int | None = None) -> BatchShape:
+        """Return the shape that `batch` has, without making it."""
+
+    def batch(self, indices: Sequence[int], width: int | None = None) -> dict[str, Tensor]:
+        """Return the model's inputs, labels among them, padded to `width` or to the longest."""
+
+    def sample(self, examples: int, length: int) -> dict[str, Tensor]:
+        """Return a batch of this size, to count FLOPs on; its values hardly matter."""
+
+
+class Family(ABC):
+    """A kind of task: head, encoding, batches, loss and predictions.
+
+    A family holds no state, and torch is imported inside its methods: suites load without it.
+
+    Attributes:
+        name: as a suite's `shape` and a task's `family` call it.
+        auto_class: of transformers, which gives a model its head.
+        evaluation: whether predictions come from one forward pass or from generated tokens.
+        smooths: whether label smoothing means something here; `smoothed_loss` then says what.
+        label_names: the inputs of a batch that predictions do without.
+    """
+
+    name: ClassVar[str]
+    auto_class: ClassVar[str]
+    evaluation: ClassVar[Evaluation] = "logits"
+    smooths: ClassVar[bool] = False
+    label_names: ClassVar[tuple[str, ...]] = ("labels",)
+
+    def set_head(self, config: Any, num_labels: int) -> None:  # noqa: B027
+        """Tell the model's config what its head shall be; nothing where it needs no telling."""
+
+    def texts(self, rows: Iterable[Any]) -> Iterator[str]:
+        """Yield the rows' texts, of which a model without a tokenizer gets one made."""
+        yield from ()
+
+    def encode(self, tokenizer: Any, rows: Sequence[Any], max_length: int) -> Encoded:
+        """Turn rows of the task into examples of at most `max_length` tokens, labels included.
+
+        Raises:
+            UserError: the family is a bare shape so far.
+        """
+        raise UserError(f"tasks of the family {self.name} have no data here, only a shape")
+
+    @abstractmethod
+    def hollow_batch(
+        self, model: nn.Module, shape: BatchShape, *, mask: bool, dtype: torch.dtype
+    ) -> dict[str, Tensor]:
+        """Return a batch as `Encoded.batch` would, on torch's current device, without values.
+
+        Args:
+            model: the inputs are those that its tokenizer or processor would make.
+            shape: of the batch.
+            mask: whether there is padding, so that the model gets an attention mask.
+            dtype: of the model's weights, for inputs that are not ids.
+        """
+
+    def smoothed_loss(self, outputs: Any, inputs: Mapping[str, Tensor], smoothing: float) -> Tensor:
+        """Return the loss with label smoothing, in place of the model's own."""
+        raise NotImplementedError(f"{self.name} has no label smoothing")
+
+    def inputs(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return a batch without its labels."""
+        return {name: value for name, value in batch.items() if name not in self.label_names}
+
+    def predict(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Return what evaluation keeps of a batch, one row an example: its logits, in float32.
+
+        Called without gradients, in eval mode.
+        """
+        logits: Tensor = model(**inputs).logits
+        return logits.float()
+
+    def predictions(self, kept: Sequence[Tensor], data: Encoded) -> Any:
+        """Turn what `predict` kept, in the order of the examples, into what the task scores."""
+        raise UserError(f"tasks of the family {self.name} are not evaluated here")
+
+    def references(self, data: Encoded) -> Any:
+        """Return what the task scores predictions against."""
+        raise UserError(f"tasks of the family {self.name} are not evaluated here")

@@ -1,0 +1,98 @@
+"""A method on a model, and all that trains it: put together in this one place.
+
+The loop, the simulation, a step on a real GPU and the benchmarks differ in where the model and the
+batches come from, and in nothing that is done here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from harness.training.optim import make_optimizer
+from harness.training.precision import keep_head_fp32
+from harness.training.state import TrainState
+from methods import surgery
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from harness.suite.settings import TrainSettings
+    from harness.tasks.families.base import Family
+    from methods.base import Handle, Method, Plan, Stage
+
+
+class Attached(NamedTuple):
+    """A method on a model, and the parameters of head and pooler that train."""
+
+    handle: Handle
+    head: list[nn.Parameter]
+
+
+def build_step(
+    model: nn.Module,
+    method: Method,
+    plan: Plan,
+    settings: TrainSettings,
+    device: torch.device,
+    family: Family,
+    *,
+    stage: Stage | None = None,
+    foreach: bool | None = None,
+) -> TrainState:
+    """Attach the method and build optimizer and step; their state is that before the first step.
+
+    Args:
+        model: in training mode; edited in place.
+        method: what to attach.
+        plan: of the run.
+        settings: of the cell.
+        device: where everything goes.
+        family: of the task.
+        stage: of the method, to be forced; None: the one it starts in.
+        foreach: make torch's multi-tensor kernels explicit, for fake tensors that stand in for a
+            GPU's; None lets torch choose.
+
+    Raises:
+        ValueError: the method does not fit the model, the plan or the settings.
+    """
+    handle, head = attach(model, method, plan, settings, device)
+    optimizer = make_optimizer(handle.model, head, settings, foreach, handle.undecayed)
+    state = TrainState(handle, head, optimizer, settings, device, family, foreach)
+    if stage is not None:
+        state.apply(handle.force(stage))
+    return state
+
+
+def attach(
+    model: nn.Module, method: Method, plan: Plan, settings: TrainSettings, device: torch.device
+) -> Attached:
+    """Attach the method, with what precision and checkpointing ask of the model around it."""
+    _move(model, device)  # whatever the method makes beside the model's tensors is there, too
+    handle = method.attach(model, plan)
+    adapter = {id(parameter) for parameter in handle.parameters()}
+    named = {**surgery.head_parameters(handle.model), **surgery.pooler_parameters(handle.model)}
+    head = [p for p in named.values() if p.requires_grad and id(p) not in adapter]
+    if settings.precision == "bf16-weights":
+        keep_head_fp32(handle.model, head)
+    _move(handle.model, device)
+    if settings.gradient_checkpointing:
+        _enable_checkpointing(model)
+    return Attached(handle, head)
+
+
+def _move(model: nn.Module, device: torch.device) -> None:
+    # Fake parameters cannot be moved, and need not: they were made on the device.
+    if any(p.device.type != device.type for p in model.parameters()):
+        model.to(device)
+
+
+def _enable_checkpointing(model: Any) -> None:
+    """Recompute layers in backward, without making the embeddings' output need a gradient.
+
+    transformers hooks the embeddings so that reentrant checkpointing works; with that hook a frozen
+    prefix saves nothing, and the non-reentrant kind does not need it.
+    """
+    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    if getattr(model, "_require_grads_hook", None) is not None:
+        model.disable_input_require_grads()
