@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field, PositiveInt
 
 from methods import surgery
-from methods.architectures import LayerRange, Targets
-from methods.base import Method
+from methods.common.options import LayerOptions
 from methods.wording import label_of
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from methods.base import Handle, Plan
 
 
-class Elora(Method):
+class Elora(LayerOptions):
     """y = W0 x + b0 + s_b * (B (s_d * (A drop(x)))): frozen random A, B, trained vectors.
 
     A (r, d_in) and B (d_out, r) are uniform with bound sqrt(6 / fan_in), s_d (r) starts at 0.1
@@ -34,24 +33,21 @@ class Elora(Method):
 
     r: PositiveInt = 1024
     d_initial: float = Field(0.1, description="start value of s_d")
-    dropout: float = Field(0.0, ge=0, lt=1, description="on the input of the adapter only")
     share: Literal["global", "by_shape", "none"] = Field(
         "global", description="one pair A, B per model, per (d_in, d_out), or per layer"
     )
-    targets: Targets = Field("six", description="a named set, or a list of module names")
-    layers: LayerRange = Field("all", description="a half, or [start, stop) counted from below")
 
     @property
     def label(self) -> str:
         """Return `elora-r1024`, with the options that are not the defaults."""
         options = type(self).model_fields
+        dropout, *where = self.target_label
         parts = [
             ("r", self.r, None),
             ("s", self.d_initial, options["d_initial"].default),
-            ("d", self.dropout, options["dropout"].default),
+            dropout,
             ("share_", self.share, options["share"].default),
-            ("", self.targets, options["targets"].default),
-            ("layers", self.layers, options["layers"].default),
+            *where,
         ]
         return label_of(self.name, parts)
 
@@ -66,7 +62,7 @@ class Elora(Method):
             projection_prng_key=plan.seed,
             vera_dropout=self.dropout,
             d_initial=self.d_initial,
-            target_modules=surgery.target_modules(model, self.targets, self.layers),
+            target_modules=self.target_names(model),
             fan_in_fan_out=surgery.family(model) == "gpt2",
         )
         handle = attach_tuner(model, config, plan)
@@ -76,8 +72,7 @@ class Elora(Method):
 
     def expected_count(self, model: nn.Module) -> int:
         """Sum r + d_out over the targets."""
-        names = surgery.target_modules(model, self.targets, self.layers)
-        return sum(self.r + surgery.linear_shape(model.get_submodule(n))[1] for n in names)
+        return sum(self.r + d_out for _, d_out in self.target_shapes(model))
 
 
 def _split_projections(peft: PeftModel, by_shape: bool) -> dict[str, Tensor]:

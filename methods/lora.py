@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import PositiveFloat, PositiveInt
 
 from methods import surgery
-from methods.architectures import LayerRange, Targets
-from methods.base import Method
+from methods.common.options import LayerOptions
 from methods.wording import label_of
 
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from methods.base import Handle, Plan
 
 
-class Lora(Method):
+class Lora(LayerOptions):
     """y = W0 x + b0 + (alpha / r) B A drop(x), with A (r, d_in) and B (d_out, r).
 
     A starts Kaiming-uniform with bound 1/sqrt(d_in), B at 0, so training starts at the base model.
@@ -31,9 +30,6 @@ class Lora(Method):
 
     r: PositiveInt = 8
     alpha: PositiveFloat = 16
-    dropout: float = Field(0.0, ge=0, lt=1, description="on the input of the adapter only")
-    targets: Targets = Field("six", description="a named set, or a list of module names")
-    layers: LayerRange = Field("all", description="a half, or [start, stop) counted from below")
 
     @property
     def label(self) -> str:
@@ -42,9 +38,7 @@ class Lora(Method):
         parts = [
             ("r", self.r, None),
             ("a", f"{self.alpha:g}", f"{options['alpha'].default:g}"),
-            ("d", self.dropout, options["dropout"].default),
-            ("", self.targets, options["targets"].default),
-            ("layers", self.layers, options["layers"].default),
+            *self.target_label,
         ]
         return label_of(self.name, parts)
 
@@ -58,13 +52,12 @@ class Lora(Method):
             r=self.r,
             lora_alpha=self.alpha,
             lora_dropout=self.dropout,
-            target_modules=surgery.target_modules(model, self.targets, self.layers),
+            target_modules=self.target_names(model),
             fan_in_fan_out=surgery.family(model) == "gpt2",
         )
         return attach_tuner(model, config, plan)
 
     def expected_count(self, model: nn.Module) -> int:
         """Sum r (d_in + d_out) over the targets."""
-        names = surgery.target_modules(model, self.targets, self.layers)
-        shapes = [surgery.linear_shape(model.get_submodule(name)) for name in names]
+        shapes = self.target_shapes(model)
         return sum(self.r * (d_in + d_out) for d_in, d_out in shapes)

@@ -9,9 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from methods import surgery
 from methods.base import Change, Resized
-from methods.common import folding
+from methods.common.ranks import RankHandle
 from methods.common.tuner import TunerHandle
 
 # What peft's allocator keeps of every tensor: |w g|, its running mean, the deviation's.
@@ -37,16 +36,14 @@ class InPlace(dict[str, Tensor]):
 
 
 @dataclass(kw_only=True)
-class AdaLoraHandle(TunerHandle):
+class AdaLoraHandle(RankHandle, TunerHandle):
     """A model with AdaLoRA's triplets in it.
 
     Attributes:
         budgets: [step, ranks of the whole model from it on].
-        kept: by module, the ranks that `compact` left in it, counted as attached.
     """
 
     budgets: list[list[int]] = field(default_factory=list)
-    kept: dict[str, list[int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Make the allocator's means, and note sizes: layers may leave the model.
@@ -114,40 +111,35 @@ class AdaLoraHandle(TunerHandle):
 
     # -- ranks -----------------------------------------------------------------------------------
 
-    def compact(self) -> Change | None:
-        """Take out the triplets whose E is exactly 0; the ranks that are left stay for good."""
-        found: dict[str, Tensor] = {}
-        for name in self._live():
-            values = self._tensor(name, "lora_E").detach().flatten()
-            live = values.nonzero().flatten()
-            if len(live) < len(values):
-                found[name] = live
-                before = self.kept.get(name, range(len(values)))
-                self.kept[name] = [before[index] for index in live.tolist()]
-        return self._keep(found) if found else None
+    def live_ranks(self) -> dict[str, Tensor]:
+        """A triplet works while its E is not exactly 0."""
+        values = {name: self._tensor(name, "lora_E").detach().flatten() for name in self._live()}
+        return {name: value != 0 for name, value in values.items()}
 
-    def _keep(self, found: Mapping[str, Tensor]) -> Change:
-        """Keep only these ranks of each module; one without any is its base layer again."""
+    def shrink(self, name: str, ranks: Tensor) -> list[Resized]:
+        """Let peft's layer keep these ranks; its factor, alpha over `ranknum`, stays."""
+        layer: Any = self.model.get_submodule(name)
         resized: list[Resized] = []
-        gone: list[nn.Parameter] = []
-        for name, ranks in found.items():
-            layer: Any = self.model.get_submodule(name)
-            if not ranks.numel():
-                gone += [self._tensor(name, key) for key in RANKS]
-                self.forget({id(counter) for counter in layer.ranknum.values()})
-                folding.replace_module(self.model, name, layer.get_base_layer())
-                continue
-            for key, dim in RANKS.items():
-                old = self._tensor(name, key)
-                new = nn.Parameter(old.detach().index_select(dim, ranks), old.requires_grad)
-                getattr(layer, key)["default"] = new  # `ranknum`, and so the factor, stays
-                self.adapter[f"{name}.{key}.default"] = new
-                resized.append(Resized(old, new, dim, ranks))
-            layer.r["default"] = ranks.numel()
-        self.forget({id(parameter) for parameter in gone})
-        self.layers = surgery.group_by_layer(self.model, self.adapter)
+        for key, dim in RANKS.items():
+            old = self._tensor(name, key)
+            new = nn.Parameter(old.detach().index_select(dim, ranks), old.requires_grad)
+            getattr(layer, key)["default"] = new
+            self.adapter[f"{name}.{key}.default"] = new
+            resized.append(Resized(old, new, dim, ranks))
+        layer.r["default"] = ranks.numel()
+        return resized
+
+    def drop(self, name: str) -> list[nn.Parameter]:
+        """Its counter goes with it."""
+        layer: Any = self.model.get_submodule(name)
+        self.forget({id(counter) for counter in layer.ranknum.values()})
+        return [self._tensor(name, key) for key in RANKS]
+
+    def keep_ranks(self, chosen: Mapping[str, Tensor]) -> Change:
+        """Also end the allocation: what is left stays for good."""
+        change = super().keep_ranks(chosen)
         self._allocator.reset_ipt()
-        return Change(frozen=tuple(gone), resized=tuple(resized), reshaped=True)
+        return change
 
     def ranks(self) -> dict[str, int]:
         """Return the number of E's values that are not 0, by module; reads values."""
@@ -193,16 +185,12 @@ class AdaLoraHandle(TunerHandle):
         """Restore them; where no means were stored, ranks are fixed."""
         self._allocator.peft_config.rank_pattern = state["rank_pattern"]
         self.budgets = [list(entry) for entry in state["budgets"]]
-        self.kept = {name: list(ranks) for name, ranks in state["kept"].items()}
         means = self._means()
         if not set(means) <= set(state):
             self._allocator.reset_ipt()
         for key in set(means) & set(state):
             means[key].copy_(state[key])
-        device = next(self.parameters()).device
-        found = {n: torch.tensor(r, dtype=torch.int64).to(device) for n, r in self.kept.items()}
-        if found:
-            self._keep(found)
+        self.take_out_again(state["kept"], next(self.parameters()).device)
 
     # -- for other methods -----------------------------------------------------------------------
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from methods import surgery
-from methods.architectures import LayerRange, Targets
-from methods.base import Method
+from methods.common.options import LayerOptions
 from methods.common.schedules import Span
 from methods.wording import label_of
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from methods.base import Handle, Plan
 
 
-class AdaLora(Method):
+class AdaLora(LayerOptions):
     """y = W0 x + b0 + (alpha / init_r) B (E * (A drop(x))), A (r, d_in), E (r, 1), B (d_out, r).
 
     A and B start normal with deviation 0.02, E at 0, so training starts at the base model. The loss
@@ -38,9 +37,6 @@ class AdaLora(Method):
     init_r: PositiveInt = Field(12, description="rank of each target at first")
     target_r: PositiveInt = Field(8, description="mean rank at the end")
     alpha: PositiveFloat = 16
-    dropout: float = Field(0.0, ge=0, lt=1, description="on the input of the adapter only")
-    targets: Targets = Field("six", description="a named set, or a list of module names")
-    layers: LayerRange = Field("all", description="a half, or [start, stop) counted from below")
     tinit: Span = Field(Span(fraction=0.1), description="the budget stays at first")
     tfinal: Span = Field(Span(fraction=0.3), description="length of the end, where ranks are fixed")
     delta_t: PositiveInt = Field(10, description="steps between two allocations of the budget")
@@ -56,9 +52,7 @@ class AdaLora(Method):
             ("r", self.target_r, None),
             ("from", self.init_r, default["init_r"]),
             ("a", f"{self.alpha:g}", f"{default['alpha']:g}"),
-            ("d", self.dropout, default["dropout"]),
-            ("", self.targets, default["targets"]),
-            ("layers", self.layers, default["layers"]),
+            *self.target_label,
             ("ti", str(self.tinit), str(default["tinit"])),
             ("tf", str(self.tfinal), str(default["tfinal"])),
             ("every", self.delta_t, default["delta_t"]),
@@ -86,7 +80,7 @@ class AdaLora(Method):
             target_r=self.target_r,
             lora_alpha=self.alpha,
             lora_dropout=self.dropout,
-            target_modules=surgery.target_modules(model, self.targets, self.layers),
+            target_modules=self.target_names(model),
             fan_in_fan_out=surgery.family(model) == "gpt2",
             tinit=tinit,
             tfinal=tfinal,
@@ -100,8 +94,7 @@ class AdaLora(Method):
 
     def expected_count(self, model: nn.Module) -> int:
         """Sum init_r (d_in + d_out + 1) over the targets; the 1 is E's."""
-        names = surgery.target_modules(model, self.targets, self.layers)
-        shapes = [surgery.linear_shape(model.get_submodule(name)) for name in names]
+        shapes = self.target_shapes(model)
         return sum(self.init_r * (d_in + d_out + 1) for d_in, d_out in shapes)
 
     def _schedule(self, plan: Plan) -> tuple[int, int]:

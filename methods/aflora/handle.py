@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
-from methods import surgery
-from methods.aflora.score import FreezingScore, Group, Schedule, mean_trainable
-from methods.base import Change, Handle
-from methods.common import folding
+from methods.aflora.layer import AfloraLayer
+from methods.aflora.score import FreezingSchedule, FreezingScore, Group, mean_trainable
+from methods.base import Change
+from methods.common.low_rank import LowRankHandle
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from methods.aflora.layer import AfloraLayer
     from methods.base import Stage
 
 
 @dataclass(kw_only=True)
-class AfloraHandle(Handle):
+class AfloraHandle(LowRankHandle[AfloraLayer]):
     """A model with AFLoRA's layers in it.
 
     Attributes:
@@ -37,14 +35,14 @@ class AfloraHandle(Handle):
     adaptive: dict[str, nn.Parameter]
     groups: list[Group]
     score: FreezingScore
-    schedule: Schedule | None
+    schedule: FreezingSchedule | None
     rule: Literal["paper", "official"]
     num_steps: int
     frozen_at: dict[str, int] = field(default_factory=dict)
-    can_skip: bool = True
 
     def __post_init__(self) -> None:
         """Start to score what may freeze, and note sizes: `fold` takes tensors away."""
+        super().__post_init__()
         self._total = sum(parameter.numel() for parameter in self.parameters())
         self._sizes = {name: parameter.numel() for name, parameter in self.adaptive.items()}
         for name, parameter in self.adaptive.items() if self.schedule else ():
@@ -118,40 +116,8 @@ class AfloraHandle(Handle):
         self.frozen_at = dict(state["frozen_at"])
         self.score.load(state)
 
-    def skip(self, layers: Collection[int] | None) -> None:
-        """Run only the base layers where adapters are left out."""
-        for _, module, layer in self._modules():
-            module.skipped = layers is None or layer in layers
-
-    def prepare_to_fold(self) -> None:
-        """Check that every adapter sits on a weight of plain numbers that it has for itself."""
-        folding.refuse_unfoldable(self.model, [name for name, *_ in self._modules()])
-
-    def fold(self, layers: Collection[int]) -> None:
-        """Put back the base layers, with what the adapters add in their weights."""
-        found = [(name, module) for name, module, layer in self._modules() if layer in layers]
-        gone: set[int] = set()
-        for name, module in found:
-            own = chain(module.parameters(recurse=False), module.buffers(recurse=False))
-            gone |= {id(tensor) for tensor in own}
-            folding.replace_module(self.model, name, module.merged_base())
-        for name, parameter in self.adaptive.items():
-            if id(parameter) in gone:
-                self.score.drop(name)
-        self.adaptive = {n: p for n, p in self.adaptive.items() if id(p) not in gone}
-        self.forget(gone)
-
-    def finish(self, model: nn.Module) -> nn.Module:
-        """Fold every layer; the model has its original structure again."""
-        self.prepare_to_fold()
-        self.fold(range(len(surgery.layer_names(self.model))))
-        return model
-
-    def _modules(self) -> Iterator[tuple[str, AfloraLayer, int | None]]:
-        """Yield (name, module, transformer layer) of every adapter."""
-        from methods.aflora.layer import AfloraLayer
-
-        names = surgery.layer_names(self.model)
-        for name, module in self.model.named_modules():
-            if isinstance(module, AfloraLayer):
-                yield name, module, surgery.layer_of(name, names)
+    def note_folded(self, name: str, module: AfloraLayer) -> None:
+        """Score its projections no more."""
+        for key in (f"{name}.A", f"{name}.B"):
+            if self.adaptive.pop(key, None) is not None:
+                self.score.drop(key)

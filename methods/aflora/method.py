@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from methods import surgery
-from methods.aflora.score import FreezingScore, Group, Schedule, Sensitivity
-from methods.architectures import LayerRange, Targets
-from methods.base import Method, Stage
+from methods.aflora.score import FreezingSchedule, FreezingScore, Group, Sensitivity
+from methods.base import Stage
 from methods.common import folding
+from methods.common.options import LayerOptions
 from methods.common.schedules import Span
 from methods.wording import label_of
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from methods.base import Handle, Plan
 
 
-class Aflora(Method):
+class Aflora(LayerOptions):
     """y = W0 x + b0 + factor s_b * (B (s_d * (A drop(x)))), each layer with an A and B of its own.
 
     A (r, d_in) and B (d_out, r) are uniform with bound sqrt(6 / fan_in), s_d (r) starts at 0.1 and
@@ -39,9 +39,6 @@ class Aflora(Method):
     r: PositiveInt = 4
     alpha: PositiveFloat | None = Field(None, description="factor alpha / r; none: factor 1")
     d_initial: float = Field(0.1, description="start value of s_d")
-    dropout: float = Field(0.0, ge=0, lt=1, description="on the input of the adapter only")
-    targets: Targets = Field("six", description="a named set, or a list of module names")
-    layers: LayerRange = Field("all", description="a half, or [start, stop) counted from below")
     adaptive: Literal["ffn", "attention", "both", "none"] | tuple[str, ...] = Field(
         "ffn", description="targets whose A and B train, by block or by module names"
     )
@@ -71,9 +68,7 @@ class Aflora(Method):
             ("r", self.r, None),
             ("a", "" if self.alpha is None else f"{self.alpha:g}", ""),
             ("s", self.d_initial, default["d_initial"]),
-            ("d", self.dropout, default["dropout"]),
-            ("", self.targets, default["targets"]),
-            ("layers", self.layers, default["layers"]),
+            *self.target_label,
             ("adaptive_", self.adaptive, default["adaptive"]),
             ("freezing_", self.freezing, default["freezing"]),
             ("", self.rule, default["rule"]),
@@ -101,9 +96,11 @@ class Aflora(Method):
         adaptive: dict[str, nn.Parameter] = {}
         buffers: dict[str, Tensor] = {}
         groups: list[Group] = []
+        modules: dict[str, AfloraLayer] = {}
         for name, trains in targets.items():
             layer = self._wrap(model.get_submodule(name), adaptive=trains)
             folding.replace_module(model, name, layer)
+            modules[name] = layer
             own = {f"{name}.{key}": p for key, p in layer.named_parameters(recurse=False)}
             adapter |= own
             buffers |= {f"{name}.{key}": t for key, t in layer.named_buffers(recurse=False)}
@@ -118,6 +115,7 @@ class Aflora(Method):
             adapter=adapter,
             layers=surgery.group_by_layer(model, adapter),
             buffers=buffers,
+            modules=modules,
             adaptive=adaptive,
             groups=groups,
             score=FreezingScore(self.sensitivity, self.beta1, self.beta2, window),
@@ -169,7 +167,7 @@ class Aflora(Method):
         Raises:
             ValueError: none of the targets is what `adaptive` asks for.
         """
-        names = surgery.target_modules(model, self.targets, self.layers)
+        names = self.target_names(model)
         if self.adaptive in ("both", "none", ()):
             return dict.fromkeys(names, self.adaptive == "both")
         adaptive = set(surgery.target_modules(model, self.adaptive, self.layers))
@@ -180,7 +178,7 @@ class Aflora(Method):
             )
         return {name: name in adaptive for name in names}
 
-    def _schedule(self, plan: Plan) -> Schedule | None:
+    def _schedule(self, plan: Plan) -> FreezingSchedule | None:
         """Return when projections freeze; None: never, or none is adaptive."""
         if self.freezing == "none" or self.adaptive in ("none", ()):
             return None
@@ -192,4 +190,4 @@ class Aflora(Method):
                 "undefined. Train for more epochs, or shorten them: the released GSM8K code has "
                 "t_i and t_f of {fraction: 0.3} with freezing: quadratic"
             )
-        return Schedule(start, plan.num_steps - last, self._interval, self.freezing)
+        return FreezingSchedule(start, plan.num_steps - last, self._interval, self.freezing)

@@ -21,7 +21,7 @@ Group = tuple[str, ...]  # names of tensors that freeze together
 
 
 @dataclass(frozen=True)
-class Schedule:
+class FreezingSchedule:
     """Which share of the tensors is frozen at which optimizer step (0-based), AFLoRA eq. 5.
 
     Attributes:

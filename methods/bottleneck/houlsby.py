@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from methods.bottleneck.method import Activation, BottleneckMethod
+from methods.bottleneck.method import BottleneckMethod
+from methods.bottleneck.options import Activation
 from methods.common import folding
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from methods.common.in_place import InPlaceHandle
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from methods.bottleneck.method import Activation, Init
+    from methods.bottleneck.options import Activation, Init
 
 _FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": functional.relu,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from pydantic import Field, PositiveInt
 
 from methods import surgery
 from methods.architectures import LayerRange
 from methods.base import Method
-from methods.bottleneck import ends as insertion
+from methods.bottleneck.ends import norm_parameters, sublayer_ends
+from methods.bottleneck.options import Activation, Init
 from methods.wording import label_of
 
 if TYPE_CHECKING:
@@ -20,10 +21,6 @@ if TYPE_CHECKING:
     from methods.bottleneck.ends import SublayerEnds
     from methods.bottleneck.layer import Bottleneck
     from methods.common.in_place import InPlaceHandle
-
-
-Activation = Literal["relu", "gelu", "swish", "tanh"]
-Init = Literal["bert", "houlsby", "zero-up"]
 
 
 class BottleneckMethod(Method):
@@ -69,7 +66,7 @@ class BottleneckMethod(Method):
         """
         from methods.bottleneck.layer import Bottleneck, BottleneckHandle
 
-        places = insertion.sublayer_ends(model, self.layers)
+        places = sublayer_ends(model, self.layers)
         surgery.freeze_base(model, plan)
         for ends in places:
             self.insert(model, ends)
@@ -94,7 +91,7 @@ class BottleneckMethod(Method):
 
     def expected_count(self, model: nn.Module) -> int:
         """Sum 2 h b + b + h over the adapters, and the LayerNorms that train."""
-        places = insertion.sublayer_ends(model, self.layers)
+        places = sublayer_ends(model, self.layers)
         sizes = [(ends.width, self.size(ends.width)) for ends in places]
         adapters = sum(self.per_layer() * (2 * h * b + b + h) for h, b in sizes)
         return adapters + sum(p.numel() for p in self._norms(model, places).values())
@@ -114,7 +111,7 @@ class BottleneckMethod(Method):
     def _norms(self, model: nn.Module, places: list[SublayerEnds]) -> dict[str, nn.Parameter]:
         if not self.train_layernorm:
             return {}
-        return dict(item for e in places for item in insertion.norm_parameters(model, e.layer))
+        return dict(item for e in places for item in norm_parameters(model, e.layer))
 
 
 def _in_place(model: nn.Module, norms: dict[str, nn.Parameter]) -> InPlaceHandle:

@@ -1,14 +1,19 @@
-"""What layers that add a low-rank product to a frozen linear layer have in common."""
+"""Layers that add a low-rank product to a frozen linear layer, and models of them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from methods.surgery import linear_shape
+from methods import surgery
+from methods.base import Handle
+from methods.common import folding
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +34,7 @@ class LowRankLayer(nn.Module):
     def __init__(self, base_layer: nn.Module, factor: float, dropout: float) -> None:
         super().__init__()
         self.base_layer = base_layer
-        self.in_features, self.out_features = linear_shape(base_layer)
+        self.in_features, self.out_features = surgery.linear_shape(base_layer)
         self.factor = factor
         self.skipped = False
         self.drop = nn.Dropout(dropout) if dropout else nn.Identity()
@@ -57,3 +62,52 @@ class LowRankLayer(nn.Module):
             delta = delta.T
         self.weight.copy_(self.weight.float() + delta)
         return self.base_layer
+
+
+L = TypeVar("L", bound=LowRankLayer)
+
+
+@dataclass(kw_only=True)
+class LowRankHandle(Handle, Generic[L]):
+    """A model with such layers in it: each can be left out, or folded into its base layer.
+
+    Attributes:
+        modules: the layers that are still in the model, by name.
+        homes: the transformer layer of each, as attached.
+    """
+
+    modules: dict[str, L]
+    homes: dict[str, int | None] = field(default_factory=dict)
+    can_skip: bool = True
+
+    def __post_init__(self) -> None:
+        """Note where the modules are."""
+        names = surgery.layer_names(self.model)
+        self.homes = {name: surgery.layer_of(name, names) for name in self.modules}
+
+    def skip(self, layers: Collection[int] | None) -> None:
+        """Run only the base layers where adapters are left out."""
+        for name, module in self.modules.items():
+            module.skipped = layers is None or self.homes[name] in layers
+
+    def prepare_to_fold(self) -> None:
+        """Check that every adapter sits on a weight of plain numbers that it has for itself."""
+        folding.refuse_unfoldable(self.model, self.modules)
+
+    def fold(self, layers: Collection[int]) -> None:
+        """Put back the base layers, with what the adapters add in their weights."""
+        for name in [name for name in self.modules if self.homes[name] in layers]:
+            module = self.modules.pop(name)
+            self.note_folded(name, module)
+            folding.replace_module(self.model, name, module.merged_base())
+            own = chain(module.parameters(recurse=False), module.buffers(recurse=False))
+            self.forget({id(tensor) for tensor in own})
+
+    def note_folded(self, name: str, module: L) -> None:
+        """Take note of a layer that is about to be folded."""
+
+    def finish(self, model: nn.Module) -> nn.Module:
+        """Fold every layer; the model has its original structure again."""
+        self.prepare_to_fold()
+        self.fold(range(len(surgery.layer_names(self.model))))
+        return model

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import wraps
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BeforeValidator, ValidationError, WithJsonSchema
@@ -12,9 +13,9 @@ from methods.base import Change, Handle, Method
 from methods.wording import first_mistake
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
-    from methods.base import Plan, Stage
+    from methods.base import Plan
 
 
 def _validated(value: Any) -> Any:
@@ -68,7 +69,11 @@ def attach_base(method: Method, model: nn.Module, plan: Plan, wrapper: str) -> H
 
 @dataclass(kw_only=True)
 class OverHandle(Handle):
-    """Forwards every hook to the handle of the base method; a subclass adds its own part."""
+    """Passes every call on to the handle of the base method; a subclass adds its own part.
+
+    Attributes:
+        base: the base method's handle.
+    """
 
     base: Handle
 
@@ -80,59 +85,11 @@ class OverHandle(Handle):
         )  # fmt: skip
         return cls(base.model, base=base, **{key: getattr(base, key) for key in same}, **own)
 
-    def parameters(self) -> Iterator[nn.Parameter]:
-        """Yield the base method's tensors."""
-        return self.base.parameters()
-
-    def units(self) -> list[list[nn.Parameter]]:
-        """Return the base method's units."""
-        return self.base.units()
-
-    def overhead(self) -> Mapping[str, Tensor]:
-        """Return the tensors that the base method stores."""
-        return self.base.overhead()
-
-    def loss(self) -> Tensor | None:
-        """Return the base method's own term."""
-        return self.base.loss()
-
-    def on_start(self, probe: Iterable[Mapping[str, Tensor]]) -> None:
-        """Forward."""
-        self.base.on_start(probe)
-
-    def before_forward(self, step: int) -> None:
-        """Forward."""
-        self.base.before_forward(step)
-
-    def on_gradients(self, step: int) -> Change | None:
-        """Forward."""
-        return self.base.on_gradients(step)
-
-    def on_step(self, step: int) -> Change | None:
-        """Forward."""
-        return self.base.on_step(step)
-
-    def on_epoch(self, epoch: int, probe: Iterable[Mapping[str, Tensor]]) -> Change | None:
-        """Forward."""
-        return self.base.on_epoch(epoch, probe)
-
-    def evaluating(self, on: bool) -> None:
-        """Forward."""
-        self.base.evaluating(on)
-
     def compact(self) -> Change | None:
-        """Forward, and take over what the base method lists from now on."""
+        """Compact the base method, and take over what it lists from now on."""
         change = self.base.compact()
         self._take_over()
         return change
-
-    def finish(self, model: nn.Module) -> nn.Module:
-        """Let the base method merge what is left of it."""
-        return self.base.finish(model)
-
-    def report(self) -> dict[str, Any]:
-        """Return what the base method tells."""
-        return self.base.report()
 
     def state_dict(self) -> dict[str, Any]:
         """Return the base method's state, its keys behind `base.`."""
@@ -143,39 +100,42 @@ class OverHandle(Handle):
         mine = {key: value for key, value in state.items() if key.startswith("base.")}
         self.base.load_state_dict({key.removeprefix("base."): v for key, v in mine.items()})
 
-    def force(self, stage: Stage) -> Change:
-        """Forward."""
-        return self.base.force(stage)
-
-    def variant(self, step: int) -> Hashable:
-        """Forward."""
-        return self.base.variant(step)
-
-    def pretend(self, variant: Hashable) -> None:
-        """Forward."""
-        self.base.pretend(variant)
-
     def prepare_to_skip(self) -> None:
-        """Forward."""
+        """Have the base method keep what `skip` needs."""
         self.base.prepare_to_skip()
         self.can_skip = True
 
-    def skip(self, layers: Collection[int] | None) -> None:
-        """Forward."""
-        self.base.skip(layers)
-
-    def prepare_to_fold(self) -> None:
-        """Forward."""
-        self.base.prepare_to_fold()
-
     def fold(self, layers: Collection[int]) -> None:
-        """Forward, and take over what the base method still lists."""
+        """Fold the base method's adapters, and take over what it still lists."""
         self.base.fold(layers)
         self._take_over()
 
     def _take_over(self) -> None:
         self.adapter, self.layers = self.base.adapter, self.base.layers
         self.buffers = self.base.buffers
+
+
+def _passed_on(name: str) -> Callable[..., Any]:
+    """Return a method that calls the base's; what a change replaced is then listed anew."""
+
+    @wraps(getattr(Handle, name))
+    def call(self: OverHandle, *args: Any, **kwargs: Any) -> Any:
+        answer = getattr(self.base, name)(*args, **kwargs)
+        if isinstance(answer, Change) and (answer.added or answer.resized or answer.reshaped):
+            self._take_over()
+        return answer
+
+    return call
+
+
+# All that the class above does not do itself.
+PASSED_ON = (
+    "parameters", "units", "overhead", "loss", "on_start", "before_forward", "on_gradients",
+    "on_step", "on_epoch", "evaluating", "finish", "report", "force", "variant", "pretend", "skip",
+    "prepare_to_fold",
+)  # fmt: skip
+for _name in PASSED_ON:
+    setattr(OverHandle, _name, _passed_on(_name))
 
 
 def joined(*changes: Change | None) -> Change | None:

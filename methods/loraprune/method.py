@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from methods import surgery
-from methods.architectures import Targets
-from methods.base import Method, Stage
+from methods.base import Stage
 from methods.common import folding
+from methods.common.options import TargetOptions
 from methods.lora import Lora
 from methods.wording import label_of
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from methods.loraprune.schedule import PruningSchedule
 
 
-class LoraPrune(Method):
+class LoraPrune(TargetOptions):
     """y = mask * (W0 x + b0 + (alpha / r) B A drop(x)), masks over whole heads and FFN channels.
 
     A group's importance is the moving average of |G * (W0 + (alpha / r) B A)|, with the gradient
@@ -44,8 +44,6 @@ class LoraPrune(Method):
 
     r: PositiveInt = 8
     alpha: PositiveFloat = 16
-    dropout: float = Field(0.0, ge=0, lt=1, description="on the input of the adapter only")
-    targets: Targets = Field("six", description="a named set, or a list of module names")
     ratio: float = Field(0.5, gt=0, lt=1, description="share of each layer's groups that goes")
     metric: Literal["lora", "magnitude"] = Field(
         "lora", description="weights times LoRA's estimate of their gradient, or weights alone"
@@ -82,8 +80,7 @@ class LoraPrune(Method):
         parts: list[tuple[str, object, object]] = [
             ("r", self.r, None),
             ("a", f"{self.alpha:g}", f"{default['alpha']:g}"),
-            ("d", self.dropout, default["dropout"]),
-            ("", self.targets, default["targets"]),
+            *self.target_label,
             ("", self.metric, default["metric"]),
             ("every", self.interval, default["interval"]),
         ]

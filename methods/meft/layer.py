@@ -13,7 +13,7 @@ from torch.nn import functional
 from methods.bottleneck.layer import Bottleneck
 
 if TYPE_CHECKING:
-    from methods.bottleneck.method import Activation
+    from methods.bottleneck.options import Activation
 
 Arguments = Mapping[str, Any]
 

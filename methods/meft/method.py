@@ -9,7 +9,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from methods import surgery
 from methods.architectures import LayerRange
 from methods.base import Method
-from methods.bottleneck.method import Activation
+from methods.bottleneck.options import Activation
 from methods.wording import label_of, nearest
 
 if TYPE_CHECKING:
@@ -91,9 +91,10 @@ class Meft(Method):
         Raises:
             ValueError: the model's layers cannot be coupled, or the range leaves them.
         """
+        from methods.meft.coupling import Coupling
         from methods.meft.handle import MeftHandle
         from methods.meft.layer import BLOCKS, MeftAdapters
-        from methods.meft.stack import Coupling, Stack
+        from methods.meft.stack import Stack
 
         names = _layer_names(model)
         chosen = surgery.resolve_range(

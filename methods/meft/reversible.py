@@ -15,9 +15,8 @@ from torch.autograd.function import once_differentiable
 from methods.common.random_state import RandomState, private_random_state
 
 if TYPE_CHECKING:
-    from methods.meft.stack import Call, Coupling
+    from methods.meft.coupling import Call, Coupling, Pair
 
-Pair = tuple[Tensor, Tensor]
 Gradients = dict[nn.Parameter, Tensor]
 
 

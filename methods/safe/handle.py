@@ -16,8 +16,8 @@ from methods.safe.cka import Recorder, linear_cka
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from methods.base import Plan, Stage
-    from methods.safe.method import Safe
+    from methods.base import Stage
+    from methods.safe.options import CacheLimits, FeatureSource
     from methods.safe.prefix_cache import PrefixCache
     from methods.safe.rules import Rules
 
@@ -28,14 +28,22 @@ class SafeHandle(OverHandle):
 
     Attributes:
         rules: importances so far, and what follows from them.
+        features: what a layer's features are compared with; see `Safe.activation`.
+        probe_size: training examples that importance is measured on.
+        cache_limits: of the frozen prefix's outputs; None: the prefix runs in every step.
+        merge: fold what freezes into the base weights.
+        seed: of the run.
         frozen_at: unit -> epoch after which it froze.
         merged: the values of folded adapter tensors, on the host, so that a resumed run can fold
             them once more.
     """
 
-    config: Safe
-    plan: Plan
     rules: Rules
+    features: FeatureSource
+    probe_size: int
+    cache_limits: CacheLimits | None
+    merge: bool
+    seed: int
     frozen_at: dict[int, int] = field(default_factory=dict)
     merged: dict[str, Tensor] = field(default_factory=dict)
     _reference: list[Tensor] = field(default_factory=list)
@@ -47,12 +55,12 @@ class SafeHandle(OverHandle):
         Raises:
             ValueError: the output of a frozen prefix would not stay the same.
         """
-        self.num_probe = max(self.num_probe, self.config.probe)
-        if self.config.cache_prefix:
+        self.num_probe = max(self.num_probe, self.probe_size)
+        if self.cache_limits:
             from methods.safe.prefix_cache import PrefixCache
 
             self._refuse_moving_prefix()
-            self._cache = PrefixCache(self.model, self.config.cache_prefix)
+            self._cache = PrefixCache(self.model, self.cache_limits)
 
     # -- hooks -----------------------------------------------------------------------------------
 
@@ -63,7 +71,7 @@ class SafeHandle(OverHandle):
         not moved yet.
         """
         super().on_start(probe)
-        if self.config.activation == "model":
+        if self.features == "model":
             if self.base.can_skip:
                 self.base.skip(None)
             self._reference = self._recorder(probe).features()
@@ -106,7 +114,7 @@ class SafeHandle(OverHandle):
     ) -> dict[int, float]:
         """Return 1 - CKA of every live unit."""
         recorder = self._recorder(probe)
-        if self.config.activation == "local":
+        if self.features == "local":
             pairs = recorder.local_features(live)
         else:
             features = recorder.features()
@@ -114,7 +122,7 @@ class SafeHandle(OverHandle):
         return {i: 1.0 - linear_cka(x, y) for i, (x, y) in pairs.items()}
 
     def _recorder(self, probe: Iterable[Mapping[str, Tensor]]) -> Recorder:
-        return Recorder(self.base, list(probe), self.plan.seed)
+        return Recorder(self.base, list(probe), self.seed)
 
     def _live(self) -> list[int]:
         """Return the units that still train; a unit without tensors of its own never does."""
@@ -130,7 +138,7 @@ class SafeHandle(OverHandle):
             return None
         tensors = [p for i in units for p in self.base.units()[i]]
         self.frozen_at |= dict.fromkeys(units, now)
-        if self.config.merge:
+        if self.merge:
             ids = {id(p) for p in tensors}
             self.merged |= {
                 name: p.detach().cpu()
@@ -140,7 +148,7 @@ class SafeHandle(OverHandle):
             self.fold(units)
         if self._cache:
             self._cache.grow(self._depth())
-        return Change(frozen=tuple(tensors), reshaped=self.config.merge)
+        return Change(frozen=tuple(tensors), reshaped=self.merge)
 
     def _depth(self) -> int:
         """Return how many of the lowest layers hold nothing that trains."""

@@ -14,7 +14,7 @@ import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from methods.safe.method import CacheLimits
+    from methods.safe.options import CacheLimits
 
 
 class Rows:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PositiveFloat,
     PositiveInt,
@@ -17,6 +15,7 @@ from pydantic import (
 from methods.base import Method, Stage
 from methods.common.over import Over, attach_base, base_method
 from methods.common.schedules import Span
+from methods.safe.options import CacheLimits, FeatureSource, Quantile
 from methods.wording import label_of
 
 if TYPE_CHECKING:
@@ -27,23 +26,6 @@ if TYPE_CHECKING:
 
 # Shares of frozen layers that are forecast; SAFE reports 11/12 as the most that froze on average.
 STAGES = (0.0, 0.25, 0.5, 0.75, 11 / 12)
-
-
-class Quantile(BaseModel):
-    """A threshold that freezes this share of the units: `{quantile: 0.51}`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    quantile: float = Field(ge=0, le=1)
-
-
-class CacheLimits(BaseModel):
-    """Where the outputs of a frozen prefix are kept, and how much of it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    gib: PositiveFloat = Field(8.0, description="bound; a prefix that needs more is not cached")
-    on: Literal["memory", "disk"] = Field("memory", description="host memory or a temporary file")
 
 
 def _switch(value: Any) -> Any:
@@ -76,7 +58,7 @@ class Safe(Method):
     patience: PositiveInt = Field(1, description="comparisons in a row within the tolerance")
     max_warmup: PositiveInt | None = Field(None, description="epochs; null: no cap")
     max_frozen: float = Field(1.0, ge=0, le=1, description="largest share of units to freeze")
-    activation: Literal["model", "local"] = Field(
+    activation: FeatureSource = Field(
         "model",
         description="compare with the base model's features, or with the same layer's on the same "
         "input without its adapter",
@@ -130,7 +112,15 @@ class Safe(Method):
         if self.merge:
             base.prepare_to_fold()
         units = sum(map(bool, base.units()))
-        return SafeHandle.around(base, config=self, plan=plan, rules=self._rules(plan, units))
+        return SafeHandle.around(
+            base,
+            rules=self._rules(plan, units),
+            features=self.activation,
+            probe_size=self.probe,
+            cache_limits=self.cache_prefix,
+            merge=self.merge,
+            seed=plan.seed,
+        )
 
     def _rules(self, plan: Plan, num_units: int) -> Rules:
         from methods.safe.rules import Rules

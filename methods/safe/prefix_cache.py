@@ -14,7 +14,7 @@ from methods.safe.host_rows import Rows, keys_of, places_of
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from methods.safe.method import CacheLimits
+    from methods.safe.options import CacheLimits
 
 ONE_STACK = ("bert", "roberta", "deberta", "gpt2", "llama")
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from methods import surgery
-from methods.architectures import LayerRange, Targets
-from methods.base import Method, Stage
+from methods.base import Stage
 from methods.common import folding
+from methods.common.options import LayerOptions
 from methods.wording import label_of
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from methods.base import Handle, Plan
 
 
-class Sora(Method):
+class Sora(LayerOptions):
     """y = W0 x + b0 + (alpha / r) B ((A drop(x)) * g), with A (r, d_in), g (1, r), B (d_out, r).
 
     A starts Kaiming-uniform with bound 1/sqrt(d_in), g standard normal and B at 0, so training
@@ -36,9 +36,6 @@ class Sora(Method):
 
     r: PositiveInt = Field(8, description="rank before any gate is zero")
     alpha: PositiveFloat = 16
-    dropout: float = Field(0.0, ge=0, lt=1, description="on the input of the adapter only")
-    targets: Targets = Field("six", description="a named set, or a list of module names")
-    layers: LayerRange = Field("all", description="a half, or [start, stop) counted from below")
     eta: NonNegativeFloat = Field(10, description="weight of the mean |gate| in the loss")
     xi: NonNegativeFloat = Field(3e-4, description="how far a step moves each gate towards 0")
     prox: Literal["exact", "official"] = Field(
@@ -56,9 +53,7 @@ class Sora(Method):
         parts = [
             ("r", self.r, None),
             ("a", f"{self.alpha:g}", f"{default['alpha']:g}"),
-            ("d", self.dropout, default["dropout"]),
-            ("", self.targets, default["targets"]),
-            ("layers", self.layers, default["layers"]),
+            *self.target_label,
             ("eta", f"{self.eta:g}", f"{default['eta']:g}"),
             ("xi", f"{self.xi:g}", f"{default['xi']:g}"),
             ("", self.prox, default["prox"]),
@@ -72,14 +67,14 @@ class Sora(Method):
         Raises:
             ValueError: the run has fewer steps than stages.
         """
-        from methods.sora.handle import SoraHandle
+        from methods.sora.handle import SoraHandle, SoraOptions
         from methods.sora.layer import SoraLayer
 
         if self.xi_stages > plan.num_steps:
             raise ValueError(
                 f"xi_stages {self.xi_stages}: the run has only {plan.num_steps} steps to share out"
             )
-        names = surgery.target_modules(model, self.targets, self.layers)
+        names = self.target_names(model)
         surgery.freeze_base(model, plan)
         modules: dict[str, SoraLayer] = {}
         adapter: dict[str, nn.Parameter] = {}
@@ -94,7 +89,7 @@ class Sora(Method):
             adapter=adapter,
             layers=surgery.group_by_layer(model, adapter),
             modules=modules,
-            config=self,
+            options=SoraOptions(self.r, self.eta, self.xi, self.xi_stages, self.prox),
             num_steps=plan.num_steps,
         )
 
@@ -107,6 +102,5 @@ class Sora(Method):
 
     def expected_count(self, model: nn.Module) -> int:
         """Sum r (d_in + d_out + 1) over the targets; the 1 is the gate."""
-        names = surgery.target_modules(model, self.targets, self.layers)
-        shapes = [surgery.linear_shape(model.get_submodule(name)) for name in names]
+        shapes = self.target_shapes(model)
         return sum(self.r * (d_in + d_out + 1) for d_in, d_out in shapes)

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from methods.common.over import OverHandle
-from methods.sparseadapter import scores as sparse_scores
+from methods.sparseadapter import scores as scoring
+from methods.sparseadapter.options import NEEDS_GRADIENTS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from methods.base import Change
-    from methods.sparseadapter.method import SparseAdapter
+    from methods.sparseadapter.options import Pruner, Scope
     from methods.sparseadapter.scores import Scores
 
 
@@ -28,14 +29,20 @@ class SparseHandle(OverHandle):
     they are: momentum is 0, and decay of 0 is 0.
 
     Attributes:
-        config: what to score, and how much stays.
+        pruner: what scores entries.
+        keep: share of the entries that stay.
+        scope: whether all matrices compete, or the entries of each.
+        score_after: steps of training before scoring; 0: before training.
         seed: of random scores.
         masks: boolean, by the matrix's name; all true until there are scores.
         scored_at: the step (0-based) before whose update the masks were made.
         kept: entries that stayed.
     """
 
-    config: SparseAdapter
+    pruner: Pruner
+    keep: float
+    scope: Scope
+    score_after: int
     seed: int
     masks: dict[str, Tensor] = field(default_factory=dict)
     scored_at: int | None = None
@@ -47,7 +54,7 @@ class SparseHandle(OverHandle):
         self.masks = {n: torch.ones_like(p, dtype=torch.bool) for n, p in matrices.items()}
         self._total = sum(p.numel() for p in matrices.values())
         self._unmasked = sum(p.numel() for p in self.parameters()) - self._total
-        if self.config.needs_probe:
+        if self.pruner in NEEDS_GRADIENTS and not self.score_after:
             config: Any = self.model.config
             self.num_probe = max(self.num_probe, 32 * config.num_labels)
 
@@ -65,13 +72,13 @@ class SparseHandle(OverHandle):
             ValueError: the scores do not say what to keep.
         """
         super().on_start(probe)
-        if self.config.score_after == 0:
+        if self.score_after == 0:
             matrices = self._matrices()
             self._mask(matrices, self._scores(matrices, probe), step=0)
 
     def on_gradients(self, step: int) -> Change | None:
         """Make the masks if this is the step; drop masked entries' gradients."""
-        if self.scored_at is None and step >= self.config.score_after > 0:
+        if self.scored_at is None and step >= self.score_after > 0:
             self._score_in_training(step)
         for name, parameter in self._matrices().items():
             if parameter.grad is not None:
@@ -92,14 +99,13 @@ class SparseHandle(OverHandle):
     def _scores(
         self, matrices: Mapping[str, nn.Parameter], probe: Iterable[Mapping[str, Tensor]]
     ) -> Scores:
-        pruner = self.config.resolved_pruner
-        if pruner == "magnitude":
-            return sparse_scores.magnitude(matrices)
-        if pruner == "snip":
-            return sparse_scores.snip_on(self.model, matrices, probe)
-        if pruner == "grasp":
-            return sparse_scores.grasp(self.model, matrices, probe)
-        return sparse_scores.random(matrices, self.seed)
+        if self.pruner == "magnitude":
+            return scoring.magnitude(matrices)
+        if self.pruner == "snip":
+            return scoring.snip_on(self.model, matrices, probe)
+        if self.pruner == "grasp":
+            return scoring.grasp(self.model, matrices, probe)
+        return scoring.random(matrices, self.seed)
 
     def _score_in_training(self, step: int) -> None:
         """Score matrices that still train by this step's gradients; frozen ones stay whole.
@@ -112,15 +118,15 @@ class SparseHandle(OverHandle):
             return
         if not all(bool(grad.isfinite().all()) for grad in gradients.values()):
             return
-        if self.config.resolved_pruner == "magnitude":
-            self._mask(matrices, sparse_scores.magnitude(matrices), step)
+        if self.pruner == "magnitude":
+            self._mask(matrices, scoring.magnitude(matrices), step)
         else:
-            self._mask(matrices, sparse_scores.snip(matrices, gradients), step)
+            self._mask(matrices, scoring.snip(matrices, gradients), step)
 
     def _mask(self, matrices: Mapping[str, nn.Parameter], scores: Scores, step: int) -> None:
         """Keep the highest scores and hide the rest."""
         for names, count in self._shares(matrices):
-            found = sparse_scores.keep_highest({name: scores[name] for name in names}, count)
+            found = scoring.keep_highest({name: scores[name] for name in names}, count)
             for name, mask in found.items():
                 self.masks[name].copy_(mask)
         self.scored_at = step
@@ -129,13 +135,12 @@ class SparseHandle(OverHandle):
 
     def _shares(self, matrices: Mapping[str, nn.Parameter]) -> list[tuple[list[str], int]]:
         """Return groups of matrices that compete, with the number of entries that each keeps."""
-        keep = self.config.keep
-        if self.config.resolved_pruner == "er":
-            counts = sparse_scores.erdos_renyi({n: p.shape for n, p in matrices.items()}, keep)
+        if self.pruner == "er":
+            counts = scoring.erdos_renyi({n: p.shape for n, p in matrices.items()}, self.keep)
             return [([name], count) for name, count in counts.items()]
-        if self.config.scope == "local":
-            return [([name], round(keep * p.numel())) for name, p in matrices.items()]
-        return [(list(matrices), round(keep * sum(p.numel() for p in matrices.values())))]
+        if self.scope == "local":
+            return [([name], round(self.keep * p.numel())) for name, p in matrices.items()]
+        return [(list(matrices), round(self.keep * sum(p.numel() for p in matrices.values())))]
 
     @torch.no_grad()
     def _hide(self) -> None:
@@ -151,8 +156,8 @@ class SparseHandle(OverHandle):
     def report(self) -> dict[str, Any]:
         """Return how many entries stayed; `effective` counts those, and biases and norms."""
         found = {
-            "pruner": self.config.resolved_pruner,
-            "scope": self.config.scope,
+            "pruner": self.pruner,
+            "scope": self.scope,
             "scored_at": self.scored_at,
             "kept": self.kept,
             "of": self._total,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from methods.base import Method
 from methods.common.over import Over, attach_base, base_method
+from methods.sparseadapter.options import Pruner, Scope
 from methods.wording import label_of, nearest
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     from methods.base import Handle, Plan, Stage
 
-Pruner = Literal["rand", "magnitude", "er", "snip", "grasp"]
 BASES = ("lora", "houlsby", "pfeiffer")
 
 
@@ -48,7 +48,7 @@ class SparseAdapter(Method):
         None, description="what scores entries; null: rand over lora, snip over bottlenecks"
     )
     keep_ratio: float = Field(0.6, gt=0, le=1, description="share of entries that stay (assumed)")
-    scope: Literal["global", "local"] = Field(
+    scope: Scope = Field(
         "global", description="whether all matrices compete, or the entries of each"
     )
     large: PositiveInt = Field(1, description="width times this, keep_ratio divided by it")
@@ -99,11 +99,6 @@ class SparseAdapter(Method):
         return self.keep_ratio / self.large
 
     @property
-    def needs_probe(self) -> bool:
-        """Whether scores come from examples before training."""
-        return self.resolved_pruner in ("snip", "grasp") and not self.score_after
-
-    @property
     def label(self) -> str:
         """Return `sparseadapter-lora-r8-rand-keep0.6`, with what is not the default."""
         parts = [
@@ -133,7 +128,14 @@ class SparseAdapter(Method):
                 "train.checkpoint: last"
             )
         base = attach_base(self._base(), model, plan, self.name)
-        return SparseHandle.around(base, config=self, seed=plan.seed)
+        return SparseHandle.around(
+            base,
+            pruner=self.resolved_pruner,
+            keep=self.keep,
+            scope=self.scope,
+            score_after=self.score_after,
+            seed=plan.seed,
+        )
 
     def stages(self, plan: Plan) -> list[Stage]:
         """Return the base method's."""

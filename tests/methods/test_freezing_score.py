@@ -17,9 +17,9 @@ from torch import Tensor
 from methods import Plan
 from methods.aflora.handle import AfloraHandle
 from methods.aflora.method import Aflora
-from methods.aflora.score import FreezingScore, Schedule
+from methods.aflora.score import FreezingSchedule, FreezingScore
 
-RTE = Schedule(start=39, end=234, interval=1, shape="cubic")  # 20 epochs of 39 steps
+RTE = FreezingSchedule(start=39, end=234, interval=1, shape="cubic")  # 20 epochs of 39 steps
 # AFLoRA (Liu et al., 2024), Fig. 5, digitised from the picture: steps of freezing on RTE.
 FIG_5 = Path(__file__).parents[1] / "data" / "aflora_rte_freeze_steps.csv"
 GENERATOR = torch.Generator().manual_seed(0)
@@ -62,11 +62,14 @@ def test_schedule_on_rte(step: int, share: float) -> None:
 def test_schedule_bounds_and_shapes() -> None:
     assert 0.999 < RTE.share(230) < RTE.share(233) < 1 == RTE.share(234) == RTE.share(779)
     middle = (39 + 234) / 2
-    assert [Schedule(39, 234, 1, s).share(middle) for s in ("cubic", "quadratic")] == [0.875, 0.25]
+    assert [FreezingSchedule(39, 234, 1, s).share(middle) for s in ("cubic", "quadratic")] == [
+        0.875,
+        0.25,
+    ]
 
 
 def test_schedule_selects_at_intervals_and_always_near_the_end() -> None:
-    every_ten = Schedule(start=39, end=234, interval=10, shape="cubic")
+    every_ten = FreezingSchedule(start=39, end=234, interval=10, shape="cubic")
     assert [t for t in range(238) if every_ten.selects(t)] == [*range(40, 231, 10), 235, 236, 237]
     assert [t for t in range(60) if RTE.selects(t)] == list(range(40, 60))
 
@@ -184,7 +187,7 @@ def test_mean_by_equation_5(
     means = []
     for steps in epoch_lengths:
         epochs = 10 if steps > 1000 else 20
-        schedule = Schedule(steps, round(0.3 * steps * epochs), 1, "cubic")
+        schedule = FreezingSchedule(steps, round(0.3 * steps * epochs), 1, "cubic")
         left = fmean(1 - schedule.share(step) for step in range(steps * epochs))
         means.append(83_232 + adaptive * left)
     assert expected[0] <= fmean(means) <= expected[1]

@@ -1,0 +1,54 @@
+"""Options of every method that puts adapters on linear layers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from methods import surgery
+from methods.architectures import LayerRange, Targets
+from methods.base import Method
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class TargetOptions(Method):
+    """Which linear layers get an adapter, and dropout in front of it."""
+
+    dropout: float = Field(0.0, ge=0, lt=1, description="on the input of the adapter only")
+    targets: Targets = Field("six", description="a named set, or a list of module names")
+
+    @property
+    def target_label(self) -> list[tuple[str, object, object]]:
+        """Parts of a label: prefix, value, default."""
+        default = {name: option.default for name, option in type(self).model_fields.items()}
+        return [
+            ("d", self.dropout, default["dropout"]),
+            ("", self.targets, default["targets"]),
+        ]
+
+    def target_names(self, model: nn.Module) -> list[str]:
+        """Return the full names of the layers that get an adapter."""
+        return surgery.target_modules(model, self.targets)
+
+    def target_shapes(self, model: nn.Module) -> list[tuple[int, int]]:
+        """Return (d_in, d_out) of each of them."""
+        names = self.target_names(model)
+        return [surgery.linear_shape(model.get_submodule(name)) for name in names]
+
+
+class LayerOptions(TargetOptions):
+    """The same in some of the transformer layers."""
+
+    layers: LayerRange = Field("all", description="a half, or [start, stop) counted from below")
+
+    @property
+    def target_label(self) -> list[tuple[str, object, object]]:
+        """Parts of a label: prefix, value, default."""
+        return [*super().target_label, ("layers", self.layers, "all")]
+
+    def target_names(self, model: nn.Module) -> list[str]:
+        """Return the full names of the layers that get an adapter."""
+        return surgery.target_modules(model, self.targets, self.layers)

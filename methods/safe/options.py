@@ -1,0 +1,26 @@
+"""Pieces of SAFE's options that others of its files read."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
+
+FeatureSource = Literal["model", "local"]
+
+
+class Quantile(BaseModel):
+    """A threshold that freezes this share of the units: `{quantile: 0.51}`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    quantile: float = Field(ge=0, le=1)
+
+
+class CacheLimits(BaseModel):
+    """Where the outputs of a frozen prefix are kept, and how much of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    gib: PositiveFloat = Field(8.0, description="bound; a prefix that needs more is not cached")
+    on: Literal["memory", "disk"] = Field("memory", description="host memory or a temporary file")
