@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from harness.command import command, new_app
+from harness.command import Plugins, command, new_app
 from harness.errors import UserError
 
 app = new_app()
@@ -27,6 +27,7 @@ def check(
     source: Source,
     budget: Budget,
     gpu: Gpu = "rtx4090",
+    plugin: Plugins = None,
     summary: Annotated[
         Path | None, typer.Option(help="append Markdown here; default $GITHUB_STEP_SUMMARY")
     ] = None,
@@ -46,7 +47,7 @@ def check(
         print(f"no verdict: {budget} was made with {known.software}, here is {software()}; "
               f"{_update(source, budget)}")  # fmt: skip
         return 0 if other_versions else 4
-    figures = figures_of(source, gpu)
+    figures = figures_of(source, gpu, plugin or [])
     verdict = compare(known, figures)
     for line in lines(verdict, _update(source, budget)):
         print(line)
@@ -63,6 +64,7 @@ def update(
     budget: Budget,
     reason: Annotated[str, typer.Option(help="why the budget moves; kept in the file")],
     gpu: Gpu = "rtx4090",
+    plugin: Plugins = None,
 ) -> None:
     """Write new budgets for the cells that moved; all others keep their line."""
     from harness.budgets.figures import figures_of
@@ -70,7 +72,7 @@ def update(
 
     if not reason.strip():
         raise UserError("--reason: say why the budget moves")
-    new, moved = updated(budget, figures_of(source, gpu), reason.strip())
+    new, moved = updated(budget, figures_of(source, gpu, plugin or []), reason.strip())
     write_budget(budget, new)
     print(f"{budget}: {len(new.cells)} cells, {len(moved)} moved")
     for path in moved:

@@ -88,11 +88,13 @@ def _set_up(
 ) -> Setup:
     """Load data and model, and put the run together; notes in the record which they are."""
     from harness.models.files import provenance
+    from harness.plugins import in_use
     from harness.training.setup import load_cell_data, load_cell_model, set_up
 
     progress({"doing": "loading data"})
     data = load_cell_data(cell)
     record.data = _describe(cell, data)
+    record.environment.plugins = in_use()
     progress({"doing": "loading model"})
     model = load_cell_model(cell)
     record.provenance = provenance(cell.model)

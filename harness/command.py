@@ -18,6 +18,14 @@ SuiteFile = Annotated[Path, typer.Argument(metavar="SUITE", help="the suite's YA
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="set after the file")
 ]
+Plugins = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--plugin",
+        metavar="MODULE",
+        help="methods and tasks of a module, beside the suite or installed; may be repeated",
+    ),
+]
 Only = Annotated[str, typer.Option(metavar="GLOB", help="cells whose path matches")]
 
 

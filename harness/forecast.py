@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.command import Only, Overrides, SuiteFile, command, new_app
+from harness.command import Only, Overrides, Plugins, SuiteFile, command, new_app
 from harness.errors import UserError
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def forecast(
         str, typer.Option(help="cards, such as rtx4090,a6000 or custom:11.6:8.6")
     ] = "rtx4090",
     only: Only = "*",
+    plugin: Plugins = None,
     max_batch: Annotated[bool, typer.Option(help="find the largest batch that fits")] = False,
     explain: Annotated[
         str | None, typer.Option(metavar="CELL", help="what holds the peak of this cell, and why")
@@ -61,7 +62,7 @@ def forecast(
     cards = [find_card(name) for name in gpu.split(",") if name.strip()]
     if not cards:
         raise UserError("--gpu: name at least one card")
-    cells = load_suite(file, overrides or []).cells()
+    cells = load_suite(file, overrides or [], plugin or []).cells()
     with counting("forecast") as told:
         forecaster = Forecaster(cache_folder() if cache else None, workers, told)
         if explain is not None:

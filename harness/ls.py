@@ -1,59 +1,90 @@
-"""`python -m harness.ls methods|suites|tasks|models|gpus`: what there is."""
+"""`python -m harness.ls methods|suites|tasks|families|models|gpus`: what there is."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.command import command, new_app
+from harness.command import Plugins, command, new_app
+
+if TYPE_CHECKING:
+    from methods import Method
+    from methods.registry import Registry
 
 app = new_app()
 
 
-class Kind(StrEnum):
+class Listing(StrEnum):
     """What can be listed."""
 
     methods = "methods"
     suites = "suites"
     tasks = "tasks"
+    families = "families"
     models = "models"
     gpus = "gpus"
 
 
+Rows = list[tuple[str, str]]
+
+
 @command(app)
 def ls(
-    kind: Annotated[Kind, typer.Argument(help="what to list")],
+    what: Annotated[Listing, typer.Argument(help="what to list")],
     folder: Annotated[Path, typer.Option(help="where suites lie")] = Path("suites"),
+    plugin: Plugins = None,
 ) -> None:
-    """List the methods, suites, tasks, catalogued models or this machine's GPUs."""
-    rows = _LISTS[kind](folder)
+    """List the methods, suites, tasks, families, catalogued models or GPUs that there are."""
+    from harness.plugins import load_plugins
+
+    load_plugins(plugin or [], folder)
+    rows = _LISTS[what](folder)
     width = max((len(name) for name, _ in rows), default=0)
     for name, text in rows:
         print(f"{name.ljust(width)}  {text}".rstrip())
     if not rows:
-        print(f"no {kind}")
+        print(f"no {what}")
 
 
-def _methods(_folder: Path) -> list[tuple[str, str]]:
-    from methods import get_method, names
+def _methods(_folder: Path) -> Rows:
+    from methods import REGISTRY, get_method
+
+    return _registered(REGISTRY, lambda name: _method(get_method(name)))
+
+
+def _method(method: type[Method]) -> str:
+    own = method.__annotations__  # what is its own stands first
+    fields = sorted(method.model_fields.items(), key=lambda item: item[0] not in own)
+    options = ", ".join(
+        f"{key}={_shown(field.get_default(call_default_factory=True))}"
+        if not field.is_required()
+        else key
+        for key, field in fields
+    )
+    return f"{_first_line(method.__doc__)} [{options}]"
+
+
+def _registered(registry: Registry, describe: Callable[[str], str]) -> Rows:
+    """List what is registered; a broken plug-in is a line that says so."""
+    from harness.errors import UserError
 
     rows = []
-    for name in names():
-        method = get_method(name)
-        options = ", ".join(
-            f"{key}={_shown(field.get_default(call_default_factory=True))}"
-            if not field.is_required()
-            else key
-            for key, field in method.model_fields.items()
-        )
-        rows.append((name, f"{_first_line(method.__doc__)} [{options}]"))
+    for name, entry in registry.entries.items():
+        origin = f"  (plug-in {entry.source})" if entry.source else ""
+        try:
+            rows.append((name, describe(name) + origin))
+        except (ValueError, UserError) as error:
+            rows.append((name, f"broken: {error}"))
+    for name, entry in registry.hidden.items():
+        rows.append((name, f"cannot be used: its name is taken  (plug-in {entry.source})"))
     return rows
 
 
-def _suites(folder: Path) -> list[tuple[str, str]]:
+def _suites(folder: Path) -> Rows:
     from harness.suite.load import load_suite
 
     rows = []
@@ -64,19 +95,25 @@ def _suites(folder: Path) -> list[tuple[str, str]]:
     return rows
 
 
-def _tasks(_folder: Path) -> list[tuple[str, str]]:
-    from harness.tasks import get_task, names
+def _tasks(_folder: Path) -> Rows:
+    from harness.tasks import REGISTRY, get_task
 
-    return [(name, get_task(name).description) for name in names()]
+    return sorted(_registered(REGISTRY, lambda name: get_task(name).description))
 
 
-def _models(_folder: Path) -> list[tuple[str, str]]:
+def _families(_folder: Path) -> Rows:
+    from harness.tasks.families import REGISTRY, get_family
+
+    return _registered(REGISTRY, lambda name: _first_line(type(get_family(name)).__doc__))
+
+
+def _models(_folder: Path) -> Rows:
     from harness.models.catalogue import CATALOGUE
 
     return [(name, f"{entry.model_type}, {entry.source}") for name, entry in CATALOGUE.items()]
 
 
-def _gpus(_folder: Path) -> list[tuple[str, str]]:
+def _gpus(_folder: Path) -> Rows:
     from harness.forecasting.cards import CARDS
     from harness.gpus import installed
     from harness.units import gib
@@ -101,11 +138,12 @@ def _first_line(text: str | None) -> str:
 
 
 _LISTS = {
-    Kind.methods: _methods,
-    Kind.suites: _suites,
-    Kind.tasks: _tasks,
-    Kind.models: _models,
-    Kind.gpus: _gpus,
+    Listing.methods: _methods,
+    Listing.suites: _suites,
+    Listing.tasks: _tasks,
+    Listing.families: _families,
+    Listing.models: _models,
+    Listing.gpus: _gpus,
 }
 
 if __name__ == "__main__":

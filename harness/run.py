@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from harness.command import Only, Overrides, SuiteFile, command, new_app
+from harness.command import Only, Overrides, Plugins, SuiteFile, command, new_app
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +34,7 @@ def run(
     out: Annotated[Path | None, typer.Option(help="run folder; default runs/<suite>")] = None,
     dry_run: Annotated[bool, typer.Option(help="list the cells and do no work")] = False,
     only: Only = "*",
+    plugin: Plugins = None,
     limit: Annotated[int | None, typer.Option(min=1, help="run at most so many cells")] = None,
     force: Annotated[bool, typer.Option(help="run finished cells again")] = False,
     gpus: Annotated[str | None, typer.Option(help="such as 0,1; default: all there are")] = None,
@@ -55,7 +56,7 @@ def run(
     from harness.suite.preflight import check_cells
     from harness.suite.suite import choose
 
-    suite = load_suite(file, overrides or [])
+    suite = load_suite(file, overrides or [], plugin or [])
     cells = suite.cells()
     store = Store(out or Path("runs") / suite.name)
     chosen = choose(cells, only)

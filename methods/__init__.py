@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from methods.base import Change, Handle, Method, Plan, Resized, Stage
-from methods.registry import Registry
+from methods.registry import PluginError, Registry
 
 __all__ = [
     "METHODS",
@@ -14,6 +14,7 @@ __all__ = [
     "Handle",
     "Method",
     "Plan",
+    "PluginError",
     "Resized",
     "Stage",
     "get_method",

@@ -75,13 +75,15 @@ class Registry:
         """Add what a module brings.
 
         Raises:
-            PluginError: the name is taken.
+            PluginError: the name is taken, or it is none of the kind.
         """
+        wrong = self.check(loaded)
+        if wrong is not None:
+            raise PluginError(f"{self.kind} {name!r}: {wrong}")
         taken = self.entries.get(name)
         if taken is not None and taken.source != source:
             raise PluginError(
-                f"plug-in {source}: {self.kind} {name!r} is there already, from "
-                f"{taken.source or 'Headroom itself'}"
+                f"{self.kind} {name!r} is there already, from {taken.source or 'Headroom itself'}"
             )
         place = f"{loaded.__module__}:{loaded.__qualname__}"
         self._added[name] = Entry(place, source, lambda: loaded)

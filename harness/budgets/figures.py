@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,29 +38,30 @@ class Figures:
     errors: dict[str, str] = field(default_factory=dict)
 
 
-def figures_of(source: Path, gpu: str) -> Figures:
+def figures_of(source: Path, gpu: str, plugins: Sequence[str] = ()) -> Figures:
     """Forecast the suite at `source`, or read the run folder there.
 
     Raises:
         UserError: it is neither.
     """
     if source.is_file():
-        return _forecast(source, gpu)
+        return _forecast(source, gpu, plugins)
     if (source / "suite.json").is_file():
         return _measured(source)
     raise UserError(f"{source} is neither a suite's YAML file nor a run folder")
 
 
-def _forecast(suite: Path, gpu: str) -> Figures:
+def _forecast(suite: Path, gpu: str, plugins: Sequence[str]) -> Figures:
     from harness.forecasting.cards import find_card
     from harness.forecasting.cells import forecast_cells
     from harness.forecasting.forecaster import Forecaster, cache_folder
     from harness.suite.load import load_suite
 
-    found = forecast_cells(Forecaster(cache_folder()), load_suite(suite).cells(), [find_card(gpu)])
-    staged = {entry.cell for entry in found if entry.stage != "training"}
+    chosen = load_suite(suite, plugins=plugins).cells()
+    forecasts = forecast_cells(Forecaster(cache_folder()), chosen, [find_card(gpu)])
+    staged = {entry.cell for entry in forecasts if entry.stage != "training"}
     cells, errors = {}, {}
-    for entry in found:
+    for entry in forecasts:
         name = f"{entry.cell}@{entry.stage}" if entry.cell in staged else entry.cell
         if entry.peak_allocated is None:
             errors[name] = entry.error or "no forecast"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.cell import new_record
+from harness.plugins import Plugin
 from harness.record import ExportKind, Part, Record
 from harness.suite.suite import Cell
 
@@ -24,12 +25,15 @@ class Order(Part):
     """What a cell's process is told, as one line of JSON on its standard input.
 
     Attributes:
+        cell: as JSON: what it names may come from the plug-ins, which are loaded first.
+        plugins: modules, and the folders where they may lie.
         folder: of the store.
         progress: descriptor that events go to, one JSON object a line.
         checkpoint_seconds: training time between checkpoints.
     """
 
-    cell: Cell
+    cell: dict[str, Any]
+    plugins: list[Plugin]
     folder: Path
     progress: int
     checkpoint_seconds: float

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from harness import plugins
 from harness.engines.base import End, Event, Order, conclude, kernel_oom_kills
 from harness.env import ROOT
 from harness.store import Store
@@ -117,7 +118,8 @@ class LocalEngine:
         os.close(writing)
         self._children.add(child)
         order = Order(
-            cell=cell, folder=self.store.folder, progress=writing,
+            cell=cell.model_dump(mode="json"), plugins=plugins.loaded(),
+            folder=self.store.folder, progress=writing,
             checkpoint_seconds=self.checkpoint_seconds, export=self.export,
         )  # fmt: skip
         assert child.stdin is not None

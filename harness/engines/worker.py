@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from harness.cell import run_cell
 from harness.engines.base import EXIT_INTERRUPTED, EXIT_USER_ERROR, Order
 from harness.errors import UserError
+from harness.plugins import load_plugins
 from harness.store import Store
+from harness.suite.suite import Cell
 
 if TYPE_CHECKING:
     from harness.training.setup import Progress
@@ -31,7 +33,9 @@ def main() -> int:
     from harness.training.checkpoint import Checkpoints
     from harness.training.loop import Interrupted
 
-    cell, store = order.cell, Store(order.folder)
+    for plugin in order.plugins:
+        load_plugins([plugin.module], plugin.folder)
+    cell, store = Cell.model_validate(order.cell), Store(order.folder)
     checkpoints = Checkpoints(store.checkpoint_folder(cell), order.checkpoint_seconds)
     signal.signal(signal.SIGTERM, lambda *_: setattr(checkpoints, "wanted", True))
     with os.fdopen(order.progress, "wb") as stream:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import PositiveInt
 
 from harness.models.spec import ModelSpec
+from harness.plugins import fingerprint
 from harness.shapes import BatchShape
 from harness.simulation.target import Target
 from harness.suite.plan import plan_of
@@ -76,7 +77,7 @@ class Request(Frozen):
         content = self.model_dump(mode="json")
         content["model"].pop("label")
         content["train"] = structural(self.train)
-        facts = [content, package_versions(), source_hash()]
+        facts = [content, package_versions(), source_hash(), *fingerprint()]
         if self.model.path:  # a folder's config may change under the same name
             from harness.models.config import config_facts
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 import methods as method_registry
 from harness.errors import UserError
+from harness.plugins import load_plugins
 from harness.suite.document import Document, Path_, assign, read_yaml, split_assignment, validate
 from harness.suite.entries import MethodEntry, ModelEntry, Rule, TaskEntry
 from harness.suite.settings import Frozen, TrainSettings
@@ -20,13 +21,14 @@ from methods.wording import first_mistake
 MODEL_SOURCES = ("hub", "path", "package", "config")
 
 
-def load_suite(path: Path, overrides: Iterable[str] = ()) -> Suite:
-    """Read, override and validate a suite.
+def load_suite(path: Path, overrides: Iterable[str] = (), plugins: Iterable[str] = ()) -> Suite:
+    """Read, override and validate a suite; `plugins` are modules beside it, or installed ones.
 
     Raises:
         UserError: every mistake in it, with file, line, key, value and the nearest allowed one.
     """
     document = read_yaml(path)
+    load_plugins(plugins, path.parent)
     for text in overrides:
         key, value = split_assignment(text)
         _override(document, key, value)

@@ -96,8 +96,9 @@ def read_state(folder: Path) -> State:
 
 def _code() -> list[Any]:
     from harness.env import package_versions, source_hash
+    from harness.plugins import fingerprint
 
-    return [source_hash(), package_versions()]
+    return [source_hash(), package_versions(), fingerprint()]
 
 
 def _pack(value: Any, tensors: dict[str, Tensor]) -> Any:

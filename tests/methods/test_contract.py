@@ -162,6 +162,10 @@ def _stop(parameter: nn.Parameter) -> None:
     parameter.requires_grad_(False)
 
 
+def _start(parameter: nn.Parameter) -> None:
+    parameter.requires_grad_(True)
+
+
 class _Broken(Lora):
     """LoRA with one rule broken, chosen by `fault`."""
 
@@ -193,6 +197,9 @@ class _Broken(Lora):
             handle.skip = lambda layers: None
         elif self.fault == "folds nothing":
             handle.fold = lambda layers: surgery.layers(model)[0].requires_grad_(False)
+        elif self.fault == "adds in silence":
+            other = surgery.layers(model)[0].get_parameter("output.dense.bias")
+            handle.on_epoch = lambda epoch, probe: _start(other)
         elif self.fault == "stages thaw":
             handle.force = lambda stage: model.requires_grad_(True) and Change()
         return handle
@@ -210,11 +217,26 @@ class _Broken(Lora):
         ("count", "neither handle.adapter nor head.*lora_A"),
         ("freezes in silence", "says what it freezes.*no Change says so.*lora_A"),
         ("thaws", "says what it freezes.*train again"),
+        ("adds in silence", "says what it adds.*output.dense.base_layer.bias"),
         ("skips the gradient only", "skipping leaves the base model"),
         ("folds nothing", "folding keeps the function.*leaves tensors"),
         ("stages thaw", "stages can be forced.*lets tensors train"),
     ],
 )
-def test_a_broken_method_is_told_which_rule(fault: str, message: str) -> None:
+def test_a_broken_method_is_told_which_rule(
+    fault: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(METHODS, "broken", f"{__name__}:_Broken")
     with pytest.raises(AssertionError, match=message):
         check(_Broken(r=4, fault=fault), Case())
+
+
+def test_every_broken_rule_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(METHODS, "broken", f"{__name__}:_Broken")
+    with pytest.raises(AssertionError) as told:
+        check(_Broken(r=4, fault="count"), Case())
+    first, *lines = str(told.value).splitlines()
+    assert first == f"method 'broken' breaks 3 of {len(RULES)} rules"
+    assert [line.split(":")[0] for line in lines] == [
+        "- trains exactly adapter and head", "- counts as its formula says", "- units are layers",
+    ]  # fmt: skip

@@ -298,6 +298,23 @@ def says_what_it_freezes(run: Run) -> None:
     look(train(handle, steps=11, look=look))
 
 
+def says_what_it_adds(run: Run) -> None:
+    handle = run.attached()
+    known = {id(p) for p in handle.model.parameters() if p.requires_grad}
+
+    def look(changes: list[Change]) -> None:
+        added = {id(p) for change in changes for p in change.added}
+        told = known | added | {id(r.new) for change in changes for r in change.resized}
+        names = {n: p for n, p in handle.model.named_parameters() if p.requires_grad}
+        silent = sorted(n for n, p in names.items() if id(p) not in told)
+        assert not silent, f"these began to train and no Change says so: {silent}"
+        mine = {id(p) for p in handle.parameters()}
+        unlisted = sorted(n for n, p in names.items() if id(p) in added - mine)
+        assert not unlisted, f"a Change adds these, and handle.adapter does not: {unlisted}"
+
+    look(train(handle, steps=11, look=look))
+
+
 def stages_can_be_forced(run: Run) -> None:
     stages = run.method.stages(PLAN)
     assert stages, "stages() is empty: there is at least the one it starts in"
@@ -310,7 +327,7 @@ def stages_can_be_forced(run: Run) -> None:
         for parameter in change.frozen:
             parameter.requires_grad_(False)
             assert id(parameter) in names or change.reshaped, f"{stage.name}: not an adapter tensor"
-        assert trainable(handle.model) <= train_before, f"{stage.name}: apply() lets tensors train"
+        assert trainable(handle.model) <= train_before, f"{stage.name}: force() lets tensors train"
         frozen = sum(p.numel() for p in change.frozen)
         assert frozen >= last, f"{stage.name}: freezes less than the stage before"
         last = frozen
@@ -402,6 +419,7 @@ RULES: list[Callable[[Run], None]] = [
     state_survives_storage,
     finish_keeps_the_function,
     says_what_it_freezes,
+    says_what_it_adds,
     stages_can_be_forced,
     skipping_leaves_the_base_model,
     folding_keeps_the_function,
@@ -412,13 +430,21 @@ RULES: list[Callable[[Run], None]] = [
 
 
 def check(method: Method, case: Case) -> None:
-    """Run every rule that is not waived; the message starts with the broken one."""
+    """Run every rule that is not waived; the message has a line for each broken one."""
+    broken: dict[str, Exception] = {}
     for rule in RULES:
         if rule.__name__ in case.waived:
             continue
         try:
             rule(Run(method, case))
         except Exception as error:
-            name = rule.__name__.replace("_", " ")
-            reason = str(error) if isinstance(error, AssertionError) else repr(error)
-            raise AssertionError(f"method {method.name!r} breaks '{name}': {reason}") from error
+            broken[rule.__name__.replace("_", " ")] = error
+    if broken:
+        lines = [
+            f"- {name}: {str(error) if isinstance(error, AssertionError) else repr(error)}"
+            for name, error in broken.items()
+        ]
+        text = "\n".join(
+            [f"method {method.name!r} breaks {len(broken)} of {len(RULES)} rules", *lines]
+        )
+        raise AssertionError(text) from next(iter(broken.values()))

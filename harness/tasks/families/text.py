@@ -19,7 +19,7 @@ class Tokens:
 
     Attributes:
         features: by name of the model's input.
-        labels: (examples,), class numbers or target values.
+        labels: (examples, ...), class numbers or target values.
         pad: value that pads each feature.
     """
 
@@ -59,7 +59,7 @@ class Tokens:
         width = max(length, len(self.features["input_ids"][shortest]))
         whole = self.batch([shortest] * examples, width)
         kept = [*range(length - 1), width - 1]
-        return {name: v[:, kept] if v.dim() > 1 else v for name, v in whole.items()}
+        return {n: value[:, kept] if n in self.features else value for n, value in whole.items()}
 
 
 def tokenise(
