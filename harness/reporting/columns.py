@@ -81,9 +81,9 @@ def number(
     return Column(header, read, show, {figure: _same})
 
 
-def count(header: str, read: Callable[[R], int | None]) -> Column[R]:
+def count(header: str, read: Callable[[R], int | None], figure: str) -> Column[R]:
     """Return a column of whole numbers."""
-    return number(header, read, lambda n: "-" if n is None else f"{n:,}", header)
+    return number(header, read, lambda n: "-" if n is None else f"{n:,}", figure)
 
 
 def mebibytes(header: str, read: Callable[[R], float | None]) -> Column[R]:
@@ -103,12 +103,16 @@ def percent(header: str, read: Callable[[R], float | None]) -> Column[R]:
 
 def gigaflop(header: str, read: Callable[[R], float | None]) -> Column[R]:
     """Return a column of operations, in GFLOP for people."""
-    return number(header, read, giga, f"{header.replace('GFLOP', 'work')} (FLOP)")
+    return number(header, read, giga, f"{_without('GFLOP', header)} (FLOP)")
 
 
 def teraflop(header: str, read: Callable[[R], float | None]) -> Column[R]:
     """Return a column of operations, in TFLOP for people."""
-    return number(header, read, tera, f"{header.replace('TFLOP', 'work')} (FLOP)")
+    return number(header, read, tera, f"{_without('TFLOP', header)} (FLOP)")
+
+
+def _without(unit: str, header: str) -> str:
+    return " ".join(word for word in header.split() if word != unit)
 
 
 def quotient(header: str, read: Callable[[R], float | None]) -> Column[R]:

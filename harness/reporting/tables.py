@@ -45,7 +45,7 @@ def comparison_columns(comparison: Comparison) -> list[Column[Row]]:
     if any(row.adapter_mean != row.adapter for row in rows):
         columns.append(parameters("adapter, mean", lambda row: row.adapter_mean))
     columns += [
-        count("head", lambda row: row.head),
+        count("head", lambda row: row.head, "head (parameters)"),
         parameters("stored", lambda row: row.stored),
         mebibytes("peak MiB", lambda row: row.peak),
     ]
@@ -89,8 +89,13 @@ def _score_column(comparison: Comparison, task: str) -> Column[Row]:
             f"{task} {main} standard deviation (fraction)": lambda value: value.spread,
             **{f"{task} {name} (fraction)": _other(name) for name in others},
             f"{task} seeds": lambda value: value.seeds,
+            f"{task} without a score": _failed,
         },
     )
+
+
+def _failed(value: Score) -> str | None:
+    return ", ".join(f"{count} {outcome}" for outcome, count in value.outcomes.items()) or None
 
 
 def _other(name: str) -> Callable[[Score], float | None]:

@@ -9,36 +9,19 @@ from pathlib import Path
 
 import pytest
 from asked import request
+from bare import SUITE, cells
 
 from harness.errors import UserError
 from harness.forecasting import forecaster as forecaster_module
 from harness.forecasting.cards import CARDS, Card, find_card
 from harness.forecasting.cells import fit_of, forecast_cells
 from harness.forecasting.forecaster import Forecaster
-from harness.forecasting.largest import max_batch, with_batch
 from harness.forecasting.requests import shapes_without_data
 from harness.gpus import installed
 from harness.models.spec import ModelSpec
 from harness.reporting.forecasts import forecast_table
 from harness.simulation.step_forecast import StepForecast
 from harness.suite import preflight
-from harness.suite.load import load_suite
-from harness.suite.suite import Cell
-
-SUITE = """\
-name: shapes
-model: {config: tiny-bert}
-tasks:
-  - {shape: {family: classification, batch_size: 8, length: 48}}
-methods: [full, lora]
-seeds: [0, 1]
-"""
-
-
-def cells(tmp_path: Path, *overrides: str) -> list[Cell]:
-    file = tmp_path / "shapes.yaml"
-    file.write_text(SUITE)
-    return load_suite(file, overrides).cells()
 
 
 def test_cells_that_differ_in_seed_and_rate_share_a_forecast(
@@ -83,26 +66,6 @@ def test_key_of_a_local_model_follows_its_config(tmp_path: Path) -> None:
         (tmp_path / "config.json").write_text(json.dumps(config))
         keys.add(asked.key())
     assert len(keys) == 2
-
-
-def test_largest_batch_fits_and_the_next_does_not(tmp_path: Path) -> None:
-    cell = cells(tmp_path, "methods=[lora]")[0]
-    card = Card("small", 400 * 2**20, (8, 6), 40 * 2**20)
-    forecaster = Forecaster(tmp_path / "cache", 2)
-    best = max_batch(forecaster, cell, card)
-    assert best > 8
-    fits = [
-        forecast_cells(forecaster, [with_batch(cell, size)], [card])[0].fits
-        for size in (best, best + 1)
-    ]
-    assert fits[0] in {"fits", "tight"}
-    assert fits[1] == "does not fit"
-
-
-def test_no_batch_fits_a_card_smaller_than_the_model(tmp_path: Path) -> None:
-    cell = cells(tmp_path, "methods=[full]")[0]
-    card = Card("tiny", 24 * 2**20, (8, 6), 4 * 2**20)
-    assert max_batch(Forecaster(None, 2), cell, card) == 0
 
 
 def test_lengths_of_a_shape_are_the_steps(tmp_path: Path) -> None:

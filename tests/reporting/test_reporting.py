@@ -1,66 +1,27 @@
-"""Records to tables, Markdown and CSV; the store that they come from."""
+"""Records to tables, Markdown and CSV."""
 
 from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Any
 
 import pytest
+from records import eight_cells, record
 
 from harness.errors import UserError
-from harness.record import Flops, Memory, Parameters, PhaseMemory, Record, Time
+from harness.record import Record
 from harness.reporting.caption import caption
 from harness.reporting.comparison import compare_methods
 from harness.reporting.report import write_report
 from harness.reporting.spreadsheet import to_frame
 from harness.reporting.tables import comparison_tables
 from harness.store import Store
-from harness.suite.load import load_suite
 from harness.suite.suite import Cell
-from harness.units import clock, gib, mib, millions, score, tera
-
-SUITE = """
-name: small
-model: {config: tiny-bert, label: tiny}
-tasks: [acceptability, rte]
-methods: [full, {lora: {r: 8}}]
-seeds: [0, 1]
-"""
 
 
 @pytest.fixture
 def cells(tmp_path: Path) -> list[Cell]:
-    file = tmp_path / "small.yaml"
-    file.write_text(SUITE)
-    return load_suite(file).cells()
-
-
-def record(
-    cell: Cell, score: float, peak: int = 2**20, seconds: float = 1.0, **rest: Any
-) -> Record:
-    split = {"weights.base": peak // 2, "activations": peak // 4, "temporary": peak // 4}
-    phase = PhaseMemory(first_step=0, steps=9, trainable=5, peak_allocated=peak, split=split,
-                        peaks={}, saved_activations=1, at_rest=1)  # fmt: skip
-    filled = {
-        "key": cell.key, "path": cell.path, "suite": cell.suite, "outcome": "ok",
-        "cell": cell.model_dump(mode="json"), "started": "", "seconds": 1.0,
-        "main_metric": "accuracy", "main_score": score,
-        "averaged_score": score, "reported": {"accuracy": score},
-        "scores": {"dev": {"accuracy": score}},
-        "parameters": Parameters(total=10, adapter_trainable=1_327_104, head_trainable=1538,
-                                 adapter_stored=1_327_104, adapter_trainable_mean=1_327_104),
-        "memory": Memory(meter="cpu-ledger", phases=[phase], peak_training=peak,
-                         peak_step_mean=peak, peak_last_phase=peak, peak_evaluation=5),
-        "flops": Flops(forward_macs=10**9, forward=2 * 10**9, step=1, training=3 * 10**12),
-        "time": Time(step_median=seconds, step_p90=1, training=1, evaluation=1, metering=1,
-                     total=1),
-        "environment": {"cpu": "abacus", "cores": 2, "packages": {"torch": "2.13.0"}},
-        "data": {"source": "embedded", "fingerprint": "f" * 64, "train_rows": 5, "notes": [],
-                 "evaluation_rows": {"dev": 2}},
-        "model": {"config": "tiny-bert"},
-    } | rest  # fmt: skip
-    return Record.model_validate(filled)
+    return eight_cells(tmp_path)
 
 
 def test_scores_are_means_over_seeds_and_times_paired_ratios(cells: list[Cell]) -> None:
@@ -139,49 +100,6 @@ def test_frame_has_one_flat_row_per_record(cells: list[Cell]) -> None:
     assert set(frame["method"]) == {"full", "lora-r8"}
 
 
-def test_a_torn_or_foreign_record_counts_as_none(cells: list[Cell], tmp_path: Path) -> None:
-    store, cell = Store(tmp_path), cells[0]
-    assert not store.is_done(cell)
-    store.write(cell, record(cell, 0.5))
-    assert store.is_done(cell)
-    file = store.record_file(cell)
-    whole = file.read_text()
-    file.write_text(whole[: len(whole) // 2])
-    assert not store.is_done(cell)
-    file.write_text(whole.replace('"schema_version": 1', '"schema_version": 0'))
-    assert not store.is_done(cell)
-
-
-OUTCOMES = {"ok": True, "oom": True, "diverged": True, "crashed": False, "interrupted": False}
-
-
-@pytest.mark.parametrize(("outcome", "done"), OUTCOMES.items())
-def test_results_are_final_and_accidents_are_not(
-    cells: list[Cell], tmp_path: Path, outcome: str, done: bool
-) -> None:
-    store = Store(tmp_path)
-    store.write(cells[0], record(cells[0], 0.5, outcome=outcome))
-    assert store.is_done(cells[0]) is done
-
-
-def test_a_folder_without_a_run_is_a_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds no run"):
-        write_report(Store(tmp_path))
-
-
-def test_units() -> None:
-    assert gib(2**30) == "1.000"
-    assert gib(15.79 * 2**30) == "15.79"
-    assert mib(3 * 2**20) == "3.0"
-    assert score(0.12345) == "12.35"
-    assert millions(1_327_104) == "1.327M"
-    assert millions(184_423_682) == "184.4M"
-    assert tera(1.5e12) == "1.5"
-    assert tera(2_117_791e12) == "2,117,791"
-    assert clock(3671) == "1:01:11"
-    assert {gib(None), score(None), mib(None), tera(None), millions(None)} == {"-"}
-
-
 def test_forecast_stands_beside_the_measurement(cells: list[Cell]) -> None:
     def with_forecast(cell: Cell, ratio: float) -> Record:
         sizes = dict.fromkeys(("peak_reserved", "at_rest", "saved_activations", "seconds"), 0)
@@ -198,3 +116,8 @@ def test_forecast_stands_beside_the_measurement(cells: list[Cell]) -> None:
     text = " ".join(caption(comparison))
     assert "median error 50.000 %" in text
     assert f"1 of {len(cells)} (12 %) are under-estimates" in text
+
+
+def test_a_folder_without_a_run_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no run"):
+        write_report(Store(tmp_path))

@@ -7,10 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from cells import cell_of, report, run, setup_of, silent, weights
+from cells import cell_of, report, run, setup_of, weights
 
-from harness.cell import run_cell
-from harness.record import Record
 from harness.suite.suite import Cell
 from harness.training.evaluate import evaluate_on
 from harness.training.loop import Loop
@@ -120,37 +118,3 @@ def test_best_checkpoint_is_the_one_that_is_scored(make: Any) -> None:
     assert setup.state.result.best_epoch == scores.index(max(scores))
     again = evaluate_on(setup, "validation")
     assert again == history[setup.state.result.best_epoch]["validation"], "its weights are back"
-
-
-def test_divergence_is_a_result(make: Any) -> None:
-    record: Record = run_cell(make("train.lr=1e38", "train.clip=null", "train.epochs=9"), silent)
-    assert record.outcome == "diverged"
-    assert record.message is not None
-    assert "nan" in record.message or "inf" in record.message
-    assert record.memory is not None, "what was reached is kept"
-    assert record.scores == {}
-
-
-def test_a_record_has_every_figure(make: Any) -> None:
-    record = run_cell(make(), silent)
-    assert record.outcome == "ok"
-    assert record.steps == 16
-    assert record.main_metric == "matthews"
-    assert set(record.reported) == {"matthews", "accuracy"}
-    assert record.parameters is not None
-    assert record.parameters.adapter_trainable == record.parameters.adapter_trainable_mean > 0
-    assert record.flops is not None
-    assert record.flops.forward_macs
-    assert record.flops.training
-    assert record.time is not None
-    assert record.time.training > 0
-    assert Record.model_validate_json(record.model_dump_json()) == record
-
-
-def test_a_record_carries_the_forecast_of_its_run(make: Any) -> None:
-    record = run_cell(make(), silent)
-    assert record.forecast is not None
-    assert record.memory is not None
-    [stage] = record.forecast.stages.values()
-    assert abs(stage.peak_allocated - record.memory.peak_training) <= 64
-    assert abs(stage.at_rest - record.memory.phases[0].at_rest) <= 64

@@ -1,0 +1,64 @@
+"""What is made of a cell's process that ended: its record, or one that says how."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+from records import eight_cells, record
+
+from harness.engines.base import EXIT_INTERRUPTED, EXIT_USER_ERROR, End, Order, conclude, tail_of
+from harness.plugins import Plugin
+from harness.store import Store
+
+
+@pytest.mark.parametrize(
+    ("end", "outcome", "message"),
+    [
+        (End(EXIT_USER_ERROR, 1.0, False, False), "crashed", "the last words"),
+        (End(1, 1.0, False, False), "crashed", "exit code 1"),
+        (End(-signal.SIGSEGV, 1.0, False, True), "crashed", "signal SIGSEGV"),
+        (End(-signal.SIGKILL, 1.0, False, False), "crashed", "signal SIGKILL"),
+        (End(-signal.SIGKILL, 1.0, False, True), "oom", "host memory: killed by the kernel"),
+        (End(EXIT_INTERRUPTED, 1.0, False, False), "interrupted", None),
+        (End(-signal.SIGKILL, 1.0, True, False), "interrupted", None),
+        (End(0, 1.0, False, False), "crashed", "exit code 0"),
+    ],
+)
+def test_a_silent_end_is_a_record(
+    tmp_path: Path, end: End, outcome: str, message: str | None
+) -> None:
+    cell, store = eight_cells(tmp_path)[0], Store(tmp_path)
+    log = store.log_file(cell)
+    log.parent.mkdir(parents=True)
+    log.write_text("the last words\n")
+    written = conclude(store, cell, end)
+    assert (written.outcome, written.message, written.seconds) == (outcome, message, 1.0)
+    assert store.read(cell) == written
+    assert written.log_tail == ("the last words" if outcome == "crashed" else None)
+
+
+def test_a_record_of_its_own_stays(tmp_path: Path) -> None:
+    cell, store = eight_cells(tmp_path)[0], Store(tmp_path)
+    own = record(cell, 0.5)
+    store.write(cell, own)
+    assert conclude(store, cell, End(0, 1.0, False, False)) == own
+
+
+def test_the_tail_of_a_log_is_short(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    assert tail_of(log) == ""
+    log.write_bytes(b"\n".join(b"line %d \xff" % i for i in range(100)))
+    assert tail_of(log).splitlines()[0].startswith("line 60")
+
+
+def test_an_order_survives_its_line(tmp_path: Path) -> None:
+    cell = eight_cells(tmp_path)[0]
+    order = Order(cell=cell.model_dump(mode="json"), plugins=[Plugin("mine", tmp_path)],
+                  folder=tmp_path, progress=7, checkpoint_seconds=2.5, export="model")  # fmt: skip
+    line = order.model_dump_json()
+    assert "\n" not in line
+    again = Order.model_validate_json(line)
+    assert again == order
+    assert type(cell).model_validate(again.cell) == cell

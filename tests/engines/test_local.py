@@ -1,0 +1,43 @@
+"""The local engine: a process for each cell, and what is heard of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cells import rows, suite_file
+
+from harness.engines.base import Event
+from harness.engines.live import Live
+from harness.engines.local import LocalEngine
+from harness.store import Store
+from harness.suite.load import load_suite
+
+
+def test_cells_run_in_order_and_a_mistake_costs_only_its_own(tmp_path: Path) -> None:
+    file = suite_file(tmp_path, "bitfit, {lora: {targets: [nonsense]}}, full")
+    cells = load_suite(file, [rows(16, 8), "train.epochs=1"]).cells()
+    store, events = Store(tmp_path / "out"), []
+    with store.lock() as lock:
+        LocalEngine(store, [], lock).run(cells, events.append)
+    ends = [event.record for event in events if event.record is not None]
+    assert [end.path for end in ends] == [cell.path for cell in cells]
+    assert [end.outcome for end in ends] == ["ok", "crashed", "ok"]
+    assert "no linear layer of this bert model is called 'nonsense'" in (ends[1].message or "")
+    doing = [e.progress["doing"] for e in events if e.progress and "doing" in e.progress]
+    assert doing[:2] == ["loading data", "loading model"]
+    assert store.log_file(cells[1]).read_text().startswith("acceptability/tiny-bert/lora")
+
+
+def test_lines_of_finished_cells(tmp_path: Path, capsys: object) -> None:
+    from records import eight_cells, record
+
+    cells = eight_cells(tmp_path)
+    with Live(total=2, done_before=3) as live:
+        live.listen(Event(cells[0], progress={"doing": "loading data"}))
+        live.listen(Event(cells[0], record=record(cells[0], 0.5)))
+        live.listen(Event(cells[1], record=record(cells[1], 0.5, outcome="oom")))
+    first, *lines = capsys.readouterr().out.splitlines()  # type: ignore[attr-defined]
+    assert first == "3 cells already have a record"
+    assert "1/2" in lines[0]
+    assert "accuracy 50.00  peak 0.001 GiB" in lines[0]
+    assert "OOM" in lines[1]

@@ -1,0 +1,114 @@
+"""One cell from start to end: whatever ends it, what was reached is in the record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from cells import cell_of, silent
+
+from harness.cell import new_record, run_cell
+from harness.errors import UserError
+from harness.record import Record
+from harness.suite.suite import Cell
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Any:
+    def cell(*overrides: str) -> Cell:
+        return cell_of(tmp_path, "{lora: {r: 4, dropout: 0.1}}", *overrides)
+
+    return cell
+
+
+def test_divergence_is_a_result(make: Any) -> None:
+    record: Record = run_cell(make("train.lr=1e38", "train.clip=null", "train.epochs=9"), silent)
+    assert record.outcome == "diverged"
+    assert record.message is not None
+    assert "nan" in record.message or "inf" in record.message
+    assert record.memory is not None, "what was reached is kept"
+    assert record.scores == {}
+
+
+def test_a_record_has_every_figure(make: Any) -> None:
+    record = run_cell(make(), silent)
+    assert record.outcome == "ok"
+    assert record.steps == 16
+    assert record.main_metric == "matthews"
+    assert set(record.reported) == {"matthews", "accuracy"}
+    assert record.parameters is not None
+    assert record.parameters.adapter_trainable == record.parameters.adapter_trainable_mean > 0
+    assert record.flops is not None
+    assert record.flops.forward_macs
+    assert record.flops.training
+    assert record.time is not None
+    assert record.time.training > 0
+    assert Record.model_validate_json(record.model_dump_json()) == record
+
+
+def test_a_record_carries_the_forecast_of_its_run(make: Any) -> None:
+    record = run_cell(make(), silent)
+    assert record.forecast is not None
+    assert record.memory is not None
+    [stage] = record.forecast.stages.values()
+    assert abs(stage.peak_allocated - record.memory.peak_training) <= 64
+    assert abs(stage.at_rest - record.memory.phases[0].at_rest) <= 64
+
+
+@pytest.mark.parametrize(
+    ("place", "error", "message"),
+    [
+        ("load_cell_model", torch.OutOfMemoryError("no room\nat all"), "CUDA: no room"),
+        ("set_up", MemoryError(), "host memory: MemoryError"),
+        ("set_up", RuntimeError("can't allocate memory: 5 B"), "host memory: can't allocate"),
+    ],
+)
+def test_out_of_memory_keeps_what_was_known(
+    make: Any, monkeypatch: pytest.MonkeyPatch, place: str, error: Exception, message: str
+) -> None:
+    def fail(*_given: Any, **_named: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(f"harness.training.setup.{place}", fail)
+    record = run_cell(make(), silent)
+    assert record.outcome == "oom"
+    assert record.message is not None
+    assert record.message.startswith(message)
+    assert record.environment.packages["torch"]
+    assert record.data is not None
+    assert record.data.train_rows == 64
+    assert (record.provenance is None) == (place == "load_cell_model")
+    assert record.seconds > 0
+
+
+def test_other_errors_are_not_results(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_given: Any, **_named: Any) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("harness.training.setup.set_up", fail)
+    with pytest.raises(RuntimeError, match="a bug"):
+        run_cell(make(), silent)
+
+
+def test_a_users_mistake_is_told_as_one(make: Any) -> None:
+    with pytest.raises(UserError, match=r"max_length = 9999: tiny-bert has \d+ positions"):
+        run_cell(make("train.max_length=9999"), silent)
+
+
+def test_progress_says_what_is_done(make: Any) -> None:
+    events: list[dict[str, Any]] = []
+    run_cell(make("train.epochs=1"), events.append)
+    doing = [event["doing"] for event in events if "doing" in event]
+    assert doing == ["loading data", "loading model", "attaching method", "forecasting"]
+    assert events[-1]["step"] == events[-1]["steps"] == 8
+
+
+def test_a_new_record_names_its_cell(make: Any) -> None:
+    cell = make("seeds=[3]", "grid={batch_size: [4]}")
+    record = new_record(cell, "crashed", 2.0, message="so it was")
+    assert (record.task, record.model, record.method, record.seed) == (
+        "acceptability", "tiny-bert", "lora-r4-d0.1 batch_size=4", 3,
+    )  # fmt: skip
+    assert (record.key, record.path, record.outcome) == (cell.key, cell.path, "crashed")

@@ -1,0 +1,55 @@
+"""What there is, by command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from harness.ls import app
+from harness.models.catalogue import CATALOGUE
+from harness.tasks import TASKS
+from harness.tasks.families import FAMILIES
+from methods import METHODS
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.parametrize(
+    ("what", "names"),
+    [("methods", METHODS), ("tasks", TASKS), ("families", FAMILIES), ("models", CATALOGUE)],
+)
+def test_everything_is_listed_with_a_word_on_it(what: str, names: dict[str, object]) -> None:
+    done = CliRunner().invoke(app, [what])
+    assert done.exit_code == 0, done.output
+    lines = done.output.splitlines()
+    assert {line.split()[0] for line in lines} == set(names)
+    assert all(len(line.split()) > 1 for line in lines)
+    assert "broken" not in done.output
+
+
+def test_suites_are_counted() -> None:
+    done = CliRunner().invoke(app, ["suites", "--folder", str(ROOT / "suites")])
+    assert done.exit_code == 0, done.output
+    assert len(done.output.splitlines()) == len(list((ROOT / "suites").glob("*.yaml")))
+    [quick] = [line for line in done.output.splitlines() if "quick.yaml" in line]
+    assert "6 cells" in quick
+
+
+def test_cards_to_forecast_for_are_listed() -> None:
+    done = CliRunner().invoke(app, ["gpus"])
+    assert "rtx4090" in done.output
+    assert "to forecast for" in done.output
+
+
+def test_an_empty_list_says_so(tmp_path: Path) -> None:
+    assert CliRunner().invoke(app, ["suites", "--folder", str(tmp_path)]).output == "no suites\n"
+
+
+def test_options_of_their_own_stand_first() -> None:
+    [lora] = [
+        line for line in CliRunner().invoke(app, ["methods"]).output.splitlines()
+        if line.startswith("lora ")
+    ]  # fmt: skip
+    assert lora.endswith("[r=8, alpha=16, dropout=0.0, targets='six', layers='all']")
