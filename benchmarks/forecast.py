@@ -13,6 +13,7 @@ from pathlib import Path
 
 from harness.forecasting.pool import preload, run_forked
 from harness.models.spec import ModelSpec
+from harness.shapes import BatchShape
 from harness.simulation.request import Request
 from harness.simulation.step_forecast import forecast
 from harness.simulation.target import Target
@@ -81,8 +82,8 @@ def layered(count: int) -> Request:
     )
     return Request(
         model=ModelSpec(config=name), family="classification", num_labels=2, method="lora",
-        method_options={"r": 8, "targets": "qv"}, train=TrainSettings(), steps=((16, 128),),
-        mask=True, target_length=None, target=Target(kind="cuda", capability=(8, 0)),
+        method_options={"r": 8, "targets": "qv"}, train=TrainSettings(),
+        steps=(BatchShape(16, 128),), mask=True, target=Target(kind="cuda", capability=(8, 0)),
     )  # fmt: skip
 
 

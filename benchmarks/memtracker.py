@@ -14,6 +14,7 @@ import torch
 
 from harness.forecasting.pool import preload, run_forked
 from harness.models.spec import ModelSpec
+from harness.shapes import BatchShape
 from harness.simulation.request import Request
 from harness.simulation.target import CPU
 from harness.suite.settings import TrainSettings
@@ -29,8 +30,8 @@ def request(model: str, family: Any) -> Request:
     """Return full fine-tuning at batch 8, 128 tokens, eager attention."""
     return Request(
         model=ModelSpec(config=model), family=family, num_labels=2, method="full",
-        method_options={}, train=TrainSettings(attention="eager", clip=None), steps=((8, 128),),
-        mask=True, target_length=None, target=CPU,
+        method_options={}, train=TrainSettings(attention="eager", clip=None),
+        steps=(BatchShape(8, 128),), mask=True, target=CPU,
     )  # fmt: skip
 
 
@@ -41,12 +42,10 @@ def measure(asked: Request, tracker: str) -> tuple[int, float]:
 
     from harness.metering.ledger import Ledger
     from harness.metering.meter import declared_tensors
+    from harness.metering.watch import NoWatch
     from harness.simulation import fake
     from harness.simulation.answers import KnownAnswers
-    from harness.simulation.fakeinputs import make_batch
     from harness.simulation.metakernels import restore_native_kernels
-    from harness.training.optim import make_optimizer
-    from harness.training.step import NoWatch, Step
 
     device = torch.device("meta" if tracker == "ledger, meta" else "cpu")
     if device.type == "meta":
@@ -54,25 +53,22 @@ def measure(asked: Request, tracker: str) -> tuple[int, float]:
     else:
         FakeTensorMode().__enter__()
     KnownAnswers(padded=True).__enter__()
+    state = fake._build(asked, device)
+    optimizer, step = state.optimizer, state.step
     with device:
-        model = fake._build(asked)
-    handle, head = fake._attach(asked, model, device)
-    optimizer = make_optimizer(handle.model, head, asked.train, foreach=True)
-    step = Step(handle.model, handle, optimizer, asked.train, device)
-    with device:
-        batch = make_batch(asked, handle.model, 8, 128)
+        batch = asked.hollow_batch(state.model, asked.steps[0])
     step.run(0, [batch], 1, NoWatch())
     began = time.perf_counter()
     if tracker == "MemTracker":
         theirs = MemTracker()
-        theirs.track_external(handle.model, optimizer, *batch.values(), step.loss_sum)
+        theirs.track_external(state.model, optimizer, *batch.values(), step.loss_sum)
         with theirs:
             step.run(1, [batch], 1, NoWatch())
         seconds = time.perf_counter() - began
         return theirs.get_tracker_snapshot("peak")[device]["Total"], seconds
     ledger = Ledger(
-        declared_tensors(handle.model, handle), optimizer=optimizer, inputs=batch.values(),
-        model=handle.model,
+        declared_tensors(state.model, state.handle), optimizer=optimizer, inputs=batch.values(),
+        model=state.model,
     )  # fmt: skip
     ledger.declare("inputs", [step.loss_sum])
     with ledger:

@@ -17,33 +17,34 @@ from pathlib import Path
 
 import torch
 
+from harness.metering.watch import NoWatch
 from harness.suite.load import load_suite
-from harness.training.loop import NO_WATCH, Loop
-from harness.training.setup import build_job
-from harness.training.state import Job
+from harness.training.setup import Setup, load_cell_data, load_cell_model, set_up
 
 SUITE = Path("suites/quick.yaml")
 
 
-def make_job(method: str, attention: str, padding: str) -> Job:
-    """Return the quick suite's job of one method."""
+def make_setup(method: str, attention: str, padding: str) -> Setup:
+    """Return the quick suite's run of one method."""
     overrides = [
         f"methods=[{method}]", f"train.attention={attention}", "train.max_steps=200",
         f"train.padding={padding}",
         "tasks=[{name: acceptability, evaluation_rows: 32}]",
     ]  # fmt: skip
-    return build_job(load_suite(SUITE, overrides).cells()[0], lambda _event: None, {})
+    cell = load_suite(SUITE, overrides).cells()[0]
+    return set_up(cell, load_cell_data(cell), load_cell_model(cell), lambda _event: None)
 
 
-def seconds(loop: Loop, batch: list[list[int]], audited: bool) -> float:
+def seconds(setup: Setup, batches: list[list[int]], audited: bool) -> float:
     """Run one step; an audit's time includes opening and closing the ledger, not its report."""
     began = time.perf_counter()
+    made = (setup.order.tensors(batch, setup.device) for batch in batches)
     if audited:
-        ledger = loop.job.meter._ledger(loop.optimizer)
+        ledger = setup.meter._ledger(setup.state.optimizer)
         with ledger:
-            loop._step(batch, ledger)
+            setup.state.step.run(0, made, len(batches), ledger)
     else:
-        loop._step(batch, NO_WATCH)
+        setup.state.step.run(0, made, len(batches), NoWatch())
     return time.perf_counter() - began
 
 
@@ -56,18 +57,18 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     cases = itertools.product((("full", "eager"), ("lora", "sdpa")), ("longest", "max"))
     for (method, attention), padding in cases:
-        loop = Loop(make_job(method, attention, padding))
-        loop.job.model.train()
-        batch = loop.job.order.epoch(0)[0]
+        setup = make_setup(method, attention, padding)
+        setup.model.train()
+        batch = setup.order.epoch(0)[0]
         for audited in (False, True):  # first steps allocate what later ones reuse
-            seconds(loop, batch, audited)
+            seconds(setup, batch, audited)
         ratios, plain = [], []
         for index in range(options.pairs):
             order = (False, True) if index % 2 else (True, False)
-            took = {audited: seconds(loop, batch, audited) for audited in order}
+            took = {audited: seconds(setup, batch, audited) for audited in order}
             ratios.append(took[True] / took[False])
             plain.append(took[False])
-        examples, length = loop.job.order.shape(batch[0])
+        examples, length, _ = setup.order.shape(batch[0])
         middle = statistics.median(ratios)
         print(f"{method:5} {attention:6} {examples} x {length} tokens: plain "
               f"{statistics.median(plain) * 1e3:6.1f} ms  audited / plain: median {middle:.3f}  "

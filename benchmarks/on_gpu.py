@@ -20,12 +20,11 @@ from harness.forecasting.cards import canonical
 from harness.forecasting.forecaster import Forecaster
 from harness.forecasting.requests import requests_of
 from harness.gpus import capability
-from harness.run import choose
 from harness.simulation.real import measure
 from harness.simulation.target import Target
 from harness.suite.load import load_suite
-
-GIB = 2**30
+from harness.suite.suite import choose
+from harness.units import GIB
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from harness.forecasting.cards import find_card, target_of
 from harness.forecasting.forecaster import Forecaster, cache_folder
 from harness.models.spec import ModelSpec
 from harness.reporting.markdown import markdown_grid
+from harness.shapes import BatchShape
 from harness.simulation.request import Request
 from harness.simulation.step_forecast import StepForecast
 from harness.simulation.target import Target
@@ -57,7 +58,7 @@ def make(model: str, family: str, size: tuple[int, int], name: str, target: Targ
     return Request(
         model=ModelSpec(config=model), family=family, num_labels=2, method="lora",
         method_options={"r": 8, "targets": "qv"}, train=TrainSettings(**settings),
-        steps=((examples, size[1]),), mask=mask, target_length=None, target=target,
+        steps=(BatchShape(examples, size[1]),), mask=mask, target=target,
     )  # fmt: skip
 
 

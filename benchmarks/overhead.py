@@ -26,8 +26,7 @@ from harness.suite.load import load_suite
 from harness.suite.suite import Cell
 from harness.training.batches import TrainingOrder
 from harness.training.loop import CHECK_EVERY, Loop
-from harness.training.setup import build_job
-from harness.training.state import Job
+from harness.training.setup import Setup, load_cell_data, load_cell_model, set_up
 
 SUITE = Path("suites/quick.yaml")
 
@@ -44,9 +43,9 @@ def make_cell(steps: int) -> Cell:
     return load_suite(SUITE, overrides).cells()[0]
 
 
-def fresh_job(cell: Cell) -> Job:
+def fresh_setup(cell: Cell) -> Setup:
     """Return the cell's model, adapter and data, seeded anew."""
-    return build_job(cell, lambda _event: None, {})
+    return set_up(cell, load_cell_data(cell), load_cell_model(cell), lambda _event: None)
 
 
 class Rows(Dataset[dict[str, Any]]):
@@ -83,26 +82,26 @@ def loader(order: TrainingOrder) -> DataLoader[dict[str, torch.Tensor]]:
     )
 
 
-def harness_arm(job: Job) -> tuple[float, float]:
+def harness_arm(setup: Setup) -> tuple[float, float]:
     """Run the harness's loop; its time is all of the run but evaluation and metering."""
-    loop = Loop(job)
+    loop = Loop(setup)
     began = time.perf_counter()
     loop.run()
     wall = time.perf_counter() - began
-    report = job.clock.report()
+    report = setup.clock.report()
     return wall - report.evaluation - report.metering, loop.result.final_loss
 
 
-def bare_arm(job: Job) -> tuple[float, float]:
+def bare_arm(setup: Setup) -> tuple[float, float]:
     """Run the loop that a person would write by hand around peft's model."""
-    settings, model = job.settings, job.model
+    settings, model = setup.settings, setup.model
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=settings.lr, weight_decay=settings.weight_decay)
-    schedule = get_linear_schedule_with_warmup(optimizer, 0, job.order.num_steps)
+    schedule = get_linear_schedule_with_warmup(optimizer, 0, setup.order.num_steps)
     losses: list[float] = []
     model.train()
     began = time.perf_counter()
-    for batch in loader(job.order):
+    for batch in loader(setup.order):
         loss = model(**batch).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, settings.clip or 1e9)
@@ -113,24 +112,24 @@ def bare_arm(job: Job) -> tuple[float, float]:
     return time.perf_counter() - began, statistics.fmean(losses[-CHECK_EVERY:])
 
 
-def trainer_arm(job: Job) -> tuple[float, float]:
+def trainer_arm(setup: Setup) -> tuple[float, float]:
     """Run transformers.Trainer over the same loader, with nothing switched on that we do not do."""
-    settings = job.settings
+    settings = setup.settings
 
     class SameOrder(Trainer):
         def get_train_dataloader(self) -> DataLoader[Any]:
-            return loader(job.order)
+            return loader(setup.order)
 
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
-            output_dir=folder, max_steps=job.order.num_steps, learning_rate=settings.lr,
+            output_dir=folder, max_steps=setup.order.num_steps, learning_rate=settings.lr,
             weight_decay=settings.weight_decay, max_grad_norm=settings.clip or 1e9,
             lr_scheduler_type="linear", warmup_steps=0, logging_steps=CHECK_EVERY,
             save_strategy="no", report_to="none", disable_tqdm=True, optim="adamw_torch",
             remove_unused_columns=False, use_cpu=not torch.cuda.is_available(),
         )  # fmt: skip
-        trainer = SameOrder(job.model, arguments, train_dataset=Rows(job.order))
-        torch.manual_seed(job.order.seed)  # Trainer reseeds; dropout must draw the same numbers
+        trainer = SameOrder(setup.model, arguments, train_dataset=Rows(setup.order))
+        torch.manual_seed(setup.order.seed)  # Trainer reseeds; dropout must draw the same numbers
         began = time.perf_counter()
         trainer.train()
         seconds = time.perf_counter() - began
@@ -152,16 +151,16 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=60)
     options = parser.parse_args()
     cell = make_cell(options.steps)
-    arms: dict[str, Callable[[Job], tuple[float, float]]] = {
+    arms: dict[str, Callable[[Setup], tuple[float, float]]] = {
         "harness": harness_arm, "bare": bare_arm, "trainer": trainer_arm
     }  # fmt: skip
     for arm in arms.values():  # one round that does not count
-        arm(fresh_job(make_cell(CHECK_EVERY)))
+        arm(fresh_setup(make_cell(CHECK_EVERY)))
     seconds: dict[str, list[float]] = {name: [] for name in arms}
     losses: dict[str, set[str]] = {name: set() for name in arms}
     for order in rounds(options.rounds):
         for name in order:
-            spent, loss = arms[name](fresh_job(cell))
+            spent, loss = arms[name](fresh_setup(cell))
             seconds[name].append(spent)
             losses[name].add(f"{loss:.6f}")
     for name, values in seconds.items():

