@@ -42,13 +42,13 @@ def check(
     from harness.budgets.file import read_budget, software
     from harness.budgets.wording import lines, markdown
 
-    known = read_budget(budget)
-    if known.software != software():
-        print(f"no verdict: {budget} was made with {known.software}, here is {software()}; "
+    old = read_budget(budget)
+    if old.software != software():
+        print(f"no verdict: {budget} was made with {old.software}, here is {software()}; "
               f"{_update(source, budget)}")  # fmt: skip
         return 0 if other_versions else 4
     figures = figures_of(source, gpu, plugin or [])
-    verdict = compare(known, figures)
+    verdict = compare(old, figures)
     for line in lines(verdict, _update(source, budget)):
         print(line)
     target = summary or os.environ.get("GITHUB_STEP_SUMMARY")

@@ -46,13 +46,13 @@ def describe() -> Environment:
 @cache
 def package_versions() -> dict[str, str]:
     """Return the versions of the libraries that move the numbers."""
-    found = {}
+    versions = {}
     for name in PACKAGES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def _cpu_name() -> str:

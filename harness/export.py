@@ -157,8 +157,8 @@ def _restore(model: nn.Module, tensors: dict[str, Tensor], folder: Path) -> None
     with torch.no_grad():
         for name, value in tensors.items():
             if name not in named or named[name].shape != value.shape:
-                found = f"has shape {tuple(named[name].shape)}" if name in named else "is not there"
-                raise UserError(f"{folder}: {name} {tuple(value.shape)} {found} in the base model")
+                fault = f"has shape {tuple(named[name].shape)}" if name in named else "is not there"
+                raise UserError(f"{folder}: {name} {tuple(value.shape)} {fault} in the base model")
             named[name].copy_(value)
 
 

@@ -63,22 +63,22 @@ def forecast(
     if not cards:
         raise UserError("--gpu: name at least one card")
     cells = load_suite(file, overrides or [], plugin or []).cells()
-    with counting("forecast") as told:
-        forecaster = Forecaster(cache_folder() if cache else None, workers, told)
+    with counting("forecast") as progress:
+        forecaster = Forecaster(cache_folder() if cache else None, workers, progress)
         if explain is not None:
             _explain(forecaster, choose(cells, explain, "--explain"), cards[0])
             return 0
         chosen = choose(cells, only)
-        found = forecast_cells(forecaster, chosen, cards)
+        forecasts = forecast_cells(forecaster, chosen, cards)
         if native:
-            _compare_native(forecaster, chosen, cards, found)
+            _compare_native(forecaster, chosen, cards, forecasts)
         if max_batch:
-            found = add_max_batch(forecaster, chosen, cards, found)
-    return _show(found, json_file)
+            forecasts = add_max_batch(forecaster, chosen, cards, forecasts)
+    return _show(forecasts, json_file)
 
 
 def _compare_native(
-    forecaster: Forecaster, cells: Sequence[Cell], cards: Sequence[Card], found: list[Forecast]
+    forecaster: Forecaster, cells: Sequence[Cell], cards: Sequence[Card], forecasts: list[Forecast]
 ) -> None:
     """Forecast once more with the GPU's own choices and print each difference."""
     from harness.forecasting.cells import forecast_cells
@@ -86,7 +86,7 @@ def _compare_native(
 
     if not installed():
         raise UserError("--native: there is no NVIDIA GPU on this machine")
-    for ours, theirs in zip(found, forecast_cells(forecaster, cells, cards, True), strict=True):
+    for ours, theirs in zip(forecasts, forecast_cells(forecaster, cells, cards, True), strict=True):
         if ours.peak_allocated and theirs.peak_allocated:
             share = ours.peak_allocated / theirs.peak_allocated - 1
             figures = f"{ours.peak_allocated} B, native {theirs.peak_allocated} B: {share:+.4%}"
@@ -95,18 +95,18 @@ def _compare_native(
         print(f"{ours.cell} {ours.gpu} {ours.stage}: stand-in {figures}")
 
 
-def _show(found: list[Forecast], json_file: Path | None) -> int:
+def _show(forecasts: list[Forecast], json_file: Path | None) -> int:
     """Print the table; write every figure as JSON. A cell without a forecast makes the exit 1."""
     from harness.reporting.forecasts import forecast_notes, forecast_table
     from harness.reporting.terminal import print_tables
 
-    print_tables([forecast_table(found)], forecast_notes(found))
+    print_tables([forecast_table(forecasts)], forecast_notes(forecasts))
     if json_file is not None:
-        text = json.dumps([entry.model_dump(mode="json") for entry in found], indent=1)
+        text = json.dumps([entry.model_dump(mode="json") for entry in forecasts], indent=1)
         json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(text + "\n", encoding="utf-8")
         print(f"json: {json_file}")
-    return 1 if any(entry.error for entry in found) else 0
+    return 1 if any(entry.error for entry in forecasts) else 0
 
 
 def _explain(forecaster: Forecaster, cells: Sequence[Cell], card: Card) -> None:

@@ -26,12 +26,12 @@ def installed() -> list[Gpu]:
     except pynvml.NVMLError:
         return []
     try:
-        found = []
+        gpus = []
         for index in range(pynvml.nvmlDeviceGetCount()):
             handle = pynvml.nvmlDeviceGetHandleByIndex(index)
             memory = pynvml.nvmlDeviceGetMemoryInfo(handle).total
-            found.append(Gpu(index, str(pynvml.nvmlDeviceGetName(handle)), int(memory)))
-        return found
+            gpus.append(Gpu(index, str(pynvml.nvmlDeviceGetName(handle)), int(memory)))
+        return gpus
     finally:
         pynvml.nvmlShutdown()
 
@@ -55,19 +55,19 @@ def capability(index: int = 0) -> tuple[int, int]:
     return int(major), int(minor)
 
 
-def visible_devices(wanted: str | None) -> list[str]:
+def visible_devices(selection: str | None) -> list[str]:
     """Return the devices to use: those asked for, else what CUDA_VISIBLE_DEVICES says, else all.
 
     Raises:
         UserError: a device was asked for that the machine does not have.
     """
     present = [str(gpu.index) for gpu in installed()]
-    if wanted is not None:
-        asked = [part.strip() for part in wanted.split(",") if part.strip()]
+    if selection is not None:
+        asked = [part.strip() for part in selection.split(",") if part.strip()]
         missing = [device for device in asked if device not in present]
         if missing or not asked:
             here = ", ".join(present) if present else "none"
-            raise UserError(f"--gpus {wanted}: GPUs on this machine: {here}")
+            raise UserError(f"--gpus {selection}: GPUs on this machine: {here}")
         return asked
     masked = os.environ.get("CUDA_VISIBLE_DEVICES")
     if masked is not None and present:

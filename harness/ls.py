@@ -119,12 +119,12 @@ def _gpus(_folder: Path) -> Rows:
     from harness.units import gib
 
     here = [(str(gpu.index), f"{gpu.name}, {gib(gpu.memory)} GiB, here") for gpu in installed()]
-    known = [
+    cards = [
         (card.name, f"{gib(card.usable)} GiB, compute capability {major}.{minor}, to forecast for")
         for card in CARDS.values()
         for major, minor in (card.capability,)
     ]
-    return here + known
+    return here + cards
 
 
 def _shown(default: object) -> str:

@@ -61,13 +61,13 @@ class BitFit(Method):
             excluded |= set(surgery.input_parameters(model))
         if not self.pooler:
             excluded |= set(surgery.pooler_parameters(model))
-        names, wanted = surgery.layer_names(model), surgery.select_layers(model, self.layers)
+        names, layers = surgery.layer_names(model), surgery.select_layers(model, self.layers)
         biases = {
             name: parameter
             for name, parameter in model.named_parameters()
             if name.rpartition(".")[2] == "bias"
             and name not in excluded
-            and surgery.layer_of(name, names) in (None, *wanted)
+            and surgery.layer_of(name, names) in (None, *layers)
         }
         if not any(surgery.group_by_layer(model, biases)):
             raise ValueError(

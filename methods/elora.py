@@ -86,7 +86,7 @@ def _split_projections(peft: PeftModel, by_shape: bool) -> dict[str, Tensor]:
     from torch.nn.init import kaiming_uniform_
 
     shared: dict[Hashable, tuple[BufferDict, BufferDict]] = {}
-    found: dict[str, Tensor] = {}
+    projections: dict[str, Tensor] = {}
     for name, layer in peft.base_model.model.named_modules():
         if not isinstance(layer, VeraLayer):
             continue
@@ -98,8 +98,8 @@ def _split_projections(peft: PeftModel, by_shape: bool) -> dict[str, Tensor]:
             a = kaiming_uniform_(torch.empty(rank, shape[0], dtype=like.dtype, device=like.device))
             b = kaiming_uniform_(torch.empty(shape[1], rank, dtype=like.dtype, device=like.device))
             shared[key] = (BufferDict({"default": a}), BufferDict({"default": b}))
-            found |= {f"{name}.vera_A.default": a, f"{name}.vera_B.default": b}
+            projections |= {f"{name}.vera_A.default": a, f"{name}.vera_B.default": b}
         layer.vera_A, layer.vera_B = shared[key]
     # The tuner's own reference is the last one to the pair of the whole model.
     peft.base_model.vera_A, peft.base_model.vera_B = BufferDict({}), BufferDict({})
-    return found
+    return projections

@@ -124,5 +124,5 @@ class Registry:
         def source(point: Any) -> str:
             return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
 
-        found = entry_points(group=self.group)
-        return {p.name: Entry(p.value, source(p), p.load) for p in found}
+        points = entry_points(group=self.group)
+        return {p.name: Entry(p.value, source(p), p.load) for p in points}

@@ -72,10 +72,10 @@ def group_by_layer(
     A parameter outside of the layers, or shared between layers, belongs to no list.
     """
     names = layer_names(model)
-    wanted = {id(parameter) for parameter in parameters.values()}
+    ids = {id(parameter) for parameter in parameters.values()}
     homes: dict[int, set[int | None]] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
-        if id(parameter) in wanted:
+        if id(parameter) in ids:
             homes.setdefault(id(parameter), set()).add(layer_of(name, names))
     groups: list[list[nn.Parameter]] = [[] for _ in names]
     for parameter in parameters.values():
@@ -127,35 +127,35 @@ def target_modules(model: nn.Module, targets: Targets, chosen: LayerRange = "all
         index: {name.removeprefix(names[index] + "."): name for name in _linear_names(model, layer)}
         for index, layer in enumerate(names)
     }
-    known = dict.fromkeys(short for layer in inner.values() for short in layer)
-    wanted = _resolve(architecture(model), targets, list(known))
+    short_names = dict.fromkeys(short for layer in inner.values() for short in layer)
+    target_names = _resolve(architecture(model), targets, list(short_names))
     return [
         full
         for index in select_layers(model, chosen)
         for short, full in inner[index].items()
-        if short in wanted
+        if short in target_names
     ]
 
 
-def _resolve(kind: Architecture, targets: Targets, known: Sequence[str]) -> set[str]:
-    """Return the names inside a layer, out of `known`, that `targets` asks for."""
+def _resolve(kind: Architecture, targets: Targets, short_names: Sequence[str]) -> set[str]:
+    """Return the names inside a layer, out of `short_names`, that `targets` asks for."""
     if isinstance(targets, str):
         if targets not in TARGET_SETS:
             message = f"unknown targets {targets!r}; {nearest(targets, TARGET_SETS)}"
             raise ValueError(f"{message}; or give module names as a list")
         return set(kind.named_set(targets))
-    wanted: set[str] = set()
+    target_names: set[str] = set()
     for suffix in targets:
-        fitting = {name for name in known if f".{name}".endswith(f".{suffix}")}
+        fitting = {name for name in short_names if f".{name}".endswith(f".{suffix}")}
         if not fitting:
             # One name per module and its last part, so that `querry` finds `query`.
-            names = {*known, *(name.rpartition(".")[2] for name in known)}
+            names = {*short_names, *(name.rpartition(".")[2] for name in short_names)}
             raise ValueError(
                 f"no linear layer of this {kind.family} model is called {suffix!r}; "
                 f"{nearest(suffix, names)}"
             )
-        wanted |= fitting
-    return wanted
+        target_names |= fitting
+    return target_names
 
 
 def linear_shape(module: nn.Module) -> tuple[int, int]:

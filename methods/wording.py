@@ -31,8 +31,8 @@ def mistake(finding: Any, key: str, allowed: Iterable[str] = ()) -> str:
     """
     kind, given = finding["type"], finding["input"]
     if kind == "extra_forbidden":
-        known = list(allowed)
-        return f"unknown key {key!r}" + (f"; {nearest(finding['loc'][-1], known)}" if known else "")
+        keys = list(allowed)
+        return f"unknown key {key!r}" + (f"; {nearest(finding['loc'][-1], keys)}" if keys else "")
     if kind == "missing":
         return f"key {key!r} is missing"
     if kind == "literal_error":

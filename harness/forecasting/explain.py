@@ -61,11 +61,11 @@ def explain(forecaster: Forecaster, cell: Cell, card: Card) -> Explanation:
 def _changes(request: Request) -> list[tuple[str, Request]]:
     """List the single changes that apply to the request."""
     train = request.train
-    found: list[tuple[str, Request]] = []
+    changes: list[tuple[str, Request]] = []
 
     def settings(text: str, **values: Any) -> None:
         new = train.model_copy(update=values)
-        found.append((text, request.model_copy(update={"train": new})))
+        changes.append((text, request.model_copy(update={"train": new})))
 
     if not train.gradient_checkpointing:
         settings("gradient_checkpointing: true (a second forward pass)",
@@ -83,14 +83,14 @@ def _changes(request: Request) -> list[tuple[str, Request]]:
     if all(shape.examples > 1 for shape in request.steps):
         halved = tuple(s._replace(examples=s.examples // 2) for s in request.steps)
         new = train.model_copy(update={"accumulate": 2 * train.accumulate})
-        found.append(
+        changes.append(
             ("half the batch, accumulate twice as often",
              request.model_copy(update={"steps": halved, "train": new}))
         )  # fmt: skip
     if request.method_options.get("layers") == "all":
         options = {**request.method_options, "layers": "upper-half"}
-        found.append(
+        changes.append(
             ("layers: upper-half (or a frozen lower half: back-propagation stops there)",
              request.model_copy(update={"method_options": options}))
         )  # fmt: skip
-    return found
+    return changes

@@ -43,38 +43,40 @@ class Forecaster:
     Args:
         cache: folder of earlier answers; None keeps none.
         workers: processes at a time; each needs 0.5 to 1 GB and one core.
-        told: called with (finished, all) as answers come in.
+        progress: called with (finished, all) as answers come in.
     """
 
     def __init__(
         self,
         cache: Path | None,
         workers: int | None = None,
-        told: Callable[[int, int], None] = lambda done, total: None,
+        progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
-        self.cache, self.told = cache, told
+        self.cache, self.progress = cache, progress
         self.workers = workers or len(os.sched_getaffinity(0))
 
     def ask(self, requests: Sequence[tuple[Request, tuple[int, ...]]]) -> list[Answer]:
         """Return one answer per (request, capacities), in their order."""
-        wanted: dict[str, tuple[Request, set[int]]] = {}
+        asked: dict[str, tuple[Request, set[int]]] = {}
         keys = [request.key() for request, _ in requests]
         for key, (request, capacities) in zip(keys, requests, strict=True):
-            wanted.setdefault(key, (request, set()))[1].update(capacities)
+            asked.setdefault(key, (request, set()))[1].update(capacities)
         answers: dict[str, Answer] = {}
-        for key, (_, asked) in wanted.items():
-            found = self._read(key)
-            if found and all(c >= found.peak_reserved or c in found.passes for c in asked):
-                answers[key] = found
-        todo = [key for key in wanted if key not in answers]
+        for key, (_, all_capacities) in asked.items():
+            answer = self._read(key)
+            if answer and all(
+                c >= answer.peak_reserved or c in answer.passes for c in all_capacities
+            ):
+                answers[key] = answer
+        todo = [key for key in asked if key not in answers]
         if todo:
-            self._work(todo, wanted, answers)
+            self._work(todo, asked, answers)
         return [answers[key] for key in keys]
 
     def shapes(self, cells: Sequence[Cell]) -> list[StepShapes]:
         """Return every cell's step shapes; those that depend on data are found once per data."""
         groups = {self._data_key(cell): cell for cell in cells if has_own_data(cell)}
-        found: dict[str, StepShapes] = {}
+        shapes_by_key: dict[str, StepShapes] = {}
         if groups:
             preload()
             tasks = [(data_shapes, (cell,)) for cell in groups.values()]
@@ -82,9 +84,9 @@ class Forecaster:
             for number, shapes in run_forked(tasks, self.workers):
                 if not isinstance(shapes, StepShapes):
                     raise shapes
-                found[keys[number]] = shapes
+                shapes_by_key[keys[number]] = shapes
         return [
-            found[self._data_key(cell)] if has_own_data(cell) else shapes_without_data(cell)
+            shapes_by_key[self._data_key(cell)] if has_own_data(cell) else shapes_without_data(cell)
             for cell in cells
         ]
 
@@ -99,19 +101,19 @@ class Forecaster:
     def _work(
         self,
         todo: list[str],
-        wanted: dict[str, tuple[Request, set[int]]],
+        asked: dict[str, tuple[Request, set[int]]],
         answers: dict[str, Answer],
     ) -> None:
-        specs = {wanted[key][0].model for key in todo}
+        specs = {asked[key][0].model for key in todo}
         preload({CATALOGUE[spec.config].model_type for spec in specs if spec.config})
         from harness.simulation.step_forecast import forecast
 
-        tasks = [(forecast, (wanted[key][0], tuple(sorted(wanted[key][1])))) for key in todo]
+        tasks = [(forecast, (asked[key][0], tuple(sorted(asked[key][1])))) for key in todo]
         for done, (number, answer) in enumerate(run_forked(tasks, self.workers), start=1):
             answers[todo[number]] = answer
             if isinstance(answer, StepForecast):
                 self._write(todo[number], answer)
-            self.told(done, len(todo))
+            self.progress(done, len(todo))
 
     def _read(self, key: str) -> StepForecast | None:
         if self.cache is None:

@@ -21,16 +21,16 @@ def add_max_batch(
     forecaster: Forecaster,
     cells: Sequence[Cell],
     cards: Sequence[Card],
-    found: Sequence[Forecast],
+    forecasts: Sequence[Forecast],
 ) -> list[Forecast]:
     """Return the forecasts with `max_batch`, the same for every stage: the worst one decides."""
     largest = {
         (cell.path, card.name): max_batch(forecaster, cell, card)
         for cell in cells
         for card in cards
-        if not any(f.error for f in found if f.cell == cell.path)
+        if not any(f.error for f in forecasts if f.cell == cell.path)
     }
-    return [f.model_copy(update={"max_batch": largest.get((f.cell, f.gpu))}) for f in found]
+    return [f.model_copy(update={"max_batch": largest.get((f.cell, f.gpu))}) for f in forecasts]
 
 
 def max_batch(forecaster: Forecaster, cell: Cell, card: Card) -> int:

@@ -106,10 +106,10 @@ def answer_and_exit(
 
 def _place(error: BaseException) -> str:
     """Name the innermost place outside torch, where the reader can look."""
-    trace, found = error.__traceback__, ""
+    trace, place = error.__traceback__, ""
     while trace is not None:
         file = trace.tb_frame.f_code.co_filename
         if "/torch/" not in file:
-            found = f"({file}:{trace.tb_lineno})"
+            place = f"({file}:{trace.tb_lineno})"
         trace = trace.tb_next
-    return found
+    return place

@@ -43,8 +43,8 @@ class CudaReading:
         self.peak_allocated = max(self.peak_allocated, other.peak_allocated)
         self.peak_reserved = max(self.peak_reserved, other.peak_reserved)
         self.peak_requested = max(self.peak_requested, other.peak_requested)
-        known = [c for c in (self.context, other.context) if c is not None]
-        self.context = max(known, default=None)
+        contexts = [c for c in (self.context, other.context) if c is not None]
+        self.context = max(contexts, default=None)
 
 
 class Comparison(NamedTuple):

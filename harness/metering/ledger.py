@@ -39,7 +39,7 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
     products, a few hundred kB.
 
     Args:
-        known: tensors alive at the start by category; the first claim on a storage stands.
+        tensors_by_category: those alive at the start; the first claim on a storage stands.
             Gradients are looked up in `.grad` of these tensors and of the optimizer's.
         optimizer: its state is found by itself; the attribute may be set later.
         inputs: tensors of category `inputs`.
@@ -55,7 +55,7 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __init__(
         self,
-        known: Mapping[str, Iterable[Tensor]] | None = None,
+        tensors_by_category: Mapping[str, Iterable[Tensor]] | None = None,
         *,
         optimizer: Optimizer | None = None,
         inputs: Iterable[Tensor] = (),
@@ -74,7 +74,7 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._owners: dict[int, weakref.ref[Tensor]] = {}
         self._open = ExitStack()
         self._closed = False
-        for category, tensors in (known or {}).items():
+        for category, tensors in (tensors_by_category or {}).items():
             self.declare(category, tensors)
         self.declare("inputs", inputs)
         self._claim_state()

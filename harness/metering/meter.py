@@ -42,7 +42,7 @@ class Meter:
         self.flops: list[int] = []
         self._audits: set[int] = set()
         self._largest: dict[Hashable, int] = {}  # padded tokens, by variant, that are audited
-        self._known: dict[str, list[Tensor]] | None = None
+        self._tensors_by_category: dict[str, list[Tensor]] | None = None
         self._paths = ModulePaths(model)
         self._fits: dict[Hashable, StepFlops] = {}
         self._peak_evaluation: int | None = None
@@ -52,7 +52,7 @@ class Meter:
         """Begin a phase at `step`; `upcoming`: shape and variant of the steps known to follow."""
         self._read_phase()
         self._open = True
-        self._known = None  # a method may have replaced tensors
+        self._tensors_by_category = None  # a method may have replaced tensors
         trainable = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
         self.phases.append(_empty_phase(step, trainable, self._shallowest_live_layer()))
         self.flops.append(0)
@@ -127,18 +127,18 @@ class Meter:
         """Watch a look at the probe set: on CUDA by the allocator, on the CPU by the ledger."""
         if self.cuda:
             with self.cuda.apart() as reading:
-                found = look()
+                result = look()
             peak = reading.peak_allocated
         else:
             ledger = self._ledger(None)
             with ledger:
                 ledger.mark("forward")
-                found = look()
+                result = look()
                 ledger.mark("end")
             peak = ledger.report().peak
-            self._known = None  # it may have replaced tensors
+            self._tensors_by_category = None  # it may have replaced tensors
         self._peak_probe = max(self._peak_probe or 0, peak)
-        return found
+        return result
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run goes on from."""
@@ -155,7 +155,7 @@ class Meter:
         """Go on in the phase that was open; every variant of step is audited once more."""
         self.phases = [PhaseMemory.model_validate(phase) for phase in state["phases"]]
         self.flops, self._audits = list(state["flops"]), set(state["audits"])
-        self._largest, self._fits, self._known = {}, {}, None
+        self._largest, self._fits, self._tensors_by_category = {}, {}, None
         self._peak_evaluation, self._peak_probe = state["peak_evaluation"], state["peak_probe"]
         self._open = bool(self.phases)
         if self.cuda and self.phases:
@@ -189,11 +189,11 @@ class Meter:
         return phase
 
     def _ledger(self, optimizer: Optimizer | None) -> Ledger:
-        if self._known is None:
-            self._known = declared_tensors(self.model, self.handle)
+        if self._tensors_by_category is None:
+            self._tensors_by_category = declared_tensors(self.model, self.handle)
         on_cuda = self.cuda is not None
         return Ledger(
-            self._known,
+            self._tensors_by_category,
             optimizer=optimizer,
             rounding=512 if on_cuda else 1,
             device=self.device if on_cuda else None,  # without a GPU all memory is the host's

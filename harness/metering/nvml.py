@@ -41,12 +41,12 @@ class Card:
 
     def processes(self) -> list[ProcessUse]:
         """Return every process that computes or draws on the card, each once."""
-        found: dict[int, int | None] = {}
+        bytes_by_pid: dict[int, int | None] = {}
         for kind in ("Compute", "Graphics"):
             listed = getattr(self._nvml, f"nvmlDeviceGet{kind}RunningProcesses")(self._handle)
             for process in listed:
-                found.setdefault(process.pid, process.usedGpuMemory)
-        return [ProcessUse(pid, used) for pid, used in sorted(found.items())]
+                bytes_by_pid.setdefault(process.pid, process.usedGpuMemory)
+        return [ProcessUse(pid, used) for pid, used in sorted(bytes_by_pid.items())]
 
     def own_bytes(self) -> int | None:
         """Return what this process holds; None where the driver hides it."""

@@ -77,9 +77,9 @@ class Storages:
                 return self.see(tensor._values(), source, path, maker)
             return None
         storage = tensor.untyped_storage()
-        known = self._live.get(storage._cdata)
-        if known is not None:
-            return known.block if known.num_bytes == storage.nbytes() else self.see_resize(storage)
+        ref = self._live.get(storage._cdata)
+        if ref is not None:
+            return ref.block if ref.num_bytes == storage.nbytes() else self.see_resize(storage)
         ref = _StorageRef(storage, self._died)
         ref.key, ref.num_bytes = storage._cdata, storage.nbytes()
         op = source if isinstance(source, str) else _origin(source)

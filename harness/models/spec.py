@@ -36,8 +36,8 @@ class ModelSpec(BaseModel):
     def _one_source(self) -> ModelSpec:
         given = [name for name in _SOURCES if getattr(self, name) is not None]
         if len(given) != 1:
-            found = ", ".join(given) or "none"
-            raise ValueError(f"give exactly one of {', '.join(_SOURCES)}; found {found}")
+            names = ", ".join(given) or "none"
+            raise ValueError(f"give exactly one of {', '.join(_SOURCES)}; found {names}")
         if self.revision and not self.hub:
             raise ValueError("revision goes with hub")
         if self.sha256 and self.config:

@@ -47,18 +47,18 @@ def word_tokenizer(config: Any, texts: Iterable[str]) -> Any:
 
 def _special_ids(config: Any) -> dict[str, int]:
     """Give each special token the config's id, or the first one that is free."""
-    wanted = {
+    config_ids = {
         "[PAD]": getattr(config, "pad_token_id", None),
         "[CLS]": getattr(config, "bos_token_id", None),
         "[SEP]": getattr(config, "eos_token_id", None),
         "[UNK]": None,
     }
-    found: dict[str, int] = {}
-    for name, index in wanted.items():
-        free = isinstance(index, int) and index not in found.values()
-        found[name] = index if free and index is not None else _first_free(found)
-    return found
+    ids: dict[str, int] = {}
+    for name, index in config_ids.items():
+        free = isinstance(index, int) and index not in ids.values()
+        ids[name] = index if free and index is not None else _first_free(ids)
+    return ids
 
 
-def _first_free(found: dict[str, int]) -> int:
-    return next(i for i in range(len(found) + 1) if i not in found.values())
+def _first_free(ids: dict[str, int]) -> int:
+    return next(i for i in range(len(ids) + 1) if i not in ids.values())

@@ -89,15 +89,17 @@ def compare_methods(records: Sequence[Record], baseline: str | None = None) -> C
     names = list(dict.fromkeys(method for _, method in groups))
     base = baseline if baseline in names else "full" if "full" in names else names[0]
     rows = [
-        _row(model, method, found, tasks, groups.get((model, base), []))
-        for (model, method), found in groups.items()
+        _row(model, method, group, tasks, groups.get((model, base), []))
+        for (model, method), group in groups.items()
     ]
     return Comparison(rows, tasks, base, list(records))
 
 
-def _row(model: str, method: str, found: list[Record], tasks: list[str], base: list[Record]) -> Row:
-    good = [record for record in found if record.outcome == "ok"]
-    scores = {task: _score([r for r in found if r.task == task]) for task in tasks}
+def _row(
+    model: str, method: str, records: list[Record], tasks: list[str], base: list[Record]
+) -> Row:
+    good = [record for record in records if record.outcome == "ok"]
+    scores = {task: _score([r for r in records if r.task == task]) for task in tasks}
     means = [score.averaged for score in scores.values()]
     whole = [value for value in means if value is not None]
     largest = max(good, key=_peak, default=None)
@@ -163,8 +165,8 @@ def _score(records: list[Record]) -> Score:
 
 def mean_known(values: Iterable[float | None]) -> float | None:
     """Return the mean of what is known; None where nothing is."""
-    known = [value for value in values if value is not None]
-    return mean(known) if known else None
+    numbers = [value for value in values if value is not None]
+    return mean(numbers) if numbers else None
 
 
 def _relative(

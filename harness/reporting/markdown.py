@@ -18,12 +18,12 @@ def render(
 ) -> str:
     """Return the report: title, one table per model, its caption, and what did not end well."""
     suite = manifest["suite"]
-    wanted = len(manifest["cells"])
+    num_cells = len(manifest["cells"])
     parts = [f"# {suite['name']}"]
     if suite.get("description"):
         parts.append(suite["description"].strip())
-    if len(records) < wanted:
-        parts.append(f"**{len(records)} of {wanted} cells have run.**")
+    if len(records) < num_cells:
+        parts.append(f"**{len(records)} of {num_cells} cells have run.**")
     for table in tables:
         parts += [f"## {table.title}", markdown_table(table)]
     parts.append("\n".join(f"- {note}" for note in notes))

@@ -56,9 +56,9 @@ def choose_kernel(
         trains = query.requires_grad or key.requires_grad or value.requires_grad
         if not (large and trains):
             return "flash"
-    known = query.dtype in (torch.float32, torch.float16) or target.capability >= (8, 0)
+    supported = query.dtype in (torch.float32, torch.float16) or target.capability >= (8, 0)
     aligned = all(size * query.element_size() % 16 == 0 for size in dims)
-    return "efficient" if known and aligned and not grouped else "math"
+    return "efficient" if supported and aligned and not grouped else "math"
 
 
 def attention_on(target: Target) -> Callable[..., Tensor]:

@@ -34,7 +34,7 @@ def cuda_autocast_policy() -> Iterator[None]:
     """Give the CPU's autocast CUDA's policy, for this process, while the context is open."""
     library: Any = torch.library.Library("aten", "IMPL")  # type: ignore[no-untyped-call]
     for names, wrap in ((FP32, _cast_up), (FP32_RESULT, _ask_fp32)):
-        for operator in (found for name in names for found in _overloads(name)):
+        for operator in (overload for name in names for overload in _overloads(name)):
             library.impl(operator, wrap(operator), "AutocastCPU")
     try:
         yield

@@ -49,8 +49,8 @@ def _cuda_dropout(
 
 def _fused(plain: Any, kernel: Any) -> Any:
     def call(input: Tensor, dim: Any = None, *args: Any, **kwargs: Any) -> Tensor:
-        wanted = kwargs.get("dtype", args[-1] if args else None)
-        if wanted is torch.float32 and input.dtype in HALF and dim is not None:
+        dtype = kwargs.get("dtype", args[-1] if args else None)
+        if dtype is torch.float32 and input.dtype in HALF and dim is not None:
             out: Tensor = kernel(input, dim, True)
             return out
         result: Tensor = plain(input, dim, *args, **kwargs)

@@ -44,9 +44,9 @@ def sum_scratch(tensor: Tensor, dims: Sequence[int] | None, target: Target) -> i
     """
     if not tensor.is_contiguous() or tensor.numel() == 0:
         return 0
-    wanted = {d % tensor.dim() for d in dims} if dims else set(range(tensor.dim()))
+    axes = {d % tensor.dim() for d in dims} if dims else set(range(tensor.dim()))
     long = [i for i, size in enumerate(tensor.shape) if size > 1]
-    summed = [i for i in long if i in wanted]
+    summed = [i for i in long if i in axes]
     inputs = math.prod(tensor.shape[i] for i in summed)
     outputs = tensor.numel() // inputs
     if summed == long[: len(summed)] and outputs > 1:
@@ -98,8 +98,8 @@ def _blocks_per_output(values: int, grid: int, threads: int, target: Target) -> 
 
 
 def _multiprocessors(target: Target) -> tuple[int, int]:
-    known = [key for key in sorted(MULTIPROCESSORS) if key <= target.capability]
-    return MULTIPROCESSORS[known[-1] if known else min(MULTIPROCESSORS)]
+    capabilities = [key for key in sorted(MULTIPROCESSORS) if key <= target.capability]
+    return MULTIPROCESSORS[capabilities[-1] if capabilities else min(MULTIPROCESSORS)]
 
 
 def _power(number: int, most: int) -> int:

@@ -149,8 +149,8 @@ def _grouped(holders: Iterable[Holder]) -> list[Hold]:
         key = (holder.category, LAYER.sub("*", holder.path), holder.op)
         sums[key][0] += holder.num_bytes
         sums[key][1] += holder.num_blocks
-    found = [
+    holds = [
         Hold(category=category, path=path, op=op, num_bytes=size, num_blocks=count)
         for (category, path, op), (size, count) in sums.items()
     ]
-    return sorted(found, key=lambda hold: -hold.num_bytes)[:NUM_HOLDS]
+    return sorted(holds, key=lambda hold: -hold.num_bytes)[:NUM_HOLDS]

@@ -62,13 +62,13 @@ def _override(document: Document, key: str, value: Any) -> None:
 
 def _entries_of(entries: Any, item: Any) -> list[Any]:
     """A bare name in an override selects the file's entries of that name, with their settings."""
-    found = []
+    matches = []
     for entry in entries if isinstance(entries, list) else []:
         if isinstance(item, str) and isinstance(entry, dict):
             names = {entry.get("name"), entry.get("label"), *(entry if "name" not in entry else ())}
             if item in names - {"label", "train"}:
-                found.append(entry)
-    return found or [item]
+                matches.append(entry)
+    return matches or [item]
 
 
 def _check_methods(document: Document) -> None:

@@ -33,13 +33,13 @@ class Shape(Frozen):
 
     def settings(self) -> dict[str, Any]:
         """Return the training settings that the shape fixes."""
-        found: dict[str, Any] = {"padding": "max"}
+        settings: dict[str, Any] = {"padding": "max"}
         if self.batch_size:
-            found["batch_size"] = self.batch_size
+            settings["batch_size"] = self.batch_size
         longest = max((*self.lengths, self.length or 0))
         if longest:
-            found["max_length"] = longest
-        return found
+            settings["max_length"] = longest
+        return settings
 
     @property
     def label(self) -> str:

@@ -80,8 +80,8 @@ class Cell(Frozen):
     @property
     def keep_best(self) -> bool:
         """Whether the best epoch is reported, by the settings or the protocol."""
-        wanted = self.train.checkpoint or ("last" if self.protocol == "plain" else "best")
-        return wanted == "best"
+        checkpoint = self.train.checkpoint or ("last" if self.protocol == "plain" else "best")
+        return checkpoint == "best"
 
     def data_request(self) -> DataRequest:
         """Say which rows of which data the cell wants."""
@@ -139,7 +139,7 @@ class Suite(Frozen):
             UserError: two cells with one path, or settings that do not go together.
         """
         chosen = [(entry, get_method(entry.name)(**entry.options)) for entry in self.methods]
-        found: list[Cell] = []
+        cells: list[Cell] = []
         models = self.models or (self.model,)
         points = [dict(zip(self.grid, p, strict=True)) for p in product(*self.grid.values())]
         for model, task, (entry, method), axes, seed in product(
@@ -147,7 +147,7 @@ class Suite(Frozen):
         ):
             assert model is not None
             label = entry.label or method.label
-            found.append(
+            cells.append(
                 Cell(
                     suite=self.name,
                     method=entry.name,
@@ -162,9 +162,9 @@ class Suite(Frozen):
                     axes=axes,
                 )
             )
-        _refuse_twins(found)
-        _refuse_unfit(found)
-        return found
+        _refuse_twins(cells)
+        _refuse_unfit(cells)
+        return cells
 
     def _settings(
         self,

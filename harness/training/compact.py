@@ -72,8 +72,8 @@ def _training_phase(setup: Setup) -> PhaseMemory:
     setup.model.train()
 
     def run(batches: list[list[int]], watch: Watch) -> None:
-        made = (order.tensors(batch, setup.device) for batch in batches)
-        step.run(0, made, len(batches), watch)
+        tensors = (order.tensors(batch, setup.device) for batch in batches)
+        step.run(0, tensors, len(batches), watch)
 
     with setup.meter.audit(number, optimizer) as watch:
         run(longest, watch)

@@ -106,8 +106,8 @@ class Loop:
     def _step(self, batches: list[list[int]], watch: Watch) -> bool:
         """Run one optimizer step; returns whether the method changed anything."""
         setup = self.setup
-        made = (setup.order.tensors(batch, setup.device) for batch in batches)
-        changed = self.state.step.run(self.result.steps, made, len(batches), watch)
+        tensors = (setup.order.tensors(batch, setup.device) for batch in batches)
+        changed = self.state.step.run(self.result.steps, tensors, len(batches), watch)
         assert self.state.schedule is not None
         self.state.schedule.step()
         return changed

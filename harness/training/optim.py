@@ -123,15 +123,15 @@ def _adapter_group(optimizer: Optimizer, plain: bool) -> dict[str, Any]:
 
 def _replace(optimizer: Optimizer, resized: Resized) -> None:
     old, new, dim, kept = resized
-    known = optimizer.state.get(old, {})
+    state = optimizer.state.get(old, {})
     group = _leave(optimizer, old)
     if not new.requires_grad:
         return
     (group or _adapter_group(optimizer, plain=False))["params"].append(new)
-    if dim is not None and kept is not None and known:
+    if dim is not None and kept is not None and state:
         optimizer.state[new] = {
             key: value.index_select(dim, kept) if _is_like(value, old) else value
-            for key, value in known.items()
+            for key, value in state.items()
         }
 
 
@@ -142,13 +142,13 @@ def _is_like(value: Any, parameter: nn.Parameter) -> bool:
 def _leave(optimizer: Optimizer, parameter: nn.Parameter) -> dict[str, Any] | None:
     parameter.grad = None
     optimizer.state.pop(parameter, None)
-    found = None
+    own_group = None
     for group in optimizer.param_groups:
         kept = [p for p in group["params"] if p is not parameter]
         if len(kept) < len(group["params"]):
-            found = group
+            own_group = group
         group["params"] = kept
-    return found
+    return own_group
 
 
 def optimizer_state(optimizer: Optimizer, model: nn.Module) -> dict[str, Any]:

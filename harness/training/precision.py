@@ -40,14 +40,14 @@ def keep_head_fp32(model: nn.Module, head: Iterable[nn.Parameter]) -> None:
     A head of a few thousand weights trained in bf16 loses updates below 2^-8 of a weight. Its
     modules cast their input up, since nothing else does without autocast.
     """
-    wanted = {id(parameter) for parameter in head}
+    head_ids = {id(parameter) for parameter in head}
 
     def cast_up(_module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
         return tuple(a.float() if isinstance(a, torch.Tensor) else a for a in args)
 
     for module in model.modules():
         own = list(module.parameters(recurse=False))
-        if any(id(parameter) in wanted and parameter.dtype != torch.float32 for parameter in own):
+        if any(id(parameter) in head_ids and parameter.dtype != torch.float32 for parameter in own):
             for parameter in own:
                 parameter.data = parameter.data.float()
             module.register_forward_pre_hook(cast_up)

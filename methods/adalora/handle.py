@@ -150,7 +150,7 @@ class AdaLoraHandle(RankHandle, TunerHandle):
         """Return the ranks of the model as it is, the budget over the run, and parameters."""
         ranks, target = self.ranks(), self._allocator.target_bgt
         total = sum(ranks.values())
-        found: dict[str, Any] = {
+        report: dict[str, Any] = {
             "ranks": ranks,
             "budget": [list(entry) for entry in self.budgets],
             "total_rank": total,
@@ -160,11 +160,11 @@ class AdaLoraHandle(RankHandle, TunerHandle):
             ),
         }
         if total != target:
-            found["warnings"] = [
+            report["warnings"] = [
                 f"AdaLoRA's {total} ranks are not the {target} of its target: the checkpoint is "
                 "from before the final phase, or equal scores fell together"
             ]
-        return found
+        return report
 
     # -- state -----------------------------------------------------------------------------------
 

@@ -68,8 +68,8 @@ def _ends(model: nn.Module, layer: str) -> SublayerEnds:
 def _after_dropout(model: nn.Module, projection: str) -> str:
     from torch import nn
 
-    found = _siblings(model, projection, lambda module: isinstance(module, nn.Dropout))
-    return found[-1] if found else projection  # GPT-2's first drops attention weights
+    dropouts = _siblings(model, projection, lambda module: isinstance(module, nn.Dropout))
+    return dropouts[-1] if dropouts else projection  # GPT-2's first drops attention weights
 
 
 def _siblings(model: nn.Module, name: str, fits: Callable[[nn.Module], bool]) -> list[str]:

@@ -140,13 +140,13 @@ for _name in PASSED_ON:
 
 def joined(*changes: Change | None) -> Change | None:
     """Return several changes as one; None where there is none."""
-    found = [change for change in changes if change]
-    if not found:
+    parts = [change for change in changes if change]
+    if not parts:
         return None
-    frozen = {id(p): p for change in found for p in change.frozen}
+    frozen = {id(p): p for change in parts for p in change.frozen}
     return Change(
         frozen=tuple(frozen.values()),
-        added=tuple(p for change in found for p in change.added),
-        resized=tuple(pair for change in found for pair in change.resized),
-        reshaped=any(change.reshaped for change in found),
+        added=tuple(p for change in parts for p in change.added),
+        resized=tuple(pair for change in parts for pair in change.resized),
+        reshaped=any(change.reshaped for change in parts),
     )

@@ -61,11 +61,11 @@ class TunerHandle(Handle):
 
     def prepare_to_fold(self) -> None:
         """Check that every adapter sits on a weight of plain numbers that it has for itself."""
-        found = list(self.adapters())
-        for name, adapter, _ in found:
+        adapters = list(self.adapters())
+        for name, adapter, _ in adapters:
             if adapter.quantization_backend is not None:
                 raise ValueError(f"{name} is quantised: merging would round the adapter away")
-        folding.refuse_unfoldable(self.model, [name for name, *_ in found])
+        folding.refuse_unfoldable(self.model, [name for name, *_ in adapters])
 
     def fold(self, layers: Collection[int]) -> None:
         """Merge the adapters of these layers into their base layers and take them out."""
@@ -133,7 +133,7 @@ def added_tensors(
     model: nn.Module, base: Sequence[Tensor]
 ) -> tuple[dict[str, nn.Parameter], dict[str, Tensor]]:
     """Return what trains outside the head, and what is new in the model but does not train."""
-    known = {id(tensor) for tensor in base}
+    base_ids = {id(tensor) for tensor in base}
     head = surgery.head_parameters(model)
     for name, parameter in model.named_parameters():
         # AdaLoRA's rank counters lose the mark when peft converts them to another dtype.
@@ -143,7 +143,7 @@ def added_tensors(
     buffers = {
         name: tensor
         for name, tensor in chain(model.named_parameters(), model.named_buffers())
-        if id(tensor) not in known and name not in adapter
+        if id(tensor) not in base_ids and name not in adapter
     }
     return adapter, buffers
 

@@ -75,15 +75,15 @@ def group_sets(model: nn.Module) -> list[GroupSet]:
     config: Any = model.config
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     kind = surgery.architecture(model)
-    found = []
+    sets = []
     for index, layer in enumerate(surgery.layer_names(model)):
         around = f"{layer}.{kind.attention[0].rpartition('.')[0]}"
         members = _members(layer, kind.attention, _FUSED[family]) + _positions(model, around)
-        found.append(GroupSet(index, "heads", heads, members, around))
+        sets.append(GroupSet(index, "heads", heads, members, around))
         members = _members(layer, kind.ffn)
         rows = surgery.linear_shape(model.get_submodule(members[0].name))[1]
-        found.append(GroupSet(index, "channels", rows, members))
-    return found
+        sets.append(GroupSet(index, "channels", rows, members))
+    return sets
 
 
 def _members(layer: str, names: tuple[str, ...], parts: int = 1) -> tuple[Member, ...]:
@@ -94,8 +94,8 @@ def _members(layer: str, names: tuple[str, ...], parts: int = 1) -> tuple[Member
 
 def _positions(model: nn.Module, attention: str) -> tuple[Member, ...]:
     """Return DeBERTa's own projections of relative positions, where keys do not share theirs."""
-    known = {name for name, _ in model.get_submodule(attention).named_children()}
-    names = [name for name in ("pos_key_proj", "pos_query_proj") if name in known]
+    child_names = {name for name, _ in model.get_submodule(attention).named_children()}
+    names = [name for name in ("pos_key_proj", "pos_query_proj") if name in child_names]
     return tuple(Member(f"{attention}.{name}", 0, scored=False) for name in names)
 
 

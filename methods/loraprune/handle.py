@@ -100,15 +100,15 @@ class LoraPruneHandle(OverHandle):
 
     def _observe(self, units: list[MaskedSet]) -> None:
         """Update the averages with this step's gradients, unless one importance is not finite."""
-        found = []
+        importances = []
         for unit in units:
             new = importance(self.model, unit.groups, len(unit.left), self.metric)
             if new is not None:  # another method may have frozen the layer
-                found.append((unit, new))
-        if not found:
+                importances.append((unit, new))
+        if not importances:
             return
-        usable = torch.stack([new.isfinite().all() for _, new in found]).all()
-        for unit, new in found:
+        usable = torch.stack([new.isfinite().all() for _, new in importances]).all()
+        for unit, new in importances:
             assert unit.average is not None
             moved = self.ema * unit.average + (1 - self.ema) * new
             unit.average.copy_(torch.where(usable, moved, unit.average))
@@ -134,13 +134,13 @@ class LoraPruneHandle(OverHandle):
         return sum(unit.gone for unit in self.sets) / sum(unit.groups.count for unit in self.sets)
 
     def _tensors(self) -> dict[str, Tensor]:
-        found = {}
+        tensors = {}
         for unit in self.sets:
             if unit.mask is not None:
-                found[f"mask.{unit.groups.name}"] = unit.mask
+                tensors[f"mask.{unit.groups.name}"] = unit.mask
             if unit.average is not None:
-                found[f"importance.{unit.groups.name}"] = unit.average
-        return found
+                tensors[f"importance.{unit.groups.name}"] = unit.average
+        return tensors
 
     # -- forecast, record, resume ----------------------------------------------------------------
 

@@ -102,11 +102,11 @@ def sensitivity(module: nn.Module, metric: Metric) -> Tensor | None:
         return weight.abs() if metric == "magnitude" else None
     [key] = lora.lora_A
     a, b = lora.lora_A[key].weight, lora.lora_B[key].weight
-    found = estimate_gradient(a, b) if metric == "lora" else None
-    if found is None and metric == "lora":
+    gradient = estimate_gradient(a, b) if metric == "lora" else None
+    if gradient is None and metric == "lora":
         return None
     weight = torch.addmm(weight, b, a, alpha=lora.scaling[key])
-    return (weight if found is None else found.mul_(weight)).abs_()
+    return (weight if gradient is None else gradient.mul_(weight)).abs_()
 
 
 @torch.no_grad()

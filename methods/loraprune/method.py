@@ -103,9 +103,12 @@ class LoraPrune(TargetOptions):
         schedule = self._schedule(plan)
         groups = group_sets(model)
         protected = self._protected(len(surgery.layer_names(model)))
-        live = [found for found in groups if found.layer not in protected]
+        live = [group_set for group_set in groups if group_set.layer not in protected]
         self._refuse_unscored(model, live)
-        sets = [_masked_set(model, found, live=found.layer not in protected) for found in groups]
+        sets = [
+            _masked_set(model, group_set, live=group_set.layer not in protected)
+            for group_set in groups
+        ]
         return LoraPruneHandle.around(
             self._lora().attach(model, plan),
             sets=sets,
@@ -165,7 +168,9 @@ class LoraPrune(TargetOptions):
     def _refuse_unscored(self, model: nn.Module, live: list[GroupSet]) -> None:
         """Refuse groups whose importance is undefined, and weights that nothing merges into."""
         names = set(surgery.target_modules(model, self.targets))
-        inside = [member.name for found in live for member in found.members if member.scored]
+        inside = [
+            member.name for group_set in live for member in group_set.members if member.scored
+        ]
         folding.refuse_unfoldable(model, [*names, *inside])
         without = [name for name in inside if name not in names]
         if self.metric == "lora" and without:
@@ -181,10 +186,10 @@ def _masked_set(model: nn.Module, groups: GroupSet, *, live: bool) -> MaskedSet:
 
     from methods.loraprune.masks import MaskedSet
 
-    found = MaskedSet(groups, torch.arange(groups.count, device="cpu"))
+    masked_set = MaskedSet(groups, torch.arange(groups.count, device="cpu"))
     if live:
         first = surgery.unwrap(model.get_submodule(groups.members[0].name))
         device = first.get_parameter("weight").device
-        found.mask = torch.ones(groups.count, dtype=torch.bool, device=device)
-        found.average = torch.zeros(groups.count, dtype=torch.float32, device=device)
-    return found
+        masked_set.mask = torch.ones(groups.count, dtype=torch.bool, device=device)
+        masked_set.average = torch.zeros(groups.count, dtype=torch.float32, device=device)
+    return masked_set

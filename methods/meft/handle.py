@@ -46,21 +46,21 @@ class MeftHandle(Handle):
 
     def report(self) -> dict[str, Any]:
         """Return the errors, and a warning where gradients are not what they should be."""
-        known = [math.inf if error is None else error for error in self.history]
-        worst = max(known, default=0.0)
-        found: dict[str, Any] = {
+        epoch_errors = [math.inf if error is None else error for error in self.history]
+        worst = max(epoch_errors, default=0.0)
+        report: dict[str, Any] = {
             "reconstruction_error": self.errors,
-            "worst": _finite(worst) if known else None,
+            "worst": _finite(worst) if epoch_errors else None,
             "history": self.history,
         }
         if worst > self.tolerance:
             size = f"up to {worst:.1g}" if math.isfinite(worst) else "not finite"
-            found["warnings"] = [
+            report["warnings"] = [
                 f"rebuilt layer inputs have a relative error {size}, more than {self.tolerance:g}: "
                 "gradients of the lowest reversible layers may be wrong; keep the streams every "
                 "few layers (chunk: 4; 2 in half precision), or make lam and beta larger"
             ]
-        return found
+        return report
 
     def state_dict(self) -> dict[str, Any]:
         """Return what was measured so far."""

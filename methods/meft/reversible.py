@@ -90,23 +90,23 @@ class _Reversible(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         block, kept = ctx.block, list(ctx.saved_tensors)
-        wanted = any(ctx.needs_input_grad[1:3])
+        inputs_need_grad = any(ctx.needs_input_grad[1:3])
         pair, dpair = (kept[-2], kept[-1]), (grads[0], grads[1])
-        found: Gradients = {}
+        of_trained: Gradients = {}
         with private_random_state(grads[0].device), ctx.autocast():
             for index, coupling in reversed(list(enumerate(block.couplings))):
                 if block.keeps(index):
                     pair = kept[-2], kept[-1]
                     del kept[-2:]
-                through = index > 0 or wanted
+                through = index > 0 or inputs_need_grad
                 pair, dpair, of_layer = _undo(
                     coupling, pair, dpair, block.call, ctx.states[index], through
                 )
-                found |= of_layer
+                of_trained |= of_layer
                 if block.trace:
                     block.trace.rebuilt.append(pair)
-        of_inputs = dpair if wanted else (None, None)
-        return (None, *of_inputs, *(found[parameter] for parameter in ctx.trained))
+        of_inputs = dpair if inputs_need_grad else (None, None)
+        return (None, *of_inputs, *(of_trained[parameter] for parameter in ctx.trained))
 
 
 def _undo(

@@ -80,12 +80,12 @@ class Stack:
         self, hidden: Tensor, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> dict[str, Any]:
         """Return what the lowest layer was called with beside the hidden state, by name."""
-        known = signature(type(self.couplings[0].layer).forward)
-        named = dict(known.bind(None, hidden, *args, **kwargs).arguments)
-        *_, last = known.parameters.values()
+        forward_signature = signature(type(self.couplings[0].layer).forward)
+        named = dict(forward_signature.bind(None, hidden, *args, **kwargs).arguments)
+        *_, last = forward_signature.parameters.values()
         if last.kind is Parameter.VAR_KEYWORD:
             named |= named.pop(last.name, {})
-        itself, first, *_ = known.parameters
+        itself, first, *_ = forward_signature.parameters
         for name in (itself, first, *_UNUSED):
             named.pop(name, None)
         return named

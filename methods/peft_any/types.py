@@ -61,8 +61,8 @@ def config_class(kind: str) -> type[PeftConfig]:
     if kind not in classes:
         usable = set(classes) - set(REFUSED)
         raise ValueError(f"the installed peft has no type {kind!r}; {nearest(kind, usable)}")
-    found: type[PeftConfig] = classes[kind]
-    return found
+    cls: type[PeftConfig] = classes[kind]
+    return cls
 
 
 @cache
@@ -80,18 +80,20 @@ def check_options(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: an option that the type does not have, or a value of another type.
     """
-    known = option_types(kind)
+    validators = option_types(kind)
     checked: dict[str, Any] = {}
     for name, value in options.items():
         if name in DECIDED:
             raise ValueError(f"peft option {name!r} is not yours to set: the run decides it")
-        if name not in known:
-            raise ValueError(f"peft type {kind} has no option {name!r}; {nearest(name, known)}")
+        if name not in validators:
+            raise ValueError(
+                f"peft type {kind} has no option {name!r}; {nearest(name, validators)}"
+            )
         if name == "init_lora_weights" and PISSA_STEPS.fullmatch(str(value)):
             checked[name] = value  # documented, but not in the field's type
             continue
         try:
-            checked[name] = known[name].validate_python(value)
+            checked[name] = validators[name].validate_python(value)
         except ValidationError as error:
             raise ValueError(mistake(error.errors()[0], f"peft option {name}")) from None
         if name in NEEDS_MORE:

@@ -70,12 +70,12 @@ class Recorder:
         self._run(see)
         return [torch.cat(parts) for parts in rows]
 
-    def local_features(self, wanted: Sequence[int]) -> dict[int, tuple[Tensor, Tensor]]:
+    def local_features(self, indices: Sequence[int]) -> dict[int, tuple[Tensor, Tensor]]:
         """Return rows of the wanted layers' outputs with their adapter, and without it.
 
         Both come from the same input: the one that the adapted model hands to the layer.
         """
-        rows: dict[int, list[tuple[Tensor, Tensor]]] = {index: [] for index in wanted}
+        rows: dict[int, list[tuple[Tensor, Tensor]]] = {index: [] for index in indices}
 
         def see(index: int, layer: nn.Module, args: Any, kwargs: Any, out: Any) -> None:
             if index in rows:

@@ -188,7 +188,7 @@ class SafeHandle(OverHandle):
     def report(self) -> dict[str, Any]:
         """Return importances, thresholds and what froze when."""
         cache = self._cache
-        found: dict[str, Any] = {
+        report: dict[str, Any] = {
             **self.rules.report(),
             "frozen_at_epoch": {str(unit): epoch for unit, epoch in self.frozen_at.items()},
             "shallowest_live_unit": min(self._live(), default=None),
@@ -196,19 +196,19 @@ class SafeHandle(OverHandle):
             "reference_bytes_on_host": sum(rows.nbytes for rows in self._reference),
         }
         if cache:
-            found["cache"] = cache.report()
-        return {**super().report(), **found}
+            report["cache"] = cache.report()
+        return {**super().report(), **report}
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything but the reference features, which `on_start` measures again."""
-        found: dict[str, Any] = {
+        state: dict[str, Any] = {
             "rules": self.rules.state_dict(),
             "frozen_at": [list(pair) for pair in self.frozen_at.items()],
         }
-        found |= {f"merged.{name}": value for name, value in self.merged.items()}
+        state |= {f"merged.{name}": value for name, value in self.merged.items()}
         if self._cache:
-            found |= {f"cache.{k}": v for k, v in self._cache.state_dict().items()}
-        return {**super().state_dict(), **found}
+            state |= {f"cache.{k}": v for k, v in self._cache.state_dict().items()}
+        return {**super().state_dict(), **state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore it; adapters that were folded are folded again, with the values they had."""

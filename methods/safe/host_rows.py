@@ -53,8 +53,8 @@ class Rows:
         if self._file is None:
             return self._arrays[key].copy()
         start, shape = self._places[key]
-        found = os.pread(self._file.fileno(), int(np.prod(shape)), start)
-        return np.frombuffer(bytearray(found), np.uint8).reshape(shape)
+        row_bytes = os.pread(self._file.fileno(), int(np.prod(shape)), start)
+        return np.frombuffer(bytearray(row_bytes), np.uint8).reshape(shape)
 
     def state(self) -> dict[str, Any]:
         """Return everything as two JSON lists and one tensor."""

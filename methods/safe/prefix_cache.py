@@ -107,11 +107,11 @@ class PrefixCache:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the rows and where the filling stands."""
-        found = {"ready": self.ready, "target": self.target, "note": self.note,
+        state = {"ready": self.ready, "target": self.target, "note": self.note,
                  "counts": dict(self.counts), "tuple_size": self._tuple_size}  # fmt: skip
         for name, rows in (("rows", self._rows), ("new", self._new)):
-            found |= {f"{name}.{key}": value for key, value in rows.state().items()}
-        return found
+            state |= {f"{name}.{key}": value for key, value in rows.state().items()}
+        return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what `state_dict` returned."""
@@ -132,9 +132,9 @@ class PrefixCache:
         mask = kwargs.get("attention_mask")
         self._mask = None if mask is None else mask.cpu()  # once, for all of its rows
         self._keys = keys_of(kwargs, self._mask)
-        known = all(key in self._rows for key in self._keys)
-        self._start = self.ready if known else 0
-        self.counts["missed"] += not known and self.ready > 0
+        all_kept = all(key in self._rows for key in self._keys)
+        self._start = self.ready if all_kept else 0
+        self.counts["missed"] += not all_kept and self.ready > 0
         if self._start < self.target:  # layers of the prefix run: without their dropout
             self.model.eval()
 

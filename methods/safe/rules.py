@@ -98,12 +98,12 @@ class Rules:
         below = below[: max(0, self.max_units - self._num_frozen(live))]
         if not self.prefix:
             return sorted(below)
-        found: list[int] = []
+        lowest: list[int] = []
         for unit in live[: len(below)]:
-            if sum(values[i] for i in (*found, unit)) > len(below) * threshold:
+            if sum(values[i] for i in (*lowest, unit)) > len(below) * threshold:
                 break
-            found.append(unit)
-        return found
+            lowest.append(unit)
+        return lowest
 
     def _num_frozen(self, live: Sequence[int]) -> int:
         first = next(iter(self.importance.values()))

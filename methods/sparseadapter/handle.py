@@ -126,8 +126,8 @@ class SparseHandle(OverHandle):
     def _mask(self, matrices: Mapping[str, nn.Parameter], scores: Scores, step: int) -> None:
         """Keep the highest scores and hide the rest."""
         for names, count in self._shares(matrices):
-            found = scoring.keep_highest({name: scores[name] for name in names}, count)
-            for name, mask in found.items():
+            masks = scoring.keep_highest({name: scores[name] for name in names}, count)
+            for name, mask in masks.items():
                 self.masks[name].copy_(mask)
         self.scored_at = step
         self.kept = sum(int(mask.sum()) for mask in self.masks.values())
@@ -155,7 +155,7 @@ class SparseHandle(OverHandle):
 
     def report(self) -> dict[str, Any]:
         """Return how many entries stayed; `effective` counts those, and biases and norms."""
-        found = {
+        report = {
             "pruner": self.pruner,
             "scope": self.scope,
             "scored_at": self.scored_at,
@@ -163,7 +163,7 @@ class SparseHandle(OverHandle):
             "of": self._total,
             "effective": None if self.kept is None else self.kept + self._unmasked,
         }
-        return {**super().report(), **found}
+        return {**super().report(), **report}
 
     def state_dict(self) -> dict[str, Any]:
         """Return the masks."""

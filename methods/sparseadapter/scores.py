@@ -56,13 +56,13 @@ def grasp(model: nn.Module, matrices: Matrices, batches: Batches) -> Scores:
     with _divided_logits(model):
         g = list(_sum_over(model, matrices, halves, torch.autograd.grad).values())
 
-        def hessian_times_g(loss: Tensor, wanted: Sequence[Tensor], **options: Any) -> Any:
-            first = torch.autograd.grad(loss, wanted, create_graph=True, **options)
+        def hessian_times_g(loss: Tensor, parameters: Sequence[Tensor], **options: Any) -> Any:
+            first = torch.autograd.grad(loss, parameters, create_graph=True, **options)
             product = torch.stack([(a * b).sum() for a, b in zip(first, g, strict=True)]).sum()
-            return torch.autograd.grad(product, wanted, **options)
+            return torch.autograd.grad(product, parameters, **options)
 
-        found = _sum_over(model, matrices, halves, hessian_times_g)
-    return {name: (found[name] * p.detach()).float() for name, p in matrices.items()}
+        hg = _sum_over(model, matrices, halves, hessian_times_g)
+    return {name: (hg[name] * p.detach()).float() for name, p in matrices.items()}
 
 
 def _sum_over(
@@ -74,15 +74,15 @@ def _sum_over(
     """
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
-    wanted = list(matrices.values())
-    sums = [torch.zeros_like(p) for p in wanted]
+    parameters = list(matrices.values())
+    sums = [torch.zeros_like(p) for p in parameters]
     examples, was_training = 0, model.training
     model.eval()
     with sdpa_kernel(SDPBackend.MATH):  # the other kernels have no second derivative
         for batch in batches:
             size = len(next(iter(batch.values())))
-            found = derive(model(**batch).loss, wanted, materialize_grads=True)
-            for total, part in zip(sums, found, strict=True):
+            derivatives = derive(model(**batch).loss, parameters, materialize_grads=True)
+            for total, part in zip(sums, derivatives, strict=True):
                 total.add_(part, alpha=size)
             examples += size
     model.train(was_training)
@@ -114,19 +114,19 @@ def erdos_renyi(shapes: Mapping[str, Sequence[int]], keep: float) -> dict[str, i
     """
     sizes = {name: rows * columns for name, (rows, columns) in shapes.items()}
     left, unfilled, counts = round(keep * sum(sizes.values())), dict(sizes), dict.fromkeys(sizes, 0)
-    wanted: dict[str, float] = {}
+    quotas: dict[str, float] = {}
     while unfilled:
         scale = left / sum(sum(shapes[name]) for name in unfilled)
-        wanted = {name: scale * sum(shapes[name]) for name in unfilled}
-        full = [name for name in unfilled if wanted[name] >= sizes[name]]
+        quotas = {name: scale * sum(shapes[name]) for name in unfilled}
+        full = [name for name in unfilled if quotas[name] >= sizes[name]]
         if not full:
             break
         for name in full:
             counts[name] = unfilled.pop(name)
             left -= counts[name]
-    counts |= {name: int(wanted[name]) for name in unfilled}
+    counts |= {name: int(quotas[name]) for name in unfilled}
     rest = left - sum(counts[name] for name in unfilled)
-    for name in sorted(unfilled, key=lambda name: counts[name] - wanted[name])[:rest]:
+    for name in sorted(unfilled, key=lambda name: counts[name] - quotas[name])[:rest]:
         counts[name] += 1
     return counts
 

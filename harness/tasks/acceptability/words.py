@@ -62,11 +62,11 @@ class Vocabulary:
 
     def forms(self) -> set[str]:
         """Every written form of every word, in lower case."""
-        found: set[str] = set()
+        forms: set[str] = set()
         for words in vars(self).values():
             for word in words:
-                found.update(_written(word))
-        return {form.lower() for form in found}
+                forms.update(_written(word))
+        return {form.lower() for form in forms}
 
 
 def vocabulary(split: str) -> Vocabulary:

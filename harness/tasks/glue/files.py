@@ -60,11 +60,11 @@ def find_folder(spec: GlueSpec, request: DataRequest) -> Path:
     usual = {f"glue-{spec.name}", f"glue_{spec.name}", spec.name, f"{spec.name}-sample"}
     usual |= {spec.folder, f"glue-{spec.folder}"}
     there = sorted(path for path in root.iterdir() if path.is_dir())
-    found = [path for path in there if path.name in usual]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        choice = ", ".join(path.name for path in found)
+    matches = [path for path in there if path.name in usual]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        choice = ", ".join(path.name for path in matches)
         raise UserError(f"task {spec.name}: {root} has {choice}; name the one with folder")
     raise UserError(
         f"task {spec.name}: {root} has no folder {', '.join(sorted(usual))} "
@@ -76,11 +76,11 @@ def find_file(folder: Path, stem: str) -> Path:
     """The file `stem.tsv`, else the one file `stem_*.tsv`; either may end in .gz."""
     there = sorted(path for path in folder.iterdir() if path.is_file())
     for pattern in (rf"{stem}\.tsv(\.gz)?", rf"{stem}_.*\.tsv(\.gz)?"):
-        found = [path for path in there if re.fullmatch(pattern, path.name)]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise UserError(f"{folder}: which one, {' or '.join(path.name for path in found)}?")
+        matches = [path for path in there if re.fullmatch(pattern, path.name)]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            raise UserError(f"{folder}: which one, {' or '.join(path.name for path in matches)}?")
     raise UserError(
         f"{folder}: no {stem}.tsv, {stem}.tsv.gz or {stem}_*.tsv "
         f"(there are: {', '.join(path.name for path in there) or 'no files'})"

@@ -68,20 +68,20 @@ def label_of(spec: GlueSpec, value: str, where: str) -> int | float:
 
 
 def _column(
-    key: str, given: str | None, known: Sequence[str], header: Sequence[str], where: str
+    key: str, given: str | None, names: Sequence[str], header: Sequence[str], where: str
 ) -> str:
     """The column of one role; an unused role (no name given, none known) is an empty string."""
     if given is not None:
         if given in header:
             return given
         raise UserError(f"{where}: {key} {given!r} is not in the header: {nearest(given, header)}")
-    for name in known:
+    for name in names:
         if name in header:
             return name
-    if not known:
+    if not names:
         return ""
-    wanted = " or ".join(repr(name) for name in known)
-    raise UserError(f"{where}: no column {wanted} (there are: {', '.join(header)}); set {key}")
+    choices = " or ".join(repr(name) for name in names)
+    raise UserError(f"{where}: no column {choices} (there are: {', '.join(header)}); set {key}")
 
 
 def _score(value: str, where: str) -> float:

@@ -65,9 +65,9 @@ class GlueTask(Task):
 
     def _size_notes(self, parts: splits.Parts) -> tuple[str, ...]:
         """Say so where the rows are not the official ones."""
-        found = {"train": len(parts.train), "dev": len(parts.dev)}
+        sizes = {"train": len(parts.train), "dev": len(parts.dev)}
         return tuple(
-            f"{part} has {found[part]:,} rows, official GLUE has {official:,}"
-            for part, official in zip(found, self._spec.rows, strict=True)
-            if found[part] != official
+            f"{part} has {sizes[part]:,} rows, official GLUE has {official:,}"
+            for part, official in zip(sizes, self._spec.rows, strict=True)
+            if sizes[part] != official
         )
