@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from harness import durable
 from harness.errors import UserError
 from harness.record import ExportKind
-from harness.training.checkpoint import read_state, save_tensors, write_state
+from harness.training.saved import read_state, save_tensors, write_state
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.budgets.figures import Figure, Figures
-from harness.budgets.file import Budget, Row, refuse_other_kind
+from harness.budgets.file import Budget, CellBudget, refuse_other_kind
 
 Kind = Literal["within", "over", "win", "missing", "new"]
 
@@ -65,7 +65,7 @@ def compare(budget: Budget, figures: Figures) -> Verdict:
     return Verdict(findings, budget.tolerance)
 
 
-def _judge(path: str, row: Row, figure: Figure, tolerance: float) -> Finding:
+def _judge(path: str, row: CellBudget, figure: Figure, tolerance: float) -> Finding:
     change = figure.peak - row.peak
     kind: Kind = "within"
     if change > tolerance * row.peak:

@@ -19,7 +19,7 @@ TOLERANCE = 0.001  # forecasts repeat to the byte; measured budgets want about 0
 LEAST = 0.0005  # of the peak: places that hold less are not listed
 
 
-class Row(Part):
+class CellBudget(Part):
     """The budget of one cell, in bytes."""
 
     peak: NonNegativeInt
@@ -27,7 +27,7 @@ class Row(Part):
     modules: dict[str, NonNegativeInt]
 
 
-class Change(Part):
+class Reason(Part):
     """Why the budget moved once."""
 
     reason: str
@@ -43,8 +43,8 @@ class Budget(Part):
     gpu: str
     software: dict[str, str]
     tolerance: float = Field(TOLERANCE, ge=0, lt=1)
-    history: list[Change] = Field(default_factory=list)
-    cells: dict[str, Row]
+    history: list[Reason] = Field(default_factory=list)
+    cells: dict[str, CellBudget]
 
 
 def software() -> dict[str, str]:
@@ -96,11 +96,11 @@ def updated(file: Path, figures: Figures, reason: str) -> tuple[Budget, list[str
         if row is not None and abs(figure.peak - row.peak) <= tolerance / 3 * row.peak:
             cells[path] = row
         else:
-            cells[path] = row_of(figure)
+            cells[path] = budget_of(figure)
             moved.append(path)
     history = [*(old.history if old else [])]
     if moved:
-        history.append(Change(reason=reason, commit=_commit(), cells=len(moved)))
+        history.append(Reason(reason=reason, commit=_commit(), cells=len(moved)))
     return Budget(
         schema=SCHEMA, kind=figures.kind, gpu=figures.gpu, software=software(),
         tolerance=tolerance, history=history, cells=cells,
@@ -120,11 +120,11 @@ def refuse_other_kind(budget: Budget, figures: Figures) -> None:
         )
 
 
-def row_of(figure: Figure) -> Row:
+def budget_of(figure: Figure) -> CellBudget:
     """Return the line of a figure: categories that hold something, places that hold much."""
     split = {name: size for name, size in figure.split.items() if size}
     large = {name: size for name, size in figure.modules.items() if size >= LEAST * figure.peak}
-    return Row(peak=figure.peak, split=split, modules=large)
+    return CellBudget(peak=figure.peak, split=split, modules=large)
 
 
 def write_budget(file: Path, budget: Budget) -> None:

@@ -6,10 +6,9 @@ from dataclasses import dataclass, replace
 
 from harness.errors import UserError
 from harness.simulation.target import Target
+from harness.units import GIB, MIB
 from methods.wording import nearest
 
-GIB = 2**30
-MIB = 2**20
 # Capabilities that choose the same kernels with the same scratch memory as a lower one.
 _ALIKE = {(7, 5): (7, 0), (8, 9): (8, 6)}
 # Bytes of a process's CUDA context with torch's kernels loaded as they are first used, beside

@@ -1,16 +1,16 @@
-"""Peaks of CUDA memory: by torch's allocator, by the driver, and against the ledger."""
+"""Peaks of CUDA memory: by torch's allocator and by the driver."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import torch
 
-from harness.metering.nvml import Card
+from harness.metering.nvml import Device
 
 Answer = TypeVar("Answer")
 
@@ -47,32 +47,6 @@ class CudaReading:
         self.context = max(contexts, default=None)
 
 
-class Comparison(NamedTuple):
-    """The ledger against what was requested of the allocator, at their peaks.
-
-    `unexplained` is what was requested beyond the ledger's storages: workspaces of cuBLAS and
-    scratch memory inside kernels; negative would mean that the ledger counts too much.
-    """
-
-    requested: int
-    ledger: int
-    unexplained: int
-    share: float
-
-
-def compare(split: Mapping[str, int], peak_requested: int) -> Comparison:
-    """Compare a ledger's split with the peak of what was requested over the same step.
-
-    Raises:
-        ValueError: the peak is not positive, so nothing was measured.
-    """
-    if peak_requested <= 0:
-        raise ValueError(f"the allocator's peak is {peak_requested} B: nothing was measured")
-    ledger = sum(split.values())
-    unexplained = peak_requested - ledger
-    return Comparison(peak_requested, ledger, unexplained, unexplained / peak_requested)
-
-
 class CudaMeter:
     """Peak memory of each phase on one CUDA device.
 
@@ -89,7 +63,7 @@ class CudaMeter:
         self._device, self._cuda = device, cuda
         self._phase = CudaReading()
         self.note: str | None = None
-        self._card = self._open_card(nvml)
+        self._nvml_device = self._open_device(nvml)
 
     def start_phase(self) -> None:
         """Forget all peaks: what `read` returns begins here."""
@@ -120,14 +94,10 @@ class CudaMeter:
 
     def other_processes(self) -> list[dict[str, Any]]:
         """Return pid and bytes of everybody else on the card: they make a measurement doubtful."""
-        return [process._asdict() for process in self._ask(Card.others) or []]
-
-    def card_bytes(self) -> tuple[int, int] | None:
-        """Return (used, total) bytes of the whole card; None where the driver does not tell."""
-        return self._ask(lambda card: (card.used(), card.total()))
+        return [process._asdict() for process in self._ask(Device.others) or []]
 
     def _now(self) -> CudaReading:
-        own = self._ask(Card.own_bytes)
+        own = self._ask(Device.own_bytes)
         reserved = self._cuda.memory_reserved(self._device)
         return CudaReading(
             peak_allocated=self._cuda.max_memory_allocated(self._device),
@@ -137,19 +107,19 @@ class CudaMeter:
             peak_requested=self._cuda.memory_stats(self._device)["requested_bytes.all.peak"],
         )
 
-    def _open_card(self, nvml: Any) -> Card | None:
+    def _open_device(self, nvml: Any) -> Device | None:
         try:
             uuid = str(self._cuda.get_device_properties(self._device).uuid)
-            return Card(uuid, nvml or import_module("pynvml"))
+            return Device(uuid, nvml or import_module("pynvml"))
         except Exception as error:
             self._give_up(error)
             return None
 
-    def _ask(self, question: Callable[[Card], Answer]) -> Answer | None:
-        if self._card is None:
+    def _ask(self, question: Callable[[Device], Answer]) -> Answer | None:
+        if self._nvml_device is None:
             return None
         try:
-            return question(self._card)
+            return question(self._nvml_device)
         except Exception as error:
             self._give_up(error)
             return None
@@ -157,4 +127,4 @@ class CudaMeter:
     def _give_up(self, error: Exception) -> None:
         # A figure that the driver does not give (no library, a virtual GPU) must not end a run.
         self.note = f"NVML: {type(error).__name__}: {error}"
-        self._card = None
+        self._nvml_device = None

@@ -13,7 +13,7 @@ class ProcessUse(NamedTuple):
     num_bytes: int | None
 
 
-class Card:
+class Device:
     """One GPU through NVML.
 
     Args:
@@ -30,14 +30,6 @@ class Card:
         nvml.nvmlInit()
         full = uuid if uuid.startswith(("GPU-", "MIG-")) else f"GPU-{uuid}"
         self._handle = nvml.nvmlDeviceGetHandleByUUID(full)
-
-    def total(self) -> int:
-        """Return the card's memory in bytes."""
-        return int(self._nvml.nvmlDeviceGetMemoryInfo(self._handle).total)
-
-    def used(self) -> int:
-        """Return the bytes in use by everybody, the driver's own included."""
-        return int(self._nvml.nvmlDeviceGetMemoryInfo(self._handle).used)
 
     def processes(self) -> list[ProcessUse]:
         """Return every process that computes or draws on the card, each once."""

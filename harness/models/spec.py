@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from harness.models.catalogue import CATALOGUE
 from methods.wording import nearest
 
-_SOURCES = ("hub", "path", "package", "config")
+SOURCES = ("hub", "path", "package", "config")
 
 
 class ModelSpec(BaseModel):
@@ -34,10 +34,10 @@ class ModelSpec(BaseModel):
 
     @model_validator(mode="after")
     def _one_source(self) -> ModelSpec:
-        given = [name for name in _SOURCES if getattr(self, name) is not None]
+        given = [name for name in SOURCES if getattr(self, name) is not None]
         if len(given) != 1:
             names = ", ".join(given) or "none"
-            raise ValueError(f"give exactly one of {', '.join(_SOURCES)}; found {names}")
+            raise ValueError(f"give exactly one of {', '.join(SOURCES)}; found {names}")
         if self.revision and not self.hub:
             raise ValueError("revision goes with hub")
         if self.sha256 and self.config:

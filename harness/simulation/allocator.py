@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from harness.metering.events import Event
+from harness.units import MIB
 
-MIB = 2**20
 ROUND = 512  # kMinBlockSize: every request is a multiple of it
 SMALL_REQUEST = MIB  # kSmallSize: up to here a request is served from the small pool
 SMALL_SEGMENT = 2 * MIB  # kSmallBuffer
@@ -55,11 +55,6 @@ class Replay:
     peak_reserved: int = 0
     num_segments: int = 0
     released: int = 0
-
-    @property
-    def fragmentation(self) -> float:
-        """Share of the peak of reserved memory that the peak of allocated memory did not need."""
-        return 1 - self.peak_allocated / self.peak_reserved if self.peak_reserved else 0.0
 
 
 @dataclass

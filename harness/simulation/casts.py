@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from harness.simulation.attention import HALF
+
 # Inputs are cast up.
 FP32 = (
     "acos", "asin", "cosh", "erfinv", "exp", "expm1", "log", "log10", "log2", "log1p",
@@ -25,7 +27,6 @@ FP32 = (
 )  # fmt: skip
 # The result is asked for in fp32, unless the caller names a type: no cast-up copy is made.
 FP32_RESULT = ("prod", "softmax", "log_softmax", "cumprod", "cumsum", "sum")
-HALF = (torch.float16, torch.bfloat16)
 _KEY = torch._C.DispatchKey.AutocastCPU
 
 

@@ -25,6 +25,7 @@ import torch
 
 from harness.simulation.reductions import sum_scratch
 from harness.simulation.target import Target
+from harness.units import MIB
 
 _ATEN = torch.ops.aten
 _FLASH = _ATEN._scaled_dot_product_flash_attention_backward.default
@@ -33,7 +34,7 @@ _EMBEDDING = _ATEN.embedding_dense_backward.default
 _SUM = _ATEN.sum.dim_IntList
 KNOWN = frozenset({_FLASH, _EFFICIENT, _EMBEDDING, _SUM})
 ADDMM = _ATEN.addmm.default  # the product that cuBLASLt makes, with its bias
-LT_WORKSPACE = 2**20
+LT_WORKSPACE = MIB
 SORTED_FROM = 3072  # ids; below, one kernel adds without sorting
 
 
@@ -41,7 +42,7 @@ def workspace_bytes(target: Target) -> int:
     """Return what cuBLAS holds per thread from its first matrix product on."""
     if target.kind == "cpu":
         return 0
-    return 32 * 2**20 if target.capability >= (9, 0) else 8_519_680
+    return 32 * MIB if target.capability >= (9, 0) else 8_519_680
 
 
 def scratch_bytes(func: Any, args: tuple[Any, ...], target: Target) -> int:

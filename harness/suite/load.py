@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 import methods as method_registry
 from harness.errors import UserError
+from harness.models.spec import SOURCES
 from harness.plugins import load_plugins
 from harness.suite.document import Document, Path_, assign, read_yaml, split_assignment, validate
 from harness.suite.entries import MethodEntry, ModelEntry, Rule, TaskEntry
@@ -17,8 +18,6 @@ from harness.suite.settings import Frozen, TrainSettings
 from harness.suite.shape import Shape
 from harness.suite.suite import Suite
 from methods.wording import first_mistake
-
-MODEL_SOURCES = ("hub", "path", "package", "config")
 
 
 def load_suite(path: Path, overrides: Iterable[str] = (), plugins: Iterable[str] = ()) -> Suite:
@@ -53,7 +52,7 @@ def _override(document: Document, key: str, value: Any) -> None:
         rules.append({"train": {rest: value}})
         document.overrides["rules", len(rules) - 1] = key
         return
-    if top == "model" and rest in MODEL_SOURCES:
+    if top == "model" and rest in SOURCES:
         # Another source replaces the file's, with the pins that belong to it.
         document.data["model"] = {}
         document.data.pop("models", None)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from methods.common.random_state import RandomState
 
 if TYPE_CHECKING:
+    from harness.training.saved import Saved
     from harness.training.setup import Setup
-    from harness.training.state import Saved
 
 
 class Place(NamedTuple):

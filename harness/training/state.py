@@ -15,6 +15,7 @@ from harness.training.optim import (
     optimizer_state,
     undecayed_parameters,
 )
+from harness.training.saved import Saved
 from harness.training.step import Step
 from methods.base import Change, Resized
 
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from harness.suite.settings import TrainSettings
     from harness.tasks.families.base import Family
     from methods.base import Handle
-
-# Nested dicts and lists of tensors and JSON values.
-Saved = dict[str, Any]
 
 
 @dataclass

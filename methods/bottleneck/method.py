@@ -64,7 +64,8 @@ class BottleneckMethod(Method):
         Raises:
             ValueError: the model is of an unknown type, or has no such layers.
         """
-        from methods.bottleneck.layer import Bottleneck, BottleneckHandle
+        from methods.bottleneck.handle import BottleneckHandle
+        from methods.bottleneck.layer import Bottleneck
 
         places = sublayer_ends(model, self.layers)
         surgery.freeze_base(model, plan)

@@ -33,7 +33,7 @@ class Trace:
     rebuilt: list[Pair] = field(default_factory=list)
 
 
-class Block(NamedTuple):
+class ReversibleBlock(NamedTuple):
     """The reversible layers of one forward pass.
 
     Attributes:
@@ -68,7 +68,9 @@ class _Reversible(torch.autograd.Function):
     """Keeps the streams behind some layers, the call, and the random states before F and G."""
 
     @staticmethod
-    def forward(ctx: Any, block: Block, x1: Tensor, x2: Tensor, *trained: nn.Parameter) -> Pair:
+    def forward(
+        ctx: Any, block: ReversibleBlock, x1: Tensor, x2: Tensor, *trained: nn.Parameter
+    ) -> Pair:
         ctx.block, ctx.trained, ctx.states = block, trained, []
         ctx.autocast = _autocast_now(x1.device)
         kept: list[Tensor] = []

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from methods.meft.coupling import Call, Coupling, Pair
-from methods.meft.reversible import Block
+from methods.meft.reversible import ReversibleBlock
 
 if TYPE_CHECKING:
     from methods.meft.reversible import Trace
@@ -69,7 +69,7 @@ class Stack:
                 x1, x2 = _plain(coupling, x1, x2, call)
             elif index == inside.start:
                 reversible = [self.couplings[i] for i in inside]
-                x1, x2 = Block(reversible, self.chunk, call, self.trace).run(x1, x2)
+                x1, x2 = ReversibleBlock(reversible, self.chunk, call, self.trace).run(x1, x2)
         return self.pass_on(((x1 + x2) / 2).to(hidden.dtype))
 
     def pass_on(self, hidden: Tensor, *args: Any, **kwargs: Any) -> Any:

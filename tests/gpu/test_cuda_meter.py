@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, BertConfig
 
 from harness.forecasting.cards import canonical
-from harness.metering.cuda import CudaMeter, compare
+from harness.metering.cuda import CudaMeter
 from harness.metering.ledger import Ledger
 from harness.simulation.scratch import workspace_bytes
 
@@ -69,9 +69,10 @@ def test_ledger_meets_the_allocator(lora: bool, checkpointing: bool) -> None:
     report = ledger.report()
     # Each of the two threads that multiply has a cuBLAS workspace, which is no tensor.
     workspaces = 2 * workspace_bytes(canonical(torch.cuda.get_device_capability(DEVICE)))
-    found = compare(report.split, plain.peak_requested - workspaces)
-    print(found, plain)
-    assert abs(found.share) < 0.01
+    requested = plain.peak_requested - workspaces
+    unexplained = requested - sum(report.split.values())
+    print(unexplained, plain)
+    assert abs(unexplained) < 0.01 * requested
     assert report.split["optimizer"] >= 8 * sum(p.numel() for p in trainable)
 
 
@@ -89,5 +90,3 @@ def test_the_driver_sees_reserved_and_context() -> None:
     reading = meter.read()
     if reading.context is not None:  # hidden in some containers
         assert 50 * MIB < reading.context < 2048 * MIB
-    used, total = meter.card_bytes() or (0, 0)
-    assert 256 * MIB < used < total

@@ -7,10 +7,9 @@ from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
 import torch
 
-from harness.metering.cuda import CudaMeter, CudaReading, compare
+from harness.metering.cuda import CudaMeter, CudaReading
 
 MIB = 2**20
 CONTEXT = 400 * MIB
@@ -115,7 +114,6 @@ def test_other_processes_are_named_once() -> None:
     assert alone.other_processes() == []
     others = [{"pid": 4, "num_bytes": 100 * MIB}, {"pid": 17, "num_bytes": 100 * MIB}]
     assert shared.other_processes() == others
-    assert shared.card_bytes() == (CONTEXT + 200 * MIB, 24 * 1024 * MIB)
 
 
 def test_process_ids_of_the_host() -> None:
@@ -135,7 +133,6 @@ def test_without_a_driver_the_allocator_still_counts() -> None:
     cuda.use(MIB)
     assert meter.read() == CudaReading(MIB, MIB, None, MIB)
     assert meter.other_processes() == []
-    assert meter.card_bytes() is None
     assert meter.note is not None
     assert "nvmlInit" in meter.note
 
@@ -157,10 +154,3 @@ def test_the_real_pynvml_has_what_is_called() -> None:
     for name in vars(FakeNvml):
         if name.startswith("nvml"):
             assert callable(getattr(pynvml, name))
-
-
-def test_comparison_records_what_the_ledger_does_not_see() -> None:
-    found = compare({"weights.base": 700, "temporary": 290}, 1000)
-    assert found == (1000, 990, 10, 0.01)
-    with pytest.raises(ValueError, match="nothing was measured"):
-        compare({}, 0)

@@ -19,7 +19,8 @@ from harness.suite.settings import TrainSettings
 from harness.training.optim import make_optimizer
 from methods import get_method, surgery
 from methods.bottleneck import ends as insertion
-from methods.bottleneck.layer import Bottleneck, BottleneckHandle
+from methods.bottleneck.handle import BottleneckHandle
+from methods.bottleneck.layer import Bottleneck
 
 # By family, inside a layer: output projections of self-attention and of the feed-forward block.
 ENDS = {
