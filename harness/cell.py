@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from harness.record import Data, Export, ExportKind, Flops, Outcome, Parameters, Record
+from harness.provenance import Data
+from harness.record import Export, ExportKind, Flops, Outcome, Parameters, Record
 from harness.store import Store
 from harness.suite.suite import Cell
 

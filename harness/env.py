@@ -11,7 +11,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from harness.record import Environment, GitState, Gpu
+from harness.provenance import Environment, GitState, Gpu
 
 PACKAGES = ("torch", "transformers", "peft", "datasets", "fvcore", "numpy", "tokenizers")
 # The ones that decide over memory, so that a forecast or a budget names them.

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AliasChoices, ConfigDict, Field, field_validator
+
+from harness.part import Part
+from harness.provenance import Data, Environment, Provenance
 
 SCHEMA_VERSION = 1
 
@@ -17,12 +20,6 @@ MARKS: dict[str, str] = {
 }  # fmt: skip
 # A cell with one of these is finished: running it again would tell nothing new.
 FINAL_OUTCOMES: frozenset[str] = frozenset({"ok", "oom", "diverged"})
-
-
-class Part(BaseModel):
-    """A piece of something kept as JSON or YAML: unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 class Parameters(Part):
@@ -136,69 +133,6 @@ class RunForecast(Part):
     steps: list[tuple[int, ...]] = Field(description="examples, padded length, target length")
     stages: dict[str, StageForecast] = Field(default_factory=dict)
     error: str | None = Field(None, description="why there is none")
-
-
-class Gpu(Part):
-    """The GPU of the run, as torch describes it."""
-
-    name: str
-    memory: int
-    capability: str
-    count: int
-    cuda: str | None
-
-
-class GitState(Part):
-    """The checkout that the code came from."""
-
-    commit: str
-    dirty: bool
-
-
-class Environment(Part):
-    """What a number depends on beside the code and the settings."""
-
-    python: str = ""
-    packages: dict[str, str] = Field(default_factory=dict)
-    plugins: dict[str, str] = Field(
-        default_factory=dict, description="plug-ins in use: name -> where it comes from"
-    )
-    platform: str = ""
-    cpu: str = ""
-    cores: int | None = None
-    host: str = Field("", description="hash of the host's name")
-    variables: dict[str, str] = Field(default_factory=dict)
-    gpu: Gpu | None = None
-    git: GitState | None = None
-
-
-class Provenance(Part):
-    """Which model it was: its source, and what pins it."""
-
-    config: str | None = None
-    source: str | None = None
-    weights: str | None = None
-    tokenizer: str | None = None
-    hub: str | None = None
-    revision: str | None = None
-    commit: str | None = None
-    package: str | None = None
-    version: str | None = None
-    path: str | None = None
-    sha256: str | None = None
-    folder: str | None = None
-
-
-class Data(Part):
-    """Which rows were used."""
-
-    source: str
-    fingerprint: str
-    protocol: str = ""
-    train_rows: int
-    evaluation_rows: dict[str, int]
-    evaluation: str = Field("logits", description="how predictions are made")
-    notes: list[str] = Field(default_factory=list)
 
 
 class Record(Part):

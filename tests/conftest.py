@@ -8,6 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from cells import PRUNED_METHOD, PRUNED_SETTINGS, cell_of, silent
+
+from harness.cell import run_cell
+from harness.record import Record
+from harness.store import Store
 
 # Else `torch.cuda.is_available`, at the head of some test modules, starts CUDA, and no forecast in
 # a fork survives that.
@@ -37,3 +42,11 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data sets at {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def pruned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Record, Path]:
+    """A LoRAPrune run with its model exported."""
+    folder = tmp_path_factory.mktemp("pruned")
+    cell = cell_of(folder, PRUNED_METHOD, *PRUNED_SETTINGS)
+    return run_cell(cell, silent, export=("model", Store(folder))), folder

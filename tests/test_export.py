@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from cells import cell_of, rows, silent, suite_file
+from cells import PRUNED_SETTINGS, cell_of, rows, silent, suite_file
 from tiny import batch
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification
@@ -18,17 +18,6 @@ from harness.export import load
 from harness.record import Record
 from harness.run import app
 from harness.store import Store
-
-SETTINGS = (rows(64, 16), "train.padding=max", "train.epochs=3", "train.lr=1.0e-2")
-PRUNED = "{loraprune: {r: 4, interval: 2, warm_up: 0}}"
-
-
-@pytest.fixture(scope="module")
-def pruned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Record, Path]:
-    """A LoRAPrune run with its model exported."""
-    folder = tmp_path_factory.mktemp("pruned")
-    cell = cell_of(folder, PRUNED, *SETTINGS)
-    return run_cell(cell, silent, export=("model", Store(folder))), folder
 
 
 def outputs(model: torch.nn.Module) -> Tensor:
@@ -46,7 +35,7 @@ def test_the_exported_model_needs_no_base_weights(pruned: tuple[Record, Path]) -
 
 
 def test_a_merged_model_is_one_that_transformers_reads(tmp_path: Path) -> None:
-    cell = cell_of(tmp_path, "{lora: {r: 4}}", *SETTINGS)
+    cell = cell_of(tmp_path, "{lora: {r: 4}}", *PRUNED_SETTINGS)
     record = run_cell(cell, silent, export=("model", Store(tmp_path)))
     folder = tmp_path / record.export.folder
     read = AutoModelForSequenceClassification.from_pretrained(folder)
@@ -54,7 +43,7 @@ def test_a_merged_model_is_one_that_transformers_reads(tmp_path: Path) -> None:
 
 
 def test_an_adapter_is_small_and_goes_onto_its_base(tmp_path: Path) -> None:
-    cell = cell_of(tmp_path, "{lora: {r: 4, targets: qv}}", *SETTINGS)
+    cell = cell_of(tmp_path, "{lora: {r: 4, targets: qv}}", *PRUNED_SETTINGS)
     record = run_cell(cell, silent, export=("adapter", Store(tmp_path)))
     folder = tmp_path / record.export.folder
     trained = record.parameters.adapter_trainable + record.parameters.head_trainable

@@ -11,7 +11,7 @@ from pydantic import Field, NonNegativeInt, ValidationError
 from harness import durable
 from harness.budgets.figures import Figure, Figures
 from harness.errors import UserError
-from harness.record import Part
+from harness.part import Part
 from methods.wording import first_mistake
 
 SCHEMA = 1

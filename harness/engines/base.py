@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.cell import new_record
+from harness.part import Part
 from harness.plugins import Plugin
-from harness.record import ExportKind, Part, Record
+from harness.record import ExportKind, Record
 from harness.suite.suite import Cell
 
 if TYPE_CHECKING:

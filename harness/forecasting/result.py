@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from harness.record import Part
+from harness.part import Part
 
 Fit = Literal["fits", "tight", "does not fit"]
 

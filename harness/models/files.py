@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import UserError
 from harness.models.catalogue import CATALOGUE
-from harness.record import Provenance
+from harness.provenance import Provenance
 
 if TYPE_CHECKING:
     from harness.models.spec import ModelSpec

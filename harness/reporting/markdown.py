@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from harness.record import Data, Record
+from harness.provenance import Data
+from harness.record import Record
 from harness.reporting.columns import Table
 from harness.units import gib
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from harness.record import Part
+from harness.part import Part
 from harness.simulation.request import Request
 
 if TYPE_CHECKING:

@@ -34,6 +34,11 @@ def rows(train: int, evaluation: int) -> str:
     return f"tasks=[{{name: acceptability, train_rows: {train}, evaluation_rows: {evaluation}}}]"
 
 
+# A run that prunes; tests of what is left of it share one.
+PRUNED_METHOD = "{loraprune: {r: 4, interval: 2, warm_up: 0}}"
+PRUNED_SETTINGS = (rows(64, 16), "train.padding=max", "train.epochs=3", "train.lr=1.0e-2")
+
+
 def suite_file(folder: Path, method: str = "lora", text: str = SUITE) -> Path:
     """Write a suite into the folder."""
     file = folder / "small.yaml"

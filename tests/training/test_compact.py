@@ -5,27 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
-from cells import cell_of, rows, setup_of, silent
+from cells import PRUNED_METHOD, PRUNED_SETTINGS, cell_of, setup_of
 from torch import Tensor
 
-from harness.cell import run_cell
 from harness.record import Record
 from harness.reporting.compacted import compacted_notes, compacted_tables
-from harness.store import Store
 from harness.training.loop import Loop
-
-SETTINGS = (rows(64, 16), "train.padding=max", "train.epochs=3", "train.lr=1.0e-2")
-PRUNED = "{loraprune: {r: 4, interval: 2, warm_up: 0}}"
-
-
-@pytest.fixture(scope="module")
-def pruned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Record, Path]:
-    """A LoRAPrune run with its model exported."""
-    folder = tmp_path_factory.mktemp("pruned")
-    cell = cell_of(folder, PRUNED, *SETTINGS)
-    return run_cell(cell, silent, export=("model", Store(folder))), folder
 
 
 def test_the_compacted_model_scores_alike_and_costs_less(pruned: tuple[Record, Path]) -> None:
@@ -47,7 +33,7 @@ def test_the_compacted_phase_is_none_of_the_run(pruned: tuple[Record, Path]) -> 
 
 
 def test_measuring_it_moves_no_weight(tmp_path: Path) -> None:
-    setup = setup_of(cell_of(tmp_path, PRUNED, *SETTINGS))
+    setup = setup_of(cell_of(tmp_path, PRUNED_METHOD, *PRUNED_SETTINGS))
     seen: list[dict[str, Tensor]] = []
     compact = setup.handle.compact
 
