@@ -55,6 +55,7 @@ def run_cell(
 
     from harness import env
     from harness.forecasting.own_run import OwnForecast
+    from harness.plugins import in_use
     from harness.training.loop import Diverged
 
     began, record = time.perf_counter(), new_record(cell)
@@ -76,6 +77,7 @@ def run_cell(
         if not isinstance(error, MemoryError) and "can't allocate memory" not in str(error):
             raise
         record.outcome, record.message = "oom", f"host memory: {_first_line(error)}"
+    record.environment.plugins = in_use()
     record.seconds = time.perf_counter() - began
     return record
 
@@ -89,13 +91,11 @@ def _set_up(
 ) -> Setup:
     """Load data and model, and put the run together; notes in the record which they are."""
     from harness.models.files import provenance
-    from harness.plugins import in_use
     from harness.training.setup import load_cell_data, load_cell_model, set_up
 
     progress({"doing": "loading data"})
     data = load_cell_data(cell)
     record.data = _describe(cell, data)
-    record.environment.plugins = in_use()
     progress({"doing": "loading model"})
     model = load_cell_model(cell)
     record.provenance = provenance(cell.model)

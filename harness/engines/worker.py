@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from harness.cell import run_cell
@@ -27,11 +28,30 @@ if TYPE_CHECKING:
 
 
 def main() -> int:
-    """Run the cell that standard input names; the record is written before this returns."""
+    """Run the cell that standard input names and return the exit code.
+
+    The record is written before this returns; what ends the cell without one is in its log.
+    """
     order = Order.model_validate_json(sys.stdin.buffer.readline())
     threading.Thread(target=_die_with, args=(sys.stdin.fileno(),), daemon=True).start()
-    from harness.training.checkpoint import Checkpoints
     from harness.training.loop import Interrupted
+
+    try:
+        _run(order)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return EXIT_USER_ERROR
+    except Interrupted as error:
+        print(f"interrupted {error}", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except Exception:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def _run(order: Order) -> None:
+    from harness.training.checkpoint import Checkpoints
 
     for plugin in order.plugins:
         load_plugins([plugin.module], plugin.folder)
@@ -39,18 +59,10 @@ def main() -> int:
     checkpoints = Checkpoints(store.checkpoint_folder(cell), order.checkpoint_seconds)
     signal.signal(signal.SIGTERM, lambda *_: setattr(checkpoints, "wanted", True))
     with os.fdopen(order.progress, "wb") as stream:
-        try:
-            export = (order.export, store) if order.export else None
-            record = run_cell(cell, _progress_to(stream), checkpoints, export)
-        except UserError as error:
-            print(error, file=sys.stderr)
-            return EXIT_USER_ERROR
-        except Interrupted as error:
-            print(f"interrupted {error}", file=sys.stderr)
-            return EXIT_INTERRUPTED
+        export = (order.export, store) if order.export else None
+        record = run_cell(cell, _progress_to(stream), checkpoints, export)
         store.write(cell, record)
     checkpoints.drop()
-    return 0
 
 
 def _progress_to(stream: BinaryIO) -> Progress:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
@@ -78,6 +79,8 @@ def _stage(step: StepForecast) -> StageForecast:
 
 def _serve(pipe: Connection, other_end: Connection) -> None:
     other_end.close()
+    # The cell's process only takes a note of it, and would then wait for this one for ever.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         requests: Sequence[Request] = pipe.recv()
     except EOFError:  # the run ended before it had shapes

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
+import pytest
 from cells import rows, suite_file
 
 from harness.engines.base import Event
 from harness.engines.live import Live
 from harness.engines.local import LocalEngine
+from harness.plugins import load_plugins
 from harness.store import Store
 from harness.suite.load import load_suite
 
@@ -26,6 +29,31 @@ def test_cells_run_in_order_and_a_mistake_costs_only_its_own(tmp_path: Path) -> 
     doing = [e.progress["doing"] for e in events if e.progress and "doing" in e.progress]
     assert doing[:2] == ["loading data", "loading model"]
     assert store.log_file(cells[1]).read_text().startswith("acceptability/tiny-bert/lora")
+
+
+def test_no_error_leaves_a_cell_hanging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a task does: the process that waits to forecast ends with the cell's."""
+    (tmp_path / "crashing.py").write_text(
+        "from harness.tasks.acceptability.task import AcceptabilityTask\n"
+        "class Crashing(AcceptabilityTask):\n"
+        "    def load(self, request):\n"
+        "        raise ValueError('no such rows')\n"
+        "    def is_local(self, request):\n"
+        "        return False\n"
+        "TASKS = {'crashing': Crashing}\n"
+    )
+    monkeypatch.setattr("harness.plugins._loaded", [])
+    load_plugins(["crashing"], tmp_path)
+    cells = load_suite(suite_file(tmp_path, "full"), ["tasks=[crashing]"]).cells()
+    store, events = Store(tmp_path / "out"), []
+    began = time.monotonic()
+    with store.lock() as lock:
+        LocalEngine(store, [], lock).run(cells, events.append)
+    assert time.monotonic() - began < 60
+    end = events[-1].record
+    assert end is not None
+    assert end.outcome == "crashed"
+    assert "ValueError: no such rows" in (end.log_tail or "")
 
 
 def test_lines_of_finished_cells(tmp_path: Path, capsys: object) -> None:
