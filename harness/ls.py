@@ -29,7 +29,7 @@ class Listing(StrEnum):
     gpus = "gpus"
 
 
-Rows = list[tuple[str, str]]
+Lines = list[tuple[str, str]]
 
 
 @command(app)
@@ -50,7 +50,7 @@ def ls(
         print(f"no {what}")
 
 
-def _methods(_folder: Path) -> Rows:
+def _methods(_folder: Path) -> Lines:
     from methods import REGISTRY, get_method
 
     return _registered(REGISTRY, lambda name: _method(get_method(name)))
@@ -68,7 +68,7 @@ def _method(method: type[Method]) -> str:
     return f"{_first_line(method.__doc__)} [{options}]"
 
 
-def _registered(registry: Registry, describe: Callable[[str], str]) -> Rows:
+def _registered(registry: Registry, describe: Callable[[str], str]) -> Lines:
     """List what is registered; a broken plug-in is a line that says so."""
     from harness.errors import UserError
 
@@ -84,7 +84,7 @@ def _registered(registry: Registry, describe: Callable[[str], str]) -> Rows:
     return rows
 
 
-def _suites(folder: Path) -> Rows:
+def _suites(folder: Path) -> Lines:
     from harness.suite.load import load_suite
 
     rows = []
@@ -95,25 +95,25 @@ def _suites(folder: Path) -> Rows:
     return rows
 
 
-def _tasks(_folder: Path) -> Rows:
+def _tasks(_folder: Path) -> Lines:
     from harness.tasks import REGISTRY, get_task
 
     return sorted(_registered(REGISTRY, lambda name: get_task(name).description))
 
 
-def _families(_folder: Path) -> Rows:
+def _families(_folder: Path) -> Lines:
     from harness.tasks.families import REGISTRY, get_family
 
     return _registered(REGISTRY, lambda name: _first_line(type(get_family(name)).__doc__))
 
 
-def _models(_folder: Path) -> Rows:
+def _models(_folder: Path) -> Lines:
     from harness.models.catalogue import CATALOGUE
 
     return [(name, f"{entry.model_type}, {entry.source}") for name, entry in CATALOGUE.items()]
 
 
-def _gpus(_folder: Path) -> Rows:
+def _gpus(_folder: Path) -> Lines:
     from harness.forecasting.cards import CARDS
     from harness.gpus import installed
     from harness.units import gib

@@ -97,6 +97,8 @@ def test_the_documented_method_runs_as_it_is_written(tmp_path: Path) -> None:
     ours, upper, safe, bitfit = Store(tmp_path / "out").records()
     for record in (ours, upper, safe, bitfit):
         assert record.outcome == "ok", record.log_tail
+        asked = {"method bias-only"} if record is not bitfit else set()
+        assert set(record.environment.plugins) == asked
     assert ours.parameters == bitfit.parameters
     assert ours.scores == bitfit.scores
     assert upper.parameters is not None
@@ -166,6 +168,13 @@ def test_installed_packages_and_one_that_is_broken(tmp_path: Path) -> None:
         ("failing", "raise RuntimeError('no card')\n", "RuntimeError: no card"),
         ("missing", "import nothing_like_it\n", "No module named 'nothing_like_it'"),
         ("wrong", "METHODS = {'mine': 3}\n", "method 'mine': 3 is no subclass"),
+        ("listed", "METHODS = [3]\n", "METHODS of"),
+        ("nameless", "from harness.tasks.families.classification import Classification\n"
+         "class Other(Classification): pass\nFAMILIES = {'other': Other}\n",
+         "family 'other': Other.name is 'classification'"),
+        ("half", "from harness.tasks.families.base import Family\n"
+         "class Half(Family):\n    name = 'half'\nFAMILIES = {'half': Half}\n",
+         "family 'half': Half has no hollow_batch, auto_class"),
         ("thief", "from methods.full import Full\nMETHODS = {'lora': Full}\n",
          "method 'lora' is there already, from Headroom itself"),
         ("json", "METHODS = {}\n", "another module has this name; rename"),
@@ -182,12 +191,95 @@ def test_a_module_that_is_none_is_refused(tmp_path: Path, name: str, code: str, 
 
 
 def test_a_changed_plugin_has_no_old_forecasts(tmp_path: Path) -> None:
+    """Nor one that imports, when it attaches, a module that has changed."""
     file = suite(tmp_path, "{shape: {family: classification, length: 16}}", "bias-only")
-    source = tmp_path / "bias_only.py"
+    lazy = snippet().replace("        names =", "        import lazy_helper\n        names =")
+    assert lazy != snippet()
     entries = []
-    for text in (snippet(), snippet(), snippet() + "# changed\n"):
-        source.write_text(text)
+    for text, helper in ((lazy, ""), (lazy, ""), (lazy + "# new\n", ""), (lazy + "# new\n", "x=1")):
+        (tmp_path / "bias_only.py").write_text(text)
+        (tmp_path / "lazy_helper.py").write_text(helper)
         done = headroom(tmp_path, "forecast", file, "--plugin", "bias_only")
         assert done.returncode == 0, done.stderr
         entries.append(len(list((tmp_path / "cache").glob("*.json"))))
-    assert entries == [1, 1, 2]
+    assert entries == [1, 1, 2, 3]
+
+
+def test_a_module_in_a_package_beside_the_suite(tmp_path: Path) -> None:
+    (tmp_path / "ours" / "deep").mkdir(parents=True)
+    for folder in ("ours", "ours/deep"):
+        (tmp_path / folder / "__init__.py").write_text("")
+    (tmp_path / "ours" / "deep" / "biases.py").write_text(snippet())
+    file = suite(tmp_path, "{shape: {family: classification, length: 16}}", "bias-only")
+    done = headroom(tmp_path, "forecast", file, "--plugin", "ours.deep.biases")
+    assert done.returncode == 0, done.stderr
+    assert "bias-only" in done.stdout
+    absent = headroom(tmp_path, "forecast", file, "--plugin", "ours.deep.other")
+    assert absent.returncode == 2
+    assert "ours.deep.other: no such module, neither in" in absent.stderr
+
+
+BROKEN_TASKS = """
+from harness.tasks.base import Task
+class Unmade(Task):
+    def load(self, request): pass
+class Silent(Unmade):
+    def __init__(self, name): self.name = name
+class Lost(Silent):
+    description, num_labels, family, metrics = "lost", 2, "clasification", ("accuracy",)
+TASKS = {"unmade": Unmade, "silent": Silent, "lost": Lost}
+"""
+
+
+def test_broken_tasks_are_told_where_they_are_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "tasks_of_mine.py").write_text(BROKEN_TASKS)
+    with_plugin = ("--plugin", "tasks_of_mine")
+    listed = headroom(tmp_path, "ls", "tasks", "--folder", str(tmp_path), *with_plugin)
+    assert listed.returncode == 0, listed.stderr
+    said = {
+        "unmade": "TypeError: Unmade() takes no arguments",
+        "silent": "has no description, num_labels, family, metrics",
+        "lost": "unknown family 'clasification'; did you mean 'classification'",
+    }
+    for name, text in said.items():
+        [line] = [line for line in listed.stdout.splitlines() if line.split()[0] == name]
+        assert "broken: " in line
+        assert text in line
+        done = headroom(tmp_path, "forecast", suite(tmp_path, name, "full"), *with_plugin)
+        assert done.returncode == 2
+        assert text in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_two_packages_with_one_name(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    for name in ("first", "second"):
+        distribution(site, name, f"[headroom.methods]\nbias-only = {name}:BiasOnly\n", snippet())
+    file = suite(tmp_path, "acceptability", "bias-only")
+    done = headroom(tmp_path, "run", file, "--dry-run", path=site)
+    assert done.returncode == 2
+    assert "several packages bring this name" in done.stderr
+    assert "first 1.0" in done.stderr
+    assert "second 1.0" in done.stderr
+
+
+def test_a_checkpoint_knows_its_plugins_before_all_of_them_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from harness import plugins
+
+    (tmp_path / "early.py").write_text(snippet())
+    (tmp_path / "late_helper.py").write_text("")
+    registry = plugins.REGISTRIES["METHODS"]
+    monkeypatch.setattr(registry, "used", {})
+    monkeypatch.setattr(registry, "_added", {})
+    monkeypatch.setattr(plugins, "_loaded", [])
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    plugins.load_plugins(["early"], tmp_path)
+    registry.get("bias-only")
+    before = plugins.fingerprint()
+    assert len(before) == 2
+    __import__("late_helper")
+    assert plugins.fingerprint() == before
+    assert plugins.in_use() == {"method bias-only": f"early ({tmp_path / 'early.py'})"}

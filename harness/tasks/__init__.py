@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.errors import UserError
+from harness.tasks import families
 from methods.registry import Registry
+from methods.wording import nearest
 
 if TYPE_CHECKING:
     from harness.tasks.base import Task
@@ -19,14 +21,17 @@ TASKS: dict[str, str] = {
 }
 
 
-def _is_task(loaded: Any) -> str | None:
+# What a task says of itself, on its class or when it is made.
+FACTS = ("name", "description", "num_labels", "family", "metrics")
+
+
+def _base() -> type:
     from harness.tasks.base import Task
 
-    fits = isinstance(loaded, type) and issubclass(loaded, Task)
-    return None if fits else f"{loaded!r} is no subclass of harness.tasks.base.Task"
+    return Task
 
 
-REGISTRY = Registry("task", "headroom.tasks", TASKS, _is_task)
+REGISTRY = Registry("task", "headroom.tasks", TASKS, _base, named=False)
 
 
 def names() -> list[str]:
@@ -42,7 +47,11 @@ def get_task(name: str) -> Task:
             that should bring it is broken.
     """
     try:
-        task: Task = REGISTRY.get(name)(name)
+        task: Task = REGISTRY.make(name, name, needs=FACTS)
     except ValueError as error:
         raise UserError(str(error)) from error
+    known = families.names()
+    if task.family not in known:
+        who = REGISTRY.described(name)
+        raise UserError(f"{who}: unknown family {task.family!r}; {nearest(task.family, known)}")
     return task

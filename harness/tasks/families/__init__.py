@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from harness.errors import UserError
 from methods.registry import Registry
 
 if TYPE_CHECKING:
@@ -21,14 +22,13 @@ FAMILIES: dict[str, str] = {
 }
 
 
-def _is_family(loaded: Any) -> str | None:
+def _base() -> type:
     from harness.tasks.families.base import Family
 
-    fits = isinstance(loaded, type) and issubclass(loaded, Family)
-    return None if fits else f"{loaded!r} is no subclass of harness.tasks.families.base.Family"
+    return Family
 
 
-REGISTRY = Registry("family", "headroom.families", FAMILIES, _is_family)
+REGISTRY = Registry("family", "headroom.families", FAMILIES, _base, needs=["auto_class"])
 
 
 def names() -> list[str]:
@@ -41,8 +41,11 @@ def get_family(name: str) -> Family:
     """Return the family called `name`.
 
     Raises:
-        ValueError: there is none; the message has the nearest name.
-        PluginError: a plug-in that should bring it is broken.
+        UserError: there is none (the message has the nearest name), or the plug-in that should
+            bring it is broken.
     """
-    family: Family = REGISTRY.get(name)()
+    try:
+        family: Family = REGISTRY.make(name)
+    except ValueError as error:
+        raise UserError(str(error)) from error
     return family
