@@ -41,17 +41,25 @@ class StepFlops:
 
     constant + examples * (per_example + linear * length + quadratic * length^2): the length enters
     linearly but for the attention products; pooler and head see one token per example; and some
-    work is done once per batch (DeBERTa's table of relative positions).
+    work is done once per batch (DeBERTa's table of relative positions). Where labels have a length
+    of their own, the decoder adds target_linear * target + target_quadratic * target^2
+    + cross * length * target to each example: its tokens, its attention, and that to the encoder.
     """
 
     constant: float
     per_example: float
     linear: float
     quadratic: float
+    target_linear: float = 0.0
+    target_quadratic: float = 0.0
+    cross: float = 0.0
 
     def at(self, shape: BatchShape) -> int:
         """Return the FLOPs of a batch of this shape."""
-        each = self.per_example + self.linear * shape.length + self.quadratic * shape.length**2
+        length, target = shape.length, shape.target_length or 0
+        each = self.per_example + self.linear * length + self.quadratic * length**2
+        each += self.target_linear * target + self.target_quadratic * target**2
+        each += self.cross * length * target
         return round(self.constant + shape.examples * each)
 
 
@@ -77,16 +85,16 @@ def _counter() -> FlopCounterMode:
     return FlopCounterMode(display=False, custom_mapping=CPU_ATTENTION)
 
 
-class _Logits(nn.Module):
-    """The model with positional inputs and logits only, as tracing wants it."""
+class _Tensors(nn.Module):
+    """The model with positional inputs and tensors as outputs, as tracing wants it."""
 
     def __init__(self, model: nn.Module, names: list[str]) -> None:
         super().__init__()
         self.model, self.names = model, names
 
-    def forward(self, *inputs: Tensor) -> Tensor:
-        logits: Tensor = self.model(**dict(zip(self.names, inputs, strict=True))).logits
-        return logits
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        outputs = self.model(**dict(zip(self.names, inputs, strict=True)))
+        return tuple(value for value in outputs.values() if isinstance(value, Tensor))
 
 
 def forward_flops(model: nn.Module, inputs: Batch) -> ForwardFlops:
@@ -110,7 +118,7 @@ def forward_flops(model: nn.Module, inputs: Batch) -> ForwardFlops:
 def _fvcore(model: nn.Module, inputs: Batch) -> tuple[int, tuple[str, ...]]:
     from fvcore.nn import FlopCountAnalysis
 
-    wrapped = _Logits(model, list(inputs))
+    wrapped = _Tensors(model, list(inputs))
     analysis = FlopCountAnalysis(wrapped, tuple(inputs.values()))
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     analysis.tracer_warnings("none")
@@ -149,24 +157,47 @@ def step_flops(model: nn.Module, batch: Batch) -> int:
 
 def fit_step_flops(
     model: nn.Module,
-    make: Callable[[int, int], Batch],
+    make: Callable[[BatchShape], Batch],
     lengths: tuple[int, int, int] = (16, 24, 40),
+    targets: tuple[int, int, int] | None = None,
 ) -> StepFlops:
-    """Measure four small batches and solve for the formula of `StepFlops`.
+    """Measure small batches, as many as `StepFlops` has terms, and solve for it.
 
     Args:
         model: its step is counted as it is now.
-        make: returns a batch of so many examples of so many tokens.
+        make: returns a batch of a shape.
         lengths: three different lengths.
+        targets: three different lengths of the labels, where they have their own.
     """
-    y0, y1, y2 = (step_flops(model, make(1, length)) for length in lengths)
-    x0, x1, x2 = lengths
-    slope01, slope12 = (y1 - y0) / (x1 - x0), (y2 - y1) / (x2 - x1)
-    quadratic = (slope12 - slope01) / (x2 - x0)
-    linear = slope01 - quadratic * (x0 + x1)
-    growing = linear * x0 + quadratic * x0**2
-    per_example = step_flops(model, make(2, x0)) - y0 - growing
-    return StepFlops(y0 - per_example - growing, per_example, linear, quadratic)
+
+    def count(examples: int, length: int, target: int | None) -> int:
+        return step_flops(model, make(BatchShape(examples, length, target)))
+
+    first, target = lengths[0], targets[0] if targets else None
+    y0, y1, y2 = (count(1, length, target) for length in lengths)
+    linear, quadratic = _parabola(lengths, (y0, y1, y2))
+    each = count(2, first, target) - y0  # all that grows with the examples
+    growing = linear * first + quadratic * first**2
+    if targets is None or target is None:
+        return StepFlops(y0 - each, each - growing, linear, quadratic)
+    z1, z2 = (count(1, first, t) for t in targets[1:])
+    target_linear, target_quadratic = _parabola(targets, (y0, z1, z2))
+    both = count(1, lengths[1], targets[1])
+    cross = (both - y1 - z1 + y0) / ((lengths[1] - first) * (targets[1] - target))
+    # What was measured at one length of the other kind holds a part of the product.
+    linear, target_linear = linear - cross * target, target_linear - cross * first
+    growing = linear * first + quadratic * first**2 + cross * first * target
+    growing += target_linear * target + target_quadratic * target**2
+    return StepFlops(
+        y0 - each, each - growing, linear, quadratic, target_linear, target_quadratic, cross
+    )
+
+
+def _parabola(x: tuple[int, int, int], y: tuple[int, int, int]) -> tuple[float, float]:
+    """Return the linear and the quadratic term of the parabola through three points."""
+    slope01, slope12 = (y[1] - y[0]) / (x[1] - x[0]), (y[2] - y[1]) / (x[2] - x[1])
+    quadratic = (slope12 - slope01) / (x[2] - x[0])
+    return slope01 - quadratic * (x[0] + x[1]), quadratic
 
 
 @contextmanager

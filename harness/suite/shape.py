@@ -6,9 +6,13 @@ from typing import Any
 
 from pydantic import Field, PositiveInt, field_validator
 
+from harness.errors import UserError
 from harness.suite.settings import Frozen
 from harness.tasks import families
 from methods.wording import nearest
+
+# What depends on the family: which of these it takes is its `shape_keys`.
+SAID_OF_SHAPES = frozenset({"length", "lengths", "target_length", "mask", "num_labels"})
 
 
 class Shape(Frozen):
@@ -30,6 +34,20 @@ class Shape(Frozen):
         if value not in families.names():
             raise ValueError(f"unknown family {value!r}; {nearest(value, families.names())}")
         return value
+
+    def check(self, where: str) -> None:
+        """Refuse what means nothing for the family.
+
+        Raises:
+            UserError: naming the key, after `where`.
+        """
+        allowed = families.get_family(self.family).shape_keys
+        for key in sorted(SAID_OF_SHAPES - allowed):
+            if getattr(self, key) != type(self).model_fields[key].default:
+                raise UserError(
+                    f"{where}: shape.{key} = {getattr(self, key)!r} means nothing for the family "
+                    f"{self.family}; it takes {', '.join(sorted(allowed))}"
+                )
 
     def settings(self) -> dict[str, Any]:
         """Return the training settings that the shape fixes."""

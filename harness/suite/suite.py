@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatch
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, NonNegativeInt, ValidationError, model_validator
 
@@ -18,15 +18,13 @@ from harness.record import SCHEMA_VERSION
 from harness.suite.entries import MethodEntry, ModelEntry, Rule, TaskEntry
 from harness.suite.settings import Frozen, TrainSettings
 from harness.tasks import get_task
-from harness.tasks.base import DataRequest
+from harness.tasks.base import DataRequest, Protocol
 from harness.tasks.families import get_family
 from methods import get_method
 from methods.wording import first_mistake, nearest
 
 if TYPE_CHECKING:
     from harness.tasks.families.base import Family
-
-Protocol = Literal["aflora", "safe", "plain"]
 
 
 class Cell(Frozen):
@@ -194,6 +192,8 @@ class Suite(Frozen):
 def _refuse_unfit(cells: Sequence[Cell]) -> None:
     """Refuse settings that mean nothing for the cell's kind of task."""
     for cell in cells:
+        if cell.task.shape:
+            cell.task.shape.check(f"suite {cell.suite}, task {cell.task_label}")
         if cell.train.label_smoothing and not cell.family.smooths:
             raise UserError(
                 f"suite {cell.suite}, {cell.path}: train.label_smoothing = "

@@ -9,26 +9,13 @@ from harness.metering.flops import forward_flops
 from harness.metering.watch import NoWatch, Watch
 from harness.record import Compacted
 from harness.training.evaluate import evaluate_on
-from harness.training.step import Step
-from methods.base import Handle
 
 if TYPE_CHECKING:
     from harness.record import PhaseMemory
     from harness.training.setup import Setup
-    from methods.base import Change
 
 # Steps whose median is the step time; the audited one is not among them.
 TIMED_STEPS = 20
-
-
-class _NoBooks:
-    """For steps that change nothing."""
-
-    def apply(self, change: Change) -> None:
-        """Do nothing."""
-
-    def updated(self) -> None:
-        """Do nothing."""
 
 
 def compact(setup: Setup) -> Compacted | None:
@@ -59,11 +46,10 @@ def compact(setup: Setup) -> Compacted | None:
 
 def _training_phase(setup: Setup) -> PhaseMemory:
     order, optimizer, number = setup.order, setup.state.optimizer, setup.state.result.steps
+    # The method has had its last step: its hooks would count, score and shrink on.
+    step = setup.state.step.without_hooks()
     for group in optimizer.param_groups:
         group["lr"] = 0.0
-    # The method's hooks have had their last step: they would count, score and shrink on.
-    silent = Handle(model=setup.model, adapter=setup.handle.adapter)
-    step = Step(silent, optimizer, setup.settings, setup.device, setup.family, _NoBooks())
     steps = order.epoch(0)
     longest = max(steps, key=lambda batches: order.largest(batches).tokens)
     setup.meter.start_phase(number, [(order.largest(longest), None)])

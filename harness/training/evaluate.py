@@ -41,7 +41,8 @@ def evaluate(
 ) -> dict[str, float]:
     """Return the task's metrics as fractions."""
     kept = predict(model, family, data, settings, device)
-    return task.score(family.predictions(kept, data), family.references(data))
+    scores = task.score(family.predictions(kept, data), family.references(data))
+    return {metric: float(value) for metric, value in scores.items()}  # no scalars of numpy
 
 
 @torch.no_grad()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from harness.training.precision import set_matmul_mode, weight_dtype
 from methods import get_method
 
 if TYPE_CHECKING:
+    from harness.shapes import BatchShape
     from harness.suite.settings import TrainSettings
     from harness.suite.suite import Cell
     from harness.tasks.base import Task, TaskData
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from methods.base import Handle, Plan
 
 Progress = Callable[[dict[str, Any]], None]
+TARGETS = (12, 20, 28)  # lengths of labels at which FLOPs are counted
 
 
 @dataclass
@@ -91,6 +93,15 @@ def load_cell_data(cell: Cell) -> TaskData:
     return get_task(cell.task.name).load(cell.data_request())
 
 
+def tokenizer_for(cell: Cell, rows: Sequence[Any]) -> Any:
+    """Return the tokenizer of the cell's model; None where its family encodes no text.
+
+    Raises:
+        UserError: the model has none.
+    """
+    return load_tokenizer(cell.model, cell.family.texts(rows)) if cell.family.tokenizes else None
+
+
 def load_cell_model(cell: Cell) -> nn.Module:
     """Load the cell's model, on the host.
 
@@ -133,7 +144,7 @@ def set_up(
     """
     settings, family = cell.train, cell.family
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    tokenizer = load_tokenizer(cell.model, family.texts(data.train))
+    tokenizer = tokenizer_for(cell, data.train)
     encoded = family.encode(tokenizer, data.train, settings.max_length)
     order = TrainingOrder(encoded, settings, cell.seed)
     progress({"doing": "attaching method"})
@@ -193,8 +204,8 @@ def _positions(model: nn.Module) -> int | None:
 def _fit_flops(model: nn.Module, data: Encoded, device: torch.device) -> StepFlops:
     """Fit the FLOPs of a training step to a batch's shape, for the current phase."""
 
-    def make(examples: int, length: int) -> Batch:
-        batch = data.sample(examples, length)
-        return {name: value.to(device) for name, value in batch.items()}
+    def make(shape: BatchShape) -> Batch:
+        return {name: value.to(device) for name, value in data.sample(shape).items()}
 
-    return fit_step_flops(model, make)
+    has_targets = data.shape([0]).target_length is not None
+    return fit_step_flops(model, make, targets=TARGETS if has_targets else None)

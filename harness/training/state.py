@@ -107,6 +107,8 @@ class TrainState:
             called = {id(p): name for name, p in self.model.named_parameters()}
             self._names |= {id(p): called[id(p)] for p in change.added}
             self.added += [called[id(p)] for p in change.added]
+        if any(id(p) not in self._names for p in change.frozen):
+            raise ValueError("the method froze a tensor that never trained")
         # Two methods, one around the other, may both freeze a tensor.
         frozen = (self._names[id(p)] for p in change.frozen)
         self.frozen = list(dict.fromkeys((*self.frozen, *frozen)))
@@ -185,6 +187,7 @@ class TrainState:
             for name, old in attached.items()
             if now.get(name, old) is not old
         )))  # fmt: skip
-        every = {**attached, **now}
-        self.apply(Change(added=tuple(every[name] for name in account["added"])))
-        self.apply(Change(frozen=tuple(every[name] for name in account["frozen"])))
+        every = {**attached, **now}  # what came and went on the way is in neither
+        added = tuple(every[name] for name in account["added"] if name in every)
+        self.apply(Change(added=added))
+        self.apply(Change(frozen=tuple(every[name] for name in account["frozen"] if name in every)))

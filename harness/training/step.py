@@ -10,13 +10,14 @@ from torch import Tensor, nn
 
 from harness.metering.watch import Watch
 from harness.training.precision import autocast, grad_scaler
+from methods.base import Handle
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from harness.suite.settings import TrainSettings
     from harness.tasks.families.base import Family
-    from methods.base import Change, Handle
+    from methods.base import Change
 
 
 class Books(Protocol):
@@ -27,6 +28,16 @@ class Books(Protocol):
 
     def updated(self) -> None:
         """Note that the optimizer has moved all that trains now."""
+
+
+class NoBooks:
+    """For steps that change nothing."""
+
+    def apply(self, change: Change) -> None:
+        """Do nothing."""
+
+    def updated(self) -> None:
+        """Do nothing."""
 
 
 class Step:
@@ -98,6 +109,14 @@ class Step:
             self.optimizer.zero_grad(set_to_none=True)
         watch.mark("end")
         return changed
+
+    def without_hooks(self) -> Step:
+        """Return the same step on the model as it is, of which neither method nor books hear."""
+        silent = Handle(model=self.handle.model, adapter=self.handle.adapter)
+        return Step(
+            silent, self.optimizer, self.settings, self.device, self._family, NoBooks(),
+            self._foreach,
+        )  # fmt: skip
 
     def _loss(self, outputs: Any, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return the loss of one batch, with the method's own term."""

@@ -10,8 +10,10 @@ from transformers import AutoModelForSequenceClassification
 
 from harness.metering.flops import fit_step_flops, forward_flops, step_flops
 from harness.models.config import build_config
+from harness.models.load import load_model
 from harness.models.spec import ModelSpec
 from harness.shapes import BatchShape
+from harness.tasks.families import get_family
 from methods import get_method, surgery
 from methods.base import Plan
 
@@ -73,12 +75,14 @@ def test_attention_is_not_silently_zero(name: str) -> None:
 def test_what_cannot_be_traced_is_said_not_zero() -> None:
     class Untraceable(nn.Module):
         def forward(self, input_ids: Tensor) -> dict[str, Tensor]:
+            if torch.jit.is_tracing():
+                raise RuntimeError("not me")
             return {"logits": input_ids.float() @ input_ids.float().T}
 
     found = forward_flops(Untraceable(), {"input_ids": torch.ones(4, 8)})
     assert found.macs is None
     assert found.note is not None
-    assert found.note.startswith("fvcore: AttributeError")
+    assert found.note.startswith("fvcore: RuntimeError: not me")
     assert found.flops == 2 * 4 * 4 * 8
 
 
@@ -131,10 +135,42 @@ def test_three_short_batches_give_every_other_shape(name: str, attention: str) -
         pytest.skip("transformers has eager attention only for DeBERTa-v2")
     model = build(name, "cpu", attention)
     surgery.freeze_base(model, Plan(1, 1, 1))
-    fit = fit_step_flops(model, batch)
+    fit = fit_step_flops(model, lambda shape: batch(shape.examples, shape.length))
     for examples, length in ((1, 64), (3, 16), (4, 50)):
         measured = step_flops(model, batch(examples, length))
         assert fit.at(BatchShape(examples, length)) == pytest.approx(measured, rel=1e-6)
+
+
+def test_labels_of_their_own_length_have_their_own_terms() -> None:
+    family = get_family("seq2seq")
+    model = load_model(ModelSpec(config="tiny-bart"), family=family, num_labels=2,
+                       attention="eager", dtype=torch.float32, seed=0)  # fmt: skip
+    surgery.freeze_base(model, Plan(1, 1, 1))
+    surgery.layers(model)[-1].requires_grad_(True)  # part of the decoder trains
+
+    def sample(shape: BatchShape) -> dict[str, Tensor]:
+        batch = family.hollow_batch(model, shape, mask=True, dtype=torch.float32)
+        return {name: torch.full_like(value, 2) for name, value in batch.items()}
+
+    fit = fit_step_flops(model, sample, targets=(12, 20, 28))
+    for shape in (BatchShape(1, 64, 8), BatchShape(3, 16, 40), BatchShape(4, 50, 31)):
+        assert fit.at(shape) == pytest.approx(step_flops(model, sample(shape)), rel=1e-6)
+    assert fit.at(BatchShape(1, 16, 80)) > fit.at(BatchShape(1, 16, 8))
+
+
+@pytest.mark.parametrize(
+    ("family", "name"), [("causal_lm", "tiny-gpt2"), ("question_answering", "tiny-bert"),
+                         ("image", "tiny-vit")],
+)  # fmt: skip
+def test_both_counters_know_every_head(family: str, name: str) -> None:
+    kind = get_family(family)
+    model = load_model(ModelSpec(config=name), family=kind, num_labels=2, attention="eager",
+                       dtype=torch.float32, seed=0)  # fmt: skip
+    hollow = kind.hollow_batch(model, BatchShape(1, 64), mask=False, dtype=torch.float32)
+    counts = forward_flops(model, kind.inputs({n: torch.ones_like(t) for n, t in hollow.items()}))
+    assert counts.note is None
+    assert counts.macs is not None
+    assert 1 <= 2 * counts.macs / counts.flops < 1.06
 
 
 def test_counting_leaves_no_trace() -> None:

@@ -67,9 +67,59 @@ class Guests(Method):
         return GuestHandle(model=model, adapter=chosen[1], layers=layers, guests=chosen[0])
 
 
+@dataclass(kw_only=True)
+class PasserHandle(GuestHandle):
+    """The guest is a tensor that the model did not have, and is gone when it has frozen."""
+
+    gone: bool = False
+
+    def on_epoch(self, epoch: int, probe: Iterable[Mapping[str, Tensor]]) -> Change | None:
+        if epoch != LEAVE:
+            return None
+        change = Change(frozen=tuple(self.guests.values()))
+        self._part()
+        return change
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"joined": self.joined, "gone": self.gone}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if state["joined"]:
+            self._join()
+        if state["gone"]:
+            self._part()
+
+    def _join(self) -> Change:
+        layer = surgery.layers(self.model)[0]
+        extra = nn.Parameter(torch.zeros_like(layer.get_parameter("output.dense.bias")))
+        layer.output.register_parameter("extra", extra)
+        layer.output.register_forward_hook(
+            lambda module, _, out: out + module.extra if hasattr(module, "extra") else out
+        )
+        self.guests = {"bert.encoder.layer.0.output.extra": extra}
+        return super()._join()
+
+    def _part(self) -> None:
+        self.gone = True
+        del surgery.layers(self.model)[0].output.extra
+        self.adapter = {n: p for n, p in self.adapter.items() if n not in self.guests}
+        self.layers = surgery.group_by_layer(self.model, self.adapter)
+
+
+class Passers(Guests):
+    """Biases of the upper layers train, and for a while a tensor of the method's own."""
+
+    name: ClassVar[str] = "passers"
+
+    def attach(self, model: nn.Module, plan: Plan) -> Handle:
+        handle = super().attach(model, plan)
+        return PasserHandle(model=model, adapter=handle.adapter, layers=handle.layers)
+
+
 @pytest.fixture(autouse=True)
 def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(METHODS, "guests", f"{__name__}:Guests")
+    monkeypatch.setitem(METHODS, "passers", f"{__name__}:Passers")
 
 
 def test_added_tensors_train_in_their_own_group_and_may_freeze_later(tmp_path: Path) -> None:
@@ -119,14 +169,24 @@ def test_an_added_bias_does_not_decay_and_a_weight_does(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stop", [3, 5, 6, 14, 15, 16, 20])
-def test_a_run_that_adds_resumes_with_the_same_bytes(tmp_path: Path, stop: int) -> None:
-    cell = cell_of(tmp_path, "guests", *RESUMED)
+@pytest.mark.parametrize("method", ["guests", "passers"])
+def test_a_run_that_adds_resumes_with_the_same_bytes(
+    tmp_path: Path, stop: int, method: str
+) -> None:
+    cell = cell_of(tmp_path, method, *RESUMED)
     whole = run(cell)
     with pytest.raises(Interrupted):
         run(cell, EndsAfter(tmp_path / "checkpoint", stop))
     again = run(cell, Checkpoints(tmp_path / "checkpoint", every=1e9))
     assert again.state.result.resumed_at == [stop]
     same(again, whole)
+
+
+def test_what_never_trained_cannot_freeze(tmp_path: Path) -> None:
+    state = setup_of(cell_of(tmp_path, "guests")).state
+    stranger = state.model.get_parameter("bert.encoder.layer.0.output.dense.weight")
+    with pytest.raises(ValueError, match="froze a tensor that never trained"):
+        state.apply(Change(frozen=(stranger,)))
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd", "adafactor"])
@@ -136,6 +196,22 @@ def test_groups_may_be_empty(tmp_path: Path, optimizer: str) -> None:
     sizes = [len(group["params"]) for group in setup.state.optimizer.param_groups]
     assert len(sizes) == 4
     assert sizes[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        ("{family: classification, target_length: 9}", "shape.target_length = 9"),
+        ("{family: causal_lm, num_labels: 77}", "shape.num_labels = 77"),
+        ("{family: regression, num_labels: 3}", "shape.num_labels = 3"),
+        ("{family: image, mask: false}", "shape.mask = False"),
+        ("{family: image, lengths: [3, 4]}", "shape.lengths = (3, 4)"),
+    ],
+)
+def test_a_shape_says_only_what_its_family_has(tmp_path: Path, shape: str, said: str) -> None:
+    with pytest.raises(UserError) as told:
+        cell_of(tmp_path, "lora", f"tasks=[{{shape: {shape}}}]")
+    assert f"{said} means nothing for the family" in str(told.value)
 
 
 def test_label_smoothing_is_refused_where_it_means_nothing(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from harness.shapes import BatchShape
 
 Evaluation = Literal["logits", "generation"]
+# What a bare shape may say of texts.
+TEXT_SHAPE = frozenset({"length", "lengths", "mask"})
 
 
 class Encoded(Protocol):
@@ -35,8 +37,8 @@ class Encoded(Protocol):
     def batch(self, indices: Sequence[int], width: int | None = None) -> dict[str, Tensor]:
         """Return the model's inputs, labels among them, padded to `width` or to the longest."""
 
-    def sample(self, examples: int, length: int) -> dict[str, Tensor]:
-        """Return a batch of this size, to count FLOPs on; its values hardly matter."""
+    def sample(self, shape: BatchShape) -> dict[str, Tensor]:
+        """Return a batch of this shape, to count FLOPs on; its values hardly matter."""
 
 
 class Family(ABC):
@@ -50,6 +52,8 @@ class Family(ABC):
         evaluation: whether predictions come from one forward pass or from generated tokens.
         smooths: whether label smoothing means something here; `smoothed_loss` then says what.
         label_names: the inputs of a batch that predictions do without.
+        tokenizes: examples are made by the model's tokenizer.
+        shape_keys: what a bare shape may say, beside family and batch_size.
     """
 
     name: ClassVar[str]
@@ -57,6 +61,8 @@ class Family(ABC):
     evaluation: ClassVar[Evaluation] = "logits"
     smooths: ClassVar[bool] = False
     label_names: ClassVar[tuple[str, ...]] = ("labels",)
+    tokenizes: ClassVar[bool] = True
+    shape_keys: ClassVar[frozenset[str]] = TEXT_SHAPE
 
     def set_head(self, config: Any, num_labels: int) -> None:  # noqa: B027
         """Tell the model's config what its head shall be; nothing where it needs no telling."""
@@ -67,6 +73,11 @@ class Family(ABC):
 
     def encode(self, tokenizer: Any, rows: Sequence[Any], max_length: int) -> Encoded:
         """Turn rows of the task into examples of at most `max_length` tokens, labels included.
+
+        Args:
+            tokenizer: of the model; None where the family does not tokenize.
+            rows: of one part of the data.
+            max_length: of the cell's settings.
 
         Raises:
             UserError: the family is a bare shape so far.

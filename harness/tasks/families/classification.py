@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from harness.tasks.families.base import Encoded, Family
+from harness.tasks.families.base import TEXT_SHAPE, Encoded, Family
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +21,7 @@ class _OneLabel(Family):
     """Rows are `Example`s; predictions are the head's outputs."""
 
     auto_class: ClassVar[str] = "AutoModelForSequenceClassification"
+    shape_keys: ClassVar[frozenset[str]] = TEXT_SHAPE | {"num_labels"}
     problem: ClassVar[str]
 
     def set_head(self, config: Any, num_labels: int) -> None:
@@ -96,6 +97,11 @@ class Regression(_OneLabel):
 
     name: ClassVar[str] = "regression"
     problem: ClassVar[str] = "regression"
+    shape_keys: ClassVar[frozenset[str]] = TEXT_SHAPE
+
+    def set_head(self, config: Any, num_labels: int) -> None:
+        """Set one output, which a bare shape does not say."""
+        super().set_head(config, 1)
 
     def _label_dtype(self) -> torch.dtype:
         import torch

@@ -20,6 +20,8 @@ class ImageClassification(Family):
     name: ClassVar[str] = "image"
     auto_class: ClassVar[str] = "AutoModelForImageClassification"
     smooths: ClassVar[bool] = True
+    tokenizes: ClassVar[bool] = False
+    shape_keys: ClassVar[frozenset[str]] = frozenset({"num_labels"})
 
     def set_head(self, config: Any, num_labels: int) -> None:
         """Set the number of classes and the kind of loss."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from harness.tasks.families.base import Evaluation, Family
+from harness.tasks.families.base import TEXT_SHAPE, Evaluation, Family
 
 if TYPE_CHECKING:
     import torch
@@ -43,6 +43,7 @@ class Seq2Seq(Family):
     name: ClassVar[str] = "seq2seq"
     auto_class: ClassVar[str] = "AutoModelForSeq2SeqLM"
     evaluation: ClassVar[Evaluation] = "generation"
+    shape_keys: ClassVar[frozenset[str]] = TEXT_SHAPE | {"target_length"}
     smooths: ClassVar[bool] = True
 
     def hollow_batch(

@@ -50,14 +50,15 @@ class Tokens:
         batch["labels"] = self.labels[list(indices)]
         return batch
 
-    def sample(self, examples: int, length: int) -> dict[str, Tensor]:
-        """Return the shortest example so many times, cut or padded to `length`.
+    def sample(self, shape: BatchShape) -> dict[str, Tensor]:
+        """Return the shortest example so many times, cut or padded to the shape's length.
 
         A longer example loses tokens before its last one, which some models look for.
         """
         shortest = min(range(len(self)), key=lambda i: len(self.features["input_ids"][i]))
+        length = shape.length
         width = max(length, len(self.features["input_ids"][shortest]))
-        whole = self.batch([shortest] * examples, width)
+        whole = self.batch([shortest] * shape.examples, width)
         kept = [*range(length - 1), width - 1]
         return {n: value[:, kept] if n in self.features else value for n, value in whole.items()}
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from harness.shapes import BatchShape
 from harness.tasks.base import DataRequest, Example, Task, TaskData, fingerprint, limited
-from harness.tasks.families.base import Family
+from harness.tasks.families.base import TEXT_SHAPE, Family
 from harness.tasks.families.text import Tokens, hollow_tokens, tokenise
 
 LETTERS = "abcd"
@@ -26,6 +26,7 @@ class MultiLabel(Family):
 
     name: ClassVar[str] = "multi_label"
     auto_class: ClassVar[str] = "AutoModelForSequenceClassification"
+    shape_keys: ClassVar[frozenset[str]] = TEXT_SHAPE | {"num_labels"}
 
     def set_head(self, config: Any, num_labels: int) -> None:
         config.num_labels = num_labels
