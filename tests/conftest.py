@@ -21,6 +21,14 @@ os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the authors of plug-ins hold their methods to the contract."""
+    parser.addoption(
+        "--plugin", action="append", default=[], metavar="MODULE",
+        help="hold the methods of this module, here or on the path, to the contract",
+    )  # fmt: skip
+
+
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)

@@ -5,14 +5,15 @@ A new method needs one line in CASES. A rule that breaks says which, in words.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import pytest
 from contract import RULES, Case, check
 from torch import nn
 
-from methods import METHODS, Change, Handle, Method, Plan, get_method, surgery
+from harness.plugins import load_plugins
+from methods import METHODS, REGISTRY, Change, Handle, Method, Plan, get_method, surgery
 from methods.lora import Lora
 
 _PARTIAL = frozenset({"every_layer_has_a_unit"})
@@ -136,8 +137,18 @@ CASES: dict[str, list[Case]] = {
 }
 
 
-def _cases() -> Iterator[Any]:
-    for name, cases in CASES.items():
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Hold every method to the contract, or with `--plugin` those of that module alone."""
+    if "case" not in metafunc.fixturenames:
+        return
+    modules = metafunc.config.getoption("--plugin")
+    load_plugins(modules, metafunc.config.invocation_params.dir)
+    theirs = {name: [Case()] for name in REGISTRY.entries if name not in METHODS}
+    metafunc.parametrize(("method", "case"), _cases(theirs if modules else CASES))
+
+
+def _cases(chosen: Mapping[str, list[Case]]) -> Iterator[Any]:
+    for name, cases in chosen.items():
         for case in cases:
             method = get_method(name)(**case.options)
             yield pytest.param(method, case, id=f"{method.label}-{case.model}")
@@ -153,7 +164,6 @@ def test_waived_rules_exist() -> None:
     assert waived <= {rule.__name__ for rule in RULES}
 
 
-@pytest.mark.parametrize(("method", "case"), _cases())
 def test_contract(method: Method, case: Case) -> None:
     check(method, case)
 
@@ -200,6 +210,9 @@ class _Broken(Lora):
         elif self.fault == "adds in silence":
             other = surgery.layers(model)[0].get_parameter("output.dense.bias")
             handle.on_epoch = lambda epoch, probe: _start(other)
+        elif self.fault == "freezes a stranger":
+            other = surgery.layers(model)[0].get_parameter("output.dense.bias")
+            handle.on_epoch = lambda epoch, probe: Change(frozen=(other,))
         elif self.fault == "stages thaw":
             handle.force = lambda stage: model.requires_grad_(True) and Change()
         return handle
@@ -218,6 +231,7 @@ class _Broken(Lora):
         ("freezes in silence", "says what it freezes.*no Change says so.*lora_A"),
         ("thaws", "says what it freezes.*train again"),
         ("adds in silence", "says what it adds.*output.dense.base_layer.bias"),
+        ("freezes a stranger", "says what it freezes.*froze a tensor that never trained"),
         ("skips the gradient only", "skipping leaves the base model"),
         ("folds nothing", "folding keeps the function.*leaves tensors"),
         ("stages thaw", "stages can be forced.*lets tensors train"),

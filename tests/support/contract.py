@@ -18,12 +18,17 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from harness.export import Recipe, write
 from harness.export import load as load_export
+from harness.metering.watch import NoWatch
 from harness.record import ExportKind
-from harness.training.optim import apply_change
+from harness.suite.settings import TrainSettings
+from harness.tasks.families import get_family
+from harness.training.optim import make_optimizer
+from harness.training.state import TrainState
 from methods import Change, Handle, Method, Plan, surgery
 
 PLAN = Plan(num_steps=60, steps_per_epoch=5, num_epochs=12, seed=3)
 LABELS = torch.tensor([0, 2])
+SETTINGS = TrainSettings(optimizer="sgd", lr=0.1, clip=None)
 
 
 @dataclass(frozen=True)
@@ -57,37 +62,46 @@ class Run:
         return self.method.attach(model, plan)
 
 
+class _Account(TrainState):
+    """The state of a run, which also notes every change."""
+
+    def __init__(self, handle: Handle) -> None:
+        device, family = torch.device("cpu"), get_family("classification")
+        optimizer = make_optimizer(handle.model, [], SETTINGS, undecayed=handle.undecayed)
+        super().__init__(handle, [], optimizer, SETTINGS, device, family)
+        self.changes: list[Change] = []
+
+    def apply(self, change: Change | None) -> None:
+        super().apply(change)
+        self.changes += [change] if change else []
+
+
 def train(
     handle: Handle, steps: int = 3, look: Callable[[list[Change]], None] = lambda changes: None
 ) -> list[Change]:
-    """Run the loop's order of hooks, one step an epoch, with SGD that moves every tensor.
+    """Run the steps of a real run, one an epoch, with SGD that moves every tensor.
 
     Returns the changes that the method announced; `look` sees those so far in every step.
     """
     handle.model.train()
-    params = [p for p in handle.model.parameters() if p.requires_grad]
-    optimizer = torch.optim.SGD(params, lr=0.1)
+    state = _Account(handle)
     probe = [{**batch(), "labels": LABELS}] if handle.num_probe else []
-    changes: list[Change] = []
-
-    def note(change: Change | None) -> None:
-        if change:
-            apply_change(optimizer, change)
-            changes.append(change)
-
-    handle.on_start(probe)
+    state.apply(handle.on_start(probe))
     for step in range(steps):
-        handle.before_forward(step)
-        loss = handle.model(**batch(), labels=LABELS).loss
-        extra = handle.loss()
-        (loss if extra is None else loss + extra).backward()
-        look(changes)
-        note(handle.on_gradients(step))
-        optimizer.step()
-        note(handle.on_step(step))
-        optimizer.zero_grad(set_to_none=True)
-        note(handle.on_epoch(step, probe))
-    return changes
+        state.step.run(step, [{**batch(), "labels": LABELS}], 1, _Looks(state, look))
+        state.apply(handle.on_epoch(step, probe))
+    return state.changes
+
+
+class _Looks(NoWatch):
+    """Looks when the gradients are there, before the method hears of them."""
+
+    def __init__(self, state: _Account, look: Callable[[list[Change]], None]) -> None:
+        self._state, self._look = state, look
+
+    def mark(self, name: str) -> None:
+        if name == "optimizer":
+            self._look(self._state.changes)
 
 
 def last_hidden(model: nn.Module) -> Tensor:
