@@ -12,6 +12,7 @@ from harness.command import Plugins, command, new_app
 from harness.errors import UserError
 
 app = new_app()
+GPU = "rtx4090"
 EXIT_CODES = "Exit codes: 0 within, 1 over, 2 bad input, 3 a budgeted cell has no figure, \
 4 other software versions than the file's."
 
@@ -26,7 +27,7 @@ Gpu = Annotated[str, typer.Option(help="card to forecast for")]
 def check(
     source: Source,
     budget: Budget,
-    gpu: Gpu = "rtx4090",
+    gpu: Gpu = GPU,
     plugin: Plugins = None,
     summary: Annotated[
         Path | None, typer.Option(help="append Markdown here; default $GITHUB_STEP_SUMMARY")
@@ -45,11 +46,11 @@ def check(
     old = read_budget(budget)
     if old.software != software():
         print(f"no verdict: {budget} was made with {old.software}, here is {software()}; "
-              f"{_update(source, budget)}")  # fmt: skip
+              f"{_update(source, budget, gpu, plugin)}")  # fmt: skip
         return 0 if other_versions else 4
     figures = figures_of(source, gpu, plugin or [])
     verdict = compare(old, figures)
-    for line in lines(verdict, _update(source, budget)):
+    for line in lines(verdict, _update(source, budget, gpu, plugin)):
         print(line)
     target = summary or os.environ.get("GITHUB_STEP_SUMMARY")
     if target:
@@ -63,7 +64,7 @@ def update(
     source: Source,
     budget: Budget,
     reason: Annotated[str, typer.Option(help="why the budget moves; kept in the file")],
-    gpu: Gpu = "rtx4090",
+    gpu: Gpu = GPU,
     plugin: Plugins = None,
 ) -> None:
     """Write new budgets for the cells that moved; all others keep their line."""
@@ -79,8 +80,12 @@ def update(
         print(f"  {path}")
 
 
-def _update(source: Path, budget: Path) -> str:
-    return f"python -m harness.budget update {source} --budget {budget} --reason '...'"
+def _update(source: Path, budget: Path, gpu: str, plugins: list[str] | None) -> str:
+    """Return the command that accepts the figures as they are."""
+    words = ["python -m harness.budget update", str(source), "--budget", str(budget)]
+    words += [] if gpu == GPU else ["--gpu", gpu]
+    words += [word for name in plugins or [] for word in ("--plugin", name)]
+    return " ".join([*words, "--reason '...'"])
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from harness.errors import UserError
 
 
 @dataclass(frozen=True)
-class Gpu:
+class InstalledGpu:
     """A card as the driver describes it; memory in bytes."""
 
     index: int
@@ -17,7 +17,7 @@ class Gpu:
     memory: int
 
 
-def installed() -> list[Gpu]:
+def installed() -> list[InstalledGpu]:
     """List the machine's NVIDIA GPUs; empty where there is no driver."""
     import pynvml
 
@@ -30,7 +30,7 @@ def installed() -> list[Gpu]:
         for index in range(pynvml.nvmlDeviceGetCount()):
             handle = pynvml.nvmlDeviceGetHandleByIndex(index)
             memory = pynvml.nvmlDeviceGetMemoryInfo(handle).total
-            gpus.append(Gpu(index, str(pynvml.nvmlDeviceGetName(handle)), int(memory)))
+            gpus.append(InstalledGpu(index, str(pynvml.nvmlDeviceGetName(handle)), int(memory)))
         return gpus
     finally:
         pynvml.nvmlShutdown()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harness.errors import UserError
-from harness.gpus import Gpu, capability, installed, visible_devices
+from harness.gpus import InstalledGpu, capability, installed, visible_devices
 
 
 class Nvml(Exception):
@@ -48,7 +48,7 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 
 def test_cards_are_listed_and_the_driver_is_let_go(driver: SimpleNamespace) -> None:
-    assert installed() == [Gpu(0, "Card 0", 2**30), Gpu(1, "Card 1", 2 * 2**30)]
+    assert installed() == [InstalledGpu(0, "Card 0", 2**30), InstalledGpu(1, "Card 1", 2 * 2**30)]
     assert driver.closed == 1
     assert capability(1) == (8, 9)
 

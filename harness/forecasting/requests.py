@@ -91,12 +91,12 @@ def data_shapes(cell: Cell) -> StepShapes:
 
     Data or tokenizer out of reach is no error here: the settings then bound the lengths.
     """
-    from harness.models.tokenizer import load_tokenizer
     from harness.training.batches import TrainingOrder
+    from harness.training.setup import tokenizer_for
 
     try:
         data = get_task(cell.task.name).load(cell.data_request())
-        tokenizer = load_tokenizer(cell.model, cell.family.texts(data.train))
+        tokenizer = tokenizer_for(cell, data.train)
     except UserError:
         return shapes_without_data(cell)
     encoded = cell.family.encode(tokenizer, data.train, cell.train.max_length)

@@ -89,13 +89,14 @@ def _score_column(comparison: Comparison, task: str) -> Column[Row]:
             f"{task} {main} standard deviation (fraction)": lambda value: value.spread,
             **{f"{task} {name} (fraction)": _other(name) for name in others},
             f"{task} seeds": lambda value: value.seeds,
-            f"{task} without a score": _failed,
+            f"{task} without a score (seeds)": lambda value: sum(value.outcomes.values()),
+            f"{task} outcome": _outcome,
         },
     )
 
 
-def _failed(value: Score) -> str | None:
-    return ", ".join(f"{count} {outcome}" for outcome, count in value.outcomes.items()) or None
+def _outcome(value: Score) -> str | None:
+    return " and ".join([*(["ok"] if value.seeds else []), *value.outcomes]) or None
 
 
 def _other(name: str) -> Callable[[Score], float | None]:

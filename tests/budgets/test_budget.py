@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from harness import budget
+from harness.budget import _update
 from harness.budgets.compare import compare
 from harness.budgets.figures import Figure, Figures
 from harness.budgets.file import Budget, read_budget, updated, write_budget
@@ -113,6 +114,13 @@ def test_gate_catches_a_method_that_keeps_one_more_tensor(
     assert invoke("update", *arguments, "--reason", "the product is wanted")[0] == 0
     assert invoke("check", *arguments)[0] == 0
     assert read_budget(file).history[-1].cells == 1
+
+
+def test_the_command_to_accept_is_the_whole_command() -> None:
+    plain = _update(Path("a.yaml"), Path("b.yaml"), "rtx4090", None)
+    assert plain == "python -m harness.budget update a.yaml --budget b.yaml --reason '...'"
+    whole = _update(Path("a.yaml"), Path("b.yaml"), "a6000", ["one", "two"])
+    assert "--budget b.yaml --gpu a6000 --plugin one --plugin two --reason" in whole
 
 
 def test_bad_input_and_other_versions(tmp_path: Path) -> None:

@@ -87,7 +87,10 @@ def test_report_files(
     assert rows[2][:3] == ["tiny", "lora-r8", "0.5"]
     peak = rows[0].index("peak (B)")
     assert [row[peak] for row in rows[1:]] == [str(2**20)] * 2
-    numbers = (text for row in rows[1:] for text in row[2:] if text)
+    names = [index for index, header in enumerate(rows[0]) if header.endswith(" outcome")]
+    assert {row[index] for row in rows[1:] for index in names} == {"ok"}
+    figures = [i for i in range(2, len(rows[0])) if i not in names]
+    numbers = (row[i] for row in rows[1:] for i in figures if row[i])
     assert all(float(text) >= 0 for text in numbers), "plain numbers only"
     assert len((tmp_path / "out" / "results.csv").read_text().splitlines()) == 8
     assert "lora-r8" in capsys.readouterr().out
