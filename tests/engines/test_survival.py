@@ -84,8 +84,9 @@ def test_a_second_run_on_the_same_folder_is_refused(tmp_path: Path) -> None:
 
 def test_ctrl_c_ends_cleanly(tmp_path: Path) -> None:
     file, out = suite_file(tmp_path, METHODS), tmp_path / "out"
+    endless = [*command(file, out), "train.epochs=1000"]
     runner = subprocess.Popen(
-        command(file, out), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        endless, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     deadline = time.monotonic() + 60
     while not list(out.glob("logs/**/*.log")) and time.monotonic() < deadline:
@@ -104,7 +105,7 @@ def test_ctrl_c_ends_cleanly(tmp_path: Path) -> None:
 LONG = """\
 name: long
 model: {config: tiny-bert}
-tasks: [{name: acceptability, train_rows: 512, evaluation_rows: 32}]
+tasks: [{name: acceptability, train_rows: 2048, evaluation_rows: 32}]
 methods: [{safe: {over: lora, tau: {quantile: 0.6}, max_warmup: 2, t_f: {epochs: 1}, probe: 16}}]
 train: {batch_size: 8, epochs: 6, max_length: 16}
 """
@@ -140,7 +141,7 @@ def test_a_cell_goes_on_from_its_checkpoint(tmp_path: Path, how: signal.Signals)
     assert subprocess.run(long, capture_output=True, timeout=300).returncode == 0
     record = store.read(cell)
     assert record is not None
-    assert (record.outcome, record.steps) == ("ok", 384)
+    assert (record.outcome, record.steps) == ("ok", 1536)
     [step] = record.resumed_at
-    assert 0 < step < 384
+    assert 0 < step < 1536
     assert not saved.parent.exists(), "a finished cell keeps no checkpoint"
