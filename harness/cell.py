@@ -65,7 +65,7 @@ def run_cell(
         setup = _set_up(cell, record, progress, checkpoints)
         with setup.clock.apart("metering"):
             progress({"doing": "forecasting"})
-            record.forecast = forecast.of(cell, setup.order, setup.device)
+            record.forecast = forecast.of(cell, setup)
         _train(record, setup)
         if export:
             _export(record, cell, setup, *export)

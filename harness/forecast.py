@@ -111,7 +111,7 @@ def _show(forecasts: list[Forecast], json_file: Path | None) -> int:
 
 def _explain(forecaster: Forecaster, cells: Sequence[Cell], card: Card) -> None:
     from harness.forecasting.explain import explain
-    from harness.reporting.forecasts import explanation_tables
+    from harness.reporting.explained import explanation_tables
     from harness.reporting.terminal import print_tables
 
     if len(cells) > 1:

@@ -116,6 +116,8 @@ class StageForecast(Part):
 
     peak_allocated: int
     peak_reserved: int
+    peak_evaluation: int | None = None
+    peak_probe: int | None = None
     at_rest: int
     saved_activations: int
     split: dict[str, int]

@@ -12,11 +12,14 @@ class BatchShape(NamedTuple):
 
     Attributes:
         target_length: tokens of the decoder's labels, where a task has labels of their own length.
+        padded: some of the inputs are shorter than `length`, so that their attention mask has zeros
+            and attention cannot do without it.
     """
 
     examples: PositiveInt
     length: PositiveInt
     target_length: PositiveInt | None = None
+    padded: bool = True
 
     @property
     def tokens(self) -> int:
@@ -26,4 +29,5 @@ class BatchShape(NamedTuple):
     @property
     def brief(self) -> tuple[int, ...]:
         """The numbers that say something, for records and tables."""
-        return tuple(number for number in self if number is not None)
+        sizes = (self.examples, self.length, self.target_length)
+        return tuple(number for number in sizes if number is not None)

@@ -173,6 +173,12 @@ class Handle:
 
     # -- for the forecast, and for counting FLOPs ------------------------------------------------
 
+    def look(self, probe: Iterable[Mapping[str, Tensor]]) -> None:
+        """Run the passes that `on_start` and `on_epoch` run on the probe, and decide nothing.
+
+        Must work on tensors without values.
+        """
+
     def force(self, stage: Stage) -> Change:
         """Force a structural state, for the forecast."""
         return Change()

@@ -57,22 +57,25 @@ def judge(
         gpu=card.name,
         stage=request.stage.name,
         steps=[shape.brief for shape in request.steps],
+        evaluation=request.evaluation.brief if request.evaluation else None,
         assumptions=list(assumptions),
         choices=_choices(request, card),
     )
     if not isinstance(answer, StepForecast):
         return entry.model_copy(update={"error": str(answer)})
-    device = answer.peak_reserved + card.context
+    device = answer.reserved + card.context
     on_card = {
         "device": device,
         "usable": card.usable,
         "margin": card.usable - device,
         "fits": fit_of(answer, card),
+        "fits_expandable": _fit(max(need.expandable for need in answer.needs.values()), card),
+        "decides": answer.decides,
         "total_parameters": answer.parameters["total"],
     }
     counts = {name: answer.parameters[name] for name in
               ("adapter_trainable", "head_trainable", "adapter_stored")}  # fmt: skip
-    step = answer.model_dump(include=set(SHARED))
+    step = {name: getattr(answer, name) for name in SHARED}
     return entry.model_copy(update={**step, **counts, **on_card})
 
 
@@ -93,12 +96,22 @@ def _choices(request: Request, card: Card) -> dict[str, str]:
 
 
 def fit_of(step: StepForecast, card: Card) -> Fit:
-    """Say whether a step fits.
+    """Say whether a run fits: its steps, and what it does beside them.
 
     It fits with room to spare; or it is tight: less than 3 % is left, or only because the
     allocator gives back what it caches; or it does not.
     """
-    if step.peak_reserved <= card.capacity:
-        room = card.capacity - step.peak_reserved
-        return "fits" if room >= TIGHT * card.usable else "tight"
-    return "tight" if step.passes.get(card.capacity) else "does not fit"
+    if step.reserved > card.capacity and step.passes.get(card.capacity):
+        return "tight"
+    return _fit(step.reserved, card)
+
+
+def room_of(card: Card) -> int:
+    """Return up to how many reserved bytes a run fits with room to spare."""
+    return int(card.capacity - TIGHT * card.usable)
+
+
+def _fit(reserved: int, card: Card) -> Fit:
+    if reserved <= room_of(card):
+        return "fits"
+    return "tight" if reserved <= card.capacity else "does not fit"

@@ -64,9 +64,7 @@ class Forecaster:
         answers: dict[str, Answer] = {}
         for key, (_, all_capacities) in asked.items():
             answer = self._read(key)
-            if answer and all(
-                c >= answer.peak_reserved or c in answer.passes for c in all_capacities
-            ):
+            if answer and all(c >= answer.reserved or c in answer.passes for c in all_capacities):
                 answers[key] = answer
         todo = [key for key in asked if key not in answers]
         if todo:

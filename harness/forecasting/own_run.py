@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from harness.simulation.request import Request
     from harness.suite.suite import Cell
-    from harness.training.batches import TrainingOrder
+    from harness.training.setup import Setup
 
 
 class OwnForecast:
@@ -40,13 +40,16 @@ class OwnForecast:
         self._child.start()
         theirs.close()
 
-    def of(self, cell: Cell, order: TrainingOrder, device: torch.device) -> RunForecast:
+    def of(self, cell: Cell, setup: Setup) -> RunForecast:
         """Return what the record holds: every stage's peak on this run's own device.
 
         A forecast that cannot be made is no reason to lose the run; the record then says why.
         """
-        target = target_here(device)
-        shapes = shapes_of_run(order, 2 if target.kind == "cpu" else NUM_STEPS)
+        target = target_here(setup.device)
+        shapes = shapes_of_run(
+            setup.order, setup.evaluations.values(), setup.probe,
+            2 if target.kind == "cpu" else NUM_STEPS,
+        )  # fmt: skip
         forecast = RunForecast(target=str(target), steps=[shape.brief for shape in shapes.steps])
         try:
             requests = requests_of(cell, target, shapes)
@@ -74,7 +77,9 @@ def target_here(device: torch.device) -> Target:
 
 
 def _stage(step: StepForecast) -> StageForecast:
-    return StageForecast(**step.model_dump(include=set(StageForecast.model_fields)))
+    beside = {f"peak_{name}": need.allocated for name, need in step.needs.items()}
+    beside.pop("peak_training")  # by its own name
+    return StageForecast(**step.model_dump(include=set(StageForecast.model_fields)), **beside)
 
 
 def _serve(pipe: Connection, other_end: Connection) -> None:

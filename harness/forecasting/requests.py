@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,8 @@ from harness.tasks import get_task
 
 if TYPE_CHECKING:
     from harness.suite.suite import Cell
-    from harness.training.batches import TrainingOrder
+    from harness.tasks.families.base import Encoded
+    from harness.training.batches import Probe, TrainingOrder
 
 # Steps that a run's data adds to the first ones: enough for the allocator to have seen variety.
 NUM_STEPS = 6
@@ -22,9 +24,17 @@ NUM_STEPS = 6
 
 @dataclass(frozen=True)
 class StepShapes:
-    """Shapes of the steps to forecast, and what was assumed for them."""
+    """Shapes to forecast, and what was assumed for them.
+
+    Attributes:
+        steps: of training.
+        evaluation: of the largest batch that is evaluated; None: nothing is known of evaluation.
+        probe: of the largest batch of a probe, for methods that have one.
+    """
 
     steps: tuple[BatchShape, ...]
+    evaluation: BatchShape | None = None
+    probe: BatchShape | None = None
     assumptions: tuple[str, ...] = ()
 
 
@@ -36,24 +46,57 @@ def shapes_without_data(cell: Cell) -> StepShapes:
     settings, shape = cell.train, cell.task.shape
     target_length = shape.target_length if shape is not None else None
     lengths = shape.lengths if shape is not None else ()
+    fixed = settings.padding == "max"
+
+    def batch(examples: int, length: int) -> BatchShape:
+        # A batch of one is as long as its example, unless its length is fixed.
+        return BatchShape(examples, length, target_length, padded=fixed or examples > 1)
+
     steps = tuple(
-        BatchShape(settings.batch_size, length, target_length)
+        batch(settings.batch_size, length)
         for length in lengths or (settings.max_length, settings.max_length)
     )
-    if settings.padding == "max" or shape is not None:
-        return StepShapes(steps)
-    assumed = f"{cell.task_label}: batches padded to max_length {settings.max_length}"
-    return StepShapes(steps, (assumed,))
+    longest = batch(settings.evaluation_batch, max(step.length for step in steps))
+    probe = batch(settings.evaluation_batch, longest.length)
+    evaluation = longest if cell.family.evaluation == "logits" else None
+    assumptions = []
+    if not fixed and shape is None:
+        assumptions.append(f"batches padded to max_length {settings.max_length}")
+    if evaluation is None:
+        assumptions.append("evaluation by generation is left out")
+    told = tuple(f"{cell.task_label}: {text}" for text in assumptions)
+    return StepShapes(steps, evaluation, probe, told)
 
 
-def shapes_of_run(order: TrainingOrder, num_steps: int = NUM_STEPS) -> StepShapes:
-    """Return the shapes of a run's first steps and of its largest, `num_steps` together.
+def shapes_of_run(
+    order: TrainingOrder,
+    evaluations: Iterable[Encoded],
+    probe: Probe,
+    num_steps: int = NUM_STEPS,
+) -> StepShapes:
+    """Return the shapes of a run's first steps, of its largest and of what goes on beside them.
 
-    An allocator's replay wants to have seen variety; without one two steps do.
+    An allocator's replay wants to have seen variety: `num_steps` in all; without one two do.
+    Where attention may do without a mask, a batch without padding needs less than one of fewer
+    tokens with it, so of both kinds the largest is there.
     """
+    from harness.training.batches import evaluation_order, width_of
+
     shapes = [order.largest(step) for epoch in range(order.num_epochs)
               for step in order.epoch(epoch)]  # fmt: skip
-    return StepShapes((*shapes[: num_steps - 1], max(shapes, key=lambda shape: shape.tokens)))
+    kinds = [[shape for shape in shapes if shape.padded == padded] for padded in (False, True)]
+    largest = [max(kind, key=lambda shape: shape.tokens) for kind in kinds if kind]
+    width = width_of(order.settings)
+    evaluated = [
+        data.shape(evaluation_order(data, order.settings)[0], width)
+        for data in evaluations
+        if len(data)
+    ]
+    return StepShapes(
+        (*shapes[: num_steps - 1], *sorted(largest, key=lambda shape: shape.tokens)),
+        max(evaluated, key=lambda shape: shape.tokens, default=None),
+        order.shape(probe.batches()[0]) if probe.count else None,
+    )
 
 
 def requests_of(cell: Cell, target: Target, shapes: StepShapes) -> list[Request]:
@@ -76,6 +119,8 @@ def requests_of(cell: Cell, target: Target, shapes: StepShapes) -> list[Request]
             method_options=cell.method_options,
             train=cell.train,
             steps=shapes.steps,
+            evaluation=shapes.evaluation,
+            probe=shapes.probe,
             mask=bare.mask if bare is not None else True,
             target=target,
             stage=stage,
@@ -91,7 +136,9 @@ def data_shapes(cell: Cell) -> StepShapes:
 
     Data or tokenizer out of reach is no error here: the settings then bound the lengths.
     """
-    from harness.training.batches import TrainingOrder
+    import torch
+
+    from harness.training.batches import Probe, TrainingOrder
     from harness.training.setup import tokenizer_for
 
     try:
@@ -99,8 +146,13 @@ def data_shapes(cell: Cell) -> StepShapes:
         tokenizer = tokenizer_for(cell, data.train)
     except UserError:
         return shapes_without_data(cell)
-    encoded = cell.family.encode(tokenizer, data.train, cell.train.max_length)
-    return shapes_of_run(TrainingOrder(encoded, cell.train, cell.seed))
+    encoded, *evaluations = (
+        cell.family.encode(tokenizer, rows, cell.train.max_length)
+        for rows in (data.train, *data.evaluations.values())
+    )
+    order = TrainingOrder(encoded, cell.train, cell.seed)
+    # How many examples a method looks at is known when it is attached; here they are all of them.
+    return shapes_of_run(order, evaluations, Probe(order, len(encoded), torch.device("cpu")))
 
 
 def has_own_data(cell: Cell) -> bool:

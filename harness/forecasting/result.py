@@ -7,8 +7,32 @@ from typing import Literal
 from pydantic import Field
 
 from harness.part import Part
+from harness.simulation.step_forecast import Need
 
 Fit = Literal["fits", "tight", "does not fit"]
+
+
+class AtBatch(Part):
+    """A cell on a card with another batch size; bytes."""
+
+    batch: int
+    fits: Fit
+    allocated: int = Field(description="the most that any stage and activity needs")
+    device: int
+    margin: int
+    stage: str = Field(description="the one that decides")
+    decides: str = Field(description="the activity that needs the most")
+
+
+class LargestBatch(Part):
+    """Answers of `--max-batch`; None where no batch does."""
+
+    fits: AtBatch | None = Field(description="the largest batch that fits")
+    tight: AtBatch | None = Field(description="the largest that fits or is tight")
+    all_rows: bool = Field(False, description="it is all there is: larger batches are the same")
+    skipped: tuple[int, int] | None = Field(
+        None, description="between these not every batch was tried"
+    )
 
 
 class Forecast(Part):
@@ -21,14 +45,22 @@ class Forecast(Part):
     gpu: str
     stage: str
     steps: list[tuple[int, ...]] = Field(description="examples, padded length, target length")
+    evaluation: tuple[int, ...] | None = Field(None, description="largest batch, as in steps")
     peak_allocated: int | None = None
     peak_reserved: int | None = None
     peak_expandable: int | None = None
     at_rest: int | None = None
-    device: int | None = Field(None, description="reserved and the CUDA context")
+    needs: dict[str, Need] = Field(
+        default_factory=dict, description="of training, evaluation and probe"
+    )
+    decides: str | None = Field(None, description="the activity that needs the most")
+    device: int | None = Field(
+        None, description="reserved for all activities, and the CUDA context"
+    )
     usable: int | None = Field(None, description="bytes that torch sees on the card")
     margin: int | None = Field(None, description="usable minus device; negative: too much")
     fits: Fit | None = None
+    fits_expandable: Fit | None = Field(None, description="with expandable segments")
     split: dict[str, int] = Field(default_factory=dict)
     peaks: dict[str, int] = Field(
         default_factory=dict, description="largest sum of live tensors in each part of the step"
@@ -42,7 +74,7 @@ class Forecast(Part):
     flops_forward: int | None = None
     flops_step: int | None = None
     seconds: float | None = None
-    max_batch: int | None = None
+    max_batch: LargestBatch | None = None
     assumptions: list[str] = Field(default_factory=list)
     choices: dict[str, str] = Field(
         default_factory=dict, description="kernels, precision, versions"

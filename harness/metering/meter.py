@@ -41,7 +41,7 @@ class Meter:
         self._open = False  # the last phase still runs
         self.flops: list[int] = []
         self._audits: set[int] = set()
-        self._largest: dict[Hashable, int] = {}  # padded tokens, by variant, that are audited
+        self._largest: dict[Hashable, int] = {}  # padded tokens, by kind of step, that are audited
         self._tensors_by_category: dict[str, list[Tensor]] | None = None
         self._paths = ModulePaths(model)
         self._fits: dict[Hashable, StepFlops] = {}
@@ -63,10 +63,11 @@ class Meter:
         longest: dict[Hashable, int] = {}
         for i in later:
             shape, variant = upcoming[i]
-            if variant not in longest or shape.tokens > upcoming[longest[variant]][0].tokens:
-                longest[variant] = i
+            kind = (variant, shape.padded)  # without padding attention may do without a mask
+            if kind not in longest or shape.tokens > upcoming[longest[kind]][0].tokens:
+                longest[kind] = i
         self._audits = {step + later[0], *(step + i for i in longest.values())}
-        self._largest = {variant: upcoming[i][0].tokens for variant, i in longest.items()}
+        self._largest = {kind: upcoming[i][0].tokens for kind, i in longest.items()}
         if self.cuda:
             self.cuda.start_phase()
 
@@ -74,10 +75,11 @@ class Meter:
         """Tell whether `step` is to be audited: foreseen, or the largest of its variant so far."""
         if step in self._audits:
             return True
-        tokens = max(shape.tokens for shape in shapes)
-        if tokens <= self._largest.get(variant, 0):
+        largest = max(shapes, key=lambda shape: shape.tokens)
+        kind = (variant, largest.padded)
+        if largest.tokens <= self._largest.get(kind, 0):
             return False
-        self._largest[variant] = tokens
+        self._largest[kind] = largest.tokens
         return True
 
     def knows(self, variant: Hashable) -> bool:
@@ -112,25 +114,25 @@ class Meter:
         else:
             yield
 
-    def audit_evaluation(self, forward: Callable[[], object]) -> None:
+    def audit_evaluation(self, forward: Callable[[], object], optimizer: Optimizer) -> None:
         """Run the largest evaluation batch under the ledger, once, on the CPU."""
         if self.cuda or self._peak_evaluation is not None:
             return
-        ledger = self._ledger(None)
+        ledger = self._ledger(optimizer)
         with ledger:
             ledger.mark("forward")
             forward()
             ledger.mark("end")
         self._peak_evaluation = ledger.report().peak
 
-    def probing(self, look: Callable[[], T]) -> T:
+    def probing(self, look: Callable[[], T], optimizer: Optimizer) -> T:
         """Watch a look at the probe set: on CUDA by the allocator, on the CPU by the ledger."""
         if self.cuda:
             with self.cuda.apart() as reading:
                 result = look()
             peak = reading.peak_allocated
         else:
-            ledger = self._ledger(None)
+            ledger = self._ledger(optimizer)
             with ledger:
                 ledger.mark("forward")
                 result = look()
@@ -188,7 +190,7 @@ class Meter:
         phase.flops, phase.step_median = flops, step_median
         return phase
 
-    def _ledger(self, optimizer: Optimizer | None) -> Ledger:
+    def _ledger(self, optimizer: Optimizer) -> Ledger:
         if self._tensors_by_category is None:
             self._tensors_by_category = declared_tensors(self.model, self.handle)
         on_cuda = self.cuda is not None

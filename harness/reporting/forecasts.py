@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from harness.forecasting.explain import Explanation, Remedy
-from harness.forecasting.result import Forecast
+from harness.forecasting.result import AtBatch, Forecast, LargestBatch
 from harness.reporting.columns import Column, Table, number, words
 from harness.reporting.comparison import SPLIT, coarse
-from harness.shapes import BatchShape
-from harness.simulation.step_forecast import Hold
 from harness.units import MIB, gib
 
-NUM_HOLDS = 16
 SHOWN = ("weights", "gradients", "optimizer", "activations")
 
 
@@ -98,16 +93,36 @@ def _card_column(gpu: str) -> Column[ForecastRow]:
 
 
 def _batch_column(gpu: str) -> Column[ForecastRow]:
-    def largest(row: ForecastRow) -> int | None:
+    def largest(row: ForecastRow) -> LargestBatch | None:
         entry = row.by_gpu.get(gpu)
         return entry.max_batch if entry else None
 
     header = f"batch on {gpu}"
-    return number(header, largest, lambda n: "-" if n is None else str(n), header)
+    return Column(
+        header,
+        largest,
+        _batches,
+        {f"{header} fits (examples)": lambda b: b and (b.fits.batch if b.fits else 0),
+         f"{header} tight (examples)": lambda b: b and (b.tight.batch if b.tight else 0)},
+    )  # fmt: skip
+
+
+def _batches(largest: LargestBatch | None) -> str:
+    """Say the largest batch that fits, and behind a slash a larger one that is tight."""
+    if largest is None:
+        return "-"
+
+    def one(at: AtBatch | None) -> str:
+        return f"{at.batch} {_signed(at.margin)}" if at else "0"
+
+    text = one(largest.fits)
+    if largest.tight != largest.fits:
+        text += f" / {one(largest.tight)}"
+    return f"{text} (all rows)" if largest.all_rows else text
 
 
 def _saves_column() -> Column[ForecastRow]:
-    return number("saves", _saves, _percent, "saves (fraction)")
+    return number("saves", _saves, percent, "saves (fraction)")
 
 
 def _without_common_parts(cells: Iterable[str]) -> tuple[dict[str, str], str]:
@@ -133,13 +148,17 @@ def _saves(row: ForecastRow) -> float | None:
     return 1 - entry.peak_allocated / first.peak_allocated
 
 
-def _percent(share: float | None) -> str:
+def percent(share: float | None) -> str:
+    """Return a fraction as people read it."""
     return "-" if share is None else f"{100 * share:.1f} %"
 
 
 def _batch(entry: Forecast) -> str:
-    examples, length, *_ = max(entry.steps, key=lambda step: BatchShape(*step).tokens)
-    return f"{examples} x {length}"
+    return _size(max(entry.steps, key=lambda step: step[0] * sum(step[1:])))
+
+
+def _size(step: Sequence[int]) -> str:
+    return f"{step[0]} x {step[1]}"
 
 
 def _fit(entry: Forecast | None) -> str:
@@ -147,8 +166,12 @@ def _fit(entry: Forecast | None) -> str:
         return "-"
     if entry.error or entry.margin is None:
         return "error"
-    sign = "+" if entry.margin >= 0 else "-"
-    return f"{entry.fits} {sign}{gib(abs(entry.margin))}"
+    text = f"{entry.fits} {_signed(entry.margin)}"
+    return text if entry.decides == "training" else f"{text} ({entry.decides})"
+
+
+def _signed(margin: int) -> str:
+    return f"{'+' if margin >= 0 else '-'}{gib(abs(margin))}"
 
 
 def forecast_notes(forecasts: Sequence[Forecast]) -> list[str]:
@@ -160,9 +183,20 @@ def forecast_notes(forecasts: Sequence[Forecast]) -> list[str]:
     notes = [
         "peak: allocated, from the second step on, split at that moment (activations with "
         "temporaries); reserved: by a replay of the caching allocator; card: margin of its "
-        "memory over reserved and CUDA context, tight below 3 %. 1 GiB = 2^30 B.",
+        "memory over reserved and CUDA context, tight below 3 %, of training, evaluation and "
+        "probe together; in brackets what needs the most, where it is not training. "
+        "1 GiB = 2^30 B.",
         ", ".join(f"{name} {value}" for name, value in kinds.items()),
     ]
+    evaluated = dict.fromkeys(_size(entry.evaluation) for entry in forecasts if entry.evaluation)
+    if evaluated:
+        notes.append(f"Largest evaluation batch: {', '.join(evaluated)}.")
+    if any(entry.max_batch for entry in forecasts):
+        notes.append(
+            "batch: the largest that fits, with its margin; behind a slash a larger one that is "
+            "tight."
+        )
+    notes += _not_all_tried(forecasts) + _helped_by_pages(forecasts)
     assumed = dict.fromkeys(text for entry in forecasts for text in entry.assumptions)
     if assumed:
         notes.append("Assumed: " + "; ".join(assumed))
@@ -170,39 +204,24 @@ def forecast_notes(forecasts: Sequence[Forecast]) -> list[str]:
     return [*notes, *(f"error: {cell}: {text}" for cell, text in errors.items())]
 
 
-def explanation_tables(explanation: Explanation) -> list[Table[Any]]:
-    """Return what is alive at the peak, and what single changes would save."""
-    peak = explanation.step.peak_allocated
-    title = f"{explanation.cell.path}: {gib(peak)} GiB, reached in {explanation.step.peak_mark}"
-    holds = explanation.step.holds[:NUM_HOLDS]
-    rest = peak - sum(hold.num_bytes for hold in holds)
-    others = Hold(category="", path="everything else", op="", num_bytes=rest, num_blocks=0)
+def _not_all_tried(forecasts: Sequence[Forecast]) -> list[str]:
+    found = {(f.cell, f.gpu): f.max_batch for f in forecasts if f.max_batch}
     return [
-        Table(title, _hold_columns(peak), [*holds, others]),
-        Table("One change at a time", _remedy_columns(peak), explanation.remedies),
+        f"{cell} on {gpu}: between batch {largest.skipped[0]} and {largest.skipped[1]} not every "
+        "one was tried; what fits below was assumed to grow steadily."
+        for (cell, gpu), largest in found.items()
+        if largest.skipped
     ]
 
 
-def _hold_columns(peak: int) -> list[Column[Hold]]:
+def _helped_by_pages(forecasts: Sequence[Forecast]) -> list[str]:
+    """Say which cells expandable segments would make fit."""
+    cells: dict[str, list[str]] = {}
+    for entry in forecasts:
+        if entry.fits != "fits" and entry.fits_expandable == "fits":
+            cells.setdefault(entry.gpu, []).append(entry.cell)
     return [
-        words("where", lambda hold: hold.path or "(outside of modules)"),
-        words("what", lambda hold: hold.category),
-        words("made by", lambda hold: hold.op),
-        number("blocks", lambda hold: hold.num_blocks, lambda n: str(n or ""), "blocks"),
-        number("GiB", lambda hold: hold.num_bytes, gib, "held (B)"),
-        number("of the peak", lambda hold: hold.num_bytes / peak, _percent,
-               "of the peak (fraction)"),
-    ]  # fmt: skip
-
-
-def _remedy_columns(peak: int) -> list[Column[Remedy]]:
-    def saved(remedy: Remedy) -> float | None:
-        return 1 - remedy.step.peak_allocated / peak if remedy.step else None
-
-    return [
-        words("change", lambda r: r.change if r.step else f"{r.change}: {r.reason}"),
-        number("peak", lambda r: r.step.peak_allocated if r.step else None, gib, "peak (B)"),
-        number("reserved", lambda r: r.step.peak_reserved if r.step else None, gib,
-               "reserved (B)"),
-        number("saves", saved, _percent, "saves (fraction)"),
-    ]  # fmt: skip
+        f"With PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True on {gpu} also fits: "
+        f"{', '.join(dict.fromkeys(names))}."
+        for gpu, names in cells.items()
+    ]

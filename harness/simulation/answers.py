@@ -17,6 +17,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from harness.errors import UserError
+from harness.simulation.full_masks import FullMasks
 
 _ATEN = torch.ops.aten
 _VALUE = _ATEN._local_scalar_dense.default
@@ -75,14 +76,19 @@ _NOT_CALLERS = ("/torch/", "/harness/metering/", "/harness/simulation/")
 
 
 class KnownAnswers(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Answer what the two tables know, and refuse the rest.
+    """Answer what the tables know, and refuse the rest.
 
     Open it inside the fake mode. Raises UserError with file, line and function of an unknown site.
+
+    Attributes:
+        padded: whether the mask of the batch that is next has zeros. A mask that the model makes
+            for itself, such as BART's decoder does, has none.
     """
 
-    def __init__(self, padded: bool) -> None:
+    def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._padded = padded
+        self.padded = True
+        self._full_masks = FullMasks()
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -93,7 +99,9 @@ class KnownAnswers(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         """Look at the operators whose outcome depends on values; run any other."""
         if func not in _ASKING or not _is_hollow(args[0]) or not _asks(func, args):
-            return func(*args, **kwargs) if kwargs else func(*args)
+            out = func(*args, **kwargs) if kwargs else func(*args)
+            self._full_masks.see(func, args, out)
+            return out
         if func is _COPY:
             if not args[0].is_meta or (kwargs or {}).get("device") != torch.device("cpu"):
                 return func(*args, **kwargs) if kwargs else func(*args)
@@ -101,7 +109,7 @@ class KnownAnswers(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return torch.full(args[0].shape, answer, dtype=args[0].dtype)
         if func is _VALUE:
             answer, _ = _answer(VALUES, "a value")
-            return not self._padded if answer is UNPADDED else answer
+            return self._is_unpadded(args[0]) if answer is UNPADDED else answer
         if func is _INDEX:
             return func(args[0], [part for index in args[1] for part in _without_mask(index)])
         if func is _NONZERO:
@@ -111,6 +119,9 @@ class KnownAnswers(TorchDispatchMode):  # type: ignore[no-untyped-call]
         count, _ = _answer(DISTINCT, "distinct values")
         counts = args[0].new_empty((count,), dtype=torch.int64)
         return args[0].new_empty((count,)), counts, counts
+
+    def _is_unpadded(self, asked: Tensor) -> bool:
+        return not self.padded or asked in self._full_masks
 
 
 def _without_mask(index: Tensor | None) -> list[Tensor | None]:

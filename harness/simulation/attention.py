@@ -42,23 +42,28 @@ def choose_kernel(
     and masks, but no grouped queries; its last dim must be a multiple of 16 bytes. What neither
     takes, products of matrices do. cuDNN's kernel, which Hopper may prefer, is counted as flash:
     it keeps the same tensors. CPU (sdp_utils_cpp.cpp): the fused kernel wants no dropout and no
-    mask that trains.
+    mask that trains. What is switched off (`torch.nn.attention.sdpa_kernel`) is not taken.
     """
+    flash_on: bool = torch._C._get_flash_sdp_enabled()
+    efficient_on: bool = torch._C._get_mem_efficient_sdp_enabled()
     grouped = query.shape[1] != key.shape[1]
     dims = {query.shape[-1], key.shape[-1], value.shape[-1]}
     if target.kind == "cpu":
         learned = mask is not None and mask.requires_grad
-        return "math" if dropout or grouped or learned or len(dims) > 1 else "cpu"
+        fused = flash_on and not (dropout or grouped or learned or len(dims) > 1)
+        return "cpu" if fused else "math"
     dim = query.shape[-1]
     half = query.dtype in HALF
     large = target.capability in ((8, 6), (8, 9), (12, 0)) and dim > (192 if dropout else 224)
-    if half and target.capability >= (8, 0) and mask is None and len(dims) == 1 and dim <= 256:
+    modern = half and target.capability >= (8, 0)
+    if flash_on and modern and mask is None and len(dims) == 1 and dim <= 256:
         trains = query.requires_grad or key.requires_grad or value.requires_grad
         if not (large and trains):
             return "flash"
     supported = query.dtype in (torch.float32, torch.float16) or target.capability >= (8, 0)
     aligned = all(size * query.element_size() % 16 == 0 for size in dims)
-    return "efficient" if supported and aligned and not grouped else "math"
+    fused = efficient_on and supported and aligned and not grouped
+    return "efficient" if fused else "math"
 
 
 def attention_on(target: Target) -> Callable[..., Tensor]:

@@ -17,30 +17,31 @@ torch's functions while it runs.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate
 from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import flop_registry, shape_wrapper
 
 from harness.metering.events import Event, LedgerReport, summarize
-from harness.metering.flops import CPU_ATTENTION
 from harness.metering.ledger import Ledger
 from harness.metering.meter import declared_tensors
 from harness.models.load import build_model
 from harness.shapes import BatchShape
-from harness.simulation import scratch
 from harness.simulation.answers import KnownAnswers
 from harness.simulation.choices import choices_of
+from harness.simulation.observer import Observer, Workspaces
 from harness.simulation.request import Request, StandIn
 from harness.simulation.target import Target
 from harness.tasks.families import get_family
 from harness.training.attach import build_step
 from harness.training.batches import Batch
-from harness.training.precision import weight_dtype
+from harness.training.evaluate import predict_batch
+from harness.training.precision import autocast, weight_dtype
 from harness.training.state import TrainState
 from methods import get_method
 from methods.common.fakes import structure_only
@@ -53,14 +54,20 @@ class FakeRun:
     Attributes:
         events: everything since before the first step, for an allocator replay.
         since: number of the event with which the second step begins.
+        until: number of events with the last step; what follows is beside training.
         report: of the second step and later ones.
+        beside: largest sum of live tensors in what follows, by its name, in its order.
+        begins: number of the event with which each of these begins.
         parameters: total, adapter_trainable, head_trainable, adapter_stored.
         flops_forward: of one optimizer step's forward passes; `flops_step` with backward.
     """
 
     events: list[Event]
     since: int
+    until: int
     report: LedgerReport
+    beside: dict[str, int]
+    begins: dict[str, int]
     parameters: dict[str, int]
     flops_forward: int
     flops_step: int
@@ -84,10 +91,10 @@ def fake_run(request: Request, stand_in: StandIn | None = None) -> FakeRun:
             from torch._subclasses.fake_tensor import FakeTensorMode
 
             stack.enter_context(FakeTensorMode())
-        stack.enter_context(KnownAnswers(padded=request.mask))
+        answers = stack.enter_context(KnownAnswers())
         if device.type != "cuda":
             stack.enter_context(choices_of(request.target, autocasts(request)))
-        return _observed(request, _build(request, device), device)
+        return _observed(request, _build(request, device), device, answers)
 
 
 def _build(request: Request, device: torch.device) -> TrainState:
@@ -110,33 +117,79 @@ def _build(request: Request, device: torch.device) -> TrainState:
     )  # fmt: skip
 
 
-def _observed(request: Request, state: TrainState, device: torch.device) -> FakeRun:
-    """Run the steps under the ledger."""
+def _observed(
+    request: Request, state: TrainState, device: torch.device, answers: KnownAnswers
+) -> FakeRun:
+    """Run the steps under the ledger, and what a run does beside them."""
     target, handle = request.target, state.handle
     steps = request.steps if len(request.steps) > 1 else request.steps * 2
-    observer = _Observer(target)
+    observer = Observer(target)
     ledger = Ledger(
         declared_tensors(state.model, handle), optimizer=state.optimizer,
         rounding=target.rounding, device=device, model=state.model, observe=observer,
     )  # fmt: skip
-    since, accumulate = 0, request.train.accumulate
+    since, begins = 0, dict[str, int]()
     with ledger:
-        watch = _Workspaces(ledger, observer, target)
+        watch = Workspaces(ledger, observer, target)
         for number, shape in enumerate(steps):
             if number == 1:
                 since = len(ledger.events)
                 observer.restart()
+            answers.padded = request.mask and shape.padded
             batches = _batches(request, state.model, shape, device)
-            state.step.run(number, batches, accumulate, watch)
-    events, since = _on_device(ledger.events, since, target)
+            state.step.run(number, batches, request.train.accumulate, watch)
+        until, observer.part = len(ledger.events), "beside"
+        for name, act in _beside(request, state, device, answers):
+            begins[name] = len(ledger.events)
+            ledger.mark("forward")
+            act()
+            ledger.mark("end")
+    events, (since, until, *starts) = _on_device(
+        ledger.events, (since, until, *begins.values()), target
+    )
+    ends = [*starts, len(events)][1:]
     return FakeRun(
         events=events,
         since=since,
-        report=summarize(events, since, top=10_000),
+        until=until,
+        report=summarize(events[:until], since, top=10_000),
+        beside={
+            name: summarize(events[:end], start).peak
+            for name, start, end in zip(begins, starts, ends, strict=True)
+        },
+        begins=dict(zip(begins, starts, strict=True)),
         parameters=_count(state),
         flops_forward=observer.flops["forward"] // (len(steps) - 1),
         flops_step=sum(observer.flops.values()) // (len(steps) - 1),
     )
+
+
+def _beside(
+    request: Request, state: TrainState, device: torch.device, answers: KnownAnswers
+) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Yield what a run does beside its steps, by name."""
+    family = get_family(request.family)
+
+    def batch_of(shape: BatchShape) -> Batch:
+        answers.padded = request.mask and shape.padded
+        with device:
+            return request.hollow_batch(state.model, shape)
+
+    def evaluate(shape: BatchShape) -> None:
+        batch = batch_of(shape)
+        state.handle.evaluating(on=True)
+        predict_batch(state.model, family, batch, request.train, device)
+        state.handle.evaluating(on=False)
+
+    def look(shape: BatchShape) -> None:
+        with autocast(request.train.precision, device):
+            state.handle.look([batch_of(shape)])
+
+    if request.evaluation is not None:
+        yield "evaluation", partial(evaluate, request.evaluation)
+    if request.probe is not None and state.handle.num_probe:
+        examples = min(request.probe.examples, state.handle.num_probe)
+        yield "probe", partial(look, request.probe._replace(examples=examples))
 
 
 def autocasts(request: Request) -> bool:
@@ -171,8 +224,14 @@ def _count(state: TrainState) -> dict[str, int]:
     }
 
 
-def _on_device(events: list[Event], since: int, target: Target) -> tuple[list[Event], int]:
-    """Leave out the optimizer's step counters, which torch keeps in host memory."""
+def _on_device(
+    events: list[Event], numbers: Sequence[int], target: Target
+) -> tuple[list[Event], list[int]]:
+    """Leave out the optimizer's step counters, which torch keeps in host memory.
+
+    Returns:
+        The other events, and what the numbers of events have become.
+    """
 
     def is_counter(event: Event) -> bool:
         block = event.block
@@ -181,62 +240,6 @@ def _on_device(events: list[Event], since: int, target: Target) -> tuple[list[Ev
         )
 
     if target.kind == "cpu":
-        return events, since
-    dropped = sum(map(is_counter, events[:since]))
-    return [event for event in events if not is_counter(event)], since - dropped
-
-
-class _Observer:
-    """Sees every operator: counts FLOPs by part of the step, knows the kernels' scratch memory."""
-
-    def __init__(self, target: Target) -> None:
-        self.target, self.part = target, "forward"
-        self.on_addmm: Callable[[], None] = lambda: None
-        self.restart()
-
-    def restart(self) -> None:
-        """Count from 0."""
-        self.flops = {"forward": 0, "backward": 0}
-
-    def __call__(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> int:
-        count = _COUNTERS.get(func._overloadpacket)
-        if count is not None and self.part in self.flops:
-            self.flops[self.part] += int(count(*args, **kwargs, out_val=out))
-        if func in scratch.KNOWN and self.target.kind == "cuda":
-            return scratch.scratch_bytes(func, args, self.target)
-        if func is scratch.ADDMM:
-            self.on_addmm()
-        return 0
-
-
-_COUNTERS: dict[Any, Any] = {
-    **flop_registry,
-    **{
-        packet: shape_wrapper(count)  # type: ignore[no-untyped-call]
-        for packet, count in CPU_ATTENTION.items()
-    },
-}
-
-
-class _Workspaces:
-    """Passes the step's marks on; the first matrix products of each thread bring workspaces."""
-
-    def __init__(self, ledger: Ledger, observer: _Observer, target: Target) -> None:
-        self.ledger, self.observer = ledger, observer
-        self.missing = {"forward", "backward"}
-        self.without_lt = {"forward", "backward"} if target.kind == "cuda" else set()
-        self.size = scratch.workspace_bytes(target)
-        self.declare = ledger.declare
-        observer.on_addmm = self._hold_lt
-
-    def mark(self, name: str) -> None:
-        self.ledger.mark(name)
-        self.observer.part = name
-        if name in self.missing and self.size:
-            self.missing.remove(name)
-            self.ledger.hold(self.size, "cublas::workspace")
-
-    def _hold_lt(self) -> None:
-        if self.observer.part in self.without_lt:
-            self.without_lt.remove(self.observer.part)
-            self.ledger.hold(scratch.LT_WORKSPACE, "cublaslt::workspace")
+        return events, list(numbers)
+    before = [0, *accumulate(map(is_counter, events))]
+    return [e for e in events if not is_counter(e)], [n - before[n] for n in numbers]

@@ -35,7 +35,9 @@ class Request(Frozen):
         family: name of the task's family.
         steps: shapes of consecutive optimizer steps' batches. The peak is sought from the second
             one on; the allocator sees all of them.
-        mask: the batches are padded, so the model gets an attention mask that it cannot drop.
+        evaluation: shape of the largest evaluation batch; None: evaluation is left out.
+        probe: shape of the largest batch of the method's probe, where it has one.
+        mask: the model gets an attention mask; whether it has zeros is in the shapes.
         num_steps, num_epochs: of the run, for methods with a schedule.
         stand_in: what plays the device; None chooses. `cuda` is fake tensors of a GPU that is
             here, with no choice of ours.
@@ -50,6 +52,8 @@ class Request(Frozen):
     steps: tuple[BatchShape, ...]
     mask: bool
     target: Target
+    evaluation: BatchShape | None = None
+    probe: BatchShape | None = None
     stage: Stage = Stage("training")
     num_steps: PositiveInt = 1000
     num_epochs: PositiveInt = 10

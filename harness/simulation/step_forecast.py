@@ -7,6 +7,7 @@ import resource
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -33,6 +34,20 @@ class Hold(Part):
     num_blocks: int
 
 
+class Need(Part):
+    """What an activity of a run needs, in bytes.
+
+    Attributes:
+        allocated: at most, while it lasts.
+        reserved, expandable: held by the caching allocator when it ends, of which nothing is given
+            back in between; 0 on the CPU. The second with expandable segments.
+    """
+
+    allocated: int
+    reserved: int
+    expandable: int
+
+
 class StepForecast(Part):
     """One step on fake tensors, of one kind of device; all in bytes.
 
@@ -42,8 +57,9 @@ class StepForecast(Part):
         peak_expandable: the same with expandable segments.
         at_rest: alive after a step.
         peaks: largest sum of live tensors in forward, backward and optimizer.
-        passes: for a capacity below `peak_reserved`, whether the replay gets by after it has
-            given back what it caches.
+        needs: of training and, where the request has them, of evaluation and probe, in their order.
+        passes: for a capacity below `reserved`, whether the replay of all of them gets by after it
+            has given back what it caches.
         flops_forward, flops_step: of one optimizer step.
         modules: bytes at the peak by place in the model, the largest ones.
     """
@@ -62,9 +78,21 @@ class StepForecast(Part):
     flops_step: int
     holds: list[Hold]
     modules: dict[str, int]
+    needs: dict[str, Need]
     passes: dict[int, bool] = Field(default_factory=dict)
     seconds: float = 0.0
     host_peak: int = Field(0, description="resident bytes of the forecasting process, at most")
+
+    @property
+    def reserved(self) -> int:
+        """The most that any activity needs."""
+        return max(need.reserved for need in self.needs.values())
+
+    @property
+    def decides(self) -> str:
+        """The activity that needs the most."""
+        return max(self.needs, key=lambda name: self.needs[name].reserved or
+                   self.needs[name].allocated)  # fmt: skip
 
 
 def forecast(request: Request, capacities: tuple[int, ...] = ()) -> StepForecast:
@@ -84,6 +112,10 @@ def forecast(request: Request, capacities: tuple[int, ...] = ()) -> StepForecast
     figures: dict[str, Any] = {
         "peak_allocated": report.peak, "at_rest": report.at_rest, "split": report.split,
         "peak_reserved": 0, "peak_expandable": 0, "num_segments": 0,
+        "needs": {
+            name: Need(allocated=peak, reserved=0, expandable=0)
+            for name, peak in {"training": report.peak, **run.beside}.items()
+        },
     }  # fmt: skip
     if request.target.kind == "cuda":
         figures = _replayed(run, capacities)
@@ -108,28 +140,42 @@ def _replayed(run: FakeRun, capacities: tuple[int, ...]) -> dict[str, Any]:
     torch counts a whole block as allocated, also where the rest of a cached one was too small to
     be split off: this is what its figures have over the sum of tensors, `unsplit` in the split.
     """
-    from harness.simulation.allocator import CachingAllocator, OutOfMemory
+    from harness.simulation.allocator import CachingAllocator, OutOfMemory, Replay
 
-    allocator = CachingAllocator()
-    allocator.replay(run.events[: run.since])
-    allocator.figures.peak_allocated = allocator.figures.allocated
-    plain = allocator.replay(run.events[run.since :])
+    plain, expandable = CachingAllocator(), CachingAllocator(expandable=True)
+    starts = [run.since, *run.begins.values()]
+    names = ["training", *run.begins]
+    needs, training = {}, Replay()
+    for allocator in (plain, expandable):
+        allocator.replay(run.events[: run.since])
+    for name, start, end in zip(names, starts, [*starts[1:], len(run.events)], strict=True):
+        plain.figures.peak_allocated = plain.figures.allocated
+        figures = plain.replay(run.events[start:end])
+        pages = expandable.replay(run.events[start:end])
+        needs[name] = Need(
+            allocated=figures.peak_allocated,
+            reserved=figures.peak_reserved,
+            expandable=pages.peak_reserved,
+        )
+        if name == "training":
+            training = replace(figures)
     passes = {}
     for capacity in capacities:
-        if capacity < plain.peak_reserved:
+        if capacity < plain.figures.peak_reserved:
             try:
                 CachingAllocator(capacity).replay(run.events)
                 passes[capacity] = True
             except OutOfMemory:
                 passes[capacity] = False
-    unsplit = plain.peak_allocated - run.report.peak
+    unsplit = training.peak_allocated - run.report.peak
     return {
-        "peak_allocated": plain.peak_allocated,
-        "at_rest": plain.allocated,
+        "peak_allocated": training.peak_allocated,
+        "at_rest": training.allocated,
         "split": {**run.report.split, "unsplit": unsplit},
-        "peak_reserved": plain.peak_reserved,
-        "peak_expandable": CachingAllocator(expandable=True).replay(run.events).peak_reserved,
-        "num_segments": plain.num_segments,
+        "peak_reserved": training.peak_reserved,
+        "peak_expandable": needs["training"].expandable,
+        "num_segments": training.num_segments,
+        "needs": needs,
         "passes": passes,
     }
 

@@ -22,7 +22,9 @@ class TrainSettings(Frozen):
 
     batch_size: PositiveInt = Field(32, description="examples per forward pass")
     accumulate: PositiveInt = Field(1, description="forward passes per optimizer step")
-    eval_batch_size: PositiveInt = Field(64, description="examples per evaluation batch")
+    eval_batch_size: PositiveInt | None = Field(
+        None, description="examples per evaluation batch; null: batch_size"
+    )
     epochs: PositiveInt = 3
     max_steps: PositiveInt | None = Field(None, description="stop after so many optimizer steps")
     max_length: PositiveInt = Field(128, description="tokens; longer examples are cut")
@@ -57,6 +59,11 @@ class TrainSettings(Frozen):
     checkpoint: Literal["best", "last"] | None = Field(
         None, description="which epoch's score is reported; null: the protocol's"
     )
+
+    @property
+    def evaluation_batch(self) -> int:
+        """Examples per batch of evaluations and probes."""
+        return self.eval_batch_size or self.batch_size
 
     @model_validator(mode="after")
     def _check(self) -> TrainSettings:

@@ -47,6 +47,7 @@ class Cell(Frozen):
         """Hash of what the cell resolved to, with the record schema's version."""
         content = self.model_dump(mode="json", exclude={"suite", "method_label", "axes"})
         content["model"].pop("label", None)
+        content["train"]["eval_batch_size"] = self.train.evaluation_batch
         content["task"] = {k: v for k, v in content["task"].items() if k not in {"label", "train"}}
         text = json.dumps([SCHEMA_VERSION, content], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]

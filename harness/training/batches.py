@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -86,11 +86,18 @@ def evaluation_batches(
     data: Encoded, settings: TrainSettings, device: torch.device
 ) -> Iterator[tuple[list[int], Batch]]:
     """Yield (example indices, batch) over all examples; sorted by length to waste no padding."""
-    lengths, size = data.lengths, settings.eval_batch_size
-    order = sorted(range(len(data)), key=lambda i: -lengths[i])
-    for i in range(0, len(order), size):
-        indices = order[i : i + size]
+    for indices in evaluation_order(data, settings):
         yield indices, _on(data.batch(indices, width_of(settings)), device)
+
+
+def evaluation_order(data: Encoded, settings: TrainSettings) -> list[list[int]]:
+    """Return the examples of each evaluation batch, the longest first."""
+    return _longest_first(range(len(data)), data.lengths, settings.evaluation_batch)
+
+
+def _longest_first(examples: Iterable[int], lengths: Sequence[int], size: int) -> list[list[int]]:
+    order = sorted(examples, key=lambda i: -lengths[i])
+    return [order[i : i + size] for i in range(0, len(order), size)]
 
 
 @dataclass(frozen=True)
@@ -108,14 +115,16 @@ class Probe:
     device: torch.device
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield batches with labels, the longest examples first, so that little is padded."""
+        """Yield batches with labels."""
+        for indices in self.batches():
+            yield self.order.tensors(indices, self.device)
+
+    def batches(self) -> list[list[int]]:
+        """Return the examples of each batch, the longest first, so that little is padded."""
         generator = torch.Generator().manual_seed(self.order.seed * 100_003 + 50_021)
         lengths = self.order.data.lengths
         chosen = torch.randperm(len(lengths), generator=generator)[: self.count].tolist()
-        chosen.sort(key=lambda i: -lengths[i])
-        size = self.order.settings.eval_batch_size
-        for start in range(0, len(chosen), size):
-            yield self.order.tensors(chosen[start : start + size], self.device)
+        return _longest_first(chosen, lengths, self.order.settings.evaluation_batch)
 
 
 def _on(batch: Batch, device: torch.device, non_blocking: bool = False) -> Batch:

@@ -20,11 +20,9 @@ if TYPE_CHECKING:
 def evaluate_on(setup: Setup, name: str) -> dict[str, float]:
     """Return the scores of the run's model on the evaluation of that name: beside training."""
     data, settings, device = setup.evaluations[name], setup.settings, setup.device
-    with setup.clock.apart("metering"):
-        setup.meter.audit_evaluation(
-            lambda: predict_longest(setup.model, setup.family, data, settings, device)
-        )
     setup.handle.evaluating(on=True)
+    with setup.clock.apart("metering"):
+        setup.meter.audit_evaluation(lambda: _predict_longest(setup, data), setup.state.optimizer)
     with setup.clock.apart("evaluation"), setup.meter.evaluation():
         scores = evaluate(setup.model, setup.task, setup.family, data, settings, device)
     setup.handle.evaluating(on=False)
@@ -45,35 +43,31 @@ def evaluate(
     return {metric: float(value) for metric, value in scores.items()}  # no scalars of numpy
 
 
-@torch.no_grad()
 def predict(
     model: nn.Module, family: Family, data: Encoded, settings: TrainSettings, device: torch.device
 ) -> list[Tensor]:
     """Return what the family keeps of each example, on the host, in the order of the data."""
-    was_training = model.training
-    model.eval()
     kept: dict[int, Tensor] = {}
     for indices, batch in evaluation_batches(data, settings, device):
-        rows = _predict_batch(model, family, batch, settings, device).cpu()
+        rows = predict_batch(model, family, batch, settings, device).cpu()
         kept |= zip(indices, rows, strict=True)
-    model.train(was_training)
     return [kept[index] for index in range(len(data))]
 
 
-@torch.no_grad()
-def predict_longest(
-    model: nn.Module, family: Family, data: Encoded, settings: TrainSettings, device: torch.device
-) -> None:
+def _predict_longest(setup: Setup, data: Encoded) -> None:
     """Run the batch with the longest examples, as `predict` does, and drop its output."""
-    was_training = model.training
-    model.eval()
-    _, batch = next(evaluation_batches(data, settings, device))
-    _predict_batch(model, family, batch, settings, device)
-    model.train(was_training)
+    _, batch = next(evaluation_batches(data, setup.settings, setup.device))
+    predict_batch(setup.model, setup.family, batch, setup.settings, setup.device)
 
 
-def _predict_batch(
+@torch.no_grad()
+def predict_batch(
     model: nn.Module, family: Family, batch: Batch, settings: TrainSettings, device: torch.device
 ) -> Tensor:
+    """Return what the family keeps of one batch, on the device."""
+    was_training = model.training
+    model.eval()
     with autocast(settings.precision, device):
-        return family.predict(model, family.inputs(batch))
+        rows = family.predict(model, family.inputs(batch))
+    model.train(was_training)
+    return rows

@@ -146,7 +146,9 @@ class Loop:
         """Let the method look at its probe set: beside training, in time and in memory."""
         setup = self.setup
         with setup.clock.apart("probes"), autocast(setup.settings.precision, setup.device):
-            return setup.meter.probing(look) if setup.handle.num_probe else look()
+            if not setup.handle.num_probe:
+                return look()
+            return setup.meter.probing(look, self.state.optimizer)
 
     def _score_reported(self) -> None:
         """Fill in the scores that the table shows: those of the best or the last checkpoint."""

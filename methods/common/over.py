@@ -132,7 +132,7 @@ def _passed_on(name: str) -> Callable[..., Any]:
 PASSED_ON = (
     "parameters", "units", "overhead", "loss", "on_start", "before_forward", "on_gradients",
     "on_step", "on_epoch", "evaluating", "finish", "report", "force", "variant", "pretend", "skip",
-    "prepare_to_fold",
+    "prepare_to_fold", "look",
 )  # fmt: skip
 for _name in PASSED_ON:
     setattr(OverHandle, _name, _passed_on(_name))

@@ -44,6 +44,11 @@ class MeftHandle(Handle):
             self.history.append(_finite(_largest(errors)))
         return None
 
+    def look(self, probe: Iterable[Mapping[str, Tensor]]) -> None:
+        """Run the passes that the error is measured with."""
+        for batch in probe:
+            traced(self.model, self.stack, batch)
+
     def report(self) -> dict[str, Any]:
         """Return the errors, and a warning where gradients are not what they should be."""
         epoch_errors = [math.inf if error is None else error for error in self.history]
@@ -83,11 +88,7 @@ def reconstruction_errors(
     model.train()
     largest: list[float] = []
     for batch in batches:
-        trace = stack.trace = Trace()
-        try:
-            _run(model, batch)
-        finally:
-            stack.trace = None
+        trace = traced(model, stack, batch)
         errors = [
             _largest(map(_distance, rebuilt, true))
             for rebuilt, true in zip(trace.rebuilt, reversed(trace.true), strict=False)
@@ -95,6 +96,16 @@ def reconstruction_errors(
         largest = [_largest(pair) for pair in zip(errors, largest or errors, strict=True)]
     model.train(training)
     return largest
+
+
+def traced(model: nn.Module, stack: Stack, batch: Mapping[str, Tensor]) -> Trace:
+    """Run forward and backward on one batch; return what went in and what was rebuilt."""
+    trace = stack.trace = Trace()
+    try:
+        _run(model, batch)
+    finally:
+        stack.trace = None
+    return trace
 
 
 def _run(model: nn.Module, batch: Mapping[str, Tensor]) -> None:

@@ -90,6 +90,22 @@ class Recorder:
             for index, parts in rows.items()
         }
 
+    def rehearse(self, indices: Sequence[int]) -> None:
+        """Run as both of the above do, and keep nothing: for tensors without values.
+
+        Args:
+            indices: layers whose output is wanted without their adapter, too.
+        """
+
+        def see(index: int, layer: nn.Module, args: Any, kwargs: Any, out: Any) -> None:
+            self._flat(out).clone()  # all rows, as if there were no padding
+            if index in indices:
+                self.handle.skip([index])
+                self._flat(layer.forward(*args, **kwargs)).clone()
+                self.handle.skip(())
+
+        self._run(see)
+
     @torch.no_grad()
     def _run(self, see: Any) -> None:
         model = self.handle.model
@@ -101,9 +117,13 @@ class Recorder:
                 model(**{k: v for k, v in batch.items() if not _is_label(k)})
         model.train(was_training)
 
-    def _rows(self, out: Any) -> Tensor:
+    @staticmethod
+    def _flat(out: Any) -> Tensor:
         hidden: Tensor = out[0] if isinstance(out, tuple) else out
-        flat = hidden.detach().flatten(0, -2)
+        return hidden.detach().flatten(0, -2)
+
+    def _rows(self, out: Any) -> Tensor:
+        flat = self._flat(out)
         mask = self.batches[self._current].get("attention_mask")
         if mask is not None and mask.numel() == len(flat):
             flat = flat[mask.flatten().bool()]

@@ -166,6 +166,11 @@ class SafeHandle(OverHandle):
 
     # -- forecast, record, resume ----------------------------------------------------------------
 
+    def look(self, probe: Iterable[Mapping[str, Tensor]]) -> None:
+        """Run the passes that importance is measured with."""
+        super().look(probe)
+        self._recorder(probe).rehearse(self._live() if self.features == "local" else ())
+
     def force(self, stage: Stage) -> Change:
         """Freeze the lowest share of the units, rounded down."""
         count = int(stage.fraction * len(self.units()) + 1e-9)

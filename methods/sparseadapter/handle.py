@@ -91,6 +91,12 @@ class SparseHandle(OverHandle):
             self._hide()
         return super().on_step(step)
 
+    def look(self, probe: Iterable[Mapping[str, Tensor]]) -> None:
+        """Run the passes that give scores their gradients."""
+        super().look(probe)
+        if self.pruner in NEEDS_GRADIENTS and self.score_after == 0:
+            self._scores(self._matrices(), probe)
+
     # -- what it does ----------------------------------------------------------------------------
 
     def _matrices(self) -> dict[str, nn.Parameter]:

@@ -85,9 +85,7 @@ def test_a_second_run_on_the_same_folder_is_refused(tmp_path: Path) -> None:
 def test_ctrl_c_ends_cleanly(tmp_path: Path) -> None:
     file, out = suite_file(tmp_path, METHODS), tmp_path / "out"
     endless = [*command(file, out), "train.epochs=1000"]
-    runner = subprocess.Popen(
-        endless, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    runner = subprocess.Popen(endless, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     deadline = time.monotonic() + 60
     while not list(out.glob("logs/**/*.log")) and time.monotonic() < deadline:
         time.sleep(0.2)

@@ -11,7 +11,7 @@ from harness.errors import UserError
 from harness.forecasting.cards import CARDS
 from harness.forecasting.explain import explain
 from harness.forecasting.forecaster import Forecaster
-from harness.reporting.forecasts import explanation_tables
+from harness.reporting.explained import explanation_tables
 
 EAGER = ("methods=[lora]", "seeds=[0]", "train.attention=eager")
 

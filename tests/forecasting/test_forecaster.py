@@ -20,7 +20,7 @@ from harness.forecasting.requests import shapes_without_data
 from harness.gpus import installed
 from harness.models.spec import ModelSpec
 from harness.reporting.forecasts import forecast_table
-from harness.simulation.step_forecast import StepForecast
+from harness.simulation.step_forecast import Need, StepForecast
 from harness.suite import preflight
 
 
@@ -96,8 +96,10 @@ def test_what_fits() -> None:
                                   "saved_activations", "flops_forward", "flops_step")}  # fmt: skip
 
     def step(reserved: int, passes: dict[int, bool]) -> StepForecast:
-        return StepForecast(**facts, peak_reserved=reserved, peak_mark="", split={}, peaks={},
-                       parameters={}, holds=[], modules={}, passes=passes)  # fmt: skip
+        need = Need(allocated=0, reserved=reserved, expandable=0)
+        return StepForecast(**facts, peak_reserved=0, peak_mark="", split={}, peaks={},
+                       parameters={}, holds=[], modules={}, passes=passes,
+                       needs={"evaluation": need})  # fmt: skip
 
     assert fit_of(step(870, {}), card) == "fits"
     assert fit_of(step(871, {}), card) == "tight"

@@ -5,20 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import torch
 from asked import forked, request
+from real import real_run
 
-from harness.metering.ledger import Ledger, LedgerReport
-from harness.metering.meter import declared_tensors
-from harness.models.load import load_model
+from harness.shapes import BatchShape
 from harness.simulation.fake import autocasts, fake_run
-from harness.simulation.request import Request
 from harness.simulation.target import CPU
-from harness.tasks.families import get_family
-from harness.training.attach import build_step
-from harness.training.precision import weight_dtype
-from methods import get_method
-from methods.base import Plan, Stage
+from methods.base import Stage
 
 CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("tiny-bert", "full", {}),
@@ -32,44 +25,6 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("tiny-vit", "lora", {}),
     ("tiny-swin", "full", {}),
 ]
-
-
-def real_batch(asked: Request, model: Any) -> dict[str, torch.Tensor]:
-    examples, length, _ = asked.steps[0]
-    if asked.family == "image":
-        side = model.config.image_size
-        pixels = torch.randn(examples, model.config.num_channels, side, side)
-        return {"pixel_values": pixels, "labels": torch.zeros(examples, dtype=torch.int64)}
-    mask = torch.ones(examples, length, dtype=torch.int64)
-    mask[0, -1] = 0
-    batch = {"input_ids": torch.full((examples, length), 5), "attention_mask": mask}
-    if model.config.model_type in {"bert", "deberta-v2"}:
-        batch["token_type_ids"] = torch.zeros(examples, length, dtype=torch.int64)
-    return {**batch, "labels": torch.zeros(examples, dtype=torch.int64)}
-
-
-def real_run(asked: Request) -> LedgerReport:
-    """Run the request's step twice on real tensors; report the second one."""
-    settings = asked.train
-    family = get_family(asked.family)
-    model = load_model(
-        asked.model, family=family, num_labels=2, attention=settings.attention,
-        dtype=weight_dtype(settings.precision), seed=0, use_cache=settings.keep_outputs,
-    )  # fmt: skip
-    method = get_method(asked.method)(**asked.method_options)
-    state = build_step(
-        model, method, Plan(1000, 100, 10), settings, torch.device("cpu"), family,
-        stage=asked.stage,
-    )  # fmt: skip
-    known = declared_tensors(state.model, state.handle)
-    ledger = Ledger(known, optimizer=state.optimizer, model=state.model)
-    since = 0
-    with ledger:
-        for number in range(2):
-            since = len(ledger.events) if number else 0
-            batches = (real_batch(asked, state.model) for _ in range(settings.accumulate))
-            state.step.run(number, batches, settings.accumulate, ledger)
-    return ledger.report(since, 10_000)
 
 
 @pytest.mark.parametrize(("model", "method", "train"), CASES)
@@ -120,3 +75,18 @@ def test_forecast_of_a_stage_is_its_step(
     assert abs(forecast.peak - real.peak) <= 64
     assert abs(forecast.at_rest - real.at_rest) <= 64
     assert forecast.saved == real.saved
+
+
+MASKED = [("tiny-bert", "classification"), ("tiny-gpt2", "causal_lm"), ("tiny-llama", "causal_lm"),
+          ("tiny-bart", "seq2seq")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("model", "family"), MASKED)
+@pytest.mark.parametrize("padded", [True, False])
+def test_a_mask_counts_where_it_has_zeros(model: str, family: str, padded: bool) -> None:
+    """A batch without padding has a mask, too, of ones; so has the decoder of BART, its own."""
+    asked = request(model, family=family, target=CPU).model_copy(
+        update={"steps": (BatchShape(4, 32, padded=padded),)}
+    )
+    forecast, real = forked(fake_run, asked).report, real_run(asked)
+    assert abs(forecast.peak - real.peak) <= 64

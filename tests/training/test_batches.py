@@ -59,15 +59,16 @@ def test_padding_to_the_longest_and_to_max() -> None:
     assert batch["attention_mask"].tolist() == [[1, 1, 0, 0, 0], [1, 1, 1, 1, 1]]
     fixed = order([2, 5], batch_size=2, padding="max", max_length=8)
     assert fixed.tensors([0], torch.device("cpu"))["input_ids"].shape == (1, 8)
-    assert made.shape([0]) == BatchShape(1, 2)
-    assert fixed.shape([0]) == BatchShape(1, 8)
+    assert made.shape([0, 1]) == BatchShape(2, 5, padded=True)
+    assert made.shape([0]) == BatchShape(1, 2, padded=False)
+    assert fixed.shape([0]) == BatchShape(1, 8, padded=True)
 
 
 def test_length_grouping_wastes_less_padding() -> None:
     lengths = torch.randint(1, 60, (400,), generator=torch.Generator().manual_seed(0)).tolist()
 
     def tokens(made: TrainingOrder) -> int:
-        return sum(n * width for step in made.epoch(0) for n, width, _ in map(made.shape, step))
+        return sum(shape.tokens for step in made.epoch(0) for shape in map(made.shape, step))
 
     plain, grouped = (
         order(lengths, batch_size=8),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from harness.tasks.families.base import Family
@@ -31,3 +32,10 @@ class QuestionAnswering(Family):
             "start_positions": hollow_ids(shape.examples),
             "end_positions": hollow_ids(shape.examples),
         }
+
+    def predict(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Return (B, 2, S) logits of start and end."""
+        import torch
+
+        outputs = model(**inputs)
+        return torch.stack([outputs.start_logits, outputs.end_logits], dim=1).float()

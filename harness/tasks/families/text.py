@@ -36,9 +36,10 @@ class Tokens:
         return len(self.labels)
 
     def shape(self, indices: Sequence[int], width: int | None = None) -> BatchShape:
-        """Return (examples, padded length) of a batch without making it."""
-        ids = self.features["input_ids"]
-        return BatchShape(len(indices), width or max(len(ids[i]) for i in indices))
+        """Return the batch's shape without making it."""
+        lengths = [len(self.features["input_ids"][i]) for i in indices]
+        length = width or max(lengths)
+        return BatchShape(len(indices), length, padded=min(lengths) < length)
 
     def batch(self, indices: Sequence[int], width: int | None = None) -> dict[str, Tensor]:
         """Pad the examples on the right to `width`, or to the longest; every tensor is (B, S)."""
