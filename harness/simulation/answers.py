@@ -42,6 +42,11 @@ VALUES: dict[tuple[str, str], Any] = {
     ("torch/amp/grad_scaler.py", "_maybe_opt_step"): 0.0,
     # The optimizer's step counter, from which it makes bias corrections.
     ("torch/optim/optimizer.py", "_get_value"): 2.0,
+    # The same, and norms, which only scale the update.
+    ("torch/optim/_adafactor.py", "_single_tensor_adafactor"): 2.0,
+    ("torch/optim/_adafactor.py", "_multi_tensor_adafactor"): 2.0,
+    # Where a permutation puts a row; the matrix is as large wherever it is.
+    ("peft/tuners/boft/layer.py", "perm2mat"): 0,
     # Dropout of whole modules is off, and a draw from [0, 1) is above a probability of 0.
     ("peft/tuners/loha/layer.py", "forward"): True,
     ("peft/tuners/lokr/layer.py", "forward"): True,

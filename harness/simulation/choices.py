@@ -19,6 +19,7 @@ there than real ones do.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -59,6 +60,10 @@ def _fused(plain: Any, kernel: Any) -> Any:
     return call
 
 
+def _accept(parameter: Tensor, cuda_unsupported: bool = False) -> None:
+    pass
+
+
 @contextmanager
 def choices_of(target: Target, autocasts: bool) -> Iterator[None]:
     """Make calls on fake CPU tensors do what they would do on the target, in this process."""
@@ -79,6 +84,8 @@ def choices_of(target: Target, autocasts: bool) -> Iterator[None]:
             (functional, "log_softmax", _fused(_log_softmax, aten._log_softmax)),
             # Clipping refuses foreach on a device that it does not know.
             (clip_grad, "_device_has_foreach_support", lambda device: True),
+            # So does the fused optimizer.
+            (sys.modules["torch.optim.adam"], "_device_dtype_check_for_fused", _accept),
         ]
     with ExitStack() as stack:
         for owner, name, new in replaced:

@@ -32,7 +32,11 @@ class TrainSettings(Frozen):
         "longest", description="pad to max_length or to the longest example of the batch"
     )
     length_grouping: bool = Field(False, description="batch examples of like length together")
-    optimizer: Literal["adamw", "sgd", "adafactor"] = "adamw"
+    optimizer: Literal["adamw", "adamw-fused", "sgd", "adafactor"] = Field(
+        "adamw",
+        description="adamw-fused: one kernel in place of foreach's, whose temporaries are as large "
+        "as all that trains; on the CPU both are fused",
+    )
     lr: PositiveFloat = 1e-3
     head_lr: PositiveFloat | None = Field(None, description="the head's own rate; null: lr")
     weight_decay: float = Field(0.0, ge=0, description="not applied to biases and LayerNorms")

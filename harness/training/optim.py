@@ -53,6 +53,8 @@ def make_optimizer(
         return torch.optim.SGD(described, momentum=0.9, foreach=foreach)
     if settings.optimizer == "adafactor":
         return torch.optim.Adafactor(described, foreach=foreach)
+    if settings.optimizer == "adamw-fused":
+        return torch.optim.AdamW(described, fused=True)
     if foreach:
         return torch.optim.AdamW(described, foreach=True)
     # On the CPU torch's default goes over every tensor a dozen times; the fused kernel goes once.

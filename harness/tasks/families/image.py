@@ -37,9 +37,10 @@ class ImageClassification(Family):
         from harness.tasks.families.text import hollow_ids
 
         config: Any = model.config
-        side = config.image_size
+        size = config.image_size  # one side of a square, or height and width
+        sides = (size, size) if isinstance(size, int) else tuple(size)
         # No layer of a Swin casts its pixels.
-        pixels = torch.empty((shape.examples, config.num_channels, side, side), dtype=dtype)
+        pixels = torch.empty((shape.examples, config.num_channels, *sides), dtype=dtype)
         return {"pixel_values": pixels, "labels": hollow_ids(shape.examples)}
 
     def smoothed_loss(self, outputs: Any, inputs: Mapping[str, Tensor], smoothing: float) -> Tensor:
