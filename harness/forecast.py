@@ -59,6 +59,10 @@ def forecast(
     from harness.suite.load import load_suite
     from harness.suite.suite import choose
 
+    if explain is not None:
+        _refuse_beside_explain(
+            {"--max-batch": max_batch, "--native": native, "--only": only != "*"}
+        )
     cards = [find_card(name) for name in gpu.split(",") if name.strip()]
     if not cards:
         raise UserError("--gpu: name at least one card")
@@ -66,8 +70,7 @@ def forecast(
     with counting("forecast") as progress:
         forecaster = Forecaster(cache_folder() if cache else None, workers, progress)
         if explain is not None:
-            _explain(forecaster, choose(cells, explain, "--explain"), cards[0])
-            return 0
+            return _explain(forecaster, choose(cells, explain, "--explain"), cards, json_file)
         chosen = choose(cells, only)
         forecasts = forecast_cells(forecaster, chosen, cards)
         if native:
@@ -101,24 +104,42 @@ def _show(forecasts: list[Forecast], json_file: Path | None) -> int:
     from harness.reporting.terminal import print_tables
 
     print_tables([forecast_table(forecasts)], forecast_notes(forecasts))
-    if json_file is not None:
-        text = json.dumps([entry.model_dump(mode="json") for entry in forecasts], indent=1)
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(text + "\n", encoding="utf-8")
-        print(f"json: {json_file}")
+    _write_json(json_file, [entry.model_dump(mode="json") for entry in forecasts])
     return 1 if any(entry.error for entry in forecasts) else 0
 
 
-def _explain(forecaster: Forecaster, cells: Sequence[Cell], card: Card) -> None:
+def _write_json(file: Path | None, content: object) -> None:
+    if file is None:
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    print(f"json: {file}")
+
+
+def _refuse_beside_explain(given: dict[str, bool]) -> None:
+    options = [option for option, is_given in given.items() if is_given]
+    if options:
+        raise UserError(f"--explain looks at one cell as it is; leave out {', '.join(options)}")
+
+
+def _explain(
+    forecaster: Forecaster, cells: Sequence[Cell], cards: Sequence[Card], json_file: Path | None
+) -> int:
     from harness.forecasting.explain import explain
-    from harness.reporting.explained import explanation_tables
+    from harness.reporting.explained import (
+        explanation_data,
+        explanation_notes,
+        explanation_tables,
+    )
     from harness.reporting.terminal import print_tables
 
     if len(cells) > 1:
         paths = ", ".join(cell.path for cell in cells[:4])
         raise UserError(f"--explain matches {len(cells)} cells; name one, such as {paths}")
-    explanation = explain(forecaster, cells[0], card)
-    print_tables(explanation_tables(explanation), [f"on {card.name}; GiB, 1 GiB = 2^30 B"])
+    explanation = explain(forecaster, cells[0], cards)
+    print_tables(explanation_tables(explanation), explanation_notes(explanation))
+    _write_json(json_file, explanation_data(explanation))
+    return 0
 
 
 if __name__ == "__main__":

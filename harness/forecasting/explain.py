@@ -2,95 +2,166 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from harness.errors import UserError
 from harness.forecasting.cards import Card, target_of
-from harness.forecasting.forecaster import Forecaster
-from harness.forecasting.requests import requests_of
+from harness.forecasting.cells import judge
+from harness.forecasting.changes import Change, changes_of
+from harness.forecasting.forecaster import Answer, Forecaster
+from harness.forecasting.requests import StepShapes, requests_of
+from harness.forecasting.result import Forecast
 from harness.simulation.request import Request
 from harness.simulation.step_forecast import StepForecast
 
 if TYPE_CHECKING:
     from harness.suite.suite import Cell
 
+HELPS = 0.0005  # a change that saves less than this share of the peak is no help
+
 
 @dataclass(frozen=True)
 class Remedy:
-    """A change of the settings, and the step with it; None where it cannot be made."""
+    """One change or several together, and the step with it on every card.
 
-    change: str
-    step: StepForecast | None
-    reason: str = ""
+    Attributes:
+        changes: what users would write.
+        step: on the first card.
+        by_gpu: the verdict on each card.
+    """
+
+    changes: tuple[str, ...]
+    step: StepForecast
+    by_gpu: dict[str, Forecast]
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """A cell's step as it is, and with one thing changed at a time."""
+    """A cell's step as it is, with one thing changed at a time, and with several.
+
+    Attributes:
+        cards: the first one's kernels are those of `step`.
+        entries: the cell's own verdicts.
+        remedies: what helps, the largest saving first.
+        together: the best change, the two best, and so on; one that adds nothing is no row.
+        useless: changes that apply and save nothing.
+        impossible: changes that cannot be made, and why.
+    """
 
     cell: Cell
-    card: Card
+    cards: Sequence[Card]
     step: StepForecast
+    entries: dict[str, Forecast]
     remedies: list[Remedy]
+    together: list[Remedy]
+    useless: list[str] = field(default_factory=list)
+    impossible: dict[str, str] = field(default_factory=dict)
 
 
-def explain(forecaster: Forecaster, cell: Cell, card: Card) -> Explanation:
+def explain(forecaster: Forecaster, cell: Cell, cards: Sequence[Card]) -> Explanation:
     """Forecast the cell's first stage, and again with every change that might save memory.
 
     Raises:
         UserError: the cell itself cannot be forecast.
     """
-    shapes = forecaster.shapes([cell])[0]
-    request = requests_of(cell, target_of(card), shapes)[0]
-    changes = _changes(request)
-    capacity = (card.capacity,)
-    answers = forecaster.ask([(request, capacity), *((new, capacity) for _, new in changes)])
-    if not isinstance(answers[0], StepForecast):
-        raise UserError(f"{cell.path}: {answers[0]}")
-    remedies = [
-        Remedy(text, answer)
-        if isinstance(answer, StepForecast)
-        else Remedy(text, None, str(answer))
-        for (text, _), answer in zip(changes, answers[1:], strict=True)
-    ]
-    remedies.sort(key=lambda r: r.step.peak_allocated if r.step else 2**62)
-    return Explanation(cell, card, answers[0], remedies)
+    return _Explainer(forecaster, cell, cards).run()
 
 
-def _changes(request: Request) -> list[tuple[str, Request]]:
-    """List the single changes that apply to the request."""
-    train = request.train
-    changes: list[tuple[str, Request]] = []
+class _Explainer:
+    """Asks for one cell, on all cards."""
 
-    def settings(text: str, **values: Any) -> None:
-        new = train.model_copy(update=values)
-        changes.append((text, request.model_copy(update={"train": new})))
+    def __init__(self, forecaster: Forecaster, cell: Cell, cards: Sequence[Card]) -> None:
+        self.forecaster, self.cell, self.cards = forecaster, cell, cards
+        self.shapes: StepShapes = forecaster.shapes([cell])[0]
+        self.bases = [requests_of(cell, target_of(card), self.shapes)[0] for card in cards]
 
-    if not train.gradient_checkpointing:
-        settings("gradient_checkpointing: true (a second forward pass)",
-                 gradient_checkpointing=True)  # fmt: skip
-    if train.attention == "eager":
-        settings("attention: sdpa (no matrix of attention scores)", attention="sdpa")
-    if train.precision in {"fp32", "tf32"}:
-        settings("precision: bf16 (autocast over fp32 weights)", precision="bf16")
-    if train.precision != "bf16-weights":
-        settings("precision: bf16-weights (the base in 16 bits)", precision="bf16-weights")
-    if train.keep_outputs:
-        settings("keep_outputs: false", keep_outputs=False)
-    if train.optimizer == "adamw":
-        settings("optimizer: sgd (one state per weight, not two)", optimizer="sgd")
-    if all(shape.examples > 1 for shape in request.steps):
-        halved = tuple(s._replace(examples=s.examples // 2) for s in request.steps)
-        new = train.model_copy(update={"accumulate": 2 * train.accumulate})
-        changes.append(
-            ("half the batch, accumulate twice as often",
-             request.model_copy(update={"steps": halved, "train": new}))
-        )  # fmt: skip
-    if request.method_options.get("layers") == "all":
-        options = {**request.method_options, "layers": "upper-half"}
-        changes.append(
-            ("layers: upper-half (or a frozen lower half: back-propagation stops there)",
-             request.model_copy(update={"method_options": options}))
-        )  # fmt: skip
-    return changes
+    def run(self) -> Explanation:
+        changes = changes_of(self.bases[0])
+        own, *singly = self._ask([[], *([change] for change in changes)])
+        if not isinstance(own, Remedy):
+            raise UserError(f"{self.cell.path}: {own}")
+        peak = need_of(own.step)
+        helpful = [
+            (change, remedy)
+            for change, remedy in zip(changes, singly, strict=True)
+            if isinstance(remedy, Remedy) and _saves(remedy, peak)
+        ]
+        helpful.sort(key=lambda pair: need_of(pair[1].step))
+        return Explanation(
+            cell=self.cell,
+            cards=self.cards,
+            step=own.step,
+            entries=own.by_gpu,
+            remedies=[remedy for _, remedy in helpful],
+            together=self._together([change for change, _ in helpful]),
+            useless=[
+                change.text
+                for change, remedy in zip(changes, singly, strict=True)
+                if isinstance(remedy, Remedy) and not _saves(remedy, peak)
+            ],
+            impossible={
+                change.text: remedy
+                for change, remedy in zip(changes, singly, strict=True)
+                if not isinstance(remedy, Remedy)
+            },
+        )
+
+    def _together(self, changes: Sequence[Change]) -> list[Remedy]:
+        """Add one change after the other, the one that saves most alone first."""
+        first_of_each = list({change.what: change for change in reversed(changes)}.values())[::-1]
+        taken = [first_of_each[:count] for count in range(1, len(first_of_each) + 1)]
+        chosen: list[Remedy] = []
+        for remedy in self._ask(taken):
+            if isinstance(remedy, Remedy) and (
+                not chosen or _saves(remedy, need_of(chosen[-1].step))
+            ):
+                chosen.append(remedy)
+        return chosen if len(chosen) > 1 else []
+
+    def _ask(self, several: Sequence[Sequence[Change]]) -> list[Remedy | str]:
+        """Return a remedy per list of changes, or why there is none."""
+        requests = [
+            (_edited(base, changes), (card.capacity,))
+            for changes in several
+            for base, card in zip(self.bases, self.cards, strict=True)
+        ]
+        answers = self.forecaster.ask(requests)
+        width = len(self.cards)
+        return [
+            self._remedy(
+                changes,
+                [request for request, _ in requests[i * width : (i + 1) * width]],
+                answers[i * width : (i + 1) * width],
+            )
+            for i, changes in enumerate(several)
+        ]
+
+    def _remedy(
+        self, changes: Sequence[Change], requests: Sequence[Request], answers: Sequence[Answer]
+    ) -> Remedy | str:
+        steps = [answer for answer in answers if isinstance(answer, StepForecast)]
+        if len(steps) < len(answers):
+            return str(next(a for a in answers if not isinstance(a, StepForecast)))
+        told = self.shapes.assumptions
+        by_gpu = {
+            card.name: judge(self.cell, card, request, told, step)
+            for card, request, step in zip(self.cards, requests, steps, strict=True)
+        }
+        return Remedy(tuple(change.text for change in changes), steps[0], by_gpu)
+
+
+def _edited(request: Request, changes: Sequence[Change]) -> Request:
+    for change in changes:
+        request = change.edit(request)
+    return request
+
+
+def need_of(step: StepForecast) -> int:
+    """Return the most that training, evaluation or probe allocate."""
+    return max(need.allocated for need in step.needs.values())
+
+
+def _saves(remedy: Remedy, peak: int) -> bool:
+    return need_of(remedy.step) < (1 - HELPS) * peak

@@ -86,7 +86,7 @@ def _card_column(gpu: str) -> Column[ForecastRow]:
     return Column(
         gpu,
         lambda row: row.by_gpu.get(gpu),
-        _fit,
+        fit_text,
         {gpu: lambda entry: entry.fits if entry else None,
          f"{gpu} margin (B)": lambda entry: entry.margin if entry else None},
     )  # fmt: skip
@@ -161,7 +161,8 @@ def _size(step: Sequence[int]) -> str:
     return f"{step[0]} x {step[1]}"
 
 
-def _fit(entry: Forecast | None) -> str:
+def fit_text(entry: Forecast | None) -> str:
+    """Return a verdict with its margin in GiB."""
     if entry is None:
         return "-"
     if entry.error or entry.margin is None:

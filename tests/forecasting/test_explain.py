@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
-from bare import cells
+from bare import SUITE, cells
 
 from harness.errors import UserError
+from harness.forecast import app
 from harness.forecasting.cards import CARDS
-from harness.forecasting.explain import explain
+from harness.forecasting.explain import explain, need_of
 from harness.forecasting.forecaster import Forecaster
 from harness.reporting.explained import explanation_tables
 
@@ -18,23 +20,37 @@ EAGER = ("methods=[lora]", "seeds=[0]", "train.attention=eager")
 
 def test_holds_and_remedies_of_a_cell(tmp_path: Path) -> None:
     cell = cells(tmp_path, *EAGER)[0]
-    explanation = explain(Forecaster(tmp_path / "cache", 2), cell, CARDS["rtx4090"])
-    step = explanation.step
-    changes = {remedy.change.split(" (")[0]: remedy.step for remedy in explanation.remedies}
-    assert set(changes) == {
+    cards = [CARDS["rtx4090"], CARDS["t4"]]
+    explanation = explain(Forecaster(tmp_path / "cache", 2), cell, cards)
+    remedies = {remedy.changes[0].split(" (")[0]: remedy for remedy in explanation.remedies}
+    assert set(remedies) <= {
         "gradient_checkpointing: true", "attention: sdpa", "precision: bf16",
         "precision: bf16-weights", "optimizer: sgd", "layers: upper-half",
-        "half the batch, accumulate twice as often",
+        "half the batch, accumulate twice as often", "optimizer: adafactor",
+        "optimizer: adamw-fused", "half the evaluation batch",
     }  # fmt: skip
-    peaks = [r.step.peak_allocated for r in explanation.remedies if r.step]
-    assert peaks == sorted(peaks), "what saves most stands first"
-    upper = changes["layers: upper-half"]
-    assert upper is not None
-    assert upper.peak_allocated < step.peak_allocated
-    holds, remedies = explanation_tables(explanation)
-    assert sum(hold.num_bytes for hold in holds.rows) == step.peak_allocated
-    assert remedies.headers == ["change", "peak", "reserved", "saves"]
-    assert all(row[-1].endswith("%") for row in remedies.texts)
+    peak = need_of(explanation.step)
+    needs = [need_of(remedy.step) for remedy in explanation.remedies]
+    assert needs == sorted(needs), "what saves most stands first"
+    assert all(need < peak for need in needs), "what saves nothing is no offer"
+    assert "half the evaluation batch" in explanation.useless
+    assert all(set(remedy.by_gpu) == {"rtx4090", "t4"} for remedy in explanation.remedies)
+    together = [need_of(remedy.step) for remedy in explanation.together]
+    assert together == sorted(together, reverse=True)
+    assert together[-1] < needs[0]
+    holds, singly, _ = explanation_tables(explanation)
+    assert sum(hold.num_bytes for hold in holds.rows) == explanation.step.peak_allocated
+    assert singly.headers == ["change", "peak", "saves", "rtx4090", "t4"]
+    assert not any(row[2] == "0.0 %" for row in singly.texts)
+
+
+def test_the_temporaries_of_foreach_have_an_offer(tmp_path: Path) -> None:
+    cell = cells(tmp_path, "methods=[full]", "seeds=[0]", "train.batch_size=1",
+                 "tasks=[{shape: {family: classification, length: 8}}]")[0]  # fmt: skip
+    explanation = explain(Forecaster(tmp_path / "cache", 2), cell, [CARDS["rtx4090"]])
+    assert explanation.step.peak_mark == "optimizer"
+    texts = [remedy.changes[0].split(" (")[0] for remedy in explanation.remedies]
+    assert "optimizer: adamw-fused" in texts
 
 
 def test_only_what_applies_is_offered(tmp_path: Path) -> None:
@@ -44,13 +60,28 @@ def test_only_what_applies_is_offered(tmp_path: Path) -> None:
         "train.keep_outputs=true",
         "tasks=[{shape: {family: classification, length: 48}}]",
     )[0]  # fmt: skip
-    explanation = explain(Forecaster(None, 2), cell, CARDS["rtx4090"])
-    assert {remedy.change.split(" (")[0] for remedy in explanation.remedies} == {
-        "keep_outputs: false", "layers: upper-half",
-    }  # fmt: skip
+    explanation = explain(Forecaster(None, 2), cell, [CARDS["rtx4090"]])
+    singly = {remedy.changes[0] for remedy in explanation.remedies}
+    offered = {text.split(" (")[0] for text in (*singly, *explanation.useless)}
+    assert offered == {"keep_outputs: false", "layers: upper-half"}
+
+
+def test_options_that_explain_does_without_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "shapes.yaml"
+    file.write_text(SUITE)
+    with pytest.raises(SystemExit):
+        app([str(file), "--explain", "*/lora*/s0", "--max-batch"])
+    assert "leave out --max-batch" in capsys.readouterr().err
+    out = tmp_path / "why.json"
+    with pytest.raises(SystemExit) as ended:
+        app([str(file), "--explain", "*/lora*/s0", "--gpu", "l4,t4", "--json", str(out)])
+    assert ended.value.code in (0, None)
+    assert set(json.loads(out.read_text())["by_gpu"]) == {"l4", "t4"}
 
 
 def test_a_cell_that_cannot_be_forecast_has_no_explanation(tmp_path: Path) -> None:
     cell = cells(tmp_path, "methods=[{peft: {type: FROD}}]", "seeds=[0]")[0]
     with pytest.raises(UserError, match=r"peft-frod/s0: .*answers\.py"):
-        explain(Forecaster(None, 1), cell, CARDS["l4"])
+        explain(Forecaster(None, 1), cell, [CARDS["l4"]])
