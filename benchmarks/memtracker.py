@@ -40,8 +40,8 @@ def measure(asked: Request, tracker: str) -> tuple[int, float]:
     from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.distributed._tools.mem_tracker import MemTracker
 
+    from harness.metering.declared import declared_tensors
     from harness.metering.ledger import Ledger
-    from harness.metering.meter import declared_tensors
     from harness.metering.watch import NoWatch
     from harness.simulation import fake
     from harness.simulation.answers import KnownAnswers
@@ -57,13 +57,13 @@ def measure(asked: Request, tracker: str) -> tuple[int, float]:
     optimizer, step = state.optimizer, state.step
     with device:
         batch = asked.hollow_batch(state.model, asked.steps[0])
-    step.run(0, [batch], 1, NoWatch())
+    step.run(0, [batch], [1.0], NoWatch())
     began = time.perf_counter()
     if tracker == "MemTracker":
         theirs = MemTracker()
         theirs.track_external(state.model, optimizer, *batch.values(), step.loss_sum)
         with theirs:
-            step.run(1, [batch], 1, NoWatch())
+            step.run(1, [batch], [1.0], NoWatch())
         seconds = time.perf_counter() - began
         return theirs.get_tracker_snapshot("peak")[device]["Total"], seconds
     ledger = Ledger(
@@ -72,7 +72,7 @@ def measure(asked: Request, tracker: str) -> tuple[int, float]:
     )  # fmt: skip
     ledger.declare("inputs", [step.loss_sum])
     with ledger:
-        step.run(1, [batch], 1, ledger)
+        step.run(1, [batch], [1.0], ledger)
     return ledger.report().peak, time.perf_counter() - began
 
 

@@ -42,9 +42,9 @@ def seconds(setup: Setup, batches: list[list[int]], audited: bool) -> float:
     if audited:
         ledger = setup.meter._ledger(setup.state.optimizer)
         with ledger:
-            setup.state.step.run(0, made, len(batches), ledger)
+            setup.state.step.run(0, made, setup.order.parts(batches), ledger)
     else:
-        setup.state.step.run(0, made, len(batches), NoWatch())
+        setup.state.step.run(0, made, setup.order.parts(batches), NoWatch())
     return time.perf_counter() - began
 
 

@@ -39,6 +39,9 @@ class PhaseMemory(Part):
     steps: int
     trainable: int = Field(description="parameters that train, head included")
     peak_allocated: int
+    peak_mean: float | None = Field(
+        None, description="mean over steps; what was not audited, by a line over padded tokens"
+    )
     peak_reserved: int | None = None
     peak_device: int | None = None
     split: dict[str, int] = Field(description="bytes by category at the peak; sums to the peak")
@@ -62,7 +65,10 @@ class Memory(Part):
     meter: Literal["cuda", "cpu-ledger"]
     phases: list[PhaseMemory]
     peak_training: int
-    peak_step_mean: float = Field(description="phase peaks weighted by their steps")
+    peak_step_mean: float = Field(
+        description="mean over all steps of each one's own peak, as phases have it; until November "
+        "2026 the phases' peaks, weighted by their steps"
+    )
     peak_last_phase: int
     peak_evaluation: int | None = None
     peak_probe: int | None = Field(None, description="while the method looks at its probe set")

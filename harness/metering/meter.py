@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from harness.metering.cuda import CudaMeter
+from harness.metering.declared import declared_tensors
 from harness.metering.flops import StepFlops
 from harness.metering.ledger import Ledger, LedgerReport
 from harness.metering.paths import ModulePaths
+from harness.metering.step_peaks import StepPeaks
 from harness.metering.watch import Watch
 from harness.record import Memory, PhaseMemory
 from harness.shapes import BatchShape
@@ -45,6 +47,8 @@ class Meter:
         self._tensors_by_category: dict[str, list[Tensor]] | None = None
         self._paths = ModulePaths(model)
         self._fits: dict[Hashable, StepFlops] = {}
+        self._step_peaks = StepPeaks()
+        self._audited: int | None = None  # the peak of the step that has just run
         self._peak_evaluation: int | None = None
         self._peak_probe: int | None = None
 
@@ -56,7 +60,7 @@ class Meter:
         trainable = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
         self.phases.append(_empty_phase(step, trainable, self._shallowest_live_layer()))
         self.flops.append(0)
-        self._fits = {}
+        self._fits, self._step_peaks = {}, StepPeaks()
         # The run's first step has no optimizer state yet; a later phase may last one step only.
         first = min(1, len(upcoming) - 1) if step == 0 else 0
         later = range(first, len(upcoming))
@@ -100,6 +104,13 @@ class Meter:
 
     def count(self, shapes: Iterable[BatchShape], variant: Hashable) -> None:
         """Count one optimizer step of this variant, made of forward passes of these shapes."""
+        shapes = list(shapes)
+        largest = max(shapes, key=lambda shape: shape.tokens)
+        kind = (variant, largest.padded)
+        if self._audited is not None:
+            self._step_peaks.audited(kind, largest.tokens, self._audited)
+            self._audited = None
+        self._step_peaks.ran(kind, largest.tokens)
         self.phases[-1].steps += 1
         self.flops[-1] += sum(self._fits[variant].at(shape) for shape in shapes)
 
@@ -160,6 +171,9 @@ class Meter:
         self._largest, self._fits, self._tensors_by_category = {}, {}, None
         self._peak_evaluation, self._peak_probe = state["peak_evaluation"], state["peak_probe"]
         self._open = bool(self.phases)
+        if self.phases:
+            last = self.phases[-1]
+            self._step_peaks = StepPeaks(last.steps, last.peak_mean or last.peak_allocated)
         if self.cuda and self.phases:
             self.cuda.start_phase()
 
@@ -169,13 +183,12 @@ class Meter:
         for phase, flops, seconds in zip(self.phases, self.flops, step_medians, strict=True):
             phase.flops, phase.step_median = flops, seconds
         peaks = [phase.peak_allocated for phase in self.phases]
-        weights = [phase.steps for phase in self.phases]
-        total = sum(weights) or 1
+        total = sum(phase.steps for phase in self.phases) or 1
         return Memory(
             meter="cuda" if self.cuda else "cpu-ledger",
             phases=self.phases,
             peak_training=max(peaks, default=0),
-            peak_step_mean=sum(p * w for p, w in zip(peaks, weights, strict=True)) / total,
+            peak_step_mean=sum((p.peak_mean or 0) * p.steps for p in self.phases) / total,
             peak_last_phase=peaks[-1] if peaks else 0,
             peak_evaluation=self._peak_evaluation,
             peak_probe=self._peak_probe,
@@ -206,6 +219,7 @@ class Meter:
         """Keep the largest of the phase's audits."""
         phase = self.phases[-1]
         phase.audited_steps.append(step)
+        self._audited = report.peak
         if phase.split and report.peak < sum(phase.split.values()):
             return
         phase.split = dict(report.split)
@@ -224,6 +238,9 @@ class Meter:
             phase.peak_device = max(phase.peak_device or 0, reading.peak_device or 0) or None
             phase.unsplit = reading.peak_allocated - reading.peak_requested
             phase.unexplained = reading.peak_requested - sum(phase.split.values())
+        if self._open and self.phases:
+            phase = self.phases[-1]
+            phase.peak_mean = self._step_peaks.mean(phase.peak_allocated)
 
     def _shallowest_live_layer(self) -> int | None:
         """Return the lowest layer with a trainable tensor; back-propagation stops there."""
@@ -231,16 +248,6 @@ class Meter:
             if any(parameter.requires_grad for parameter in unit):
                 return index
         return None
-
-
-def declared_tensors(model: nn.Module, handle: Handle) -> dict[str, list[Tensor]]:
-    """Return the tensors that are there before a step, by category."""
-    adapter: list[Tensor] = list(handle.parameters())
-    method = list(handle.overhead().values())
-    mine = {id(tensor) for tensor in (*adapter, *method)}
-    tensors = (*model.parameters(), *model.buffers())
-    base = [tensor for tensor in tensors if id(tensor) not in mine]
-    return {"weights.base": base, "weights.adapter": adapter, "method": method}
 
 
 def _empty_phase(step: int, trainable: int, layer: int | None) -> PhaseMemory:

@@ -69,9 +69,10 @@ def phase_notes(records: Sequence[Record]) -> list[str]:
     return [
         "Phases: stretches of training with one set of trainable tensors and one forward pass. "
         "First and last: peak allocated and its activations (with temporaries) in that phase; mean "
-        "over steps: phase peaks weighted by their steps. Back-propagation ends at the lowest live "
-        "layer, counted from 0. Step time is a ratio within one run. Probe: what the method looks "
-        "at between epochs, beside training. Means over seeds.",
+        "over steps: of each step's own peak, by its padded tokens where it was not audited. "
+        "Back-propagation ends at the lowest live layer, counted from 0. Step time is a ratio "
+        "within one run. Probe: what the method looks at between epochs, beside training. Means "
+        "over seeds.",
         *(
             f"{method}: the frozen prefix's outputs are kept on the host ({mib(size)} MiB), with "
             "dropout below it off."

@@ -27,9 +27,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from harness.metering.declared import declared_tensors
 from harness.metering.events import Event, LedgerReport, summarize
 from harness.metering.ledger import Ledger
-from harness.metering.meter import declared_tensors
 from harness.models.load import build_model
 from harness.shapes import BatchShape
 from harness.simulation.answers import KnownAnswers
@@ -137,7 +137,7 @@ def _observed(
                 observer.restart()
             answers.padded = request.mask and shape.padded
             batches = _batches(request, state.model, shape, device)
-            state.step.run(number, batches, request.train.accumulate, watch)
+            state.step.run(number, batches, request.parts(), watch)
         until, observer.part = len(ledger.events), "beside"
         for name, act in _beside(request, state, device, answers):
             begins[name] = len(ledger.events)

@@ -60,7 +60,7 @@ def measure(request: Request, num_steps: int = NUM_STEPS) -> Measured:
         torch.cuda.synchronize()
         began = time.perf_counter()
         batches = _batches(request, state.model, device)
-        state.step.run(number, batches, settings.accumulate, NoWatch())
+        state.step.run(number, batches, request.parts(), NoWatch())
         torch.cuda.synchronize()
         seconds.append(time.perf_counter() - began)
     return Measured(meter.read(), median(seconds[1:]))

@@ -63,6 +63,10 @@ class Request(Frozen):
         """Return what the method is told of the run."""
         return plan_of(self.train, num_steps=self.num_steps, num_epochs=self.num_epochs)
 
+    def parts(self) -> list[float]:
+        """Return what `Step.run` is told of a step whose batches are all alike."""
+        return [float(self.train.accumulate)] * self.train.accumulate
+
     def hollow_batch(self, model: nn.Module, shape: BatchShape) -> dict[str, Tensor]:
         """Return a batch without values, on torch's current device."""
         from harness.training.precision import weight_dtype

@@ -69,6 +69,11 @@ class TrainingOrder:
         chunks = [order[i : i + chunk] for i in range(0, len(order), chunk)]
         return [i for part in chunks for i in sorted(part, key=lambda j: -lengths[j])]
 
+    def parts(self, batches: Sequence[Sequence[int]]) -> list[float]:
+        """Return for each batch of a step how many of its size the step is made of."""
+        terms = [self.data.terms(batch) for batch in batches]
+        return [sum(terms) / max(1, count) for count in terms]
+
     def shape(self, batch: Sequence[int]) -> BatchShape:
         """Return the shape of a batch without making it."""
         return self.data.shape(batch, width_of(self.settings))

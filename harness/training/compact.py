@@ -59,7 +59,7 @@ def _training_phase(setup: Setup) -> PhaseMemory:
 
     def run(batches: list[list[int]], watch: Watch) -> None:
         tensors = (order.tensors(batch, setup.device) for batch in batches)
-        step.run(0, tensors, len(batches), watch)
+        step.run(0, tensors, order.parts(batches), watch)
 
     with setup.meter.audit(number, optimizer) as watch:
         run(longest, watch)

@@ -107,7 +107,8 @@ class Loop:
         """Run one optimizer step; returns whether the method changed anything."""
         setup = self.setup
         tensors = (setup.order.tensors(batch, setup.device) for batch in batches)
-        changed = self.state.step.run(self.result.steps, tensors, len(batches), watch)
+        parts = setup.order.parts(batches)
+        changed = self.state.step.run(self.result.steps, tensors, parts, watch)
         assert self.state.schedule is not None
         self.state.schedule.step()
         return changed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -75,19 +75,32 @@ class Step:
         self._outputs: Any = None
 
     def run(
-        self, number: int, batches: Iterable[Mapping[str, Tensor]], count: int, watch: Watch
+        self,
+        number: int,
+        batches: Iterable[Mapping[str, Tensor]],
+        parts: Sequence[float],
+        watch: Watch,
     ) -> bool:
-        """Run optimizer step `number` over `count` batches; says whether the method changed."""
+        """Run optimizer step `number`; says whether the method changed anything.
+
+        Args:
+            number: from 0.
+            batches: of the step; gradients of all of them are summed up.
+            parts: for each batch, how many of its size the step is made of: what its mean loss is
+                divided by. A smaller last batch then counts for as much as it holds, as it would
+                in one large batch.
+            watch: told of every part of the step.
+        """
         keep = self.settings.keep_outputs
         if keep:
             self.optimizer.zero_grad(set_to_none=True)
         self.handle.before_forward(number)
-        for inputs in batches:
+        for inputs, part in zip(batches, parts, strict=True):
             watch.declare("inputs", inputs.values())
             watch.mark("forward")
             with autocast(self.settings.precision, self.device):
                 outputs = self.handle.model(**inputs)
-                loss = self._loss(outputs, inputs) / count
+                loss = self._loss(outputs, inputs) / part
             # Until here the outputs of the step before were alive, as they are in such a loop.
             self._outputs = outputs if keep else None
             del outputs

@@ -88,7 +88,7 @@ def train(
     probe = [{**batch(), "labels": LABELS}] if handle.num_probe else []
     state.apply(handle.on_start(probe))
     for step in range(steps):
-        state.step.run(step, [{**batch(), "labels": LABELS}], 1, _Looks(state, look))
+        state.step.run(step, [{**batch(), "labels": LABELS}], [1.0], _Looks(state, look))
         state.apply(handle.on_epoch(step, probe))
     return state.changes
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from harness.metering.declared import declared_tensors
 from harness.metering.ledger import Ledger, LedgerReport
-from harness.metering.meter import declared_tensors
 from harness.models.load import load_model
 from harness.simulation.request import Request
 from harness.tasks.families import get_family
@@ -55,5 +55,5 @@ def real_run(asked: Request) -> LedgerReport:
         for number in range(2):
             since = len(ledger.events) if number else 0
             batches = (real_batch(asked, state.model) for _ in range(settings.accumulate))
-            state.step.run(number, batches, settings.accumulate, ledger)
+            state.step.run(number, batches, asked.parts(), ledger)
     return ledger.report(since, 10_000)

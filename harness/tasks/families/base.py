@@ -34,6 +34,9 @@ class Encoded(Protocol):
     def shape(self, indices: Sequence[int], width: int | None = None) -> BatchShape:
         """Return the shape that `batch` has, without making it."""
 
+    def terms(self, indices: Sequence[int]) -> int:
+        """Return how many terms the mean loss of such a batch is over: examples, or tokens."""
+
     def batch(self, indices: Sequence[int], width: int | None = None) -> dict[str, Tensor]:
         """Return the model's inputs, labels among them, padded to `width` or to the longest."""
 

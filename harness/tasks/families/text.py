@@ -41,6 +41,10 @@ class Tokens:
         length = width or max(lengths)
         return BatchShape(len(indices), length, padded=min(lengths) < length)
 
+    def terms(self, indices: Sequence[int]) -> int:
+        """Return the number of examples: each has one label."""
+        return len(indices)
+
     def batch(self, indices: Sequence[int], width: int | None = None) -> dict[str, Tensor]:
         """Pad the examples on the right to `width`, or to the longest; every tensor is (B, S)."""
         length = self.shape(indices, width).length
