@@ -14,6 +14,7 @@ from harness.provenance import Data
 from harness.record import Export, ExportKind, Flops, Outcome, Parameters, Record
 from harness.store import Store
 from harness.suite.suite import Cell
+from methods import get_method
 
 if TYPE_CHECKING:
     from harness.metering.flops import ForwardFlops
@@ -99,7 +100,10 @@ def _set_up(
     progress({"doing": "loading model"})
     model = load_cell_model(cell)
     record.provenance = provenance(cell.model)
-    return set_up(cell, data, model, progress, checkpoints)
+    setup = set_up(cell, data, model, progress, checkpoints)
+    method = get_method(cell.method)(**cell.method_options)
+    record.remarks = method.remarks(setup.model, setup.plan)
+    return setup
 
 
 def _describe(cell: Cell, data: TaskData) -> Data:
@@ -125,6 +129,7 @@ def _train(record: Record, setup: Setup) -> None:
     parameters = _parameters(setup)
     try:
         Loop(setup).run()
+        record.shortfalls = setup.handle.shortfalls()
     finally:
         _fill(record, setup, forward, parameters)
 

@@ -1,4 +1,4 @@
-"""`python -m harness.ls methods|suites|tasks|families|models|gpus`: what there is."""
+"""`python -m harness.ls methods|targets|suites|tasks|families|models|gpus`: what there is."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from harness.command import Plugins, command, new_app
 
 if TYPE_CHECKING:
     from methods import Method
+    from methods.architectures import Architecture
     from methods.registry import Registry
 
 app = new_app()
@@ -22,6 +23,7 @@ class Listing(StrEnum):
     """What can be listed."""
 
     methods = "methods"
+    targets = "targets"
     suites = "suites"
     tasks = "tasks"
     families = "families"
@@ -30,6 +32,7 @@ class Listing(StrEnum):
 
 
 Lines = list[tuple[str, str]]
+SEE = {"targets": " (see ls targets)"}  # options whose values are not the same on every model
 
 
 @command(app)
@@ -38,7 +41,7 @@ def ls(
     folder: Annotated[Path, typer.Option(help="where suites lie")] = Path("suites"),
     plugin: Plugins = None,
 ) -> None:
-    """List the methods, suites, tasks, families, catalogued models or GPUs that there are."""
+    """List methods, sets of targets, suites, tasks, families, catalogued models or GPUs."""
     from harness.plugins import load_plugins
 
     load_plugins(plugin or [], folder)
@@ -60,12 +63,27 @@ def _method(method: type[Method]) -> str:
     own = method.__annotations__  # what is its own stands first
     fields = sorted(method.model_fields.items(), key=lambda item: item[0] not in own)
     options = ", ".join(
-        f"{key}={_shown(field.get_default(call_default_factory=True))}"
+        f"{key}={_shown(field.get_default(call_default_factory=True))}{SEE.get(key, '')}"
         if not field.is_required()
         else key
         for key, field in fields
     )
     return f"{_first_line(method.__doc__)} [{options}]"
+
+
+def _targets(_folder: Path) -> Lines:
+    """List which linear layers of a transformer layer each named set is, by family of models."""
+    from methods.architectures import ARCHITECTURES, TARGET_SETS
+
+    return [
+        (f"{family} {name}", "  ".join((", ".join(kind.named_set(name)), *_departure(kind, name))))
+        for family, kind in {kind.family: kind for kind in ARCHITECTURES.values()}.items()
+        for name in TARGET_SETS
+    ]
+
+
+def _departure(kind: Architecture, name: str) -> list[str]:
+    return [f"({kind.departures[name]})"] if name in kind.departures else []
 
 
 def _registered(registry: Registry, describe: Callable[[str], str]) -> Lines:
@@ -139,6 +157,7 @@ def _first_line(text: str | None) -> str:
 
 _LISTS = {
     Listing.methods: _methods,
+    Listing.targets: _targets,
     Listing.suites: _suites,
     Listing.tasks: _tasks,
     Listing.families: _families,

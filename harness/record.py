@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import AliasChoices, ConfigDict, Field, field_validator
+from pydantic import AliasChoices, ConfigDict, Field, field_validator, model_validator
 
 from harness.part import Part
 from harness.provenance import Data, Environment, Provenance
@@ -185,6 +185,21 @@ class Record(Part):
     export: Export | None = None
     forecast: RunForecast | None = None
     method_state: dict[str, Any] = Field(default_factory=dict)
+    shortfalls: list[str] = Field(
+        default_factory=list, description="what the method promised and did not do, in sentences"
+    )
+    remarks: list[str] = Field(
+        default_factory=list, description="what its options mean in this run beyond their names"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shortfalls_of_old(cls, data: Any) -> Any:
+        """Read what stood among the method's own words until November 2026."""
+        old = data.get("method_state") if isinstance(data, dict) else None
+        if not old or "warnings" not in old or data.get("shortfalls"):
+            return data
+        return {**data, "shortfalls": old["warnings"]}
 
     @field_validator("provenance", "data", mode="before")
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -11,13 +11,13 @@ from pydantic import Field, NonNegativeInt, model_validator
 
 from methods.base import Handle, Method, Stage
 from methods.common.in_place import InPlaceHandle
-from methods.common.over import Over, OverHandle, attach_base, base_method
+from methods.common.over import Over, OverHandle, attach_base, base_method, check_base
 from methods.wording import label_of
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from methods.base import Change, Plan
+    from methods.base import Change, Need, Plan
 
 
 class AdapterDrop(Method):
@@ -48,6 +48,9 @@ class AdapterDrop(Method):
                 raise ValueError("mode specialised wants layers_dropped, such as 5")
             if "layers" not in type(base_method(self.over)).model_fields:
                 raise ValueError(f"mode specialised: {next(iter(self.over))} has no option layers")
+            check_base(self.name, self.over, {"units": "adapterdrop"})
+        else:
+            check_base(self.name, self.over, dict.fromkeys(("units", "skip"), "adapterdrop"))
         return self
 
     @property
@@ -83,6 +86,21 @@ class AdapterDrop(Method):
         if self.mode != "prefix":
             return super().stages(plan)
         return [Stage("none dropped", 0.0), Stage("half dropped", 0.5)]
+
+    def obstacles(self) -> Mapping[Need, str]:
+        """Add that steps differ, where they do."""
+        own: dict[Need, str] = {"cache": "its steps differ in their forward pass"}
+        return {**(own if self.mode != "specialised" else {}), **base_method(self.over).obstacles()}
+
+    def remarks(self, model: nn.Module, plan: Plan) -> list[str]:
+        """Add what evaluation runs on."""
+        below = base_method(self.over).remarks(model, plan)
+        if not self.layers_dropped:
+            return below
+        return [
+            *below,
+            f"scores are without the adapters of the lowest {self.layers_dropped} layers",
+        ]
 
     def expected_count(self, model: nn.Module) -> int | None:
         """Return the base method's count."""
@@ -169,6 +187,14 @@ class DropHandle(OverHandle):
         """Return how many layers had their adapters in a step, on average."""
         steps, total = self._drawn
         return {**super().report(), "layers_per_step": total / steps if steps else None}
+
+    def shortfalls(self) -> list[str]:
+        """Also say that no step left anything out."""
+        steps, total = self._drawn
+        if not steps or total < steps * len(self.units()):
+            return super().shortfalls()
+        none = f"AdapterDrop left no adapter out in any of {steps} steps: it was its base method"
+        return [*super().shortfalls(), none]
 
     def state_dict(self) -> dict[str, Any]:
         """Return the counters."""

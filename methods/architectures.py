@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 # A named set of linear layers, or suffixes of module names inside the transformer layers.
@@ -26,6 +27,7 @@ class Architecture:
         ffn: linear layers of the feed-forward block by name inside a layer.
         qv: the query and value projections.
         six: the linear layers of the original transformer, where that is not attention + ffn.
+        departures: what a named set is here that its name does not say, as `targets SET` goes on.
     """
 
     family: str
@@ -35,6 +37,7 @@ class Architecture:
     ffn: tuple[str, ...]
     qv: tuple[str, ...]
     six: tuple[str, ...] = ()
+    departures: Mapping[str, str] = field(default_factory=dict)
 
     def named_set(self, name: str) -> tuple[str, ...]:
         """Return the names inside a layer that `name`, one of TARGET_SETS, stands for."""
@@ -79,6 +82,10 @@ _GPT2 = Architecture(
     # One Conv1D makes query, key and value. LoRA on all of it has as many parameters as on query
     # and value apart (4rh), but it is another model: it moves the keys too.
     qv=("attn.c_attn",),
+    departures={
+        "qv": "is attn.c_attn here, query, key and value in one: keys are adapted, too",
+        "six": "is four linear layers here: attn.c_attn is query, key and value in one",
+    },
 )
 _LLAMA = Architecture(
     "llama",
@@ -89,6 +96,7 @@ _LLAMA = Architecture(
     qv=_inside("self_attn", "q_proj v_proj"),
     # The original transformer has no gate; with it the set is called all-linear.
     six=(*_inside("self_attn", "q_proj k_proj v_proj o_proj"), "mlp.up_proj", "mlp.down_proj"),
+    departures={"six": "leaves out mlp.gate_proj here; all-linear has it"},
 )
 _BART = Architecture(
     "bart",
@@ -98,6 +106,11 @@ _BART = Architecture(
     + _inside("encoder_attn", "q_proj k_proj v_proj out_proj"),
     ffn=("fc1", "fc2"),
     qv=_inside("self_attn", "q_proj v_proj") + _inside("encoder_attn", "q_proj v_proj"),
+    departures={
+        "qv": "takes those of cross-attention, too: four in a decoder layer",
+        "six": "takes cross-attention, too: ten in a decoder layer",
+        "attention": "takes cross-attention, too",
+    },
 )
 _VIT = Architecture(
     "vit",

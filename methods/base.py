@@ -5,41 +5,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
+
+from methods.plan import Plan, Stage
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+__all__ = ["Change", "Handle", "Method", "Need", "Plan", "Resized", "Stage"]
 
-@dataclass(frozen=True)
-class Plan:
-    """What a method may know about the run before it starts.
-
-    Attributes:
-        num_steps: optimizer steps of the run.
-        steps_per_epoch: of a whole epoch.
-        num_epochs: epochs that are begun.
-        seed: of the run.
-        uncut_epochs: epochs of the same run where nobody stops it early (`train.max_steps`).
-    """
-
-    num_steps: int
-    steps_per_epoch: int
-    num_epochs: int
-    seed: int = 0
-    uncut_epochs: int | None = None
-    train_pooler: bool = False  # the same for every method inside one comparison
-    keep_best: bool = False  # the run goes back to its best epoch's tensors at the end
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A structural state of a method that is worth a forecast, such as "50 % frozen"."""
-
-    name: str
-    fraction: float = 0.0
+# What a method over another one may need of it: adapters in the layers, that a layer's can be left
+# out of a pass, or merged, or that a frozen prefix's output can be kept.
+Need = Literal["units", "skip", "fold", "cache"]
 
 
 class Resized(NamedTuple):
@@ -158,11 +137,16 @@ class Handle:
         return model
 
     def report(self) -> dict[str, Any]:
-        """Return what the record tells about the run, as JSON: thresholds, steps of freezing.
-
-        `warnings`, a list of sentences, is printed under every table that shows the run.
-        """
+        """Return what the record tells about the run, as JSON: thresholds, steps of freezing."""
         return {}
+
+    def shortfalls(self) -> list[str]:
+        """Say at the end of a run what the method promised and did not do, in sentences.
+
+        They stand in the record, in the terminal, and under every table that shows the run. A
+        resumed run says the same: what they are made of is in `state_dict`.
+        """
+        return []
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run needs beside the tensors: frozen sets, scores, counters."""
@@ -253,6 +237,22 @@ class Method(BaseModel, ABC):
 
         Must work on fake tensors: no `.item()`, no branch on a value.
         """
+
+    def obstacles(self) -> Mapping[Need, str]:
+        """Say what a method over this one cannot have of its adapters, and why.
+
+        A suite that asks for it is refused when it is loaded. What is not named here is tried, and
+        may still be refused by the model: when it is attached.
+        """
+        return {}
+
+    def remarks(self, model: nn.Module, plan: Plan) -> list[str]:
+        """Say what the options mean in this run beyond their names, and what they do beside.
+
+        They are sentences for the record, and for the foot of every table that shows the run.
+        `model` may be as loaded, or edited by this method.
+        """
+        return []
 
     def stages(self, plan: Plan) -> list[Stage]:
         """Return the structural states worth a forecast; by default the one it starts in."""

@@ -13,9 +13,11 @@ from methods.common.in_place import InPlaceHandle
 from methods.wording import label_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import nn
 
-    from methods.base import Handle, Plan
+    from methods.base import Handle, Need, Plan
 
 
 class BitFit(Method):
@@ -54,6 +56,10 @@ class BitFit(Method):
         # Only together with them can a frozen lowest layer end back-propagation.
         units[0].extend(p for n, p in surgery.input_parameters(model).items() if n in adapter)
         return InPlaceHandle(model, adapter, units)
+
+    def obstacles(self) -> Mapping[Need, str]:
+        """What trains is the model itself."""
+        return {"fold": "it trains the model's own biases, beside which there is nothing to merge"}
 
     def _biases(self, model: nn.Module) -> dict[str, nn.Parameter]:
         excluded = set(surgery.head_parameters(model))

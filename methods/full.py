@@ -9,9 +9,11 @@ from methods.base import Method
 from methods.common.in_place import InPlaceHandle
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import nn
 
-    from methods.base import Handle, Plan
+    from methods.base import Handle, Need, Plan
 
 
 class Full(Method):
@@ -32,6 +34,19 @@ class Full(Method):
             shared |= surgery.pooler_parameters(model)
         adapter = {name: p for name, p in model.named_parameters() if name not in shared}
         return InPlaceHandle(model, adapter, surgery.group_by_layer(model, adapter))
+
+    def remarks(self, model: nn.Module, plan: Plan) -> list[str]:
+        """Say that the pooler trains here, where it does not under other methods."""
+        if plan.train_pooler or not surgery.pooler_parameters(model):
+            return []
+        return ["the pooler trains with the model, under other methods only by train.train_pooler"]
+
+    def obstacles(self) -> Mapping[Need, str]:
+        """What trains is the model itself, its embeddings included."""
+        return {
+            "fold": "it trains the model's own tensors, beside which there is nothing to merge",
+            "cache": "the embeddings train to the end, so that no prefix puts out the same twice",
+        }
 
     def expected_count(self, model: nn.Module) -> int:
         """Return the size of the model without its head."""

@@ -137,6 +137,21 @@ def target_modules(model: nn.Module, targets: Targets, chosen: LayerRange = "all
     ]
 
 
+def what_targets_mean(model: nn.Module, targets: Targets) -> list[str]:
+    """Say where a set of targets is on this model what its name, or a suffix, does not say."""
+    kind, own = architecture(model), layer_names(model)
+    if isinstance(targets, str):
+        departure = kind.departures.get(targets)
+        return [f"targets {targets} {departure}"] if departure else []
+    short = {n.removeprefix(layer + ".") for layer in own for n in _linear_names(model, layer)}
+    several = {suffix: sorted(_resolve(kind, (suffix,), sorted(short))) for suffix in targets}
+    return [
+        f"targets {suffix} fits {' and '.join(names)}"
+        for suffix, names in several.items()
+        if len(names) > 1
+    ]
+
+
 def _resolve(kind: Architecture, targets: Targets, short_names: Sequence[str]) -> set[str]:
     """Return the names inside a layer, out of `short_names`, that `targets` asks for."""
     if isinstance(targets, str):

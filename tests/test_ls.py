@@ -29,6 +29,17 @@ def test_everything_is_listed_with_a_word_on_it(what: str, names: dict[str, obje
     assert "broken" not in done.output
 
 
+def test_sets_of_targets_say_what_they_are_on_each_family() -> None:
+    lines = CliRunner().invoke(app, ["targets"]).output.splitlines()
+    [six] = [line for line in lines if line.startswith("llama six ")]
+    assert "mlp.up_proj, mlp.down_proj  (leaves out mlp.gate_proj" in six
+    [qv] = [line for line in lines if line.startswith("gpt2 qv ")]
+    assert "keys are adapted, too" in qv
+    methods = CliRunner().invoke(app, ["methods"]).output.splitlines()
+    [lora] = [line for line in methods if line.startswith("lora ")]
+    assert "targets='six' (see ls targets)" in lora
+
+
 def test_suites_are_counted() -> None:
     done = CliRunner().invoke(app, ["suites", "--folder", str(ROOT / "suites")])
     assert done.exit_code == 0, done.output
@@ -52,4 +63,6 @@ def test_options_of_their_own_stand_first() -> None:
         line for line in CliRunner().invoke(app, ["methods"]).output.splitlines()
         if line.startswith("lora ")
     ]  # fmt: skip
-    assert lora.endswith("[r=8, alpha=16, dropout=0.0, targets='six', layers='all']")
+    assert lora.endswith(
+        "[r=8, alpha=16, dropout=0.0, targets='six' (see ls targets), layers='all']"
+    )

@@ -41,6 +41,13 @@ def test_old_fields_have_their_types() -> None:
     assert frod.forecast.error
 
 
+def test_what_spoke_against_an_old_run_is_still_told(tmp_path: Path) -> None:
+    whole = record(eight_cells(tmp_path)[0], 0.5, method_state={"warnings": ["an error of 0.3"]})
+    assert whole.shortfalls == ["an error of 0.3"]
+    assert Record.model_validate_json(whole.model_dump_json()).shortfalls == whole.shortfalls
+    assert all(old.shortfalls == [] and old.remarks == [] for old in Store(OLD).records())
+
+
 def test_a_record_survives_its_file(tmp_path: Path) -> None:
     whole = record(eight_cells(tmp_path)[0], 0.5)
     text = whole.model_dump_json()

@@ -57,6 +57,10 @@ class Live:
             self.finished += 1
             self._drop_bar(event.cell.path)
             self.console.print(self._line(event.record))
+            for sentence in event.record.shortfalls:
+                self.console.print(
+                    f"{' ' * 9}short of what it is for: {sentence}", style="yellow", markup=False
+                )
         elif self.bars and event.progress:
             self._move_bar(event.cell.path, event.progress)
 

@@ -31,7 +31,6 @@ def caption(comparison: Comparison) -> list[str]:
         "seed.",
         f"Settings: {_settings(records)}.",
         *_doubts(records),
-        *_warnings(records),
         f"Machine: {_machine(records)}. Versions: {_versions(records)}.",
     ]
 
@@ -89,15 +88,6 @@ def _doubts(records: Sequence[Record]) -> list[str]:
     return [
         f"Doubtful: other processes were on the card during {', '.join(shared[:3])}{more}: step "
         "times depend on them, peaks allocated do not."
-    ]
-
-
-def _warnings(records: Sequence[Record]) -> list[str]:
-    """Repeat what a method says against its own run."""
-    return [
-        f"Warning: {record.path}: {sentence}"
-        for record in records
-        for sentence in record.method_state.get("warnings", [])
     ]
 
 

@@ -31,11 +31,16 @@ class Column(Generic[R]):
 
 @dataclass(frozen=True)
 class Table(Generic[R]):
-    """Rows under columns; the first column is a name, the others are figures."""
+    """Rows under columns; the first column is a name, the others are figures.
+
+    Attributes:
+        notes: sentences about single rows, to stand under the table.
+    """
 
     title: str
     columns: Sequence[Column[R]]
     rows: Sequence[R]
+    notes: Sequence[str] = ()
 
     @property
     def headers(self) -> list[str]:

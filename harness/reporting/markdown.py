@@ -27,6 +27,8 @@ def render(
         parts.append(f"**{len(records)} of {num_cells} cells have run.**")
     for table in tables:
         parts += [f"## {table.title}", markdown_table(table)]
+        if table.notes:
+            parts.append("\n".join(f"- {note}" for note in table.notes))
     parts.append("\n".join(f"- {note}" for note in notes))
     failed = [record for record in records if record.outcome != "ok"]
     if failed:

@@ -9,6 +9,7 @@ from typing import Any
 from harness.record import Memory, PhaseMemory, Record
 from harness.reporting.columns import Column, Table, gigaflop, mebibytes, quotient, words
 from harness.reporting.comparison import coarse, mean_known
+from harness.reporting.method_notes import method_notes
 from harness.units import mib
 
 
@@ -39,13 +40,13 @@ def tables_by_model(
     tables = []
     for model in dict.fromkeys(record.model for record in records):
         groups: dict[str, list[Record]] = {}
-        for record in records:
-            if record.model == model:
-                task = f"{record.task} " if several else ""
-                groups.setdefault(task + record.method, []).append(record)
+        own = [record for record in records if record.model == model]
+        for record in own:
+            task = f"{record.task} " if several else ""
+            groups.setdefault(task + record.method, []).append(record)
         rows = [Group(name, members) for name, members in groups.items()]
         named = [words("method", lambda group: group.name), *columns]
-        tables.append(Table(f"{model}: {title}", named, rows))
+        tables.append(Table(f"{model}: {title}", named, rows, method_notes(own)))
     return tables
 
 

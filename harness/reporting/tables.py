@@ -19,6 +19,7 @@ from harness.reporting.columns import (
     words,
 )
 from harness.reporting.comparison import SPLIT, Comparison, Row, Score
+from harness.reporting.method_notes import method_notes
 from harness.units import MIB, score
 
 # Parts of the split that have a column even where they are nothing at the peak.
@@ -29,7 +30,12 @@ def comparison_tables(comparison: Comparison) -> list[Table[Row]]:
     """Return one table per model; all have the same columns."""
     columns = comparison_columns(comparison)
     return [
-        Table(model, columns, [row for row in comparison.rows if row.model == model])
+        Table(
+            model,
+            columns,
+            [row for row in comparison.rows if row.model == model],
+            method_notes(record for record in comparison.records if record.model == model),
+        )
         for model in comparison.models
     ]
 

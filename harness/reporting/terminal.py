@@ -28,6 +28,8 @@ def print_tables(tables: Sequence[Table[Any]], notes: Sequence[str]) -> None:
         for row in table.texts:
             grid.add_row(*row)
         console.print(grid)
+        for note in table.notes:
+            console.print(note, style="yellow", markup=False)
     for note in notes:
         console.print(note, style="dim")
 

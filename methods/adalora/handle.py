@@ -9,30 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from methods.adalora.open import MEANS, InPlace, Open
 from methods.base import Change, Resized
 from methods.common.ranks import RankHandle
 from methods.common.tuner import TunerHandle
 
-# What peft's allocator keeps of every tensor: |w g|, its running mean, the deviation's.
-MEANS = ("ipt", "exp_avg_ipt", "exp_avg_unc")
 # The dimension along which each tensor of a triplet has its ranks, in the model's order.
 RANKS = {"lora_A": 0, "lora_B": 1, "lora_E": 0}
-
-
-class InPlace(dict[str, Tensor]):
-    """Tensors by name, each of which stays where it is when it gets a new value.
-
-    peft puts a new tensor in an old one's place in every step; copied, a mean is one block of
-    memory over the run, and is known as the method's. A value that is not finite, as fp16 makes
-    them, is not taken over: peft's means would never be finite again.
-    """
-
-    def __setitem__(self, name: str, value: Tensor) -> None:
-        if name in self:
-            value = torch.where(value.isfinite().all(), value, self[name])  # reads no value
-            self[name].copy_(value)
-        else:
-            super().__setitem__(name, value)
 
 
 @dataclass(kw_only=True)
@@ -91,23 +74,46 @@ class AdaLoraHandle(RankHandle, TunerHandle):
     def on_step(self, step: int) -> None:
         """Let peft score and mask; once ranks were taken out, they are fixed.
 
-        Raises:
-            ValueError: a tensor has no gradient to be scored by, so another method froze it.
+        As peft's `update_and_allocate`, but for what another method froze (SAFE): that keeps the
+        ranks that it has, and what still trains shares the rest of the budget.
         """
         if self.kept:
             return
-        options = self._allocator.peft_config
+        options, allocator, open_ = self._allocator.peft_config, self._allocator, self._open_ones()
         last = options.total_step - options.tfinal
-        without = [name for name, p in self.adapter.items() if p.grad is None]
-        if step < last and without:
-            raise ValueError(
-                f"{without[0]} has no gradient in step {step}: AdaLoRA shares one budget of ranks "
-                "among all layers, so no method around it can freeze or leave out some"
-            )
-        self.peft.base_model.update_and_allocate(step)
-        budget, masks = self._allocator.budget_schedule(step)
-        if (masks or step == last) and budget != self.budgets[-1][1]:
-            self.budgets.append([step, budget])
+        if step < last:
+            allocator.update_ipt(open_)
+        budget, masks = allocator.budget_schedule(step)
+        if step > last and options.rank_pattern:
+            allocator.mask_using_rank_pattern(open_, options.rank_pattern)
+        elif masks or step == last:
+            self._allocate(open_, budget)
+            if budget != self.budgets[-1][1]:
+                self.budgets.append([step, budget])
+        if step == last:
+            allocator.reset_ipt()
+
+    def _open_ones(self) -> Open:
+        """Return the triplets' tensors that still train, and forget the means of all others."""
+        names = self._open()
+        open_ = Open((n, p) for n, p in self.adapter.items() if _module(n) in names)
+        for key in MEANS:
+            means = getattr(self._allocator, key)
+            for name in [name for name in means if name not in open_]:
+                del means[name]
+        return open_
+
+    def _allocate(self, open_: Open, budget: int) -> None:
+        """Mask all but the most important triplets of those that still train."""
+        shut = {_module(name) for name in self.adapter if name not in open_}
+        kept = sum(int(torch.count_nonzero(self._tensor(name, "lora_E"))) for name in shut)
+        counts = {name: len(p) for name, p in open_.items() if ".lora_E." in name}
+        total = sum(counts.values())
+        masked = min(total, total - (budget - kept))
+        pattern = {name: [True] * count for name, count in counts.items()}
+        if masked > 0:  # peft masks as many as the model's ranks exceed the budget
+            pattern = self._allocator.mask_to_budget(open_, self._allocator.init_bgt - masked)
+        self._allocator.peft_config.rank_pattern = pattern
 
     # -- ranks -----------------------------------------------------------------------------------
 
@@ -150,7 +156,7 @@ class AdaLoraHandle(RankHandle, TunerHandle):
         """Return the ranks of the model as it is, the budget over the run, and parameters."""
         ranks, target = self.ranks(), self._allocator.target_bgt
         total = sum(ranks.values())
-        report: dict[str, Any] = {
+        return {
             "ranks": ranks,
             "budget": [list(entry) for entry in self.budgets],
             "total_rank": total,
@@ -159,12 +165,17 @@ class AdaLoraHandle(RankHandle, TunerHandle):
                 ranks[name] * (d_in + d_out + 1) for name, (d_in, d_out) in self._shapes.items()
             ),
         }
-        if total != target:
-            report["warnings"] = [
-                f"AdaLoRA's {total} ranks are not the {target} of its target: the checkpoint is "
-                "from before the final phase, or equal scores fell together"
-            ]
-        return report
+
+    def shortfalls(self) -> list[str]:
+        """Say that the model has other ranks than the target's."""
+        total, target = sum(self.ranks().values()), self._allocator.target_bgt
+        if total == target:
+            return []
+        set_aside = len(self._shapes) - len(self._open())
+        why = "the checkpoint is from before the final phase, or equal scores fell together"
+        if set_aside:
+            why = f"{set_aside} of {len(self._shapes)} matrices froze with the ranks that they had"
+        return [f"AdaLoRA's {total} ranks are not the {target} of its target: {why}"]
 
     # -- state -----------------------------------------------------------------------------------
 
@@ -182,14 +193,16 @@ class AdaLoraHandle(RankHandle, TunerHandle):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore them; where no means were stored, ranks are fixed."""
+        """Restore them; what has no means any more has its ranks fixed."""
         self._allocator.peft_config.rank_pattern = state["rank_pattern"]
         self.budgets = [list(entry) for entry in state["budgets"]]
-        means = self._means()
-        if not set(means) <= set(state):
-            self._allocator.reset_ipt()
-        for key in set(means) & set(state):
-            means[key].copy_(state[key])
+        for key in MEANS:
+            means = getattr(self._allocator, key)
+            for name in list(means):
+                if f"{name}.{key}" in state:
+                    means[name].copy_(state[f"{name}.{key}"])
+                else:
+                    del means[name]
         self.take_out_again(state["kept"], next(self.parameters()).device)
 
     # -- for other methods -----------------------------------------------------------------------
@@ -204,7 +217,15 @@ class AdaLoraHandle(RankHandle, TunerHandle):
 
     def _tensor(self, name: str, key: str) -> nn.Parameter:
         """Return one of a triplet's tensors; `name` is the module's, or a tensor's of it."""
-        return self.adapter[f"{name.partition('.lora_')[0]}.{key}.default"]
+        return self.adapter[f"{_module(name)}.{key}.default"]
+
+    def _open(self) -> set[str]:
+        """Return the modules whose ranks another method has not frozen."""
+        return {
+            name
+            for name in self._live()
+            if all(self._tensor(name, key).requires_grad for key in RANKS)
+        }
 
     def _live(self) -> list[str]:
         return [name for name in self._shapes if f"{name}.lora_E.default" in self.adapter]
@@ -212,3 +233,8 @@ class AdaLoraHandle(RankHandle, TunerHandle):
     def _means(self) -> dict[str, Tensor]:
         kept = {key: getattr(self._allocator, key) for key in MEANS}
         return {f"{name}.{key}": t for key, means in kept.items() for name, t in means.items()}
+
+
+def _module(name: str) -> str:
+    """Return the module of a triplet's tensor, or of itself."""
+    return name.partition(".lora_")[0]

@@ -12,9 +12,16 @@ from methods.common.schedules import Span
 from methods.wording import label_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import nn
 
-    from methods.base import Handle, Plan
+    from methods.base import Handle, Need, Plan
+
+OBSTACLES: dict[Need, str] = {
+    "skip": "it compares gradients of all layers in every step, so that none can be left out",
+    "fold": "it shares one budget of ranks among all layers, so that none can be merged alone",
+}
 
 
 class AdaLora(LayerOptions):
@@ -91,6 +98,10 @@ class AdaLora(LayerOptions):
             total_step=plan.num_steps,
         )
         return attach_tuner(model, config, plan, AdaLoraHandle)
+
+    def obstacles(self) -> Mapping[Need, str]:
+        """Return that layers share a budget; frozen ones keep the ranks that they have."""
+        return OBSTACLES
 
     def expected_count(self, model: nn.Module) -> int:
         """Sum init_r (d_in + d_out + 1) over the targets; the 1 is E's."""

@@ -107,6 +107,17 @@ class AfloraHandle(LowRankHandle[AfloraLayer]):
             "mean_updated_parameters": mean,
         }
 
+    def shortfalls(self) -> list[str]:
+        """Say that projections train at the end of a run whose schedule freezes all of them."""
+        left = len(self.score.names())
+        if not left or self.schedule is None:
+            return []
+        return [
+            f"AFLoRA froze {len(self.frozen_at)} of {len(self._sizes)} projections, where its "
+            f"schedule freezes all by step {self.schedule.end} of {self.num_steps}; give a longer "
+            "t_f, or a smaller interval"
+        ]
+
     def state_dict(self) -> dict[str, Any]:
         """Return the averages of what still trains, and the steps of freezing."""
         return {**self.score.tensors(), "frozen_at": dict(self.frozen_at)}

@@ -15,9 +15,11 @@ from methods.bottleneck.options import Activation, Init
 from methods.wording import label_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import nn
 
-    from methods.base import Handle, Plan
+    from methods.base import Handle, Need, Plan
     from methods.bottleneck.ends import SublayerEnds
     from methods.bottleneck.layer import Bottleneck
     from methods.common.in_place import InPlaceHandle
@@ -96,6 +98,10 @@ class BottleneckMethod(Method):
         sizes = [(ends.width, self.size(ends.width)) for ends in places]
         adapters = sum(self.per_layer() * (2 * h * b + b + h) for h, b in sizes)
         return adapters + sum(p.numel() for p in self._norms(model, places).values())
+
+    def obstacles(self) -> Mapping[Need, str]:
+        """Return that phi stands in the way of merging."""
+        return {"fold": "a non-linear adapter has no merged form"}
 
     def size(self, width: int) -> int:
         """Return b for layers of this width."""

@@ -13,12 +13,16 @@ from methods.base import Method
 if TYPE_CHECKING:
     from torch import nn
 
+    from methods.base import Plan
+
 
 class TargetOptions(Method):
     """Which linear layers get an adapter, and dropout in front of it."""
 
     dropout: float = Field(0.0, ge=0, lt=1, description="on the input of the adapter only")
-    targets: Targets = Field("six", description="a named set, or a list of module names")
+    targets: Targets = Field(
+        "six", description="a named set (headroom ls targets), or a list of module names"
+    )
 
     @property
     def target_label(self) -> list[tuple[str, object, object]]:
@@ -37,6 +41,10 @@ class TargetOptions(Method):
         """Return (d_in, d_out) of each of them."""
         names = self.target_names(model)
         return [surgery.linear_shape(model.get_submodule(name)) for name in names]
+
+    def remarks(self, model: nn.Module, plan: Plan) -> list[str]:
+        """Say what the targets are here."""
+        return surgery.what_targets_mean(model, self.targets)
 
 
 class LayerOptions(TargetOptions):

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from pydantic import BeforeValidator, ValidationError, WithJsonSchema
 
 from methods.base import Change, Handle, Method
-from methods.wording import first_mistake
+from methods.wording import first_mistake, nearest
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from methods.base import Plan
+    from methods.base import Need, Plan
 
 
 def _validated(value: Any) -> Any:
@@ -51,6 +51,37 @@ def base_method(over: Over, **changed: Any) -> Method:
 
     [(name, options)] = over.items()
     return get_method(name)(**{**options, **changed})
+
+
+def check_base(wrapper: str, over: Over, needs: Mapping[Need, str]) -> None:
+    """Refuse a base method that cannot give what a method over it needs, or that is the same.
+
+    Args:
+        wrapper: name of the method over it.
+        over: the base method.
+        needs: what is needed, and who asks for it: the method over it, or an option of that.
+
+    Raises:
+        ValueError: naming who asks, the base method, why, and which methods can.
+    """
+    from methods import METHODS, get_method
+
+    def found(method: Method) -> list[tuple[Need, str]]:
+        return [(need, why) for need, why in method.obstacles().items() if need in needs]
+
+    below: Any = base_method(over)
+    while hasattr(below, "over"):
+        if below.name == wrapper:
+            raise ValueError(f"{wrapper} stands over {wrapper}: the two would undo each other")
+        below = base_method(below.over)
+    for need, why in found(base_method(over))[:1]:
+        able = []
+        for name in METHODS:
+            fields = get_method(name).model_fields.values()
+            if not any(f.is_required() for f in fields) and not found(get_method(name)()):
+                able.append(name)
+        [name] = over
+        raise ValueError(f"{needs[need]} does not work over {name!r}: {why}; {nearest(name, able)}")
 
 
 def attach_base(method: Method, model: nn.Module, plan: Plan, wrapper: str) -> Handle:
@@ -131,8 +162,8 @@ def _passed_on(name: str) -> Callable[..., Any]:
 # All that the class above does not do itself.
 PASSED_ON = (
     "parameters", "units", "overhead", "loss", "on_start", "before_forward", "on_gradients",
-    "on_step", "on_epoch", "evaluating", "finish", "report", "force", "variant", "pretend", "skip",
-    "prepare_to_fold", "look",
+    "on_step", "on_epoch", "evaluating", "finish", "report", "shortfalls", "force", "variant",
+    "pretend", "skip", "prepare_to_fold", "look",
 )  # fmt: skip
 for _name in PASSED_ON:
     setattr(OverHandle, _name, _passed_on(_name))

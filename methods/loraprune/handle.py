@@ -171,6 +171,21 @@ class LoraPruneHandle(OverHandle):
             "history": [list(entry) for entry in self.history],
         }  # fmt: skip
 
+    def shortfalls(self) -> list[str]:
+        """Also say that fewer groups went than the ratio says."""
+        live = [unit for unit in self.sets if unit.live]
+        wanted = sum(math.floor(self.schedule.final * unit.groups.count + 1e-9) for unit in live)
+        gone = sum(unit.gone for unit in live)
+        if gone >= wanted:
+            return super().shortfalls()
+        last = self.schedule.last() or 0
+        return [
+            *super().shortfalls(),
+            f"LoRAPrune took out {gone} heads and channels of the layers that it prunes, not the "
+            f"{wanted} of ratio {self.schedule.final:g}: its last selection, in step {last}, asked "
+            f"for a share of {self.schedule.ratio(last):.4f}",
+        ]
+
     def state_dict(self) -> dict[str, Any]:
         """Return masks, averages, and what is left of every set in the original numbering."""
         left = {f"left.{unit.groups.name}": unit.left for unit in self.sets}

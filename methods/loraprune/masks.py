@@ -28,6 +28,7 @@ class MaskedSet:
         mask: (left,) bool, False: masked. None where groups are protected or pruning is over.
         average: (left,) float32, moving average of importance. None where nothing is to be scored.
         masked: number of False in `mask`, known without a look at it.
+        live: some may be masked in this run; False: all are protected.
     """
 
     groups: GroupSet
@@ -35,6 +36,7 @@ class MaskedSet:
     mask: Tensor | None = None
     average: Tensor | None = None
     masked: int = 0
+    live: bool = True
 
     @property
     def gone(self) -> int:

@@ -14,9 +14,11 @@ from methods.lora import Lora
 from methods.wording import label_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import nn
 
-    from methods.base import Handle, Plan
+    from methods.base import Handle, Need, Plan
     from methods.loraprune.groups import GroupSet
     from methods.loraprune.masks import MaskedSet
     from methods.loraprune.schedule import PruningSchedule
@@ -128,6 +130,21 @@ class LoraPrune(TargetOptions):
         self._schedule(plan)
         return [Stage("masked", 0.0), Stage("compacted", self.ratio)]
 
+    def remarks(self, model: nn.Module, plan: Plan) -> list[str]:
+        """Add what is out of reach of the ratio, and what `compact_at` changes."""
+        protected = len(self._protected(len(surgery.layer_names(model))))
+        effects = [*super().remarks(model, plan)]
+        effects += [f"ratio is of a layer; {protected} layers keep all groups"] if protected else []
+        early = "compact_at may change later choices: importances are relative to what is left"
+        return [*effects, *([early] if self.compact_at else [])]
+
+    def obstacles(self) -> Mapping[Need, str]:
+        """Return that masks and importances hang on the adapters."""
+        return {
+            "skip": "without its adapters a layer would still have its masks",
+            "fold": "the importance of a layer's groups needs its adapters until pruning is over",
+        }
+
     def expected_count(self, model: nn.Module) -> int:
         """Return LoRA's count: at first every group is in."""
         return self._lora().expected_count(model)
@@ -186,7 +203,7 @@ def _masked_set(model: nn.Module, groups: GroupSet, *, live: bool) -> MaskedSet:
 
     from methods.loraprune.masks import MaskedSet
 
-    masked_set = MaskedSet(groups, torch.arange(groups.count, device="cpu"))
+    masked_set = MaskedSet(groups, torch.arange(groups.count, device="cpu"), live=live)
     if live:
         first = surgery.unwrap(model.get_submodule(groups.members[0].name))
         device = first.get_parameter("weight").device

@@ -50,22 +50,27 @@ class MeftHandle(Handle):
             traced(self.model, self.stack, batch)
 
     def report(self) -> dict[str, Any]:
-        """Return the errors, and a warning where gradients are not what they should be."""
-        epoch_errors = [math.inf if error is None else error for error in self.history]
-        worst = max(epoch_errors, default=0.0)
-        report: dict[str, Any] = {
+        """Return the errors."""
+        return {
             "reconstruction_error": self.errors,
-            "worst": _finite(worst) if epoch_errors else None,
+            "worst": _finite(self._worst()) if self.history else None,
             "history": self.history,
         }
-        if worst > self.tolerance:
-            size = f"up to {worst:.1g}" if math.isfinite(worst) else "not finite"
-            report["warnings"] = [
-                f"rebuilt layer inputs have a relative error {size}, more than {self.tolerance:g}: "
-                "gradients of the lowest reversible layers may be wrong; keep the streams every "
-                "few layers (chunk: 4; 2 in half precision), or make lam and beta larger"
-            ]
-        return report
+
+    def shortfalls(self) -> list[str]:
+        """Say that gradients are not what they should be."""
+        worst = self._worst()
+        if worst <= self.tolerance:
+            return []
+        size = f"up to {worst:.1g}" if math.isfinite(worst) else "not finite"
+        return [
+            f"MEFT's rebuilt layer inputs have a relative error {size}, more than "
+            f"{self.tolerance:g}: gradients of the lowest reversible layers may be wrong; keep the "
+            "streams every few layers (chunk: 4; 2 in half precision), or make lam and beta larger"
+        ]
+
+    def _worst(self) -> float:
+        return _largest(math.inf if error is None else error for error in self.history)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what was measured so far."""

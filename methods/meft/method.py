@@ -13,9 +13,11 @@ from methods.bottleneck.options import Activation
 from methods.wording import label_of, nearest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import nn
 
-    from methods.base import Handle, Plan
+    from methods.base import Handle, Need, Plan
 
 Design = Literal[1, 2, 3]
 # lambda and beta of each design (mefts, scripts/bert_glue.sh).
@@ -133,6 +135,16 @@ class Meft(Method):
             stack=stack,
             tolerance=self.recon_tol,
         )
+
+    def remarks(self, model: nn.Module, plan: Plan) -> list[str]:
+        """Say where training starts, and what a chunk keeps."""
+        start = "two streams are near the base model at first, not at it"
+        kept = f"chunk keeps the streams behind every {self.chunk} reversible layers in memory"
+        return [start, *([kept] if self.chunk else [])]
+
+    def obstacles(self) -> Mapping[Need, str]:
+        """Return that its layers hang together."""
+        return {"units": "its layers run as one on two streams, so that none stands for itself"}
 
     def expected_count(self, model: nn.Module) -> int:
         """Sum 2 (2 h d + d + h) over the layers."""

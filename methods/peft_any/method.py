@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import ConfigDict, field_validator, model_validator
 
 from methods import surgery
+from methods.adalora.method import OBSTACLES
 from methods.architectures import TARGET_SETS
 from methods.base import Method
 from methods.common.tuner import TunerHandle, attach_tuner
 from methods.wording import label_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import nn
 
-    from methods.base import Handle, Plan
+    from methods.base import Handle, Need, Plan
 
 # By the end of a transformers class name.
 TASK_TYPES = {
@@ -71,6 +74,23 @@ class Peft(Method):
         parts += [("r", rank, None)] if rank is not None else []
         parts += [(f"{key}=", value, None) for key, value in sorted(given.items())]
         return label_of(self.name, parts)
+
+    def obstacles(self) -> Mapping[Need, str]:
+        """Return what peft says of the type."""
+        from methods.peft_any.types import UNMERGED, is_prompt
+
+        if is_prompt(self.type):
+            return {"units": f"peft type {self.type} learns a prompt, and nothing in the layers"}
+        if self.type == "ADALORA":
+            return OBSTACLES
+        if self.type in UNMERGED:
+            return {"fold": f"peft cannot merge adapters of type {self.type}"}
+        return {}
+
+    def remarks(self, model: nn.Module, plan: Plan) -> list[str]:
+        """Say what a named set is here; other targets are peft's."""
+        targets = self.options.get("target_modules")
+        return surgery.what_targets_mean(model, targets) if targets in TARGET_SETS else []
 
     def attach(self, model: nn.Module, plan: Plan) -> Handle:
         """Let peft edit the model, or wrap it where the type learns a prompt."""

@@ -204,6 +204,11 @@ class SafeHandle(OverHandle):
             report["cache"] = cache.report()
         return {**super().report(), **report}
 
+    def shortfalls(self) -> list[str]:
+        """Also say where fewer units are frozen than were promised."""
+        own = self.rules.shortfall(self.rules.num_units - len(self._live()))
+        return [*super().shortfalls(), *([own] if own else [])]
+
     def state_dict(self) -> dict[str, Any]:
         """Return everything but the reference features, which `on_start` measures again."""
         state: dict[str, Any] = {

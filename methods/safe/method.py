@@ -10,18 +10,21 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     field_validator,
+    model_validator,
 )
 
 from methods.base import Method, Stage
-from methods.common.over import Over, attach_base, base_method
+from methods.common.over import Over, attach_base, base_method, check_base
 from methods.common.schedules import Span
 from methods.safe.options import CacheLimits, FeatureSource, Quantile
 from methods.wording import label_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import nn
 
-    from methods.base import Handle, Plan
+    from methods.base import Handle, Need, Plan
     from methods.safe.rules import Rules
 
 # Shares of frozen layers that are forecast; SAFE reports 11/12 as the most that froze on average.
@@ -43,8 +46,14 @@ class Safe(Method):
     t_f epochs freeze nothing more.
 
     The paper's text leaves gaps. Assumed: `t_f` (0.5 T), `probe` (512 examples), `activation`
-    (`model`). Neither tau nor a default for it is published: a number, or the quantile of the
-    importances at t_w that shall freeze (0.51 is the published mean share).
+    (`model`). Neither tau nor a default for it is published: a number, or the share of the units
+    that shall be frozen at T - t_f (0.51 is the published mean). For a share the threshold is taken
+    anew after every epoch, from the importances then: they grow until the learning rate is low, and
+    tau's quantile of t_w froze 2 of 6 where 3 were promised (measured).
+
+    For the same reason the warm-up may not end before T - t_f, and then nothing freezes: SAFE is
+    its base method. A run in which this, or any other share than the promised one, came out says
+    so; `max_warmup` ends the warm-up.
 
     Not in the paper, all off by default: `prefix`, `cache_prefix` and `merge`.
     """
@@ -52,7 +61,9 @@ class Safe(Method):
     name: ClassVar[str] = "safe"
 
     over: Over = Field(description="the adapters: a method with its options")
-    tau: float | Quantile = Field(description="last threshold: a number, or {quantile: 0.51}")
+    tau: float | Quantile = Field(
+        description="last threshold: a number; or {quantile: 0.51}, the share that freezes"
+    )
     t_f: Span = Field(Span(fraction=0.5), description="last epochs, which freeze nothing (assumed)")
     tolerance: PositiveFloat = Field(0.05, description="relative change that ends the warm-up")
     patience: PositiveInt = Field(1, description="comparisons in a row within the tolerance")
@@ -83,6 +94,18 @@ class Safe(Method):
         if isinstance(value, float) and not 0 <= value <= 1:
             raise ValueError("an importance is between 0 and 1")
         return value
+
+    @model_validator(mode="after")
+    def _check_base(self) -> Safe:
+        needs: dict[Need, str] = {"units": "safe"}
+        if self.activation == "local":
+            needs["skip"] = "safe with activation: local"
+        if self.merge:
+            needs["fold"] = "safe with merge: true"
+        if self.cache_prefix:
+            needs["cache"] = "safe with cache_prefix"
+        check_base(self.name, self.over, needs)
+        return self
 
     @property
     def label(self) -> str:
@@ -143,6 +166,30 @@ class Safe(Method):
         self._check(plan)
         named = {share: f"{100 * share:.4g} % frozen" for share in STAGES}
         return [Stage(named[share] if share else "warm-up", share) for share in STAGES]
+
+    def obstacles(self) -> Mapping[Need, str]:
+        """Add what frozen adapters are no more: where they were, or not in what is cached."""
+        own: dict[Need, str] = {"cache": "its own steps may skip what another one would cache"}
+        if self.merge:
+            own["skip"] = "adapters that it merged can no longer be left out"
+        if self.cache_prefix:
+            own["skip"] = "the outputs that it caches have the adapters in them"
+        return {**own, **base_method(self.over).obstacles()}
+
+    def remarks(self, model: nn.Module, plan: Plan) -> list[str]:
+        """Add what the options beyond the paper do beside."""
+        effects = {
+            "prefix freezes from below, though layers above may matter less, and may stay under "
+            "its share": self.prefix,
+            "merge folds frozen adapters into the base weights, without their dropout from then "
+            "on": self.merge,
+            "cache_prefix keeps what the frozen prefix puts out, with its dropout off from then "
+            "on": self.cache_prefix,
+            "freeze_in_final freezes in the last epochs too, which the paper leaves alone":
+                self.freeze_in_final,
+        }  # fmt: skip
+        below = base_method(self.over).remarks(model, plan)
+        return [*below, *(text for text, given in effects.items() if given)]
 
     def expected_count(self, model: nn.Module) -> int | None:
         """Return the base method's count: at first everything trains."""

@@ -10,7 +10,7 @@ FeatureSource = Literal["model", "local"]
 
 
 class Quantile(BaseModel):
-    """A threshold that freezes this share of the units: `{quantile: 0.51}`."""
+    """This share of the units is frozen at T - t_f, whatever the threshold: `{quantile: 0.51}`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -175,6 +175,17 @@ class SoraHandle(LowRankHandle[SoraLayer], RankHandle):
             "xi": self.xi,
         }
 
+    def shortfalls(self) -> list[str]:
+        """Say that no gate is zero, and how far they were moved."""
+        total = self.options.r * len(self._shapes)
+        if sum(self.ranks().values()) < total or not self.options.xi:
+            return []
+        moved = sum(map(self.xi_at, range(self.num_steps)))
+        return [
+            f"SoRA zeroed none of {total} gates: xi moved each by {moved:.2g} over "
+            f"{self.num_steps} steps, and they start as N(0, 1); raise xi, or train longer"
+        ]
+
     def state_dict(self) -> dict[str, Any]:
         """Return which ranks are left where some were taken out, and the last xi."""
         return {"kept": {name: list(ranks) for name, ranks in self.kept.items()}, "xi": self.xi}

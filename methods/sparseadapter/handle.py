@@ -171,6 +171,17 @@ class SparseHandle(OverHandle):
         }
         return {**super().report(), **report}
 
+    def shortfalls(self) -> list[str]:
+        """Also say that nothing was masked, or that more stayed than was to."""
+        wanted = round(self.keep * self._total)
+        if self.kept is None:
+            own = "SparseAdapter masked nothing: no step had a gradient of every matrix to score"
+        elif self.kept > wanted + len(self.masks):  # shares of each matrix are rounded
+            own = f"SparseAdapter kept {self.kept} entries, not {wanted}: some froze before scoring"
+        else:
+            return super().shortfalls()
+        return [*super().shortfalls(), own]
+
     def state_dict(self) -> dict[str, Any]:
         """Return the masks."""
         masks = {f"mask.{name}": mask for name, mask in self.masks.items()}

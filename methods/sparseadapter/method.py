@@ -12,9 +12,11 @@ from methods.sparseadapter.options import Pruner, Scope
 from methods.wording import label_of, nearest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import nn
 
-    from methods.base import Handle, Plan, Stage
+    from methods.base import Handle, Need, Plan, Stage
 
 BASES = ("lora", "houlsby", "pfeiffer")
 
@@ -140,6 +142,20 @@ class SparseAdapter(Method):
     def stages(self, plan: Plan) -> list[Stage]:
         """Return the base method's."""
         return self._base().stages(plan)
+
+    def obstacles(self) -> Mapping[Need, str]:
+        """Return the base method's."""
+        return self._base().obstacles()
+
+    def remarks(self, model: nn.Module, plan: Plan) -> list[str]:
+        """Add what the options do beside masking."""
+        effects = [*self._base().remarks(model, plan)]
+        if self.large > 1:
+            alpha = " and alpha" if "lora" in self.over else ""
+            effects.append(f"large {self.large} makes the adapters{alpha} so many times as large")
+        if self.score_after:
+            effects.append(f"score_after trains {self.score_after} steps on all entries first")
+        return effects
 
     def expected_count(self, model: nn.Module) -> int | None:
         """Return the base method's count: tensors are dense, the record tells what stays."""

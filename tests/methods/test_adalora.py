@@ -17,9 +17,10 @@ from torch.optim import Optimizer
 from harness.training.checkpoint import Checkpoints
 from harness.training.loop import Interrupted
 from harness.training.optim import apply_change
-from methods import Plan, get_method
-from methods.adalora.handle import MEANS, AdaLoraHandle, InPlace
+from methods import Change, Plan, get_method
+from methods.adalora.handle import AdaLoraHandle
 from methods.adalora.method import AdaLora
+from methods.adalora.open import MEANS, InPlace
 from methods.peft_any.method import Peft
 
 DEBERTA = "deberta-v3-base"
@@ -125,7 +126,7 @@ def test_budget_falls_from_all_ranks_to_the_target() -> None:
     assert [budget for _, budget in report["budget"]] == budgets == sorted(budgets, reverse=True)
     assert report["budget"][:2] == [[0, 4 * modules], [4, expected[4]]]
     assert report["total_rank"] == report["target"] == 2 * modules
-    assert "warnings" not in report
+    assert handle.shortfalls() == []
     sides = {name: p.shape[1] for name, p in handle.adapter.items() if ".lora_A." in name}
     assert set(sides.values()) == {(side := next(iter(sides.values())))}
     assert report["effective_parameters"] == 2 * modules * (2 * side + 1)
@@ -211,16 +212,30 @@ def test_schedules_that_cannot_be_met() -> None:
         Peft(type="adalora", init_r=8, target_r=8).attach(build(), PLAN)
 
 
-def test_no_layer_stands_apart() -> None:
+def test_no_layer_is_left_out_or_merged_alone() -> None:
     handle = attach()
     for call in (handle.prepare_to_skip, handle.prepare_to_fold):
         with pytest.raises(ValueError):
             call()
-    handle.adapter[f"{QUERY}.lora_A.default"].requires_grad_(False)
-    with pytest.raises(
-        ValueError, match=r"query.lora_A.default has no gradient in step 0: .*among"
-    ):
-        drive(handle, adamw(handle), range(1))
+
+
+def test_a_frozen_layer_keeps_its_ranks_and_the_others_meet_the_budget() -> None:
+    handle = attach()
+    optimizer = adamw(handle)
+    drive(handle, optimizer, range(5))
+    frozen = handle.units()[0]
+    apply_change(optimizer, Change(frozen=tuple(frozen)))
+    inside = {name for name in handle.ranks() if ".layer.0." in name}
+    before = {name: handle.ranks()[name] for name in inside}
+    bytes_before = [p.detach().clone() for p in frozen]
+    drive(handle, optimizer, range(5, 20))
+    ranks = handle.ranks()
+    assert {name: ranks[name] for name in inside} == before
+    assert sum(before.values()) > 2 * len(inside), "they kept more than their share"
+    assert all(torch.equal(p, q) for p, q in zip(frozen, bytes_before, strict=True))
+    assert sum(ranks.values()) == handle.report()["target"], "the others make up for it"
+    assert handle.shortfalls() == []
+    assert not any(".layer.0." in name for name in handle.overhead() if "exp_avg" in name)
 
 
 # -- counts and compaction -----------------------------------------------------------------------
@@ -239,7 +254,7 @@ def test_report_of_a_checkpoint_from_before_the_final_phase() -> None:
     report = handle.report()
     assert report["ranks"][QUERY] == 1
     assert report["total_rank"] == 4 * 8 - 3
-    assert "29 ranks are not the 16 of its target" in report["warnings"][0]
+    assert "29 ranks are not the 16 of its target" in handle.shortfalls()[0]
 
 
 @pytest.mark.parametrize("name", ["tiny-bert", "tiny-gpt2"])

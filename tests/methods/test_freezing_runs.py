@@ -83,8 +83,10 @@ def test_the_record_tells_why(safe: Record) -> None:
     assert state["warm_up_ended"] == 2
     assert [len(values) for values in state["importance"].values()][:3] == [4, 4, 4]
     assert state["thresholds"]["2"] == 0.0
-    assert state["thresholds"]["3"] == pytest.approx(0.875 * state["tau"])
+    assert state["thresholds"]["4"] == state["tau"], "the share's own, at T - t_f"
+    assert len(state["frozen_at_epoch"]) == 3, "0.7 of 4 units"
     assert set(state["frozen_at_epoch"].values()) <= {3, 4}
+    assert safe.shortfalls == []
     assert safe.memory is not None
     assert (safe.memory.peak_probe or 0) > 0
     assert safe.time is not None
@@ -93,6 +95,22 @@ def test_the_record_tells_why(safe: Record) -> None:
     assert table.texts[0][0] == safe.method
     assert len(table.texts[0]) == len(table.headers)
     assert "beside training" in phase_notes([safe])[0]
+
+
+def test_a_run_that_froze_nothing_says_so_in_its_record(tmp_path: Path) -> None:
+    method = f"{{safe: {{over: {LORA}, tau: {{quantile: 0.7}}, t_f: {{epochs: 4}}, probe: 16}}}}"
+    record = run_cell(cell_of(tmp_path, method, *SETTINGS), silent)
+    [sentence] = record.shortfalls
+    assert "froze none of 4 units, not the 3 that quantile 0.7 promises" in sentence
+    assert record.method_state["frozen_at_epoch"] == {}
+
+
+def test_a_run_that_was_cut_off_fell_short_of_nothing(tmp_path: Path) -> None:
+    cell = cell_of(tmp_path, "{aflora: {r: 4, interval: 2}}", *SETTINGS, "train.lr=1.0e+9",
+                   "train.clip=null")  # fmt: skip
+    record = run_cell(cell, silent)
+    assert record.outcome == "diverged"
+    assert record.shortfalls == []
 
 
 def test_aflora_ends_with_vectors_only(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from sizes import FAMILIES
@@ -9,6 +11,8 @@ from sizes import build_classifier as build
 from torch import nn
 
 from methods import Plan, get_method, surgery
+from methods.architectures import ARCHITECTURES, Architecture
+from methods.lora import Lora
 
 PLAN = Plan(num_steps=1, steps_per_epoch=1, num_epochs=1)
 
@@ -72,6 +76,41 @@ def test_suffix_hits_both_blocks() -> None:
         "attention.output.dense",
         "output.dense",
     ]
+
+
+@pytest.mark.parametrize("kind", ARCHITECTURES.values(), ids=lambda kind: kind.family)
+def test_a_set_that_is_not_what_it_says_is_told(kind: Architecture) -> None:
+    """Six is q, k, v, the output and two of the feed-forward block; qv is two of them."""
+    plain = {"six": 6, "qv": 2, "attention": 4, "ffn": len(kind.ffn), "all-linear": 0}
+    for name, count in plain.items():
+        names = kind.named_set(name)
+        left_out = set(kind.attention + kind.ffn) - set(names) if name == "six" else set()
+        fused = any(n.endswith("c_attn") for n in names) and name in ("six", "qv")
+        crossed = any(n.startswith("encoder_attn") for n in names)
+        departs = bool(left_out) or fused or (crossed and name != "all-linear")
+        assert departs == (name in kind.departures), (kind.family, name)
+        assert all(n in kind.departures[name] for n in left_out)
+        if count and not departs and kind.family != "gpt2":
+            assert len(names) == count
+
+
+@pytest.mark.parametrize(
+    ("name", "targets", "said"),
+    [
+        ("tiny-llama", "six", ["targets six leaves out mlp.gate_proj here; all-linear has it"]),
+        ("tiny-llama", "all-linear", []),
+        ("tiny-bert", "six", []),
+        ("tiny-bert", ("query", "output.dense"),
+         ["targets output.dense fits attention.output.dense and output.dense"]),
+    ],
+)  # fmt: skip
+def test_what_targets_mean_is_told_of_a_plain_and_of_an_edited_model(
+    name: str, targets: Any, said: list[str]
+) -> None:
+    model = build(name)
+    assert surgery.what_targets_mean(model, targets) == said
+    Lora(targets=targets).attach(model, PLAN)
+    assert surgery.what_targets_mean(model, targets) == said
 
 
 def test_targets_stay_inside_the_layers() -> None:

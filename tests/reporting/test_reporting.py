@@ -59,15 +59,35 @@ def test_caption_says_which_memory_device_precision_padding_and_versions(cells: 
 
 
 def test_what_speaks_against_a_run_stands_under_the_table(cells: list[Cell]) -> None:
-    told = {"warnings": ["reconstruction error 0.3 is above 0.01"]}
     records = [record(cell, 0.5) for cell in cells]
-    records[0] = record(cells[0], 0.5, method_state=told)
     for one in records[:5]:
         one.memory.other_processes = [{"pid": 1, "num_bytes": 1}]
     text = "\n".join(caption(compare_methods(records)))
-    assert f"Warning: {cells[0].path}: reconstruction error 0.3 is above 0.01" in text
     assert f"{cells[2].path} and 2 more of 8 cells" in text
     assert cells[3].path not in text
+
+
+def test_what_a_method_fell_short_of_stands_under_every_table(
+    cells: list[Cell], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = {"shortfalls": ["it froze none of 6 units"], "remarks": ["targets [six] leave out one"]}
+    store = Store(tmp_path / "out")
+    store.write_manifest({"name": "small"}, cells)
+    for cell in cells:
+        one = record(cell, 0.5, **(short if cell.method == "lora" else {}))
+        assert one.memory is not None
+        one.memory.phases *= 2
+        store.write(cell, one)
+    report = write_report(store).read_text()
+    runs = "lora-r8 (acceptability s0, acceptability s1, rte s0 and 1 more)"
+    said = f"- Short of what it is for: {runs}: it froze none of 6 units."
+    _, first, second = report.split("\n## ")[:3]
+    assert said in first
+    assert said in second, "phases are a table, too"
+    assert first.count("- lora-r8: targets [six] leave out one.") == 1
+    out = capsys.readouterr().out
+    assert out.count("it froze none of 6 units") == 2
+    assert out.count("targets [six] leave out one") == 2, "no markup is read out of it"
 
 
 def test_report_files(

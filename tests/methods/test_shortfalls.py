@@ -1,0 +1,80 @@
+"""A method that did less than it is for says so, and one that did it says nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from contract import LABELS, train
+from tiny import batch, build
+
+from methods import Handle, Plan, get_method
+
+PLAN = Plan(num_steps=12, steps_per_epoch=1, num_epochs=12, seed=3)
+LORA = {"lora": {"r": 4}}
+SAFE: dict[str, Any] = {"over": LORA, "probe": 2}
+# Name, options of a run that does what it is for, of one that does not, and what that says.
+RUNS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
+    ("safe", {"tau": {"quantile": 0.5}, "max_warmup": 2}, {"tau": {"quantile": 0.5}},
+     "froze none of 4 units, not the 2 that quantile 0.5 promises: the warm-up did not end"),
+    ("safe", {"tau": 1.0, "max_warmup": 2}, {"tau": 1e-9, "max_warmup": 2},
+     "froze none of 4 units: importances were not below the threshold"),
+    ("aflora", {"r": 4}, {"r": 4, "t_f": {"epochs": 0}}, "of 16 projections, where its schedule"),
+    ("loraprune", {"r": 4, "ratio": 0.3, "interval": 1, "initial": 0.25}, {"r": 4, "interval": 3},
+     "heads and channels of the layers that it prunes, not the"),
+    ("sora", {"r": 4, "xi": 0.1}, {"r": 4, "xi": 1e-7}, "zeroed none of 96 gates: xi moved each"),
+    ("adalora", {"delta_t": 1}, {"init_r": 3, "target_r": 2, "tfinal": {"fraction": 0.2}},
+     "ranks are not the 48 of its target"),
+    ("sparseadapter", {"over": LORA}, {"over": LORA, "pruner": "snip", "score_after": 2},
+     "masked nothing"),
+    ("adapterdrop", {"over": LORA}, {"over": LORA}, "left no adapter out in any of 12 steps"),
+    ("meft", {}, {"recon_tol": 1e-9}, "relative error"),
+]  # fmt: skip
+
+
+def trained(name: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch | None) -> Handle:
+    torch.manual_seed(7)
+    given = {**(SAFE if name == "safe" else {}), **options}
+    handle: Any = get_method(name)(**given).attach(build(labels=3, seed=1), PLAN)
+    if monkeypatch and name == "adapterdrop":
+        monkeypatch.setattr(handle, "variant", lambda step: ())
+    if monkeypatch and name == "sparseadapter":
+        monkeypatch.setattr(handle, "_score_in_training", lambda step: None)
+    if monkeypatch and name == "adalora":  # as if the best epoch were one before the final phase
+        monkeypatch.setattr(handle, "_allocate", lambda open_, budget: None)
+    train(handle, steps=PLAN.num_epochs)
+    return handle  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(("name", "good", "bad", "said"), RUNS)
+def test_a_run_says_what_it_did_not_do(
+    name: str,
+    good: dict[str, Any],
+    bad: dict[str, Any],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert trained(name, good, None).shortfalls() == []
+    short = trained(name, bad, monkeypatch)
+    [sentence] = short.shortfalls()
+    assert said in sentence
+    again: Any = get_method(name)(**{**(SAFE if name == "safe" else {}), **bad})
+    resumed = again.attach(build(labels=3, seed=1), PLAN)
+    if name == "adapterdrop":
+        monkeypatch.setattr(resumed, "variant", lambda step: ())
+    resumed.on_start([{**batch(), "labels": LABELS}])
+    resumed.load_state_dict(short.state_dict())
+    with torch.no_grad():
+        for key, parameter in resumed.adapter.items():
+            parameter.copy_(short.adapter[key])
+    for key, parameter in resumed.adapter.items():
+        parameter.requires_grad_(short.adapter[key].requires_grad)
+    assert resumed.shortfalls() == [sentence], "a resumed run says the same"
+
+
+def test_a_method_over_another_passes_on_what_that_says() -> None:
+    over = {"aflora": {"r": 4, "t_f": {"epochs": 0}}}
+    safe = trained("safe", {"over": over, "tau": {"quantile": 0.0}}, None)
+    [sentence] = safe.shortfalls()
+    assert sentence.startswith("AFLoRA froze")
