@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 class Elora(LayerOptions):
     """y = W0 x + b0 + s_b * (B (s_d * (A drop(x)))): frozen random A, B, trained vectors.
 
-    A (r, d_in) and B (d_out, r) are uniform with bound sqrt(6 / fan_in), s_d (r) starts at 0.1
-    and s_b (d_out) at 0, so training starts at the base model. There is no factor alpha.
+    A (r, d_in) is uniform with bound sqrt(6 / d_in), B (d_out, r) with sqrt(6 / r), s_d (r) starts
+    at 0.1 and s_b (d_out) at 0, so training starts at the base model. There is no factor alpha. An
+    A that all layers share (`share: global`) is drawn for the widest, and its bound is that one's:
+    sqrt(6 / max d_in).
 
     Published: AFLoRA's ELoRA row has r 1024 on all six linear layers. Whether it shared A and B is
     unknown (its released code can share per shape, its scripts do not); the original shares one

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from methods import surgery
 from methods.common.options import LayerOptions
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 class Lora(LayerOptions):
     """y = W0 x + b0 + (alpha / r) B A drop(x), with A (r, d_in) and B (d_out, r).
 
-    A starts Kaiming-uniform with bound 1/sqrt(d_in), B at 0, so training starts at the base model.
+    A starts Kaiming-uniform with bound 1/sqrt(d_in), B at 0, so training starts at the base model;
+    not with `init: normal`.
 
     Published: SAFE r 4, alpha 16, dropout 0.1, targets qv. AFLoRA's tables r 8 on all six linear
     layers (BART r 16; LLaMA r 32, alpha 64, dropout 0.05 on q, k, v, up, down). The defaults are
@@ -30,6 +31,11 @@ class Lora(LayerOptions):
 
     r: PositiveInt = 8
     alpha: PositiveFloat = 16
+    init: Literal["lora", "normal"] = Field(
+        "lora",
+        description="A and B as above, or both from N(0, 0.02) (SparseAdapter's released code)",
+        exclude_if=lambda value: value == "lora",
+    )
 
     @property
     def label(self) -> str:
@@ -39,12 +45,14 @@ class Lora(LayerOptions):
             ("r", self.r, None),
             ("a", f"{self.alpha:g}", f"{options['alpha'].default:g}"),
             *self.target_label,
+            ("", self.init, options["init"].default),
         ]
         return label_of(self.name, parts)
 
     def attach(self, model: nn.Module, plan: Plan) -> Handle:
         """Wrap every target in a LoRA layer."""
         from peft import LoraConfig
+        from torch.nn.init import normal_
 
         from methods.common.tuner import attach_tuner
 
@@ -55,7 +63,11 @@ class Lora(LayerOptions):
             target_modules=self.target_names(model),
             fan_in_fan_out=surgery.family(model) == "gpt2",
         )
-        return attach_tuner(model, config, plan)
+        handle = attach_tuner(model, config, plan)
+        if self.init == "normal":
+            for parameter in handle.parameters():
+                normal_(parameter, std=0.02)
+        return handle
 
     def expected_count(self, model: nn.Module) -> int:
         """Sum r (d_in + d_out) over the targets."""

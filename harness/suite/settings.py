@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
@@ -15,6 +15,9 @@ class Frozen(BaseModel):
     def given(self) -> dict[str, Any]:
         """Return only what was written down, so that layers of settings can be merged."""
         return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class TrainSettings(Frozen):
@@ -36,6 +39,12 @@ class TrainSettings(Frozen):
         "adamw",
         description="adamw-fused: one kernel in place of foreach's, whose temporaries are as large "
         "as all that trains; on the CPU both are fused",
+    )
+    betas: tuple[Share, Share] = Field(
+        (0.9, 0.999), description="of adamw's means", exclude_if=lambda value: value == (0.9, 0.999)
+    )
+    eps: PositiveFloat = Field(
+        1e-8, description="in adamw's denominator", exclude_if=lambda value: value == 1e-8
     )
     lr: PositiveFloat = 1e-3
     head_lr: PositiveFloat | None = Field(None, description="the head's own rate; null: lr")
@@ -75,6 +84,8 @@ class TrainSettings(Frozen):
             raise ValueError(
                 "attention: flash_attention_2 needs precision bf16, fp16 or bf16-weights"
             )
+        if self.optimizer != "adamw" and (self.betas, self.eps) != ((0.9, 0.999), 1e-8):
+            raise ValueError(f"betas and eps are adamw's, and optimizer is {self.optimizer}")
         if self.length_grouping and self.padding == "max":
             raise ValueError("length_grouping has no effect with padding: max")
         return self

@@ -53,14 +53,15 @@ def make_optimizer(
         return torch.optim.SGD(described, momentum=0.9, foreach=foreach)
     if settings.optimizer == "adafactor":
         return torch.optim.Adafactor(described, foreach=foreach)
+    own: dict[str, Any] = {"betas": settings.betas, "eps": settings.eps}
     if settings.optimizer == "adamw-fused":
-        return torch.optim.AdamW(described, fused=True)
+        return torch.optim.AdamW(described, fused=True, **own)
     if foreach:
-        return torch.optim.AdamW(described, foreach=True)
+        return torch.optim.AdamW(described, foreach=True, **own)
     # On the CPU torch's default goes over every tensor a dozen times; the fused kernel goes once.
     # On CUDA the default, foreach, stays: its temporaries are part of what people's runs need.
     on_cpu = all(p.device.type == "cpu" for group in described for p in group["params"])
-    return torch.optim.AdamW(described, fused=True if on_cpu else None)
+    return torch.optim.AdamW(described, fused=True if on_cpu else None, **own)
 
 
 def undecayed_parameters(model: nn.Module, handle: Handle) -> set[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -77,10 +77,3 @@ def _siblings(model: nn.Module, name: str, fits: Callable[[nn.Module], bool]) ->
     block = name.rpartition(".")[0]
     children = model.get_submodule(block).named_children()
     return [f"{block}.{key}" for key, child in children if fits(surgery.unwrap(child))]
-
-
-def norm_parameters(model: nn.Module, layer: str) -> Iterator[tuple[str, nn.Parameter]]:
-    """Yield name and parameter of every LayerNorm or RMSNorm in the layer called `layer`."""
-    for name, module in model.get_submodule(layer).named_modules(prefix=layer):
-        if "norm" in type(module).__name__.lower():
-            yield from module.named_parameters(prefix=name, recurse=False)

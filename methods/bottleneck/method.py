@@ -10,8 +10,9 @@ from pydantic import Field, PositiveInt
 from methods import surgery
 from methods.architectures import LayerRange
 from methods.base import Method
-from methods.bottleneck.ends import norm_parameters, sublayer_ends
+from methods.bottleneck.ends import sublayer_ends
 from methods.bottleneck.options import Activation, Init
+from methods.common.in_place import in_place, norm_parameters
 from methods.wording import label_of
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from methods.base import Handle, Need, Plan
     from methods.bottleneck.ends import SublayerEnds
     from methods.bottleneck.layer import Bottleneck
-    from methods.common.in_place import InPlaceHandle
 
 
 class BottleneckMethod(Method):
@@ -89,7 +89,7 @@ class BottleneckMethod(Method):
             adapter=adapter,
             layers=surgery.group_by_layer(model, adapter),
             undecayed=biases,
-            norms=_in_place(model, norms) if norms else None,
+            norms=in_place(model, norms) if norms else None,
         )
 
     def expected_count(self, model: nn.Module) -> int:
@@ -119,9 +119,3 @@ class BottleneckMethod(Method):
         if not self.train_layernorm:
             return {}
         return dict(item for e in places for item in norm_parameters(model, e.layer))
-
-
-def _in_place(model: nn.Module, norms: dict[str, nn.Parameter]) -> InPlaceHandle:
-    from methods.common.in_place import InPlaceHandle
-
-    return InPlaceHandle(model, norms, surgery.group_by_layer(model, norms))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from methods import surgery
 from methods.base import Handle
 
 if TYPE_CHECKING:
@@ -46,3 +47,15 @@ class InPlaceHandle(Handle):
             place, _, key = name.rpartition(".")
             chosen = self.originals[name] if id(parameter) in out else parameter
             self.model.get_submodule(place)._parameters[key] = chosen
+
+
+def in_place(model: nn.Module, chosen: dict[str, nn.Parameter]) -> InPlaceHandle:
+    """Return a handle of these tensors of the model, which train."""
+    return InPlaceHandle(model, chosen, surgery.group_by_layer(model, chosen))
+
+
+def norm_parameters(model: nn.Module, layer: str) -> Iterator[tuple[str, nn.Parameter]]:
+    """Yield name and parameter of every LayerNorm or RMSNorm in the layer called `layer`."""
+    for name, module in model.get_submodule(layer).named_modules(prefix=layer):
+        if "norm" in type(module).__name__.lower():
+            yield from module.named_parameters(prefix=name, recurse=False)

@@ -37,6 +37,10 @@ class LoraPrune(TargetOptions):
     end, and at `compact_at` during training too. That is not in the paper, and later choices may
     differ by it: importances are divided by norms over what is in the model.
 
+    Gradients are scored before they are clipped, in the released trainer after it. Clipping is one
+    factor on all of them, which the norms that importances are divided by take out again, but for
+    the term gB gA.
+
     Published, on LLaMA: r 8, alpha 16, dropout 0.05, targets all-linear. Grouped-query attention,
     encoders and ViT are ours (assumed: LoRA on every matrix of a group). The criterion `grad`,
     which needs gradients of the base weights, is left out.

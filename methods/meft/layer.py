@@ -52,7 +52,7 @@ class Blocks:
     Attributes:
         attention: (layer, x, arguments, adapter) -> hidden state behind the attention block, its
             residual and its LayerNorm. The adapter, if any, takes and joins what the output
-            projection puts out: z + adapter(z).
+            projection puts out, behind its dropout: z + adapter(z) (mefts, RevBertSelfOutput).
         mlp: (layer, a, adapter) -> the layer's output. The adapter, if any, is parallel to the
             feed-forward block: it has the same input, and is added before the residual's
             LayerNorm.
@@ -72,8 +72,8 @@ def _bert_attention(
     layer: Any, x: Tensor, arguments: Arguments, adapter: Bottleneck | None
 ) -> Tensor:
     block = layer.attention
-    z = _adapted(block.output.dense(block.self(x, **arguments)[0]), adapter)
-    out: Tensor = block.output.LayerNorm(block.output.dropout(z) + x)
+    z = block.output.dropout(block.output.dense(block.self(x, **arguments)[0]))
+    out: Tensor = block.output.LayerNorm(_adapted(z, adapter) + x)
     return out
 
 
@@ -86,7 +86,6 @@ def _bert_mlp(layer: Any, a: Tensor, adapter: Bottleneck | None) -> Tensor:
 def _gpt2_attention(
     layer: Any, x: Tensor, arguments: Arguments, adapter: Bottleneck | None
 ) -> Tensor:
-    # The projection's dropout is inside of this module, so here the adapter comes behind it.
     return _adapted(layer.attn(layer.ln_1(x), **arguments)[0], adapter) + x
 
 
@@ -107,9 +106,8 @@ def _llama_mlp(layer: Any, a: Tensor, adapter: Bottleneck | None) -> Tensor:
 def _bart_attention(
     layer: Any, x: Tensor, arguments: Arguments, adapter: Bottleneck | None
 ) -> Tensor:
-    z = _adapted(layer.self_attn(x, **arguments)[0], adapter)
-    z = functional.dropout(z, layer.dropout, layer.training)
-    out: Tensor = layer.self_attn_layer_norm(x + z)
+    z = functional.dropout(layer.self_attn(x, **arguments)[0], layer.dropout, layer.training)
+    out: Tensor = layer.self_attn_layer_norm(x + _adapted(z, adapter))
     return out
 
 

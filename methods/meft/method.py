@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from methods.base import Handle, Need, Plan
 
 Design = Literal[1, 2, 3]
+Rate = Annotated[float, Field(ge=0, lt=1)]
+# What configs call the rate of dropout on hidden states; LLaMA has none.
+RATES = ("hidden_dropout_prob", "resid_pdrop", "dropout")
 # lambda and beta of each design (mefts, scripts/bert_glue.sh).
 FACTORS = {1: (0.1, 1.0), 2: (1.0, 0.1), 3: (0.1, 0.1)}
 NUM_PROBE = 8
@@ -43,10 +46,13 @@ class Meft(Method):
     and 2: errors stay below 1e-2 for four to five layers in float32 and for two in bfloat16; of
     design 3 for two. `chunk` bounds how many are undone in a row.
 
-    Published: the defaults, on BERT (SAFE compares with half of the layers reversible; the
-    released code's are the lowest). Assumed: dropout 0; the streams are kept in float32 where the
-    model is in half precision; in models that normalise before a block, the parallel adapter sees
-    what the feed-forward block sees. BART: the encoder only, its decoder stays as it is.
+    Published (released code, BERT): the designs with their lambda and beta, d, activation. Other
+    than there: dropout, which is the model's own in the released adapters (`dropout: model`) and 0
+    by default here; all twelve layers are reversed there, from below where not all are (SAFE
+    compares with half of them); it trains with betas .9 and .98, eps 1e-6 and weight decay .1
+    (train.betas, train.eps). Assumed: the streams are kept in float32 where the model is in half
+    precision; in models that normalise before a block, the parallel adapter sees what the
+    feed-forward block sees. BART: the encoder only, its decoder stays as it is.
     """
 
     name: ClassVar[str] = "meft"
@@ -55,7 +61,9 @@ class Meft(Method):
     lam: PositiveFloat | None = Field(None, description="lambda; none: the design's")
     beta: PositiveFloat | None = Field(None, description="none: the design's")
     d: PositiveInt = Field(8, description="hidden units of an adapter")
-    dropout: float = Field(0.0, ge=0, lt=1, description="inside of the adapters, behind activation")
+    dropout: Rate | Literal["model"] = Field(
+        0.0, description="inside of the adapters, behind activation; model: the model's own rate"
+    )
     activation: Activation = "gelu"
     reversible: LayerRange = Field(
         "lower-half", description="layers that keep nothing; the others run plainly"
@@ -112,7 +120,7 @@ class Meft(Method):
                 _width(model),
                 self.d,
                 self.activation,
-                self.dropout,
+                self._rate(model),
                 next(layer.parameters()).device,
             )
             adapter |= {f"{name}.meft.{key}": p for key, p in layer.meft.named_parameters()}
@@ -137,10 +145,23 @@ class Meft(Method):
         )
 
     def remarks(self, model: nn.Module, plan: Plan) -> list[str]:
-        """Say where training starts, and what a chunk keeps."""
-        start = "two streams are near the base model at first, not at it"
-        kept = f"chunk keeps the streams behind every {self.chunk} reversible layers in memory"
-        return [start, *([kept] if self.chunk else [])]
+        """Say where training starts, what the released adapters have, and what a chunk keeps."""
+        effects = ["two streams are near the base model at first, not at it"]
+        own = self.model_copy(update={"dropout": "model"})._rate(model)
+        if self._rate(model) != own:
+            effects.append(
+                f"adapters have dropout {self._rate(model):g}, the released ones the model's "
+                f"{own:g} (dropout: model)"
+            )
+        if self.chunk:
+            effects.append(f"chunk keeps the streams behind every {self.chunk} reversible layers")
+        return effects
+
+    def _rate(self, model: Any) -> float:
+        if self.dropout != "model":
+            return self.dropout
+        given = (getattr(model.config, name, None) for name in RATES)
+        return float(next((rate for rate in given if rate is not None), 0.0))
 
     def obstacles(self) -> Mapping[Need, str]:
         """Return that its layers hang together."""

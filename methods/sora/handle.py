@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from torch.nn import functional
 
+from methods import surgery
 from methods.base import Change, Resized
+from methods.common import folding
+from methods.common.in_place import InPlaceHandle
 from methods.common.low_rank import LowRankHandle
 from methods.common.ranks import RankHandle
 from methods.sora.layer import SoraLayer
+from methods.sora.method import UNMERGED_NORMS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -68,11 +72,13 @@ class SoraHandle(LowRankHandle[SoraLayer], RankHandle):
         options: the method's own.
         num_steps: optimizer steps of the run.
         xi: of the last step.
+        norms: the LayerNorms that train, if any do.
     """
 
     options: SoraOptions
     num_steps: int
     xi: float = 0.0
+    norms: InPlaceHandle | None = None
 
     def __post_init__(self) -> None:
         """List the gates as what does not decay, and note sizes: layers may leave the model."""
@@ -196,6 +202,37 @@ class SoraHandle(LowRankHandle[SoraLayer], RankHandle):
         self.take_out_again(state["kept"], next(self.parameters()).device)
 
     # -- for other methods -----------------------------------------------------------------------
+
+    def overhead(self) -> Mapping[str, Tensor]:
+        """Return also the copies of LayerNorms that `prepare_to_skip` made."""
+        return {**super().overhead(), **(self.norms.overhead() if self.norms else {})}
+
+    def prepare_to_skip(self) -> None:
+        """Copy the LayerNorms that train; before they have moved, `skip` needs no copy."""
+        if self.norms:
+            self.norms.prepare_to_skip()
+
+    def skip(self, layers: Collection[int] | None) -> None:
+        """Run these layers as the base model has them."""
+        super().skip(layers)
+        if self.norms and self.norms.can_skip:
+            self.norms.skip(layers)
+
+    def prepare_to_fold(self) -> None:
+        """Refuse where LayerNorms train.
+
+        Raises:
+            ValueError: they do, or as for any low-rank layer.
+        """
+        if self.norms:
+            raise ValueError(f"sora: {UNMERGED_NORMS}")
+        super().prepare_to_fold()
+
+    def finish(self, model: nn.Module) -> nn.Module:
+        """Fold every layer; LayerNorms stay as trained."""
+        folding.refuse_unfoldable(self.model, self.modules)
+        self.fold(range(len(surgery.layer_names(self.model))))
+        return model
 
     def note_folded(self, name: str, module: SoraLayer) -> None:
         """Remember its rank, for the report."""

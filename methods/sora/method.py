@@ -9,13 +9,18 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from methods import surgery
 from methods.base import Stage
 from methods.common import folding
+from methods.common.in_place import in_place, norm_parameters
 from methods.common.options import LayerOptions
 from methods.wording import label_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import nn
 
-    from methods.base import Handle, Plan
+    from methods.base import Handle, Need, Plan
+
+UNMERGED_NORMS = "it trains LayerNorms of the model, beside which there is nothing to merge"
 
 
 class Sora(LayerOptions):
@@ -27,9 +32,14 @@ class Sora(LayerOptions):
     there; a gate at 0 still gets gradients and may return. Gates do not decay. Nothing is saved
     while training: `compact` takes out the ranks whose gates ended at 0.
 
-    Published (released code): the defaults, with lr 8e-4, clipping at 0.1, weight decay 0.1 and
-    warm-up 0.06 on DeBERTaV3-base. Its schedule (paper's Algorithm 1) raises xi linearly from 0 to
-    7e-4 in 7 stages, the first of 50 epochs and each later one of 15; here stages are equally long.
+    Published (released script without a schedule): r, alpha, eta and xi as by default, with lr
+    8e-4, clipping at 0.1, weight decay 0.1 and warm-up 0.06 on DeBERTaV3-base, batch 8. xi is per
+    step: in 20 epochs of CoLA at batch 8 it moves a gate by up to 6.41, at batch 64 by 0.80; eight
+    times xi makes up for it. Other than here, the released configuration trains the LayerNorms of
+    the layers too (`train_layernorm: true`). AFLoRA's table has SoRA with r 4.
+
+    The released schedule (paper's Algorithm 1) raises xi linearly from 0 to 7e-4 in 7 stages, the
+    first of 50 epochs and each later one of 15; here stages are equally long.
     """
 
     name: ClassVar[str] = "sora"
@@ -46,11 +56,17 @@ class Sora(LayerOptions):
         1, description="equal parts of the run, over which xi grows from 0; 1: constant"
     )
 
+    train_layernorm: bool = Field(
+        False,
+        description="train the LayerNorms of these layers, too, as the released configuration does",
+        exclude_if=lambda value: value is False,
+    )
+
     @property
     def label(self) -> str:
         """Return `sora-r8`, with the options that are not the defaults."""
         default = {name: option.default for name, option in type(self).model_fields.items()}
-        parts = [
+        parts: list[tuple[str, object, object]] = [
             ("r", self.r, None),
             ("a", f"{self.alpha:g}", f"{default['alpha']:g}"),
             *self.target_label,
@@ -59,6 +75,7 @@ class Sora(LayerOptions):
             ("", self.prox, default["prox"]),
             ("stages", self.xi_stages, default["xi_stages"]),
         ]
+        parts += [("", "train_layernorm", None)] if self.train_layernorm else []
         return label_of(self.name, parts)
 
     def attach(self, model: nn.Module, plan: Plan) -> Handle:
@@ -84,6 +101,10 @@ class Sora(LayerOptions):
             folding.replace_module(model, name, module)
             modules[name] = module
             adapter |= {f"{name}.{key}": p for key, p in module.named_parameters(recurse=False)}
+        norms = self._norms(model)
+        for parameter in norms.values():
+            parameter.requires_grad_(True)
+        adapter |= norms
         return SoraHandle(
             model=model,
             adapter=adapter,
@@ -91,6 +112,7 @@ class Sora(LayerOptions):
             modules=modules,
             options=SoraOptions(self.r, self.eta, self.xi, self.xi_stages, self.prox),
             num_steps=plan.num_steps,
+            norms=in_place(model, norms) if norms else None,
         )
 
     def stages(self, plan: Plan) -> list[Stage]:
@@ -103,4 +125,22 @@ class Sora(LayerOptions):
     def expected_count(self, model: nn.Module) -> int:
         """Sum r (d_in + d_out + 1) over the targets; the 1 is the gate."""
         shapes = self.target_shapes(model)
-        return sum(self.r * (d_in + d_out + 1) for d_in, d_out in shapes)
+        gated = sum(self.r * (d_in + d_out + 1) for d_in, d_out in shapes)
+        return gated + sum(p.numel() for p in self._norms(model).values())
+
+    def remarks(self, model: nn.Module, plan: Plan) -> list[str]:
+        """Add how far xi moves a gate in this run."""
+        moved = self.xi * plan.num_steps / (1 if self.xi_stages == 1 else 2)
+        own = f"xi is per step, and moves a gate by up to {moved:.2g} in {plan.num_steps} steps"
+        return [*super().remarks(model, plan), own]
+
+    def obstacles(self) -> Mapping[Need, str]:
+        """Return that LayerNorms cannot be merged."""
+        return {"fold": UNMERGED_NORMS} if self.train_layernorm else {}
+
+    def _norms(self, model: nn.Module) -> dict[str, nn.Parameter]:
+        if not self.train_layernorm:
+            return {}
+        names = surgery.layer_names(model)
+        chosen = [names[index] for index in surgery.select_layers(model, self.layers)]
+        return dict(item for layer in chosen for item in norm_parameters(model, layer))

@@ -38,9 +38,10 @@ class SparseAdapter(Method):
     large, so that as many entries stay. With LoRA alpha grows too, so that alpha / r stays
     (assumed).
 
-    At LoRA's start B = 0, and so is every score that multiplies by B or by A's gradient. Scores
-    that look at values or gradients are therefore refused there; `score_after` takes them from a
-    training step's own gradients instead (not in the paper).
+    At LoRA's usual start B = 0, and so is every score that multiplies by B or by A's gradient.
+    Scores that look at values or gradients are therefore refused there. The released code starts
+    both of LoRA's matrices from N(0, 0.02), as `over: {lora: {init: normal}}` does, and scores
+    then; `score_after` takes scores from a training step's own gradients (not in the paper).
     """
 
     name: ClassVar[str] = "sparseadapter"
@@ -78,11 +79,12 @@ class SparseAdapter(Method):
         if pruner == "er" and self.scope == "local":
             raise ValueError("pruner er says itself how much of each matrix stays; leave out scope")
         looks = pruner in ("magnitude", "snip", "grasp") and not self.score_after
-        if looks and (name == "lora" or options.get("init") == "zero-up") and self.keep < 1:
+        if looks and options.get("init", "lora") in ("lora", "zero-up") and self.keep < 1:
+            start = "normal" if name == "lora" else "bert"
             raise ValueError(
                 f"pruner {pruner} has nothing to look at: {name} starts with matrices of zeros, "
-                "whose scores are all 0. Set pruner: rand, or score_after: 100 with magnitude or "
-                "snip"
+                f"whose scores are all 0. Set over: {{{name}: {{init: {start}}}}}, pruner: rand, "
+                "or score_after: 100 with magnitude or snip"
             )
         reduction = options.get("reduction")
         if reduction and not options.get("bottleneck") and reduction % self.large:

@@ -17,7 +17,9 @@ Matrices = Mapping[str, "nn.Parameter"]
 Scores = dict[str, "Tensor"]  # one per matrix, in its shape
 Batches = Iterable[Mapping[str, "Tensor"]]
 
-TEMPERATURE = 200.0  # GraSP divides logits by it, so that the softmax is close to uniform
+# GraSP's own code divides logits by it, so that the softmax is close to uniform; SparseAdapter's
+# has the number and never uses it.
+TEMPERATURE = 200.0
 
 
 def random(matrices: Matrices, seed: int) -> Scores:
@@ -49,8 +51,9 @@ def snip_on(model: nn.Module, matrices: Matrices, batches: Batches) -> Scores:
 def grasp(model: nn.Module, matrices: Matrices, batches: Batches) -> Scores:
     """Return P * (H g), with g and H of the mean loss whose logits are divided by 200.
 
-    High scores stay, as in the released code. Each batch goes through in two halves, as there:
-    that bounds the memory of second derivatives and changes nothing, g and H g being sums.
+    High scores stay, as in SparseAdapter's released code; the division is GraSP's own, which that
+    code leaves out. Each batch goes through in two halves, as there: that bounds the memory of
+    second derivatives and changes nothing, g and H g being sums.
     """
     halves = [part for batch in batches for part in _halves(batch)]
     with _divided_logits(model):

@@ -24,6 +24,8 @@ _PROMPT = frozenset({"starts_at_the_base_model", "every_layer_has_a_unit"})
 _DROPPED = frozenset({"every_adapter_tensor_gets_a_gradient", "trains_on_fake_tensors"})
 # Bottlenecks start near the base model, not at it.
 _RANDOM = frozenset({"starts_at_the_base_model"})
+# What freezes on the way goes into the base weights.
+_MERGED = frozenset({"training_leaves_the_base_alone"})
 _PRUNES_AT_ONCE = {"interval": 1, "warm_up": 0.0, "cool_down": 0.9}
 # Two streams with a factor between them are near the base model, not the same bit for bit, and
 # layers that hang together offer no units to other methods.
@@ -39,6 +41,7 @@ CASES: dict[str, list[Case]] = {
         # BART itself looks for the end of text by value, which fake tensors do not have.
         Case({"r": 4}, "tiny-bart", frozenset({"trains_on_fake_tensors"})),
         Case({"r": 4, "targets": "all-linear", "layers": "upper-half"}, "tiny-llama", _PARTIAL),
+        Case({"r": 4, "init": "normal"}, waived=_RANDOM),
     ],
     "elora": [
         Case({"r": 8}),
@@ -53,10 +56,13 @@ CASES: dict[str, list[Case]] = {
     ],
     "safe": [
         Case({"over": {"lora": {"r": 4, "dropout": 0.1}}, **_SAFE}),
-        Case({"over": {"lora": {"r": 4}}, **_SAFE, "activation": "local", "merge": True}),
+        Case(
+            {"over": {"lora": {"r": 4}}, **_SAFE, "activation": "local", "merge": True},
+            waived=_MERGED,
+        ),
         Case({"over": {"lora": {"r": 4, "targets": "qv"}}, **_SAFE, "cache_prefix": True}),
-        Case({"over": {"elora": {"r": 8}}, **_SAFE, "merge": True}, "tiny-gpt2"),
-        Case({"over": {"aflora": {"r": 4}}, **_SAFE, "merge": True}),
+        Case({"over": {"elora": {"r": 8}}, **_SAFE, "merge": True}, "tiny-gpt2", _MERGED),
+        Case({"over": {"aflora": {"r": 4}}, **_SAFE, "merge": True}, waived=_MERGED),
         Case({"over": "bitfit", **_SAFE, "activation": "local"}, "tiny-roberta"),
         Case({"over": "full", **_SAFE}),
         Case({"over": {"peft": {"type": "ia3"}}, **_SAFE, "prefix": True}, "tiny-llama"),
@@ -101,11 +107,13 @@ CASES: dict[str, list[Case]] = {
         Case({"over": "houlsby"}, waived=_RANDOM),
         Case({"over": "pfeiffer", "pruner": "grasp", "large": 2}, "tiny-llama", _RANDOM),
         Case({"over": "pfeiffer", "pruner": "er", "keep_ratio": 0.3}, waived=_RANDOM),
+        Case({"over": {"lora": {"r": 4, "init": "normal"}}, "pruner": "snip"}, waived=_RANDOM),
     ],
     "sora": [
         Case({"r": 4, "dropout": 0.1, "xi": 0.1}),
         Case({"r": 4, "targets": "qv", "prox": "official", "xi_stages": 3}, "tiny-gpt2"),
         Case({"r": 4, "layers": "upper-half"}, "tiny-llama", _PARTIAL),
+        Case({"r": 4, "train_layernorm": True, "layers": "lower-half"}, waived=_PARTIAL),
     ],
     "adalora": [
         Case({"dropout": 0.1, "delta_t": 1}),

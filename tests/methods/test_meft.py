@@ -24,6 +24,7 @@ from harness.metering.ledger import Ledger
 from harness.training.checkpoint import Checkpoints
 from harness.training.loop import Interrupted
 from methods import Plan, get_method, surgery
+from methods.bottleneck.layer import Bottleneck
 from methods.meft.handle import MeftHandle, reconstruction_errors
 from methods.meft.method import Meft
 
@@ -360,7 +361,7 @@ def test_names_in_the_model_stay() -> None:
     assert surgery.target_modules(handle.model, wide) == surgery.target_modules(base, wide)
     assert [len(unit) for unit in surgery.group_by_layer(handle.model, handle.adapter)] == [8] * 4
     assert set(base.state_dict()) == set(handle.model.state_dict()) - set(handle.adapter)
-    with pytest.raises(ValueError, match="safe works on the adapters of each layer"):
+    with pytest.raises(ValueError, match="safe does not work over 'meft'"):
         get_method("safe")(over="meft", tau=0.1).attach(build(), Plan(50, 5, 10))
 
 
@@ -386,6 +387,45 @@ def test_a_copy_runs_its_own_layers() -> None:
 def test_counts(model: str, options: dict[str, Any], count: int) -> None:
     handle = attach_full_size(model, "meft", **options)  # holds expected_count against it
     assert size(handle.adapter) == count
+
+
+@pytest.mark.parametrize(
+    ("model", "rate"),
+    [("tiny-bert", 0.1), ("tiny-gpt2", 0.1), ("tiny-bart", 0.1), ("tiny-llama", 0)],
+)
+def test_dropout_of_the_released_adapters_is_the_model_s_own(model: str, rate: float) -> None:
+    base: Any = build(model)
+    for name in ("hidden_dropout_prob", "resid_pdrop", "dropout"):
+        if hasattr(base.config, name):
+            setattr(base.config, name, 0.1)
+    meft = Meft(dropout="model")
+    rates = {
+        getattr(module.drop, "p", 0.0)
+        for module in meft.attach(base, PLAN).model.modules()
+        if isinstance(module, Bottleneck)
+    }
+    assert rates == {rate}
+    plain = Meft().remarks(base, PLAN)
+    assert any("the released ones the model's 0.1" in text for text in plain) == bool(rate)
+    assert not any("dropout" in text for text in meft.remarks(base, PLAN))
+
+
+@pytest.mark.parametrize("model", ["tiny-bert", "tiny-deberta-v2", "tiny-bart", "tiny-gpt2"])
+def test_the_attention_block_s_adapter_sees_what_dropout_left(model: str) -> None:
+    """As in the released design 3: z + adapter(z) behind the projection's dropout."""
+    base: Any = build(model)
+    for module in base.modules():
+        for name in ("p", "drop_prob", "dropout"):
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, 0.5)
+    handle = attach(base, design=3, reversible=(0, 1))
+    seen: list[Tensor] = []
+    layer: Any = surgery.layers(handle.model)[0]
+    layer.meft.f.register_forward_hook(lambda module, args, out: seen.append(args[0]))
+    handle.model.train()
+    handle.model(**batch(), labels=LABELS)
+    dropped = (seen[0] == 0).float().mean().item()
+    assert 0.3 < dropped < 0.7
 
 
 def test_biases_do_not_decay() -> None:

@@ -250,6 +250,33 @@ def test_counts(r: int, count: int) -> None:
     assert not handle.overhead()
 
 
+def test_layernorms_train_where_the_released_configuration_says_so() -> None:
+    norms = 2 * 2 * 768 * 12
+    handle = attach_full_size(DEBERTA, "sora", r=8, train_layernorm=True)
+    assert size(handle.adapter) == 1_327_104 + 8 * 72 + norms
+    small = attach(train_layernorm=True)
+    names = [name for name in small.adapter if "LayerNorm" in name]
+    assert len(names) == 2 * 2 * 4
+    assert all(small.adapter[name] is small.model.get_parameter(name) for name in names)
+    with pytest.raises(ValueError, match="LayerNorms"):
+        small.prepare_to_fold()
+    with torch.no_grad():
+        small.adapter[names[0]].add_(1.0)
+    trained = logits(small.model)
+    finished = small.finish(small.model)
+    torch.testing.assert_close(logits(finished), trained)
+    assert Sora(train_layernorm=True).label == "sora-r8-train_layernorm"
+
+
+def test_how_far_a_run_moves_a_gate_is_told() -> None:
+    """CoLA in 20 epochs: at batch 8 as in the released script, and at AFLoRA's batch 64."""
+    for batch_size, moved in ((8, "6.4"), (64, "0.8")):
+        steps = 20 * -(-8551 // batch_size)
+        plan = Plan(num_steps=steps, steps_per_epoch=steps // 20, num_epochs=20)
+        told = f"xi is per step, and moves a gate by up to {moved} in {steps} steps"
+        assert Sora().remarks(build(), plan) == [told]
+
+
 def test_report_counts_what_open_gates_reach() -> None:
     handle = attach(r=4)
     sides = {name: m.in_features + m.out_features for name, m in handle.modules.items()}

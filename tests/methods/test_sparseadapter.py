@@ -323,6 +323,15 @@ def test_ties_go_to_the_first() -> None:
     assert masks["b"].tolist() == [[False]]
 
 
+@pytest.mark.parametrize("pruner", ["magnitude", "snip", "grasp"])
+def test_lora_that_starts_as_in_the_released_code_has_scores(pruner: str) -> None:
+    handle = started(over={"lora": {"r": 4, "init": "normal"}}, pruner=pruner)
+    for side in (".lora_A.", ".lora_B."):
+        kept = [p[handle.masks[name]] for name, p in handle.adapter.items() if side in name]
+        assert torch.cat(kept).std().item() == pytest.approx(0.02, rel=0.4), "N(0, 0.02)"
+    assert handle.report()["kept"] == round(0.6 * handle.report()["of"])
+
+
 # -- what is refused -----------------------------------------------------------------------------
 
 
@@ -342,7 +351,7 @@ def test_scores_that_say_nothing_are_refused(pruner: str) -> None:
     ("options", "message"),
     [
         ({"over": "lora", "pruner": "snip"}, "nothing to look at: lora starts with matrices of ze"),
-        ({"over": "lora", "pruner": "grasp"}, "nothing to look at"),
+        ({"over": "lora", "pruner": "grasp"}, "Set over: {lora: {init: normal}}, pruner: rand, or"),
         ({"over": "lora", "pruner": "magnitude"}, "nothing to look at"),
         ({"over": {"houlsby": {"init": "zero-up"}}}, "pruner snip has nothing to look at"),
         ({"over": "lora", "score_after": 5}, "pruner rand cannot score in training"),

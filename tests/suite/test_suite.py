@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from cells import cell_of
 
 from harness.errors import UserError
+from harness.store import Store
 from harness.suite.load import load_suite
 from harness.suite.suite import Cell
+from methods import get_method
 
 SUITE = """
 name: small
@@ -106,6 +109,38 @@ def test_key_depends_on_what_moves_a_number_and_on_nothing_else(suite_file: Path
         cells(suite_file, "methods=[{lora: {r: 8, alpha: 3}, label: lora-r8}]")[path].key,
     }
     assert len(keys) == 5
+
+
+@pytest.mark.parametrize(
+    ("method", "setting", "default", "other"),
+    [
+        ("{lora: {OPTION}}", "init", "lora", "normal"),
+        ("{safe: {over: {lora: {OPTION}}, tau: 0.1, t_f: {epochs: 0}}}", "init", "lora", "normal"),
+        ("{sora: {OPTION}}", "train_layernorm", "false", "true"),
+        ("{meft: {OPTION}}", "dropout", "0.0", "model"),
+        ("lora", "train.betas", "[0.9, 0.999]", "[0.9, 0.98]"),
+        ("lora", "train.eps", "1.0e-8", "1.0e-6"),
+    ],
+)
+def test_a_later_option_enters_a_key_only_where_it_is_not_the_default(
+    tmp_path: Path, method: str, setting: str, default: str, other: str
+) -> None:
+    """Else records made before it would be of other cells."""
+
+    def key(value: str | None) -> str:
+        option = f"{setting}: {value}" if value and "." not in setting else ""
+        overrides = [f"{setting}={value}"] if value and "." in setting else []
+        return cell_of(tmp_path, method.replace("OPTION", option), *overrides).key
+
+    assert key(None) == key(default) != key(other)
+
+
+def test_keys_of_old_records_are_those_of_their_cells_today() -> None:
+    for record in Store(Path(__file__).parents[1] / "data" / "old_run").records():
+        cell = Cell.model_validate(record.cell)
+        options = get_method(cell.method)(**cell.method_options).model_dump(mode="json")
+        assert options == cell.method_options
+        assert cell.key == record.key
 
 
 def test_labels_do_not_change_a_key(suite_file: Path) -> None:

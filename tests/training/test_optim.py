@@ -38,6 +38,15 @@ def test_groups_by_head_and_decay() -> None:
     assert found[id(net.classifier.bias)] == (0.25, 0.0)
 
 
+def test_means_and_epsilon_are_the_suite_s() -> None:
+    settings = TrainSettings(betas=(0.9, 0.98), eps=1e-6)
+    for foreach in (None, True):
+        optimizer = make_optimizer(nn.Linear(2, 2), [], settings, foreach)
+        assert {(g["betas"], g["eps"]) for g in optimizer.param_groups} == {((0.9, 0.98), 1e-6)}
+    with pytest.raises(ValueError, match="adamw's, and optimizer is sgd"):
+        TrainSettings(optimizer="sgd", eps=1e-6)
+
+
 def test_head_rate_is_the_rate_where_none_is_given() -> None:
     net = Net()
     optimizer = make_optimizer(net, net.classifier.parameters(), TrainSettings(lr=0.5))
