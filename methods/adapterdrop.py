@@ -92,7 +92,7 @@ class AdapterDrop(Method):
         own: dict[Need, str] = {"cache": "its steps differ in their forward pass"}
         return {**(own if self.mode != "specialised" else {}), **base_method(self.over).obstacles()}
 
-    def remarks(self, model: nn.Module, plan: Plan) -> list[str]:
+    def remarks(self, model: nn.Module, plan: Plan | None) -> list[str]:
         """Add what evaluation runs on."""
         below = base_method(self.over).remarks(model, plan)
         if not self.layers_dropped:

@@ -246,11 +246,11 @@ class Method(BaseModel, ABC):
         """
         return {}
 
-    def remarks(self, model: nn.Module, plan: Plan) -> list[str]:
+    def remarks(self, model: nn.Module, plan: Plan | None) -> list[str]:
         """Say what the options mean in this run beyond their names, and what they do beside.
 
         They are sentences for the record, and for the foot of every table that shows the run.
-        `model` may be as loaded, or edited by this method.
+        `model` may be as loaded, or edited by this method; a forecast does not know the plan.
         """
         return []
 

@@ -35,9 +35,9 @@ class Full(Method):
         adapter = {name: p for name, p in model.named_parameters() if name not in shared}
         return InPlaceHandle(model, adapter, surgery.group_by_layer(model, adapter))
 
-    def remarks(self, model: nn.Module, plan: Plan) -> list[str]:
+    def remarks(self, model: nn.Module, plan: Plan | None) -> list[str]:
         """Say that the pooler trains here, where it does not under other methods."""
-        if plan.train_pooler or not surgery.pooler_parameters(model):
+        if plan is None or plan.train_pooler or not surgery.pooler_parameters(model):
             return []
         return ["the pooler trains with the model, under other methods only by train.train_pooler"]
 

@@ -76,6 +76,9 @@ class Forecast(Part):
     seconds: float | None = None
     max_batch: LargestBatch | None = None
     assumptions: list[str] = Field(default_factory=list)
+    remarks: list[str] = Field(
+        default_factory=list, description="what the method's options mean on this model"
+    )
     choices: dict[str, str] = Field(
         default_factory=dict, description="kernels, precision, versions"
     )

@@ -201,6 +201,10 @@ def forecast_notes(forecasts: Sequence[Forecast]) -> list[str]:
     assumed = dict.fromkeys(text for entry in forecasts for text in entry.assumptions)
     if assumed:
         notes.append("Assumed: " + "; ".join(assumed))
+    meant = dict.fromkeys(
+        f"{entry.method} on {entry.model}: {text}." for entry in forecasts for text in entry.remarks
+    )
+    notes += meant
     errors = {entry.cell: entry.error for entry in forecasts if entry.error}
     return [*notes, *(f"error: {cell}: {text}" for cell, text in errors.items())]
 

@@ -43,7 +43,7 @@ from harness.training.batches import Batch
 from harness.training.evaluate import predict_batch
 from harness.training.precision import autocast, weight_dtype
 from harness.training.state import TrainState
-from methods import get_method
+from methods import Method, get_method
 from methods.common.fakes import structure_only
 
 
@@ -59,6 +59,7 @@ class FakeRun:
         beside: largest sum of live tensors in what follows, by its name, in its order.
         begins: number of the event with which each of these begins.
         parameters: total, adapter_trainable, head_trainable, adapter_stored.
+        remarks: what the method's options mean on this model beyond their names.
         flops_forward: of one optimizer step's forward passes; `flops_step` with backward.
     """
 
@@ -71,6 +72,7 @@ class FakeRun:
     parameters: dict[str, int]
     flops_forward: int
     flops_step: int
+    remarks: tuple[str, ...] = ()
 
 
 def fake_run(request: Request, stand_in: StandIn | None = None) -> FakeRun:
@@ -109,12 +111,16 @@ def _build(request: Request, device: torch.device) -> TrainState:
         )  # fmt: skip
     with device:
         model.tie_weights()  # as in a real one
-    method = get_method(request.method)(**structure_only(request.method_options))
     foreach = True if request.target.kind == "cuda" else None
     return build_step(
-        model.train(), method, request.plan(), settings, device, family,
+        model.train(), method_of(request), request.plan(), settings, device, family,
         stage=request.stage, foreach=foreach,
     )  # fmt: skip
+
+
+def method_of(request: Request) -> Method:
+    """Return the method, without what could only be computed from weights."""
+    return get_method(request.method)(**structure_only(request.method_options))
 
 
 def _observed(
@@ -161,6 +167,7 @@ def _observed(
         parameters=_count(state),
         flops_forward=observer.flops["forward"] // (len(steps) - 1),
         flops_step=sum(observer.flops.values()) // (len(steps) - 1),
+        remarks=tuple(method_of(request).remarks(state.model, None)),
     )
 
 

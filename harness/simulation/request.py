@@ -24,7 +24,8 @@ StandIn = Literal["meta", "cpu", "cuda"]
 # Training settings that no byte depends on; the batch is in the shapes.
 INERT = (
     "batch_size", "eval_batch_size", "epochs", "max_steps", "max_length", "padding",
-    "length_grouping", "lr", "head_lr", "schedule", "warmup", "evaluate", "checkpoint",
+    "length_grouping", "lr", "head_lr", "betas", "eps", "schedule", "warmup", "evaluate",
+    "checkpoint",
 )  # fmt: skip
 
 

@@ -80,6 +80,7 @@ class StepForecast(Part):
     modules: dict[str, int]
     needs: dict[str, Need]
     passes: dict[int, bool] = Field(default_factory=dict)
+    remarks: list[str] = Field(default_factory=list, description="as `Method.remarks` has them")
     seconds: float = 0.0
     host_peak: int = Field(0, description="resident bytes of the forecasting process, at most")
 
@@ -129,6 +130,7 @@ def forecast(request: Request, capacities: tuple[int, ...] = ()) -> StepForecast
         flops_step=run.flops_step,
         holds=_grouped(report.holders),
         modules=_modules(report.holders),
+        remarks=list(run.remarks),
         seconds=time.perf_counter() - began,
         host_peak=1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
     )

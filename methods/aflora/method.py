@@ -134,10 +134,10 @@ class Aflora(LayerOptions):
             num_steps=plan.num_steps,
         )
 
-    def remarks(self, model: nn.Module, plan: Plan) -> list[str]:
+    def remarks(self, model: nn.Module, plan: Plan | None) -> list[str]:
         """Add which rule gave the published figures."""
         own = "rule paper freezes by eq. 5; the published counts and Fig. 5 are of rule official"
-        told = self.rule == "paper" and self._schedule(plan) is not None
+        told = self.rule == "paper" and plan is not None and self._schedule(plan) is not None
         return [*super().remarks(model, plan), *([own] if told else [])]
 
     def stages(self, plan: Plan) -> list[Stage]:

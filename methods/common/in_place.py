@@ -12,6 +12,8 @@ from methods.base import Handle
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+UNMERGED_NORMS = "it trains LayerNorms of the model, beside which there is nothing to merge"
+
 
 @dataclass
 class InPlaceHandle(Handle):

@@ -42,7 +42,7 @@ class TargetOptions(Method):
         names = self.target_names(model)
         return [surgery.linear_shape(model.get_submodule(name)) for name in names]
 
-    def remarks(self, model: nn.Module, plan: Plan) -> list[str]:
+    def remarks(self, model: nn.Module, plan: Plan | None) -> list[str]:
         """Say what the targets are here."""
         return surgery.what_targets_mean(model, self.targets)
 

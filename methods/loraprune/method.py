@@ -134,11 +134,12 @@ class LoraPrune(TargetOptions):
         self._schedule(plan)
         return [Stage("masked", 0.0), Stage("compacted", self.ratio)]
 
-    def remarks(self, model: nn.Module, plan: Plan) -> list[str]:
+    def remarks(self, model: nn.Module, plan: Plan | None) -> list[str]:
         """Add what is out of reach of the ratio, and what `compact_at` changes."""
         protected = len(self._protected(len(surgery.layer_names(model))))
         effects = [*super().remarks(model, plan)]
-        effects += [f"ratio is of a layer; {protected} layers keep all groups"] if protected else []
+        kept = f"ratio is of a layer's heads and channels; {protected} of the layers keep all"
+        effects += [kept] if protected else []
         early = "compact_at may change later choices: importances are relative to what is left"
         return [*effects, *([early] if self.compact_at else [])]
 

@@ -144,7 +144,7 @@ class Meft(Method):
             tolerance=self.recon_tol,
         )
 
-    def remarks(self, model: nn.Module, plan: Plan) -> list[str]:
+    def remarks(self, model: nn.Module, plan: Plan | None) -> list[str]:
         """Say where training starts, what the released adapters have, and what a chunk keeps."""
         effects = ["two streams are near the base model at first, not at it"]
         own = self.model_copy(update={"dropout": "model"})._rate(model)

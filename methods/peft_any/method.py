@@ -87,7 +87,7 @@ class Peft(Method):
             return {"fold": f"peft cannot merge adapters of type {self.type}"}
         return {}
 
-    def remarks(self, model: nn.Module, plan: Plan) -> list[str]:
+    def remarks(self, model: nn.Module, plan: Plan | None) -> list[str]:
         """Say what a named set is here; other targets are peft's."""
         targets = self.options.get("target_modules")
         return surgery.what_targets_mean(model, targets) if targets in TARGET_SETS else []

@@ -176,7 +176,7 @@ class Safe(Method):
             own["skip"] = "the outputs that it caches have the adapters in them"
         return {**own, **base_method(self.over).obstacles()}
 
-    def remarks(self, model: nn.Module, plan: Plan) -> list[str]:
+    def remarks(self, model: nn.Module, plan: Plan | None) -> list[str]:
         """Add what the options beyond the paper do beside."""
         effects = {
             "prefix freezes from below, though layers above may matter less, and may stay under "

@@ -12,11 +12,10 @@ from torch.nn import functional
 from methods import surgery
 from methods.base import Change, Resized
 from methods.common import folding
-from methods.common.in_place import InPlaceHandle
+from methods.common.in_place import UNMERGED_NORMS, InPlaceHandle
 from methods.common.low_rank import LowRankHandle
 from methods.common.ranks import RankHandle
 from methods.sora.layer import SoraLayer
-from methods.sora.method import UNMERGED_NORMS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -9,7 +9,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from methods import surgery
 from methods.base import Stage
 from methods.common import folding
-from methods.common.in_place import in_place, norm_parameters
+from methods.common.in_place import UNMERGED_NORMS, in_place, norm_parameters
 from methods.common.options import LayerOptions
 from methods.wording import label_of
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from methods.base import Handle, Need, Plan
-
-UNMERGED_NORMS = "it trains LayerNorms of the model, beside which there is nothing to merge"
 
 
 class Sora(LayerOptions):
@@ -128,8 +126,10 @@ class Sora(LayerOptions):
         gated = sum(self.r * (d_in + d_out + 1) for d_in, d_out in shapes)
         return gated + sum(p.numel() for p in self._norms(model).values())
 
-    def remarks(self, model: nn.Module, plan: Plan) -> list[str]:
+    def remarks(self, model: nn.Module, plan: Plan | None) -> list[str]:
         """Add how far xi moves a gate in this run."""
+        if plan is None:
+            return super().remarks(model, plan)
         moved = self.xi * plan.num_steps / (1 if self.xi_stages == 1 else 2)
         own = f"xi is per step, and moves a gate by up to {moved:.2g} in {plan.num_steps} steps"
         return [*super().remarks(model, plan), own]

@@ -149,7 +149,7 @@ class SparseAdapter(Method):
         """Return the base method's."""
         return self._base().obstacles()
 
-    def remarks(self, model: nn.Module, plan: Plan) -> list[str]:
+    def remarks(self, model: nn.Module, plan: Plan | None) -> list[str]:
         """Add what the options do beside masking."""
         effects = [*self._base().remarks(model, plan)]
         if self.large > 1:

@@ -19,7 +19,7 @@ from harness.forecasting.forecaster import Forecaster
 from harness.forecasting.requests import shapes_without_data
 from harness.gpus import installed
 from harness.models.spec import ModelSpec
-from harness.reporting.forecasts import forecast_table
+from harness.reporting.forecasts import forecast_notes, forecast_table
 from harness.simulation.step_forecast import Need, StepForecast
 from harness.suite import preflight
 
@@ -46,9 +46,18 @@ def test_cells_that_differ_in_seed_and_rate_share_a_forecast(
     assert again[0].peak_allocated == found[0].peak_allocated
 
 
+def test_what_options_mean_on_a_model_is_told_with_the_forecast(tmp_path: Path) -> None:
+    llama = cells(tmp_path, "model.config=tiny-llama", "methods=[lora, sora]", "seeds=[0]")
+    found = forecast_cells(Forecaster(tmp_path / "cache", 1), llama, [CARDS["l4"]])
+    said = "targets six leaves out mlp.gate_proj here; all-linear has it"
+    assert {text for entry in found for text in entry.remarks} == {said}, "nothing of its length"
+    assert f"lora-r8 on tiny-llama: {said}." in forecast_notes(found)
+
+
 def test_key_moves_with_what_memory_depends_on_and_with_nothing_else() -> None:
     key = request("tiny-bert").key()
     assert request("tiny-bert", lr=0.5, epochs=9, weight_decay=0.0).key() == key
+    assert request("tiny-bert", betas=(0.9, 0.98), eps=1e-6).key() == key
     others = [
         request("tiny-roberta"), request("tiny-bert", "full"), request("tiny-bert", mask=False),
         request("tiny-bert", steps=((4, 33),)), request("tiny-bert", precision="bf16"),

@@ -73,6 +73,38 @@ def test_a_run_says_what_it_did_not_do(
     assert resumed.shortfalls() == [sentence], "a resumed run says the same"
 
 
+REMARKS: list[tuple[str, str, dict[str, Any], list[str]]] = [
+    ("tiny-gpt2", "safe", {"over": {"lora": {"targets": "qv"}}, "tau": 0.1, "merge": True},
+     ["keys are adapted, too", "without their dropout"]),
+    ("tiny-bert", "safe", {"over": LORA, "tau": 0.1, "prefix": True, "cache_prefix": True,
+                           "freeze_in_final": True},
+     ["prefix freezes from below", "cache_prefix keeps", "freeze_in_final freezes"]),
+    ("tiny-bert", "safe", {"over": LORA, "tau": 0.1}, []),
+    ("tiny-bert", "adapterdrop", {"over": LORA, "layers_dropped": 1}, ["scores are without the"]),
+    ("tiny-bert", "sparseadapter", {"over": LORA, "pruner": "snip", "score_after": 5, "large": 2},
+     ["large 2 makes the adapters and alpha", "score_after trains 5 steps"]),
+    ("tiny-bert", "aflora", {}, ["published counts and Fig. 5 are of rule official"]),
+    ("tiny-bert", "aflora", {"rule": "official"}, []),
+    ("tiny-bert", "aflora", {"freezing": "none"}, []),
+    ("tiny-bert", "full", {}, ["the pooler trains with the model"]),
+    ("tiny-gpt2", "full", {}, []),
+    ("tiny-bert", "loraprune", {"compact_at": [0.5]},
+     ["1 of the layers keep all", "compact_at may change"]),
+    ("tiny-llama", "peft", {"type": "lora", "target_modules": "six"}, ["leaves out mlp.gate_proj"]),
+    ("tiny-llama", "peft", {"type": "lora", "target_modules": ["q_proj"]}, []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("model", "name", "options", "said"), REMARKS)
+def test_what_options_do_beside_is_told(
+    model: str, name: str, options: dict[str, Any], said: list[str]
+) -> None:
+    plain = Plan(num_steps=120, steps_per_epoch=10, num_epochs=12)
+    remarks = get_method(name)(**options).remarks(build(model), plain)
+    assert len(remarks) == len(said)
+    assert all(part in text for part, text in zip(said, remarks, strict=True))
+
+
 def test_a_method_over_another_passes_on_what_that_says() -> None:
     over = {"aflora": {"r": 4, "t_f": {"epochs": 0}}}
     safe = trained("safe", {"over": over, "tau": {"quantile": 0.0}}, None)
