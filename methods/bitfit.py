@@ -10,6 +10,7 @@ from methods import surgery
 from methods.architectures import LayerRange
 from methods.base import Method
 from methods.common.in_place import InPlaceHandle
+from methods.common.options import what_layers_mean
 from methods.wording import label_of
 
 if TYPE_CHECKING:
@@ -56,6 +57,13 @@ class BitFit(Method):
         # Only together with them can a frozen lowest layer end back-propagation.
         units[0].extend(p for n, p in surgery.input_parameters(model).items() if n in adapter)
         return InPlaceHandle(model, adapter, units)
+
+    def remarks(self, model: nn.Module, plan: Plan | None) -> list[str]:
+        """Say where the layers are, and what a bias below them costs."""
+        own = (
+            "embeddings trains biases below the first layer, down to which backward goes with them"
+        )
+        return [*what_layers_mean(model, self.layers), *([own] if self.embeddings else [])]
 
     def obstacles(self) -> Mapping[Need, str]:
         """What trains is the model itself."""

@@ -135,10 +135,12 @@ class Aflora(LayerOptions):
         )
 
     def remarks(self, model: nn.Module, plan: Plan | None) -> list[str]:
-        """Add which rule gave the published figures."""
+        """Add which rule gave the published figures, and what of it is left out."""
         own = "rule paper freezes by eq. 5; the published counts and Fig. 5 are of rule official"
-        told = self.rule == "paper" and plan is not None and self._schedule(plan) is not None
-        return [*super().remarks(model, plan), *([own] if told else [])]
+        if self.rule == "official":
+            own = "what freezes stands still at once; the released code updates it once more"
+        freezes = plan is not None and self._schedule(plan) is not None
+        return [*super().remarks(model, plan), *([own] if freezes else [])]
 
     def stages(self, plan: Plan) -> list[Stage]:
         """Return the start and the end of freezing, if there is any.

@@ -13,6 +13,7 @@ from methods.base import Method
 from methods.bottleneck.ends import sublayer_ends
 from methods.bottleneck.options import Activation, Init
 from methods.common.in_place import in_place, norm_parameters
+from methods.common.options import what_layers_mean
 from methods.wording import label_of
 
 if TYPE_CHECKING:
@@ -98,6 +99,10 @@ class BottleneckMethod(Method):
         sizes = [(ends.width, self.size(ends.width)) for ends in places]
         adapters = sum(self.per_layer() * (2 * h * b + b + h) for h, b in sizes)
         return adapters + sum(p.numel() for p in self._norms(model, places).values())
+
+    def remarks(self, model: nn.Module, plan: Plan | None) -> list[str]:
+        """Say where the layers are."""
+        return what_layers_mean(model, self.layers)
 
     def obstacles(self) -> Mapping[Need, str]:
         """Return that phi stands in the way of merging."""

@@ -60,3 +60,22 @@ class LayerOptions(TargetOptions):
     def target_names(self, model: nn.Module) -> list[str]:
         """Return the full names of the layers that get an adapter."""
         return surgery.target_modules(model, self.targets, self.layers)
+
+    def remarks(self, model: nn.Module, plan: Plan | None) -> list[str]:
+        """Say what targets and layers are here."""
+        return [*super().remarks(model, plan), *what_layers_mean(model, self.layers)]
+
+
+def what_layers_mean(model: nn.Module, chosen: LayerRange) -> list[str]:
+    """Say where a range of layers is in one of a model's two stacks (BART), and in which."""
+    names = surgery.layer_names(model)
+    stacks = {
+        stack for stack in ("encoder", "decoder") if any(f"{stack}.layers" in n for n in names)
+    }
+    inside = [names[index] for index in surgery.select_layers(model, chosen)]
+    given = chosen if isinstance(chosen, str) else f"[{chosen[0]}, {chosen[1]})"
+    return [
+        f"layers {given} are all in the {stack} here: layers count from the encoder's lowest up"
+        for stack in sorted(stacks)
+        if len(stacks) > 1 and all(f"{stack}.layers" in name for name in inside)
+    ]

@@ -342,6 +342,27 @@ PEFT = "{peft: {type: ADALORA, tinit: 2, tfinal: 4, target_modules: qv}}"
 SHORT = ("train.epochs=4", "train.evaluate=end")  # of three steps; ranks are fixed from step 8 on
 
 
+@pytest.mark.parametrize("stop", [11, 16])
+def test_under_safe_it_runs_and_resumes_with_the_same_bytes(tmp_path: Path, stop: int) -> None:
+    """SAFE froze two layers by step 12; ranks are fixed from step 17 on."""
+    safe = f"{{safe: {{over: {OWN}, tau: {{quantile: 0.5}}, max_warmup: 2, probe: 4}}}}"
+    cell = cell_of(tmp_path, safe, *RESUMED)
+    whole = run(cell)
+    report = whole.handle.report()
+    frozen = report["frozen_at_epoch"]
+    assert len(frozen) == 2
+    shut = [f".layer.{layer}." for layer in frozen]
+    ranks = {n: r for n, r in report["ranks"].items() if any(part in n for part in shut)}
+    assert sum(ranks.values()) > 2 * len(ranks), "as many as they froze with"
+    assert report["total_rank"] == report["target"], "the others share the rest"
+    assert whole.handle.shortfalls() == []
+    with pytest.raises(Interrupted):
+        run(cell, EndsAfter(tmp_path / "checkpoint", stop))
+    again = run(cell, Checkpoints(tmp_path / "checkpoint", every=1e9))
+    assert again.state.result.resumed_at == [stop]
+    same(again, whole)
+
+
 def test_resumes_with_the_same_bytes(tmp_path: Path) -> None:
     """While the budget falls."""
     cell = cell_of(tmp_path, OWN, *RESUMED, *SHORT)
