@@ -11,8 +11,15 @@ from typing import Annotated, Any, ParamSpec
 import typer
 
 from harness.errors import UserError
+from harness.paths import user_path
 
 P = ParamSpec("P")
+
+# Exit codes of all commands; `budget` adds its own, from 1 on, to DONE and BAD_INPUT.
+DONE = 0
+FAILED = 1  # run: a cell crashed or was interrupted; forecast: a cell has no forecast
+BAD_INPUT = 2  # a mistake in the input: nothing was done
+INTERRUPTED = 130  # Ctrl-C; the same command goes on
 
 SuiteFile = Annotated[Path, typer.Argument(metavar="SUITE", help="the suite's YAML file")]
 Overrides = Annotated[
@@ -39,8 +46,8 @@ def command(
 ) -> Callable[[Callable[P, int | None]], Callable[P, None]]:
     """Make a function a command of the application.
 
-    Its result is the exit code (None: 0). A user's mistake is printed without a traceback and
-    leaves with 2.
+    Its result is the exit code (None: DONE). A user's mistake is printed without a traceback and
+    leaves with BAD_INPUT. `~` works in every path, also where no shell sees it (`--out=~/runs`).
     """
 
     def register(function: Callable[P, int | None]) -> Callable[P, None]:
@@ -48,12 +55,17 @@ def command(
         @wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> None:
             try:
-                code = function(*args, **kwargs)
+                code = function(*args, **{k: _expanded(v) for k, v in kwargs.items()})
             except UserError as error:
                 print(f"error: {error}", file=sys.stderr)
-                raise SystemExit(2) from None
-            raise SystemExit(code or 0)
+                raise SystemExit(BAD_INPUT) from None
+            raise SystemExit(code or DONE)
 
         return call
 
     return register
+
+
+def _expanded(value: Any) -> Any:
+    """Return an argument with `~` replaced where it is a path."""
+    return user_path(value) if isinstance(value, Path) else value

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.command import Only, Overrides, Plugins, SuiteFile, command, new_app
+from harness.command import DONE, FAILED, Only, Overrides, Plugins, SuiteFile, command, new_app
 from harness.errors import UserError
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def forecast(
     from harness.forecasting.largest import add_max_batch
     from harness.reporting.terminal import counting
     from harness.suite.load import load_suite
+    from harness.suite.preflight import check_models
     from harness.suite.suite import choose
 
     if explain is not None:
@@ -67,6 +68,7 @@ def forecast(
     if not cards:
         raise UserError("--gpu: name at least one card")
     cells = load_suite(file, overrides or [], plugin or []).cells()
+    check_models(choose(cells, only if explain is None else "*"), weights=False)
     with counting("forecast") as progress:
         forecaster = Forecaster(cache_folder() if cache else None, workers, progress)
         if explain is not None:
@@ -105,7 +107,7 @@ def _show(forecasts: list[Forecast], json_file: Path | None) -> int:
 
     print_tables([forecast_table(forecasts)], forecast_notes(forecasts))
     _write_json(json_file, [entry.model_dump(mode="json") for entry in forecasts])
-    return 1 if any(entry.error for entry in forecasts) else 0
+    return FAILED if any(entry.error for entry in forecasts) else DONE
 
 
 def _write_json(file: Path | None, content: object) -> None:

@@ -7,12 +7,24 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from harness.command import Only, Overrides, Plugins, SuiteFile, command, new_app
+from harness.command import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    Only,
+    Overrides,
+    Plugins,
+    SuiteFile,
+    command,
+    new_app,
+)
+from harness.record import FINAL_OUTCOMES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.engines.local import LocalEngine
+    from harness.record import ExportKind
     from harness.store import Store
     from harness.suite.suite import Cell
 
@@ -61,11 +73,9 @@ def run(
     store = Store(out or Path("runs") / suite.name)
     chosen = choose(cells, only)
     todo = [cell for cell in chosen if force or not store.is_done(cell)][:limit]
-    if export:
-        _say_what_has_no_export(store, [cell for cell in chosen if cell not in todo], export)
     if dry_run:
         _print_cells(chosen, todo, store)
-        return 0
+        return DONE
     check_cells(todo)
     devices = visible_devices(gpus)
     with store.lock() as lock:
@@ -77,12 +87,20 @@ def run(
         engine = LocalEngine(store, devices, lock, 60 * checkpoint_minutes, export)
         try:
             _run_all(engine, todo, done_before=len(chosen) - len(todo))
+            if export:
+                _export_finished(store, chosen, export)
         except KeyboardInterrupt:
             print("interrupted; the same command runs what is missing, from the last checkpoint")
-            return 130
+            return INTERRUPTED
         finally:
             _report(store)
-    return 0
+    return _exit_code(store, chosen)
+
+
+def _exit_code(store: Store, cells: Sequence[Cell]) -> int:
+    """Return FAILED where a cell crashed or was interrupted; OOM and divergence are results."""
+    records = [record for record in map(store.read, cells) if record is not None]
+    return DONE if all(record.outcome in FINAL_OUTCOMES for record in records) else FAILED
 
 
 def _run_all(engine: LocalEngine, cells: Sequence[Cell], done_before: int) -> None:
@@ -92,17 +110,33 @@ def _run_all(engine: LocalEngine, cells: Sequence[Cell], done_before: int) -> No
         engine.run(cells, live.listen)
 
 
-def _say_what_has_no_export(store: Store, cells: Sequence[Cell], kind: str) -> None:
-    """A finished cell's weights are gone: only running it again could write them."""
-    bare = [cell for cell in cells if not _exported(store, cell, kind)]
-    if bare:
-        print(f"{len(bare)} cells finished before without this export, such as {bare[0].path}; "
+def _export_finished(store: Store, cells: Sequence[Cell], kind: ExportKind) -> None:
+    """Make models of the adapters that finished cells have left; nothing trains or goes away.
+
+    Where there is no adapter either, a finished cell's weights are gone.
+    """
+    gone = []
+    for cell in cells:
+        record = store.read(cell)
+        if record is None or record.outcome != "ok" or store.exported(cell, kind):
+            continue
+        adapter = store.exported(cell, "adapter")
+        if adapter and kind == "model":
+            _convert(cell, adapter, store.export_folder(cell, kind))
+        elif not record.message:  # else it says why it has none
+            gone.append(cell)
+    if gone:
+        print(f"{len(gone)} cells finished before without this export, such as {gone[0].path}; "
               "--force runs them again")  # fmt: skip
 
 
-def _exported(store: Store, cell: Cell, kind: str) -> bool:
-    record = store.read(cell)
-    return record is not None and record.export is not None and record.export.kind == kind
+def _convert(cell: Cell, adapter: Path, folder: Path) -> None:
+    from harness.export import convert
+
+    try:
+        print(f"{cell.path}: model of its adapter, for {convert(adapter, folder).reader}: {folder}")
+    except Exception as error:  # the others go on
+        print(f"{cell.path}: no model of its adapter: {type(error).__name__}: {error}")
 
 
 def _print_cells(chosen: Sequence[Cell], todo: Sequence[Cell], store: Store) -> None:
@@ -121,7 +155,7 @@ def _report(store: Store) -> None:
     if records:
         write_report(store)
     for record in records:
-        if record.outcome != "ok":
+        if record.outcome != "ok" or record.message:
             print(f"{record.outcome}: {record.path}: {record.message or 'see its log'}")
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from harness.store import Store
 
 # Outcome of a cell whose process wrote no record, by exit code; others are crashes.
+EXIT_EXCEPTION = 1
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 128 + signal.SIGTERM
 LOG_TAIL_LINES = 40
@@ -80,11 +81,17 @@ def conclude(store: Store, cell: Cell, end: End) -> Record:
     elif end.code == EXIT_USER_ERROR:
         record = new_record(cell, "crashed", end.seconds, message=tail.strip(), log_tail=tail)
     else:
-        code = end.code
-        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        record = new_record(cell, "crashed", end.seconds, message=how, log_tail=tail)
+        record = new_record(cell, "crashed", end.seconds, message=_how(end, tail), log_tail=tail)
     store.write(cell, record)
     return record
+
+
+def _how(end: End, tail: str) -> str:
+    """Say how a process crashed: a signal, or the line that its exception ends with in the log."""
+    if end.code < 0:
+        return f"signal {signal.Signals(-end.code).name}"
+    last = tail.strip().rpartition("\n")[2] if end.code == EXIT_EXCEPTION else ""
+    return last or f"exit code {end.code}"
 
 
 def kernel_oom_kills() -> int:

@@ -26,6 +26,8 @@ from harness.suite.suite import Cell
 if TYPE_CHECKING:
     from harness.training.setup import Progress
 
+LINE = 300  # characters of an exception that a table shows
+
 
 def main() -> int:
     """Run the cell that standard input names and return the exit code.
@@ -44,8 +46,9 @@ def main() -> int:
     except Interrupted as error:
         print(f"interrupted {error}", file=sys.stderr)
         return EXIT_INTERRUPTED
-    except Exception:
+    except Exception as error:
         traceback.print_exc()
+        print(f"{type(error).__name__}: {' '.join(str(error).split())}"[:LINE], file=sys.stderr)
         return 1
     return 0
 

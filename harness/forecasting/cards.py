@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from harness.errors import UserError
 from harness.simulation.target import Target
 from harness.units import GIB, MIB
 from methods.wording import nearest
 
+if TYPE_CHECKING:
+    from harness.suite.settings import TrainSettings
+
+# The first capability with bfloat16 and TF32 in its tensor cores, and the least of flash-attn 2.
+# Below it torch computes bf16 by way of fp32, tf32 is fp32, and flash_attention_2 does not run.
+AMPERE = (8, 0)
 # Capabilities that choose the same kernels with the same scratch memory as a lower one.
 _ALIKE = {(7, 5): (7, 0), (8, 9): (8, 6)}
 # Bytes of a process's CUDA context with torch's kernels loaded as they are first used, beside
@@ -38,6 +45,14 @@ class Card:
     def capacity(self) -> int:
         """Bytes that the allocator may reserve."""
         return self.usable - self.context
+
+    def lacks(self, train: TrainSettings) -> list[str]:
+        """Return what the settings want and the card does not have: its bytes are a guess then."""
+        if self.capability >= AMPERE:
+            return []
+        wanted = {"bf16": "bf16", "bf16-weights": "bf16", "tf32": "tf32"}
+        lacking = [wanted[train.precision]] if train.precision in wanted else []
+        return lacking + ["flash attention"] * (train.attention == "flash_attention_2")
 
 
 def _card(name: str, gib: float, capability: tuple[int, int]) -> Card:

@@ -59,6 +59,7 @@ def judge(
         steps=[shape.brief for shape in request.steps],
         evaluation=request.evaluation.brief if request.evaluation else None,
         assumptions=list(assumptions),
+        lacks=card.lacks(cell.train),
         choices=_choices(request, card),
     )
     if not isinstance(answer, StepForecast):

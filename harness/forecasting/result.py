@@ -61,6 +61,9 @@ class Forecast(Part):
     margin: int | None = Field(None, description="usable minus device; negative: too much")
     fits: Fit | None = None
     fits_expandable: Fit | None = Field(None, description="with expandable segments")
+    lacks: list[str] = Field(
+        default_factory=list, description="what the settings want and the card does not have"
+    )
     split: dict[str, int] = Field(default_factory=dict)
     peaks: dict[str, int] = Field(
         default_factory=dict, description="largest sum of live tensors in each part of the step"

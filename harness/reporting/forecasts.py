@@ -167,7 +167,8 @@ def fit_text(entry: Forecast | None) -> str:
         return "-"
     if entry.error or entry.margin is None:
         return "error"
-    text = f"{entry.fits} {_signed(entry.margin)}"
+    lacks = "".join(f", no {what}" for what in entry.lacks)
+    text = f"{entry.fits} {_signed(entry.margin)}{lacks}"
     return text if entry.decides == "training" else f"{text} ({entry.decides})"
 
 
@@ -198,6 +199,11 @@ def forecast_notes(forecasts: Sequence[Forecast]) -> list[str]:
             "tight."
         )
     notes += _not_all_tried(forecasts) + _helped_by_pages(forecasts)
+    if any(entry.lacks for entry in forecasts):
+        notes.append(
+            "no bf16, tf32, flash attention: the card does not have it; torch computes bf16 by way "
+            "of fp32 there (slow), tf32 is fp32, and flash_attention_2 does not run."
+        )
     assumed = dict.fromkeys(text for entry in forecasts for text in entry.assumptions)
     if assumed:
         notes.append("Assumed: " + "; ".join(assumed))

@@ -7,13 +7,13 @@ import json
 from collections.abc import Sequence
 from fnmatch import fnmatch
 from itertools import product
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, NonNegativeInt, ValidationError, model_validator
 
 from harness.errors import UserError
 from harness.models.spec import ModelSpec
+from harness.paths import user_path
 from harness.record import SCHEMA_VERSION
 from harness.suite.entries import MethodEntry, ModelEntry, Rule, TaskEntry
 from harness.suite.settings import Frozen, TrainSettings
@@ -86,8 +86,8 @@ class Cell(Frozen):
         """Say which rows of which data the cell wants."""
         return DataRequest(
             protocol=self.protocol,
-            data_root=Path(self.data_root) if self.data_root else None,
-            folder=Path(self.task.folder) if self.task.folder else None,
+            data_root=user_path(self.data_root) if self.data_root else None,
+            folder=user_path(self.task.folder) if self.task.folder else None,
             train_rows=self.task.train_rows,
             evaluation_rows=self.task.evaluation_rows,
             revision=self.task.revision,

@@ -54,6 +54,7 @@ def test_no_error_leaves_a_cell_hanging(tmp_path: Path, monkeypatch: pytest.Monk
     assert end is not None
     assert end.outcome == "crashed"
     assert "ValueError: no such rows" in (end.log_tail or "")
+    assert end.message == "ValueError: no such rows"  # what the table shows
 
 
 def test_lines_of_finished_cells(tmp_path: Path, capsys: object) -> None:

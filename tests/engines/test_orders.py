@@ -17,7 +17,8 @@ from harness.store import Store
     ("end", "outcome", "message"),
     [
         (End(EXIT_USER_ERROR, 1.0, False, False), "crashed", "the last words"),
-        (End(1, 1.0, False, False), "crashed", "exit code 1"),
+        (End(1, 1.0, False, False), "crashed", "the last words"),
+        (End(3, 1.0, False, False), "crashed", "exit code 3"),
         (End(-signal.SIGSEGV, 1.0, False, True), "crashed", "signal SIGSEGV"),
         (End(-signal.SIGKILL, 1.0, False, False), "crashed", "signal SIGKILL"),
         (End(-signal.SIGKILL, 1.0, False, True), "oom", "host memory: killed by the kernel"),

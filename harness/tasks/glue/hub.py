@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness import hub as hugging_face
 from harness.errors import UserError
 from harness.tasks.base import DataRequest, Example
 from harness.tasks.glue.rows import Rows, find_columns, label_of
@@ -36,14 +37,16 @@ def read(spec: GlueSpec, request: DataRequest) -> Rows:
 
 
 def _load(config: str, revision: str) -> Any:
+    trouble = hugging_face.trouble()  # before datasets is imported, which notes it down
     from datasets import load_dataset
 
     try:
         return load_dataset(REPOSITORY, config, revision=revision)
     except (OSError, ValueError) as error:
+        said = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        reason = f"{trouble}, and it is not in the cache" if trouble else said
         raise UserError(
-            f"cannot load {config} of {REPOSITORY}@{revision} from the hub "
-            f"({type(error).__name__}: {str(error).splitlines()[0]}); "
+            f"cannot load {config} of {REPOSITORY}@{revision} from the hub ({reason}); "
             "without a network, give data_root or folder with local files"
         ) from error
 
