@@ -56,6 +56,9 @@ class Provenance(Part):
     path: str | None = None
     sha256: str | None = None
     folder: str | None = None
+    redrawn: list[str] | None = Field(
+        None, description="tensors of the head that the weights have in another size: drawn anew"
+    )
 
 
 class Data(Part):

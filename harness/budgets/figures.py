@@ -56,8 +56,10 @@ def _forecast(suite: Path, gpu: str, plugins: Sequence[str]) -> Figures:
     from harness.forecasting.cells import forecast_cells
     from harness.forecasting.forecaster import Forecaster, cache_folder
     from harness.suite.load import load_suite
+    from harness.suite.preflight import check_models
 
     chosen = load_suite(suite, plugins=plugins).cells()
+    check_models(chosen, weights=False)
     forecasts = forecast_cells(Forecaster(cache_folder()), chosen, [find_card(gpu)])
     staged = {entry.cell for entry in forecasts if entry.stage != "training"}
     cells, errors = {}, {}

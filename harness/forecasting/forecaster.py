@@ -20,6 +20,7 @@ from harness.forecasting.requests import (
     shapes_without_data,
 )
 from harness.models.catalogue import CATALOGUE
+from harness.paths import user_path
 from harness.simulation.request import Request
 from harness.simulation.step_forecast import StepForecast
 
@@ -34,7 +35,7 @@ def cache_folder() -> Path:
     """Return where forecasts are kept: $HEADROOM_CACHE, or headroom in the user's cache folder."""
     given = os.environ.get(CACHE_VARIABLE)
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(given) if given else Path(base) / "headroom" / "forecasts"
+    return user_path(given) if given else Path(base) / "headroom" / "forecasts"
 
 
 class Forecaster:
@@ -72,7 +73,11 @@ class Forecaster:
         return [answers[key] for key in keys]
 
     def shapes(self, cells: Sequence[Cell]) -> list[StepShapes]:
-        """Return every cell's step shapes; those that depend on data are found once per data."""
+        """Return every cell's step shapes; those that depend on data are found once per data.
+
+        Raises:
+            UserError: lengths cannot be read where batches depend on them.
+        """
         groups = {self._data_key(cell): cell for cell in cells if has_own_data(cell)}
         shapes_by_key: dict[str, StepShapes] = {}
         if groups:
@@ -81,7 +86,7 @@ class Forecaster:
             keys = list(groups)
             for number, shapes in run_forked(tasks, self.workers):
                 if not isinstance(shapes, StepShapes):
-                    raise shapes
+                    raise UserError(str(shapes))
                 shapes_by_key[keys[number]] = shapes
         return [
             shapes_by_key[self._data_key(cell)] if has_own_data(cell) else shapes_without_data(cell)

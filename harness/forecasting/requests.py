@@ -134,7 +134,8 @@ def requests_of(cell: Cell, target: Target, shapes: StepShapes) -> list[Request]
 def data_shapes(cell: Cell) -> StepShapes:
     """Return the shapes that the cell's own data gives; run it in a fork.
 
-    Data or tokenizer out of reach is no error here: the settings then bound the lengths.
+    Raises:
+        UserError: data or tokenizer cannot be had, so nobody knows how long the batches are.
     """
     import torch
 
@@ -144,12 +145,15 @@ def data_shapes(cell: Cell) -> StepShapes:
     try:
         data = get_task(cell.task.name).load(cell.data_request())
         tokenizer = tokenizer_for(cell, data.train)
-    except UserError:
-        return shapes_without_data(cell)
-    encoded, *evaluations = (
-        cell.family.encode(tokenizer, rows, cell.train.max_length)
-        for rows in (data.train, *data.evaluations.values())
-    )
+        encoded, *evaluations = (
+            cell.family.encode(tokenizer, rows, cell.train.max_length)
+            for rows in (data.train, *data.evaluations.values())
+        )
+    except UserError as error:
+        raise UserError(
+            f"{cell.path}: {error}\n       (train.padding=max forecasts batches of max_length, "
+            "for which no data is read)"
+        ) from None
     order = TrainingOrder(encoded, cell.train, cell.seed)
     # How many examples a method looks at is known when it is attached; here they are all of them.
     return shapes_of_run(order, evaluations, Probe(order, len(encoded), torch.device("cpu")))

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from harness import hub
 from harness.errors import UserError
 from harness.models.catalogue import CATALOGUE
+from harness.models.check import refuse_padding
 from harness.models.files import local_folder, unreachable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from harness.models.spec import ModelSpec
 
 
@@ -17,18 +21,21 @@ def build_config(spec: ModelSpec) -> Any:
     """Return the transformers config of the model, without its weights.
 
     Decoder-only models find the last real token by the padding id. Those that have none pad with
-    their end-of-text token, as is usual.
+    their end-of-text token, as is usual; where the config names neither, with their tokenizer's.
 
     Raises:
-        UserError: the source cannot be reached, or its config.json is not of a known model type.
+        UserError: the source cannot be reached, its config.json is not of a known model type, or
+            its padding id is none.
     """
     from transformers import AutoConfig
 
+    folder = local_folder(spec)
     if spec.config:
         entry = CATALOGUE[spec.config]
         config = AutoConfig.for_model(entry.model_type, **entry.config)
     else:
-        folder = local_folder(spec)
+        if spec.hub:
+            hub.trouble()  # where it does not answer, only the cache is looked at
         try:
             config = AutoConfig.from_pretrained(
                 folder or spec.hub, revision=spec.revision or "main", trust_remote_code=False
@@ -40,7 +47,22 @@ def build_config(spec: ModelSpec) -> Any:
     if getattr(config, "pad_token_id", None) is None:
         end = getattr(config, "eos_token_id", None)
         config.pad_token_id = end[0] if isinstance(end, list) else end
+    if config.pad_token_id is None and not spec.config:
+        config.pad_token_id = _padding_of_tokenizer(folder or spec.hub)
+    refuse_padding(f"model {spec.name}", config.pad_token_id, getattr(config, "vocab_size", None))
     return config
+
+
+def _padding_of_tokenizer(source: Path | str | None) -> int | None:
+    """Return the id that a tokenizer pads with, or ends texts with; None where there is neither."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    except (OSError, ValueError):
+        return None  # whoever needs a tokenizer says that there is none
+    ids = (tokenizer.pad_token_id, tokenizer.eos_token_id)
+    return next((index for index in ids if index is not None), None)
 
 
 def config_facts(spec: ModelSpec) -> str:

@@ -9,8 +9,10 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness import hub as hugging_face
 from harness.errors import UserError
 from harness.models.catalogue import CATALOGUE
+from harness.paths import user_path
 from harness.provenance import Provenance
 
 if TYPE_CHECKING:
@@ -59,7 +61,7 @@ def local_folder(spec: ModelSpec) -> Path | None:
         return _package_folder(spec.package)
     if spec.path is None:
         return None
-    folder = Path(spec.path)
+    folder = user_path(spec.path)
     if not (folder / "config.json").is_file():
         what = "no such folder" if not folder.is_dir() else "no config.json in it"
         raise UserError(f"model.path = {spec.path}: {what}")
@@ -137,6 +139,8 @@ def _snapshot(hub: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
 
+    hugging_face.trouble()  # where it does not answer, only the cache is looked at
+
     def download(at: str | None) -> Path:
         return Path(
             snapshot_download(
@@ -173,7 +177,9 @@ def _converted_revision(hub: str) -> str | None:
 
 def unreachable(hub: str, error: Exception) -> UserError:
     """Say in one line why a repository of the hub cannot be had, and what else there is."""
-    reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    said = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    trouble = hugging_face.trouble()
+    reason = f"{trouble}, and it is not in the cache" if trouble else said
     return UserError(
         f"model.hub = {hub}: {reason} (check the name, the network, HF_HUB_OFFLINE and, for gated "
         "models, HF_TOKEN; without the hub use model.path=FOLDER, model.package=NAME or "

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import UserError
 from harness.models.config import build_config
 from harness.models.files import model_folder
+from harness.models.weights import shapes_of
 
 if TYPE_CHECKING:
     import torch
@@ -54,8 +55,10 @@ def load_model(
             local_files_only=True,
             trust_remote_code=False,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # of a head for other classes, and of nothing else
         )
     _refuse_missing(spec, model, facts["missing_keys"])
+    _refuse_mismatched(spec, model, facts["mismatched_keys"])
     trained: nn.Module = model.train()
     return trained
 
@@ -105,6 +108,34 @@ def _refuse_missing(spec: ModelSpec, model: nn.Module, missing: Iterable[str]) -
             f"model {spec.name}: its weights lack {len(lost)} tensors of a "
             f"{type(model).__name__}, such as {lost[0]}: they belong to another architecture"
         )
+
+
+def _refuse_mismatched(spec: ModelSpec, model: nn.Module, mismatched: Iterable[Any]) -> None:
+    """Only a head may have another size in the weights; it is drawn anew (`redrawn` names it)."""
+    from methods import surgery
+
+    head = surgery.head_parameters(model)
+    wrong = sorted(entry for entry in mismatched if entry[0] not in head)
+    if wrong:
+        name, there, here = wrong[0]
+        raise UserError(
+            f"model {spec.name}: {name} is {tuple(there)} in its weights and {tuple(here)} by its "
+            f"config ({len(wrong)} tensors differ): they belong to different models"
+        )
+
+
+def redrawn(spec: ModelSpec, model: nn.Module) -> list[str]:
+    """Say of each tensor of the head that the weights have in another size that it is new."""
+    from methods import surgery
+
+    if spec.config:
+        return []
+    there = shapes_of(model_folder(spec))
+    return [
+        f"{name} {there[name]} in the weights, {tuple(p.shape)} here"
+        for name, p in surgery.head_parameters(model).items()
+        if there.get(name, p.shape) != p.shape
+    ]
 
 
 @contextmanager

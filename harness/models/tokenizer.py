@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UserError
+from harness.models.check import refuse_ids
 from harness.models.config import build_config
 from harness.models.files import model_folder
 
@@ -39,6 +40,12 @@ def load_tokenizer(spec: ModelSpec, texts: Iterable[str]) -> Any:
     if len(tokenizer) <= len(tokenizer.all_special_ids):
         # transformers makes one of special tokens only where a folder has no tokenizer files.
         raise UserError(f"model {spec.name}: no tokenizer files beside its weights")
+    refuse_ids(spec.name, max(tokenizer.get_vocab().values()), getattr(config, "vocab_size", None))
+    if config.pad_token_id is None:
+        raise UserError(
+            f"model {spec.name}: neither its config nor its tokenizer names a padding or an "
+            "end-of-text token to pad batches with; set pad_token_id in config.json"
+        )
     if tokenizer.pad_token_id != config.pad_token_id:
         tokenizer.pad_token = tokenizer.convert_ids_to_tokens(config.pad_token_id)
     return tokenizer

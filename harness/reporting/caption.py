@@ -31,6 +31,7 @@ def caption(comparison: Comparison) -> list[str]:
         "seed.",
         f"Settings: {_settings(records)}.",
         *_doubts(records),
+        *_redrawn(records),
         f"Machine: {_machine(records)}. Versions: {_versions(records)}.",
     ]
 
@@ -89,6 +90,16 @@ def _doubts(records: Sequence[Record]) -> list[str]:
         f"Doubtful: other processes were on the card during {', '.join(shared[:3])}{more}: step "
         "times depend on them, peaks allocated do not."
     ]
+
+
+def _redrawn(records: Sequence[Record]) -> list[str]:
+    """Name the models whose own head had another size."""
+    heads = dict.fromkeys(
+        (record.model, "; ".join(record.provenance.redrawn))
+        for record in records
+        if record.provenance and record.provenance.redrawn
+    )
+    return [f"New head: {model} has one of another size: {what}." for model, what in heads]
 
 
 def _settings(records: Sequence[Record]) -> str:

@@ -69,9 +69,15 @@ class Request(Frozen):
         return [float(self.train.accumulate)] * self.train.accumulate
 
     def hollow_batch(self, model: nn.Module, shape: BatchShape) -> dict[str, Tensor]:
-        """Return a batch without values, on torch's current device."""
+        """Return a batch without values, on torch's current device.
+
+        Raises:
+            UserError: the model has no positions for its lengths.
+        """
+        from harness.models.positions import refuse_beyond
         from harness.training.precision import weight_dtype
 
+        refuse_beyond(model, max(shape.length, shape.target_length or 0), self.model.name)
         dtype = weight_dtype(self.train.precision)
         return get_family(self.family).hollow_batch(model, shape, mask=self.mask, dtype=dtype)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from harness import hub
 from harness.errors import UserError
-from harness.models.files import check_files
+from harness.models.check import check_model
+from harness.models.files import model_folder
 from harness.suite.plan import stages_of
 from harness.tasks import get_task
 
@@ -14,15 +16,14 @@ if TYPE_CHECKING:
     from harness.suite.suite import Cell
 
 
-def check_cells(cells: Iterable[Cell]) -> None:
-    """Check each distinct model and local data set of the cells, and method against settings.
+def check_cells(cells: Sequence[Cell]) -> None:
+    """Check each distinct model and data set of the cells, and method against settings.
 
-    What lies on a hub is left to the cells: asking for it may be slow.
+    What lies on the hub is left to the cells where the hub answers: asking for it may be slow.
 
     Raises:
         UserError: naming the first thing that is missing or wrong.
     """
-    seen: set[str] = set()
     for cell in cells:
         if cell.task.shape is not None:
             raise UserError(
@@ -34,11 +35,27 @@ def check_cells(cells: Iterable[Cell]) -> None:
                 stages_of(cell)
             except ValueError as error:
                 raise UserError(f"{cell.path}: {error}") from None
-        model = cell.model.model_dump_json()
-        if model not in seen:
-            seen.add(model)
-            check_files(cell.model)
+    check_models(cells, weights=True)
+    _check_data(cells)
+
+
+def check_models(cells: Iterable[Cell], *, weights: bool) -> None:
+    """Check each distinct model of the cells; `weights`: they must be there.
+
+    Raises:
+        UserError: naming the first thing that is missing or wrong.
+    """
+    for spec in {cell.model.model_dump_json(): cell.model for cell in cells}.values():
+        check_model(spec, weights=weights)
+        if weights and spec.hub and hub.trouble():
+            model_folder(spec)  # at once: it is in the cache or nowhere
+
+
+def _check_data(cells: Iterable[Cell]) -> None:
+    seen: set[str] = set()
+    for cell in cells:
         request, task = cell.data_request(), get_task(cell.task.name)
-        if task.is_local(request) and repr((task.name, request)) not in seen:
-            seen.add(repr((task.name, request)))
+        key = repr((task.name, request))
+        if key not in seen and (task.is_local(request) or hub.trouble()):
             task.load(request)
+        seen.add(key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +14,12 @@ from harness.metering.clock import Clock
 from harness.metering.flops import StepFlops, fit_step_flops
 from harness.metering.meter import Meter
 from harness.models.load import load_model
+from harness.models.positions import refuse_beyond
 from harness.models.tokenizer import load_tokenizer
 from harness.suite.plan import plan_of
 from harness.tasks import get_task
 from harness.training.attach import build_step
-from harness.training.batches import Batch, Probe, TrainingOrder
+from harness.training.batches import Batch, Probe, TrainingOrder, width_of
 from harness.training.optim import make_schedule
 from harness.training.precision import set_matmul_mode, weight_dtype
 from methods import get_method
@@ -106,10 +107,10 @@ def load_cell_model(cell: Cell) -> nn.Module:
     """Load the cell's model, on the host.
 
     Raises:
-        UserError: it cannot be had, or takes no inputs as long as the settings ask for.
+        UserError: it cannot be had.
     """
     set_matmul_mode(cell.train.precision)
-    model = load_model(
+    return load_model(
         cell.model,
         family=cell.family,
         num_labels=cell.num_labels,
@@ -118,13 +119,6 @@ def load_cell_model(cell: Cell) -> nn.Module:
         seed=cell.seed,
         use_cache=cell.train.keep_outputs,
     )
-    positions = _positions(model)
-    if positions is not None and cell.train.max_length > positions:
-        raise UserError(
-            f"train.max_length = {cell.train.max_length}: {cell.model.name} has {positions} "
-            "positions"
-        )
-    return model
 
 
 def set_up(
@@ -140,12 +134,17 @@ def set_up(
     adapter start the same whatever else drew random numbers in between.
 
     Raises:
-        UserError: the method does not fit the model or the settings.
+        UserError: the method does not fit the model or the settings, or the model has no
+            positions for inputs this long.
     """
     settings, family = cell.train, cell.family
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = tokenizer_for(cell, data.train)
     encoded = family.encode(tokenizer, data.train, settings.max_length)
+    evaluations = {
+        name: family.encode(tokenizer, rows, settings.max_length)
+        for name, rows in data.evaluations.items()
+    }
     order = TrainingOrder(encoded, settings, cell.seed)
     progress({"doing": "attaching method"})
     plan = _plan(cell, order)
@@ -155,6 +154,9 @@ def set_up(
         state = build_step(model, method, plan, settings, device, family)
     except ValueError as error:
         raise UserError(f"{cell.path}: {error}") from None
+    refuse_beyond(
+        state.model, _longest(settings, [encoded, *evaluations.values()]), cell.model.name
+    )
     state.schedule = make_schedule(state.optimizer, settings, order.num_steps)
     torch.manual_seed(cell.seed)
     return Setup(
@@ -165,10 +167,7 @@ def set_up(
         data=data,
         order=order,
         probe=Probe(order, state.handle.num_probe, device),
-        evaluations={
-            name: family.encode(tokenizer, rows, settings.max_length)
-            for name, rows in data.evaluations.items()
-        },
+        evaluations=evaluations,
         settings=settings,
         device=device,
         keep_best=cell.keep_best,
@@ -192,13 +191,9 @@ def _plan(cell: Cell, order: TrainingOrder) -> Plan:
     )
 
 
-def _positions(model: nn.Module) -> int | None:
-    """Return how many positions the model's embeddings have, or None where it has no limit."""
-    config: Any = model.config
-    limit = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
-    if limit and config.model_type == "roberta":
-        limit -= config.pad_token_id + 1  # RoBERTa counts positions from behind the padding id
-    return int(limit) if limit else None
+def _longest(settings: TrainSettings, parts: Iterable[Encoded]) -> int:
+    """Return the length of the longest input, in tokens."""
+    return width_of(settings) or max(max(part.lengths, default=0) for part in parts)
 
 
 def _fit_flops(model: nn.Module, data: Encoded, device: torch.device) -> StepFlops:
