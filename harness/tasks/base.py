@@ -100,7 +100,8 @@ class Task(ABC):
     """One task: where its rows come from, how they are split and how predictions are scored.
 
     Made with the name that it is registered under. What its kind of task decides (head, encoding,
-    batches) is its family's, which `family` names.
+    batches) is its family's, which `family` names. `label_names` are its classes, in the order of
+    their numbers, for those who use an exported model; empty: they have no names.
     """
 
     name: str
@@ -108,6 +109,7 @@ class Task(ABC):
     num_labels: int
     family: str
     metrics: tuple[str, ...]
+    label_names: tuple[str, ...] = ()
 
     @abstractmethod
     def load(self, request: DataRequest) -> TaskData:

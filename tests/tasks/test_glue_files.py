@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 from pathlib import Path
 
@@ -110,6 +111,44 @@ def test_incomplete_rows_are_dropped_from_qqp_alone(tmp_path):
     path = write_rte(tmp_path, ["sentence1\tsentence2\tlabel", "only one"])
     with pytest.raises(UserError, match=f"{path}, line 2: 1 columns where the header has 3"):
         get_task("rte").load(DataRequest(folder=tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("a\tb c\tentailment\tx", "line 2: 4 columns where the header has 3: a tab in a text"),
+        ("a\tb\tc\tentailment", "line 2: 4 columns where the header has 3: a tab in a text"),
+        ("a\tb", "line 2: 2 columns where the header has 3: a line break in a text"),
+        ('"a\tb\tentailment', None),
+    ],
+)
+def test_no_field_is_dropped_and_no_text_is_cut(row, message, tmp_path):
+    path = write_rte(tmp_path, ["sentence1\tsentence2\tlabel", row])
+    if message is None:
+        assert get_task("rte").load(DataRequest(folder=tmp_path)).train[0].text == '"a'
+        return
+    with pytest.raises(UserError, match=f"{path}, {message}"):
+        get_task("rte").load(DataRequest(folder=tmp_path))
+
+
+@pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC])
+def test_a_file_of_a_csv_writer_is_read_as_a_csv_reader_does(quoting, tmp_path):
+    rows = [['say "no" again', "yes"], ["plain", 'a ""b""'], ['"all of it"', "x, y"]]
+    write_rte(tmp_path, [])
+    with (tmp_path / "train.tsv").open("w", newline="") as file:
+        writer = csv.writer(file, delimiter="\t", quoting=quoting)
+        writer.writerows([["sentence1", "sentence2", "label"], *([*r, "entailment"] for r in rows)])
+    data = get_task("rte").load(DataRequest(folder=tmp_path))
+    assert [[row.text, row.pair] for row in data.train] == rows
+    assert any("fields in quotes, read as CSV" in note for note in data.notes)
+
+
+def test_quotes_that_no_csv_writer_makes_are_text(tmp_path):
+    texts = ['"whole"', 'he said "no"', "plain"]
+    lines = [f"{text}\tb\tentailment" for text in texts]
+    write_rte(tmp_path, ["sentence1\tsentence2\tlabel", *lines])
+    data = get_task("rte").load(DataRequest(folder=tmp_path))
+    assert [row.text for row in data.train] == texts
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,7 @@ class AcceptabilityTask(Task):
 
     description = "embedded: is a sentence acceptable English (minimal pairs, unseen words)"
     num_labels = 2
+    label_names = ("unacceptable", "acceptable")
     family = "classification"
     metrics = ("matthews", "accuracy")
 

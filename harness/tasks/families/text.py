@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from harness.errors import UserError
 from harness.shapes import BatchShape
 
 
@@ -75,6 +76,9 @@ def tokenise(
 
     Returns:
         The features by name, and the value that pads each.
+
+    Raises:
+        UserError: a row has no tokens at all, which no model can take.
     """
     rows = tokenizer(
         list(texts),
@@ -83,6 +87,13 @@ def tokenise(
         max_length=max_length,
         return_attention_mask=True,
     )
+    for number, ids in enumerate(rows["input_ids"]):
+        if not ids:
+            raise UserError(
+                f"row {number + 1} of {len(texts)} (text {texts[number]!r}, pair "
+                f"{pairs[number]!r}) has no tokens: the text is empty, and this tokenizer adds "
+                "none of its own; take the row out"
+            )
     names = [name for name in tokenizer.model_input_names if name in rows]
     pad = {"input_ids": tokenizer.pad_token_id or 0, "token_type_ids": 0, "attention_mask": 0}
     return {name: rows[name] for name in names}, {name: pad[name] for name in names}

@@ -1,4 +1,4 @@
-"""GLUE from local files in the original layout: tab-separated, unquoted, plain or gzip."""
+"""GLUE from local files in the original layout: tab-separated, plain or gzip."""
 
 from __future__ import annotations
 
@@ -10,21 +10,29 @@ from typing import NamedTuple
 
 from harness.errors import UserError
 from harness.tasks.base import DataRequest, Example
+from harness.tasks.glue.quotes import Row, is_quoted, unquoted
 from harness.tasks.glue.rows import Rows, find_columns, label_of
 from harness.tasks.glue.splits import Parts
 from harness.tasks.glue.table import GlueSpec
 
 # The original CoLA files have no header.
 COLA_COLUMNS = ["source", "label", "author_mark", "sentence"]
-# Line breaks inside a few questions of the original QQP cut rows short; the hub's set drops them.
-DROPS_SHORT_ROWS = {"qqp"}
+# The original QQP is quoted as CSV is, with line breaks in some fields, which cut rows short. For
+# nyu-mll/glue it was read without quoting: such rows are dropped and quotes stay. So do all who
+# count with its rows.
+READ_AS_THE_HUB = {"qqp"}
 
 
 class Table(NamedTuple):
-    """A file's header and its rows, each with its line number (from 1)."""
+    """A file's header and its rows, each with its line number (from 1).
+
+    Attributes:
+        quoted: fields that were in quotes as in CSV, which are taken off.
+    """
 
     header: list[str]
-    rows: list[tuple[int, list[str]]]
+    rows: list[Row]
+    quoted: int = 0
 
 
 def read(spec: GlueSpec, request: DataRequest) -> Rows:
@@ -41,9 +49,13 @@ def read(spec: GlueSpec, request: DataRequest) -> Rows:
     parts: dict[str, list[Example]] = {}
     notes: list[str] = []
     for part, path in paths.items():
-        parts[part], dropped = _examples(spec, request, path)
+        table = _table(spec, path)
+        parts[part] = _examples(spec, request, path, table)
+        dropped = len(table.rows) - len(parts[part])
         if dropped:
             notes.append(f"{path.name}: {dropped} incomplete rows dropped")
+        if table.quoted:
+            notes.append(f"{path.name}: {table.quoted} fields in quotes, read as CSV")
     names = ", ".join(path.name for path in paths.values())
     return Rows(Parts(**parts), f"local {folder}", (f"files {names}", *notes))
 
@@ -87,25 +99,25 @@ def find_file(folder: Path, stem: str) -> Path:
     )
 
 
-def _examples(spec: GlueSpec, request: DataRequest, path: Path) -> tuple[list[Example], int]:
-    """The rows of one file, and how many incomplete ones were dropped."""
-    table = _table(spec, path)
+def _examples(spec: GlueSpec, request: DataRequest, path: Path, table: Table) -> list[Example]:
+    """The complete rows of one file."""
     columns = find_columns(spec, request, table.header, f"{path}, line 1")
     text, label = table.header.index(columns.text), table.header.index(columns.label)
     pair = text if columns.pair is None else table.header.index(columns.pair)
-    needed = max(text, pair, label)
     examples: list[Example] = []
     for line, row in table.rows:
-        if len(row) <= needed:
-            if spec.name in DROPS_SHORT_ROWS:
-                continue
+        if len(row) < len(table.header) and spec.name in READ_AS_THE_HUB:
+            continue
+        if len(row) != len(table.header):
+            why = "a tab in a text, or a column without a name" if len(row) > len(table.header) \
+                else "a line break in a text, or a missing tab"  # fmt: skip
             width = f"{len(row)} columns where the header has {len(table.header)}"
-            raise UserError(f"{path}, line {line}: {width}")
+            raise UserError(f"{path}, line {line}: {width}: {why}")
         value = label_of(spec, row[label], f"{path}, line {line}, column {columns.label!r}")
         examples.append(Example(row[text], None if pair == text else row[pair], value))
     if not examples:
         raise UserError(f"{path}: no rows")
-    return examples, len(table.rows) - len(examples)
+    return examples
 
 
 def _table(spec: GlueSpec, path: Path) -> Table:
@@ -115,17 +127,20 @@ def _table(spec: GlueSpec, path: Path) -> Table:
         raise UserError(f"{path}: cannot be read as UTF-8 text: {error}") from None
     if not rows:
         raise UserError(f"{path}: empty file")
+    quoted = 0
+    if spec.name not in READ_AS_THE_HUB and is_quoted(rows):
+        rows, quoted = unquoted(rows)
     first = rows[0][1]
     if spec.name == "cola" and len(first) == len(COLA_COLUMNS) and first[1] in ("0", "1"):
-        return Table(COLA_COLUMNS, rows)
-    return Table(first, rows[1:])
+        return Table(COLA_COLUMNS, rows, quoted)
+    return Table(first, rows[1:], quoted)
 
 
-def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """The fields of each line that is not blank.
+def _lines(path: Path) -> Iterator[Row]:
+    """The fields of each line that is not blank, with their quotes.
 
-    No quoting and no line break but a newline, as csv.QUOTE_NONE would have it; the csv module
-    itself refuses a lone carriage return, of which the texts have some.
+    No line break but a newline, as csv.QUOTE_NONE would have it; the csv module itself refuses a
+    lone carriage return, of which the texts have some.
     """
     opener = gzip.open if path.suffix == ".gz" else open
     with opener(path, "rt", encoding="utf-8-sig", newline="\n") as file:

@@ -33,6 +33,7 @@ class GlueTask(Task):
         self.description = self._spec.description
         self.family = "classification" if self._spec.labels else "regression"
         self.num_labels = len(self._spec.labels) or 1
+        self.label_names = self._spec.labels
         self.metrics = self._spec.metrics
 
     def load(self, request: DataRequest) -> TaskData:
