@@ -5,11 +5,13 @@ The record is made first, and filled as the run goes on: whatever ends it, what 
 
 from __future__ import annotations
 
+import shutil
 import time
 from datetime import UTC, datetime, timedelta
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from harness.durable import draft_of
 from harness.provenance import Data
 from harness.record import Export, ExportKind, Flops, Outcome, Parameters, Record
 from harness.store import Store
@@ -92,6 +94,7 @@ def _set_up(
 ) -> Setup:
     """Load data and model, and put the run together; notes in the record which they are."""
     from harness.models.files import provenance
+    from harness.models.load import redrawn
     from harness.training.setup import load_cell_data, load_cell_model, set_up
 
     progress({"doing": "loading data"})
@@ -100,6 +103,7 @@ def _set_up(
     progress({"doing": "loading model"})
     model = load_cell_model(cell)
     record.provenance = provenance(cell.model)
+    record.provenance.redrawn = redrawn(cell.model, model) or None
     setup = set_up(cell, data, model, progress, checkpoints)
     method = get_method(cell.method)(**cell.method_options)
     record.remarks = method.remarks(setup.model, setup.plan)
@@ -197,15 +201,22 @@ def _flops(setup: Setup, forward: ForwardFlops) -> Flops:
 
 
 def _export(record: Record, cell: Cell, setup: Setup, kind: ExportKind, store: Store) -> None:
-    """Write what a user deploys; a full disk is no reason to lose the run."""
-    from harness.export import recipe_of, write
+    """Write what a user deploys; whatever fails in it is no reason to lose the run."""
+    from harness.export import Extras, recipe_of, write
+    from harness.training.setup import tokenizer_for
 
-    folder = store.export_folder(cell)
-    recipe = recipe_of(cell, setup.plan)
+    folder = store.export_folder(cell, kind)
     try:
-        size = write(folder, kind, recipe, setup.handle, setup.state.names)
-    except OSError as error:
-        record.message = f"not exported: {error}"
+        extras = Extras(tokenizer_for(cell, setup.data.train), setup.task.label_names)
+        done = write(
+            folder, kind, recipe_of(cell, setup.plan), setup.handle, setup.state.names,
+            extras=extras,
+        )  # fmt: skip
+    except Exception as error:  # a full disk, adapters that do not merge, a library's limits
+        shutil.rmtree(draft_of(folder), ignore_errors=True)
+        record.message = f"not exported: {type(error).__name__}: {_first_line(error)}"
         return
-    where = str(folder.relative_to(store.folder))
-    record.export = Export(kind=kind, folder=where, bytes=size)
+    record.export = Export(
+        kind=kind, folder=str(folder.relative_to(store.folder)), bytes=done.num_bytes,
+        reader=done.reader, reason=done.reason,
+    )  # fmt: skip

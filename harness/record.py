@@ -13,6 +13,7 @@ SCHEMA_VERSION = 1
 
 Outcome = Literal["ok", "oom", "crashed", "diverged", "interrupted"]
 ExportKind = Literal["adapter", "model"]
+ExportReader = Literal["transformers", "peft", "harness.export"]
 # How people read them.
 MARKS: dict[str, str] = {
     "ok": "ok", "oom": "OOM", "crashed": "CRASHED", "diverged": "DIVERGED",
@@ -92,6 +93,8 @@ class Export(Part):
     kind: ExportKind
     folder: str = Field(description="below the run folder")
     bytes: int
+    reader: ExportReader = Field("harness.export", description="what loads it")
+    reason: str | None = Field(None, description="why peft would load another model")
 
 
 class Flops(Part):

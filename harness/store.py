@@ -20,6 +20,7 @@ from harness.errors import UserError
 from harness.record import FINAL_OUTCOMES, SCHEMA_VERSION, Record
 
 if TYPE_CHECKING:
+    from harness.record import ExportKind
     from harness.suite.suite import Cell
 
 MANIFEST = "suite.json"
@@ -43,9 +44,16 @@ class Store:
         """Return where the cell keeps its checkpoint while it runs."""
         return self.folder / "checkpoints" / f"{cell.path}-{cell.key}"
 
-    def export_folder(self, cell: Cell) -> Path:
-        """Return where the cell leaves what a user deploys, where that is asked for."""
-        return self.folder / "exports" / f"{cell.path}-{cell.key}"
+    def export_folder(self, cell: Cell, kind: ExportKind) -> Path:
+        """Return where the cell leaves what a user deploys; each kind has its own folder."""
+        return self.folder / "exports" / f"{cell.path}-{cell.key}" / kind
+
+    def exported(self, cell: Cell, kind: ExportKind) -> Path | None:
+        """Return where an export of this kind lies, if one does."""
+        record, folder = self.read(cell), self.export_folder(cell, kind)
+        if not folder.is_dir() and record and record.export and record.export.kind == kind:
+            folder = self.folder / record.export.folder  # where runs of November 2026 put it
+        return folder if (folder / "state.json").is_file() else None
 
     def drop_checkpoint(self, cell: Cell) -> None:
         """Remove the cell's checkpoint, so that it starts from its beginning."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ from harness.export import load
 from harness.record import Record
 from harness.run import app
 from harness.store import Store
+
+LORA_BIAS = "{peft: {type: LORA, r: 4, lora_bias: true, target_modules: qv}}"
 
 
 def outputs(model: torch.nn.Module) -> Tensor:
@@ -47,7 +50,7 @@ def test_an_adapter_is_small_and_goes_onto_its_base(tmp_path: Path) -> None:
     record = run_cell(cell, silent, export=("adapter", Store(tmp_path)))
     folder = tmp_path / record.export.folder
     trained = record.parameters.adapter_trainable + record.parameters.head_trainable
-    size = (folder / "adapter.safetensors").stat().st_size
+    size = (folder / "adapter_model.safetensors").stat().st_size
     assert 4 * trained <= size < 4 * trained + 8192
     deployed = load(folder)
     assert not any("lora" in name for name, _ in deployed.named_parameters())
@@ -69,5 +72,25 @@ def test_the_command_exports_and_says_what_it_cannot(
     assert record.outcome == "ok", record.log_tail
     assert outputs(load(out / record.export.folder)).isfinite().all()
     assert "acceptability" in record.export.folder
+    kept, written = Store(out).folder / record.export.folder, record.model_dump_json()
     again = CliRunner().invoke(app, [*command, "--export", "model"])
-    assert "1 cells finished before without this export" in again.output + capfd.readouterr().out
+    said = again.output + capfd.readouterr().out
+    assert "bitfit/s0: model of its adapter, for transformers" in said
+    assert outputs(load(kept.parent / "model")).equal(outputs(load(kept)))
+    assert Store(out).records()[0].model_dump_json() == written, "nothing trained again"
+    shutil.rmtree(kept)
+    shutil.rmtree(kept.parent / "model")
+    gone = CliRunner().invoke(app, [*command, "--export", "model"])
+    assert "1 cells finished before without this export" in gone.output + capfd.readouterr().out
+
+
+def test_an_export_that_fails_costs_the_run_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As merging does that peft cannot do (lora_bias on layers without a bias)."""
+    cell = cell_of(tmp_path, LORA_BIAS, "model.config=tiny-llama", *PRUNED_SETTINGS)
+    record = run_cell(cell, silent, export=("model", Store(tmp_path)))
+    assert (record.outcome, record.export) == ("ok", None)
+    assert record.main_score is not None
+    assert "not exported: RuntimeError: Impossible to merge LoRA" in (record.message or "")
+    assert not list(tmp_path.rglob("*.safetensors"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,7 @@ def test_a_folder_in_use_is_refused_and_says_by_whom(tmp_path: Path) -> None:
 
 def test_places_keep_other_settings_apart(cells: list[Cell], tmp_path: Path) -> None:
     store, cell = Store(tmp_path), cells[0]
-    places = (store.record_file, store.log_file, store.checkpoint_folder, store.export_folder)
-    assert len({place(cell) for place in places}) == 4
+    exports = [partial(store.export_folder, kind=kind) for kind in ("adapter", "model")]
+    places = (store.record_file, store.log_file, store.checkpoint_folder, *exports)
+    assert len({place(cell) for place in places}) == 5
     assert all(cell.key in str(place(cell)) and cell.path in str(place(cell)) for place in places)

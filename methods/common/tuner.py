@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from inspect import signature
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from methods import surgery
 from methods.architectures import HEADS
@@ -29,9 +29,11 @@ class TunerHandle(Handle):
     Attributes:
         peft: peft's view of the model. The loop calls `model`, which was edited in place; only
             for types that need peft's own forward are the two the same.
+        merges: whether `finish` folds the adapters into the base weights.
     """
 
     peft: PeftModel
+    merges: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Say what works on these adapters."""
@@ -115,7 +117,7 @@ def attach_tuner(
     with workable_fakes(model):
         peft = get_peft_model(model, config)
     if config.is_prompt_learning:
-        _name_the_cache_as_peft_does(peft)
+        name_the_cache_as_peft_does(peft)
     _undo_head_copies(model)
     if new := {id(p) for p in surgery.head_parameters(model).values()} - {id(t) for t in base}:
         raise ValueError(
@@ -148,7 +150,7 @@ def added_tensors(
     return adapter, buffers
 
 
-def _name_the_cache_as_peft_does(peft: PeftModel) -> None:
+def name_the_cache_as_peft_does(peft: PeftModel) -> None:
     """Let models take keys and values as `past_key_values`, which transformers 5.24 calls `cache`.
 
     peft 0.21 looks for the old name among a model's arguments before it hands a prefix over.

@@ -119,6 +119,8 @@ class Peft(Method):
 class UnmergedHandle(TunerHandle):
     """Adapters that cannot be folded into the base weights: they stay beside them."""
 
+    merges: ClassVar[bool] = False
+
     def finish(self, model: nn.Module) -> nn.Module:
         """Return the model with its adapters."""
         return model

@@ -407,8 +407,8 @@ def exports_reload(run: Run) -> None:
     kinds: tuple[ExportKind, ...] = ("adapter", "model")  # the second one finishes it
     with TemporaryDirectory() as folder:
         for kind, seed in zip(kinds, (1, 2), strict=True):
-            size = write(Path(folder) / kind, kind, recipe, handle, trained)
-            assert size > 0
+            written = write(Path(folder) / kind, kind, recipe, handle, trained, run.base)
+            assert written.num_bytes > 0
             # Onto the same base model; the whole model needs but its structure.
             base = build(run.case.model, labels=3, dtype=torch.float32, seed=seed)
             worst = (logits(load_export(Path(folder) / kind, base)) - before).abs().max().item()
