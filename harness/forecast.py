@@ -68,7 +68,7 @@ def forecast(
     if not cards:
         raise UserError("--gpu: name at least one card")
     cells = load_suite(file, overrides or [], plugin or []).cells()
-    check_models(choose(cells, only if explain is None else "*"), weights=False)
+    check_models(choose(cells, only if explain is None else "*"), to_run=False)
     with counting("forecast") as progress:
         forecaster = Forecaster(cache_folder() if cache else None, workers, progress)
         if explain is not None:

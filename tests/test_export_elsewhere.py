@@ -7,19 +7,23 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
 from cells import cell_of, rows, silent
+from cells import run as train
 from tiny import batch, build
+from torch import nn
 
 from harness.cell import run_cell
-from harness.export import convert, load
+from harness.export import Extras, convert, load, recipe_of, write
+from harness.export.writing import Written
 from harness.models.spec import ModelSpec
 from harness.models.tokenizer import load_tokenizer
-from harness.record import Export, ExportKind, Record
+from harness.record import ExportKind
 from harness.store import Store
+from harness.training.setup import tokenizer_for
 
 SHORT = (rows(32, 8), "train.epochs=3", "train.lr=1.0e-2")
 TEXTS = ["The cat sat on the mat.", "A dog that runs is happy."]
@@ -58,16 +62,21 @@ PEFT = {
     "p-tuning": "{peft: {type: P_TUNING, num_virtual_tokens: 3}}",
     "prompt": "{peft: {type: PROMPT_TUNING, num_virtual_tokens: 3}}",
 }  # fmt: skip
-OWN = {
+# What plain peft would read as another model is written as a LoRA that it reads right.
+AS_LORA = {
     "pissa": "{peft: {type: LORA, r: 4, init_lora_weights: pissa_niter_4, target_modules: qv}}",
-    "olora": "{peft: {type: LORA, r: 4, init_lora_weights: olora, target_modules: qv}}",
-    "vera by shape": "{elora: {r: 8, share: by_shape}}",
+    "olora": "{peft: {type: LORA, r: 4, init_lora_weights: olora, target_modules: six}}",
     "adalora": "{adalora: {init_r: 4, target_r: 2, delta_t: 1}}",
-    "houlsby": "houlsby",
 }
+OWN = {
+    "pissa, dora": "{peft: {type: LORA, r: 4, init_lora_weights: pissa_niter_4, use_dora: true, "
+                   "target_modules: qv}}",
+    "vera by shape": "{elora: {r: 8, share: by_shape}}",
+    "houlsby": "houlsby",
+}  # fmt: skip
 MODELS = {
-    "lora": PEFT["lora"], "full": "full", "bitfit": "bitfit", "pissa": OWN["pissa"],
-    "adalora": OWN["adalora"], "sora": "{sora: {r: 4, xi: 0.001}}",
+    "lora": PEFT["lora"], "full": "full", "bitfit": "bitfit", "pissa": AS_LORA["pissa"],
+    "adalora": AS_LORA["adalora"], "sora": "{sora: {r: 4, xi: 0.001}}",
     "safe": "{safe: {over: {lora: {r: 4}}, tau: {quantile: 0.6}, max_warmup: 1, "
             "t_f: {epochs: 1}, probe: 8, merge: true}}",
 }  # fmt: skip
@@ -82,19 +91,35 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def exported(folder: Path, base: Path, method: str, kind: ExportKind) -> tuple[Path, Export]:
+class Trained(NamedTuple):
+    """An export, and what the trained model said before it was written."""
+
+    folder: Path
+    written: Written
+    logits: torch.Tensor
+
+
+def trained(folder: Path, base: Path, method: str, kind: ExportKind) -> Trained:
+    """Train on the folder's model and export, as a cell does."""
     folder.mkdir()
     cell = cell_of(folder, method, *SHORT, f"model.path={base}")
-    record: Record = run_cell(cell, silent, export=(kind, Store(folder)))
-    assert record.outcome == "ok"
-    assert record.export is not None, record.message
-    return folder / record.export.folder, record.export
+    setup = train(cell)
+    setup.handle.evaluating(on=True)
+    said = logits(setup.model.eval())
+    extras = Extras(tokenizer_for(cell, ()), setup.task.label_names)
+    recipe = recipe_of(cell, setup.plan)
+    written = write(folder / kind, kind, recipe, setup.handle, setup.state.names, extras=extras)
+    return Trained(folder / kind, written, said)
 
 
-def logits(folder: Path) -> torch.Tensor:
+def logits(model: nn.Module) -> torch.Tensor:
     with torch.no_grad():
-        found: torch.Tensor = load(folder, merge=False)(**batch()).logits
+        found: torch.Tensor = model(**batch()).logits
     return found
+
+
+def apart(one: torch.Tensor, other: torch.Tensor) -> float:
+    return float((one - other).abs().max())
 
 
 def elsewhere(base: Path, folders: list[tuple[str, Path]]) -> list[dict[str, Any]]:
@@ -112,14 +137,18 @@ def elsewhere(base: Path, folders: list[tuple[str, Path]]) -> list[dict[str, Any
 
 
 def test_plain_peft_reads_adapters(tmp_path: Path, base: Path) -> None:
-    folders = []
-    for name, method in PEFT.items():
-        folder, export = exported(tmp_path / name, base, method, "adapter")
-        assert export.reader == "peft", (name, export.reason)
-        folders.append(("peft", folder))
-    for (_, folder), found in zip(folders, elsewhere(base, folders), strict=True):
-        there = torch.tensor(found["logits"])
-        assert torch.allclose(there, logits(folder), atol=1e-6), folder.parts
+    runs = {}
+    for name, method in (PEFT | AS_LORA).items():
+        runs[name] = trained(tmp_path / name, base, method, "adapter")
+        reason = runs[name].written.reason
+        assert runs[name].written.reader == "peft", (name, reason)
+        assert (reason is None) == (name in PEFT), (name, reason)
+    found = elsewhere(base, [("peft", run.folder) for run in runs.values()])
+    for (name, run), there in zip(runs.items(), found, strict=True):
+        assert apart(torch.tensor(there["logits"]), run.logits) <= (
+            1e-6 if name in PEFT else 1e-5
+        ), name
+        assert apart(logits(load(run.folder)), run.logits) <= 1e-5, name
 
 
 def test_a_prefix_is_read_where_plain_peft_lags_behind_transformers(
@@ -127,39 +156,36 @@ def test_a_prefix_is_read_where_plain_peft_lags_behind_transformers(
 ) -> None:
     """peft 0.21 refuses prefixes of any model of transformers 5.24, its own folders' included."""
     method = "{peft: {type: PREFIX_TUNING, num_virtual_tokens: 3}}"
-    folder, export = exported(tmp_path / "run", base, method, "adapter")
-    assert export.reader == "peft"
-    assert logits(folder).isfinite().all()
+    run = trained(tmp_path / "run", base, method, "adapter")
+    assert run.written.reader == "peft"
+    assert apart(logits(load(run.folder)), run.logits) <= 1e-6
 
 
 @pytest.mark.parametrize("name", OWN)
 def test_what_plain_peft_would_read_as_another_model_is_no_folder_of_its(
     tmp_path: Path, base: Path, name: str
 ) -> None:
-    folder, export = exported(tmp_path / "run", base, OWN[name], "adapter")
-    assert export.reader == "harness.export"
-    assert (export.reason is None) == (name in {"adalora", "houlsby"})
-    assert not (folder / "adapter_config.json").exists()
+    run = trained(tmp_path / "run", base, OWN[name], "adapter")
+    assert run.written.reader == "harness.export"
+    assert (run.written.reason is None) == (name == "houlsby")
+    assert not list(run.folder.glob("adapter_*"))
     torch.manual_seed(99)  # attaching draws other numbers than it did in training
-    first = logits(folder)
-    torch.manual_seed(7)
-    assert torch.allclose(first, logits(folder), atol=1e-6)
-    model = tmp_path / "model"
-    convert(folder, model)
-    assert torch.allclose(first, logits(model), atol=1e-5)
+    assert apart(logits(load(run.folder)), run.logits) <= 1e-5
+    convert(run.folder, tmp_path / "model")
+    assert apart(logits(load(tmp_path / "model")), run.logits) <= 1e-5
 
 
 def test_plain_transformers_reads_models(tmp_path: Path, base: Path) -> None:
-    folders = []
+    runs = {}
     for name, method in MODELS.items():
-        folder, export = exported(tmp_path / name, base, method, "model")
-        assert export.reader == "transformers", name
-        folders.append(("model", folder))
+        runs[name] = trained(tmp_path / name, base, method, "model")
+        assert runs[name].written.reader == "transformers", name
     tokens = load_tokenizer(ModelSpec(path=str(base)), [])(TEXTS)["input_ids"]
-    for (_, folder), found in zip(folders, elsewhere(base, folders), strict=True):
-        assert torch.allclose(torch.tensor(found["logits"]), logits(folder), atol=1e-6), folder
-        assert found["tokens"] == tokens
-        assert found["labels"] == {"0": "unacceptable", "1": "acceptable"}
+    found = elsewhere(base, [("model", run.folder) for run in runs.values()])
+    for (name, run), there in zip(runs.items(), found, strict=True):
+        assert apart(torch.tensor(there["logits"]), run.logits) <= 1e-5, name
+        assert there["tokens"] == tokens
+        assert there["labels"] == {"0": "unacceptable", "1": "acceptable"}
 
 
 def test_a_model_with_more_than_its_config_says_is_not_loaded_in_part(
@@ -167,18 +193,24 @@ def test_a_model_with_more_than_its_config_says_is_not_loaded_in_part(
 ) -> None:
     from transformers import AutoModelForSequenceClassification
 
-    folder, export = exported(tmp_path / "run", base, "houlsby", "model")
-    assert export.reader == "harness.export"
-    assert logits(folder).isfinite().all()
+    run = trained(tmp_path / "run", base, "houlsby", "model")
+    assert run.written.reader == "harness.export"
+    assert apart(logits(load(run.folder)), run.logits) <= 1e-5
     with pytest.raises((OSError, ValueError)):
-        AutoModelForSequenceClassification.from_pretrained(folder)
+        AutoModelForSequenceClassification.from_pretrained(run.folder)
 
 
-def test_a_converted_adapter_is_the_model_and_stays(tmp_path: Path, base: Path) -> None:
-    folder, _ = exported(tmp_path / "run", base, PEFT["lora"], "adapter")
+def test_a_cells_adapter_becomes_a_model_and_stays(tmp_path: Path, base: Path) -> None:
+    cell = cell_of(tmp_path, PEFT["lora"], *SHORT, f"model.path={base}")
+    record = run_cell(cell, silent, export=("adapter", Store(tmp_path)))
+    assert record.export is not None
+    assert record.export.reader == "peft"
+    folder = tmp_path / record.export.folder
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
     assert convert(folder, tmp_path / "model").reader == "transformers"
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
-    [found] = elsewhere(base, [("model", tmp_path / "model")])
-    assert torch.allclose(torch.tensor(found["logits"]), logits(folder), atol=1e-6)
-    assert found["labels"] == {"0": "unacceptable", "1": "acceptable"}
+    kinds = [("peft", folder), ("model", tmp_path / "model")]
+    adapter, model = elsewhere(base, kinds)
+    assert apart(torch.tensor(model["logits"]), torch.tensor(adapter["logits"])) <= 1e-6
+    assert model["tokens"] == adapter["tokens"]
+    assert model["labels"] == {"0": "unacceptable", "1": "acceptable"}

@@ -59,7 +59,7 @@ def _forecast(suite: Path, gpu: str, plugins: Sequence[str]) -> Figures:
     from harness.suite.preflight import check_models
 
     chosen = load_suite(suite, plugins=plugins).cells()
-    check_models(chosen, weights=False)
+    check_models(chosen, to_run=False)
     forecasts = forecast_cells(Forecaster(cache_folder()), chosen, [find_card(gpu)])
     staged = {entry.cell for entry in forecasts if entry.stage != "training"}
     cells, errors = {}, {}

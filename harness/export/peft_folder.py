@@ -11,11 +11,12 @@ from harness.export.recipe import named_tensors
 from harness.training.saved import save_tensors
 
 if TYPE_CHECKING:
-    from peft import PeftModel
+    from peft import PeftConfig, PeftModel
     from torch import Tensor, nn
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-_SAVED = ".modules_to_save.default"  # peft's own copy of the head, in the place of the head
+# peft's own copy of the head, in the place of the head, which it keeps.
+_COPY, _KEPT = ".modules_to_save.default", ".original_module."
 
 
 def write_peft(
@@ -25,47 +26,85 @@ def write_peft(
     source: str,
     base: Callable[[], nn.Module],
 ) -> str | None:
-    """Write `adapter_config.json` and the weights; then load them with peft, and compare.
+    """Write config and weights; then load them with peft, and compare.
 
     Args:
-        folder: exists; holds nothing of both when the answer is not None.
+        folder: exists.
         peft: the trained model.
         trained: names of all tensors that trained, as the model in peft calls them.
         source: of the base model, as the config names it.
         base: returns a fresh base model, which peft edits.
 
     Returns:
-        None, or why plain peft would load another model.
+        None, or why plain peft would load another model; the folder then holds nothing of it.
     """
     from peft import PeftModel, get_peft_model_state_dict
 
-    config: Any = copy.deepcopy(peft.peft_config["default"])
-    head = _head(peft, trained)
-    config.modules_to_save = sorted({*(config.modules_to_save or ()), *_modules(head)}) or None
-    config.base_model_name_or_path, config.inference_mode = source, True
     try:
         weights = get_peft_model_state_dict(peft, save_embedding_layers=False)
-        config.save_pretrained(folder)
-        save_tensors({**weights, **head}, folder / WEIGHTS)
+        config = copy.deepcopy(peft.peft_config["default"])
+        write_files(folder, config, weights, head_of(peft, trained), source)
         fresh = base()
-        reason = _changed(named_tensors(peft), named_tensors(fresh), trained)
+        reason = changed(named_tensors(peft), named_tensors(fresh), trained)
         if reason is None:
             reason = _difference(peft, PeftModel.from_pretrained(fresh, folder))
     except Exception as error:  # whatever a type of peft cannot write or read of its own
         reason = f"{type(error).__name__}: {error}"
     if reason is not None:
-        (folder / CONFIG).unlink(missing_ok=True)
-        (folder / WEIGHTS).unlink(missing_ok=True)
+        remove(folder)
     return reason
 
 
-def _head(peft: PeftModel, trained: Collection[str]) -> dict[str, Tensor]:
-    """Return what trained outside of the adapters: head, and the pooler if it did."""
-    from methods import surgery
+def write_files(
+    folder: Path,
+    config: PeftConfig,
+    weights: Mapping[str, Tensor],
+    head: Mapping[str, Tensor],
+    source: str,
+) -> None:
+    """Write the two files; peft loads the head as modules of its own."""
+    options: Any = config
+    options.modules_to_save = sorted({*(options.modules_to_save or ()), *_modules(head)}) or None
+    options.base_model_name_or_path, options.inference_mode = source, True
+    options.save_pretrained(folder)
+    save_tensors({**weights, **head}, folder / WEIGHTS)
 
-    named = {**surgery.head_parameters(peft), **surgery.pooler_parameters(peft)}
+
+def remove(folder: Path) -> None:
+    """Take the two files out."""
+    for name in (CONFIG, WEIGHTS):
+        (folder / name).unlink(missing_ok=True)
+
+
+def head_of(peft: PeftModel, trained: Collection[str]) -> dict[str, Tensor]:
+    """Return what trained outside of the adapters: head, and the pooler if it did."""
+    from methods.architectures import HEADS
+
     ends = tuple(f".{name}" for name in trained)
-    return {name: p.detach() for name, p in named.items() if f".{name}".endswith(ends)}
+    return {
+        name: tensor.detach()
+        for name, tensor in _tensors(peft).items()
+        if {*HEADS, "pooler"} & set(name.split(".")) and f".{name}".endswith(ends)
+    }
+
+
+def changed(
+    ours: Mapping[str, Tensor], base: Mapping[str, Tensor], trained: Collection[str]
+) -> str | None:
+    """Return the first base tensor that is not as it was: peft would have to change it again."""
+    for name, tensor in ours.items():
+        inner = name.removeprefix("base_model.").removeprefix("model.")
+        plain = inner.replace(".base_layer", "")
+        frozen = not {name, inner} & set(trained)
+        if plain in base and frozen and not same(tensor, base[plain]):
+            return f"attaching the method changed {plain} of the base model"
+    return None
+
+
+def same(ours: Tensor, other: Tensor) -> bool:
+    """Tell whether two tensors are equal, up to the dtype that peft loads the second one in."""
+    here = ours.detach().to(other.device, other.dtype)
+    return here.shape == other.shape and bool((here == other).all())
 
 
 def _modules(head: Collection[str]) -> set[str]:
@@ -76,21 +115,8 @@ def _modules(head: Collection[str]) -> set[str]:
     return {next(part for part in name if part in (*HEADS, "pooler")) for name in parts}
 
 
-def _changed(
-    ours: Mapping[str, Tensor], base: Mapping[str, Tensor], trained: Collection[str]
-) -> str | None:
-    """Return the first base tensor that is not as it was: peft would have to change it again."""
-    for name, tensor in ours.items():
-        inner = name.removeprefix("base_model.").removeprefix("model.")
-        plain = inner.replace(".base_layer", "")
-        frozen = not {name, inner} & set(trained)
-        if plain in base and frozen and not _same(tensor, base[plain]):
-            return f"attaching the method changed {plain} of the base model"
-    return None
-
-
 def _difference(trained: PeftModel, loaded: PeftModel) -> str | None:
-    """Return the first tensor that is another one, up to the dtype that peft loads it in."""
+    """Return the first tensor that is another one."""
     ours, theirs = _tensors(trained), _tensors(loaded)
     if trained.peft_config["default"].is_prompt_learning:
         # The encoder of a prompt is there in training only; peft loads the prompt in its place.
@@ -99,7 +125,7 @@ def _difference(trained: PeftModel, loaded: PeftModel) -> str | None:
     for name in sorted(ours.keys() ^ theirs.keys()):
         return f"{name} is only in the {'trained' if name in ours else 'loaded'} model"
     for name, tensor in ours.items():
-        if not _same(tensor, theirs[name]):
+        if not same(tensor, theirs[name]):
             return f"{name} is another tensor"
     return None
 
@@ -107,12 +133,7 @@ def _difference(trained: PeftModel, loaded: PeftModel) -> str | None:
 def _tensors(peft: PeftModel) -> dict[str, Tensor]:
     """Return what a model computes with, by the names of one that peft did not load."""
     return {
-        name.replace(_SAVED, ""): tensor
+        name.replace(_COPY, ""): tensor
         for name, tensor in named_tensors(peft).items()
-        if ".original_module." not in name and not name.startswith("prompt_encoder.")
+        if _KEPT not in name and not name.startswith("prompt_encoder.")
     }
-
-
-def _same(ours: Tensor, other: Tensor) -> bool:
-    here = ours.detach().to(other.device, other.dtype)
-    return here.shape == other.shape and bool((here == other).all())

@@ -20,16 +20,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import durable
+from harness.export.as_lora import write_lora
 from harness.export.peft_folder import CONFIG, write_peft
 from harness.export.reading import ADAPTER, MODEL, OWN_MODEL, load, read_export
 from harness.export.recipe import FORMAT, Recipe, base_of, named_tensors, rebuilt
-from harness.training.saved import Saved, save_tensors, write_state
+from harness.training.saved import Saved, read_state, save_tensors, write_state
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from harness.record import ExportKind, ExportReader
     from methods.base import Handle
+    from methods.common.tuner import TunerHandle
 
 
 @dataclass(frozen=True)
@@ -84,11 +86,11 @@ def write(
         write_state(new, state)
         if kind == "model":
             reader = _write_model(new, handle.finish(handle.model), extras)
-        elif isinstance(handle, TunerHandle) and not handle.state_dict():
-            reason = write_peft(new, handle.peft, trained, _source(recipe), fresh)
-            reader = "peft" if reason is None else reader
+        elif isinstance(handle, TunerHandle):
+            reader, reason = _write_tuner(new, handle, trained, _source(recipe), fresh)
         if kind == "adapter" and reader != "peft":
-            _write_adapter(new, handle, trained, rebuilt(recipe, fresh(), state["state"]))
+            stored = read_state(new)["state"]  # as `load` will find it, off the device
+            _write_adapter(new, handle, trained, rebuilt(recipe, fresh(), stored))
         if extras.tokenizer is not None:
             extras.tokenizer.save_pretrained(new)
     return Written(_size(folder), reader, reason)
@@ -122,6 +124,24 @@ def _size(folder: Path) -> int:
 def _source(recipe: Recipe) -> str:
     return str(next((recipe.model[k] for k in ("hub", "path", "package", "config")
                      if recipe.model.get(k)), ""))  # fmt: skip
+
+
+def _write_tuner(
+    folder: Path,
+    handle: TunerHandle,
+    trained: Collection[str],
+    source: str,
+    base: Callable[[], nn.Module],
+) -> tuple[ExportReader, str | None]:
+    """Write peft's folder if plain peft reads it right: of the type itself, or of a plain LoRA."""
+    own = "its ranks are a result of training" if handle.state_dict() else \
+        write_peft(folder, handle.peft, trained, source, base)  # fmt: skip
+    if own is None:
+        return "peft", None
+    other = write_lora(folder, handle.peft, trained, source, base)
+    if other is None:
+        return "peft", f"written as a plain LoRA: {own}"
+    return "harness.export", f"{own}; {other}"
 
 
 def _write_adapter(folder: Path, handle: Handle, trained: Collection[str], fresh: Handle) -> None:

@@ -14,15 +14,17 @@ if TYPE_CHECKING:
 
 LFS = b"version https://git-lfs"
 LFS_SIZE = 1024  # bytes, of a pointer at most
+TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model", "*.tiktoken")
 READ = ("*.json", "*.safetensors", "*.txt", "*.model")
 
 
-def check_model(spec: ModelSpec, *, weights: bool) -> None:
+def check_model(spec: ModelSpec, *, weights: bool, tokenizer: bool = False) -> None:
     """Check folder or package of a model; what lies on the hub is checked as it is loaded.
 
     Args:
         spec: of the model.
         weights: they are wanted, and must be there; else they are looked at where they are.
+        tokenizer: one is wanted, and must be there.
 
     Raises:
         UserError: files that are missing, cut off or Git LFS pointers; a padding id or a
@@ -39,6 +41,11 @@ def check_model(spec: ModelSpec, *, weights: bool) -> None:
         check_files(spec)
     if weights or any(folder.glob("*.safetensors")):
         shapes_of(folder)
+    if tokenizer and not any(file for name in TOKENIZERS for file in folder.glob(name)):
+        raise UserError(
+            f"model {spec.name}: no tokenizer files in {folder}, such as {', '.join(TOKENIZERS)}; "
+            "tokenizer.save_pretrained(FOLDER) writes them"
+        )
     refuse_ids(spec.name, _largest_id(folder), size)
 
 

@@ -35,19 +35,21 @@ def check_cells(cells: Sequence[Cell]) -> None:
                 stages_of(cell)
             except ValueError as error:
                 raise UserError(f"{cell.path}: {error}") from None
-    check_models(cells, weights=True)
+    check_models(cells, to_run=True)
     _check_data(cells)
 
 
-def check_models(cells: Iterable[Cell], *, weights: bool) -> None:
-    """Check each distinct model of the cells; `weights`: they must be there.
+def check_models(cells: Iterable[Cell], *, to_run: bool) -> None:
+    """Check each distinct model of the cells; a forecast needs neither weights nor tokenizer.
 
     Raises:
         UserError: naming the first thing that is missing or wrong.
     """
-    for spec in {cell.model.model_dump_json(): cell.model for cell in cells}.values():
-        check_model(spec, weights=weights)
-        if weights and spec.hub and hub.trouble():
+    checks = {(cell.model.model_dump_json(), to_run and cell.family.tokenizes): cell.model
+              for cell in cells}  # fmt: skip
+    for (_, tokenizer), spec in checks.items():
+        check_model(spec, weights=to_run, tokenizer=tokenizer)
+        if to_run and spec.hub and hub.trouble():
             model_folder(spec)  # at once: it is in the cache or nowhere
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from cells import rows, suite_file
 
+from harness import tasks
 from harness.engines.base import Event
 from harness.engines.live import Live
 from harness.engines.local import LocalEngine
@@ -43,6 +44,8 @@ def test_no_error_leaves_a_cell_hanging(tmp_path: Path, monkeypatch: pytest.Monk
         "TASKS = {'crashing': Crashing}\n"
     )
     monkeypatch.setattr("harness.plugins._loaded", [])
+    for name in ("_added", "used"):
+        monkeypatch.setattr(tasks.REGISTRY, name, dict(getattr(tasks.REGISTRY, name)))
     load_plugins(["crashing"], tmp_path)
     cells = load_suite(suite_file(tmp_path, "full"), ["tasks=[crashing]"]).cells()
     store, events = Store(tmp_path / "out"), []

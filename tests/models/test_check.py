@@ -82,7 +82,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
 def test_a_fault_is_told_in_words_by_both_commands(tmp_path: Path, fault: str) -> None:
     spoil, message = FAULTS[fault]
     folder = save(tmp_path / "mine")
-    check.check_model(ModelSpec(path=str(folder)), weights=True)
+    check.check_model(ModelSpec(path=str(folder)), weights=True, tokenizer=True)
     spoil(folder)
     with pytest.raises(UserError, match=message) as caught:
         check.check_model(ModelSpec(path=str(folder)), weights=True)
@@ -119,6 +119,10 @@ def test_a_forecast_needs_no_weights_and_looks_at_those_there_are(tmp_path: Path
     check.check_model(spec, weights=False)
     with pytest.raises(UserError, match=r"no .*\.safetensors in"):
         check.check_model(spec, weights=True)
+    for file in folder.glob("tokenizer*"):
+        file.unlink()
+    with pytest.raises(UserError, match="no tokenizer files in"):
+        check.check_model(spec, weights=False, tokenizer=True)
 
 
 def test_a_head_of_another_size_is_new_and_told(tmp_path: Path) -> None:
