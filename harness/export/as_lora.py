@@ -98,7 +98,10 @@ def _factors(
         a, b = (_tensor(layer, key) for key in ("lora_A", "lora_B"))
         factor = layer.scaling["default"]
         if "default" in getattr(layer, "lora_E", {}):
-            a, factor = a * _tensor(layer, "lora_E"), factor / (layer.ranknum["default"] + 1e-5)
+            a, factor = (
+                a * _tensor(layer, "lora_E"),
+                factor / (float(layer.ranknum["default"]) + 1e-5),
+            )
         before, after = plain[f"{name}.weight"], layer.get_base_layer().weight.detach().cpu()
         parts = [(factor * a, b)]
         if not torch.equal(before, after):
