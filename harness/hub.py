@@ -13,7 +13,8 @@ from functools import cache
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-PATIENCE = 2.0  # seconds
+PATIENCE = 3.0  # seconds; a slow network may ask for more by the hub's own variable
+VARIABLE = "HF_HUB_ETAG_TIMEOUT"
 
 
 @cache
@@ -27,7 +28,8 @@ def trouble() -> str | None:
 
     if constants.is_offline_mode():
         return "HF_HUB_OFFLINE is set"
-    if _answers(constants.ENDPOINT):
+    patience = constants.HF_HUB_ETAG_TIMEOUT if VARIABLE in os.environ else PATIENCE
+    if _answers(constants.ENDPOINT, patience):
         return None
     os.environ["HF_HUB_OFFLINE"] = "1"
     constants.HF_HUB_OFFLINE = True
@@ -35,21 +37,25 @@ def trouble() -> str | None:
         import datasets
 
         datasets.config.HF_HUB_OFFLINE = True
-    return f"{constants.ENDPOINT} does not answer"
+    return f"{constants.ENDPOINT} does not answer within {patience:g} s ({VARIABLE})"
 
 
-def _answers(endpoint: str) -> bool:
+def _answers(endpoint: str, patience: float) -> bool:
     """Ask in a thread of its own: no timeout ends a name server's silence."""
     answered: list[bool] = []
-    asking = threading.Thread(target=lambda: answered.append(_ask(endpoint)), daemon=True)
+
+    def ask() -> None:
+        answered.append(_ask(endpoint, patience))
+
+    asking = threading.Thread(target=ask, daemon=True)
     asking.start()
-    asking.join(PATIENCE)
+    asking.join(patience)
     return answered == [True]
 
 
-def _ask(endpoint: str) -> bool:
+def _ask(endpoint: str, patience: float) -> bool:
     try:
-        urlopen(Request(endpoint, method="HEAD"), timeout=PATIENCE).close()
+        urlopen(Request(endpoint, method="HEAD"), timeout=patience).close()
     except HTTPError:
         return True  # an answer
     except URLError as error:

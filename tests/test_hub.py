@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tiny import build
 
 SUITE = """\
 name: far
@@ -66,8 +67,26 @@ def test_each_who_asks_is_told_within_seconds(tmp_path: Path, how: str) -> None:
     assert len(said) == 3
     for line in said:
         seconds, _, message = line.partition(" ")
-        assert float(seconds) < 3.5
-        assert f"{endpoint} does not answer, and it is not in the cache" in message
+        assert float(seconds) < 8, "of 25, with what is imported on the way"
+        assert f"{endpoint} does not answer within 3 s" in message
+        assert "and it is not in the cache" in message
+
+
+def test_what_is_in_the_cache_is_found(tmp_path: Path) -> None:
+    repository = tmp_path / "hub" / "models--org--mine"
+    snapshot = repository / "snapshots" / "c0ffee"
+    build().save_pretrained(snapshot)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("c0ffee")
+    code = (
+        "from harness.models.config import build_config\n"
+        "from harness.models.files import model_folder\n"
+        "from harness.models.spec import ModelSpec\n"
+        "spec = ModelSpec(hub='org/mine')\n"
+        "print(model_folder(spec), build_config(spec).hidden_size)"
+    )
+    said = python(code, HF_ENDPOINT="http://127.0.0.1:9", HF_HOME=str(tmp_path))
+    assert said.split() == [str(snapshot), "32"]
 
 
 def test_a_run_ends_before_its_first_cell(tmp_path: Path) -> None:
