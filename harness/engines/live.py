@@ -70,6 +70,8 @@ class Live:
         if record.outcome == "ok" and record.memory:
             peak = gib(record.memory.peak_training)
             figures = f"{record.main_metric} {score(record.main_score)}  peak {peak} GiB"
+        if record.outcome == "crashed" and record.message:
+            figures += f": {record.message.splitlines()[0]}"
         elapsed = clock(time.monotonic() - self.began)
         return f"{count}  {elapsed}  {record.path}  {figures}  ({record.seconds:.0f} s)"
 

@@ -36,6 +36,9 @@ def render(
         parts.append(
             "\n".join(f"- `{r.path}`: {r.outcome}: {r.message or 'see its log'}" for r in failed)
         )
+    told = [f"- `{r.path}`: {r.message}" for r in records if r.outcome == "ok" and r.message]
+    if told:
+        parts += ["## Remarks", "\n".join(told)]
     parts.append(_provenance(records))
     return "\n\n".join(parts) + "\n"
 
@@ -76,7 +79,8 @@ def _provenance(records: Sequence[Record]) -> str:
 
 
 def _model_line(record: Record) -> str:
-    facts = record.provenance.model_dump(exclude_none=True) if record.provenance else {}
+    where = record.provenance
+    facts = where.model_dump(exclude_none=True, exclude={"redrawn"}) if where else {}
     return f"{record.model} ({', '.join(f'{key} {value}' for key, value in facts.items())})"
 
 

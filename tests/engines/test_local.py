@@ -68,8 +68,11 @@ def test_lines_of_finished_cells(tmp_path: Path, capsys: object) -> None:
         live.listen(Event(cells[0], progress={"doing": "loading data"}))
         live.listen(Event(cells[0], record=record(cells[0], 0.5)))
         live.listen(Event(cells[1], record=record(cells[1], 0.5, outcome="oom")))
+        said = {"outcome": "crashed", "message": "ValueError: no such rows"}
+        live.listen(Event(cells[2], record=record(cells[2], 0.5, **said)))
     first, *lines = capsys.readouterr().out.splitlines()  # type: ignore[attr-defined]
     assert first == "3 cells already have a record"
     assert "1/2" in lines[0]
     assert "accuracy 50.00  peak 0.001 GiB" in lines[0]
     assert "OOM" in lines[1]
+    assert "CRASHED: ValueError: no such rows" in lines[2]
