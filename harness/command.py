@@ -36,6 +36,11 @@ Plugins = Annotated[
 Only = Annotated[str, typer.Option(metavar="GLOB", help="cells whose path matches")]
 
 
+def examples(*lines: str) -> str:
+    """Return a help page's end: commands to copy, each whole on a line of its own."""
+    return "\n\n".join(["Examples:", *(f"\b\n  {line}" for line in lines)])
+
+
 def new_app() -> typer.Typer:
     """Return an empty application, for the commands of one module."""
     return typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)

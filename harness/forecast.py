@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.command import DONE, FAILED, Only, Overrides, Plugins, SuiteFile, command, new_app
+from harness.command import (
+    DONE,
+    FAILED,
+    Only,
+    Overrides,
+    Plugins,
+    SuiteFile,
+    command,
+    examples,
+    new_app,
+)
 from harness.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,14 +30,11 @@ if TYPE_CHECKING:
     from harness.suite.suite import Cell
 
 app = new_app()
-EXAMPLES = """Examples:
-
-  python -m harness.forecast suites/safe_squad_shape.yaml --gpu rtx4090,a6000
-
-  python -m harness.forecast suites/glue.yaml --gpu a6000 tasks=[rte] --max-batch
-
-  python -m harness.forecast suites/safe_squad_shape.yaml --explain '*/bert-large*/*'
-"""
+EXAMPLES = examples(
+    "headroom forecast suites/safe_squad_shape.yaml --gpu rtx4090,a6000",
+    "headroom forecast suites/glue.yaml --gpu a6000 tasks=[rte] --max-batch",
+    "headroom forecast suites/safe_squad_shape.yaml --explain '*/bert-large*/*'",
+)
 
 
 @command(app, epilog=EXAMPLES)

@@ -16,6 +16,7 @@ from harness.command import (
     Plugins,
     SuiteFile,
     command,
+    examples,
     new_app,
 )
 from harness.record import FINAL_OUTCOMES
@@ -29,14 +30,11 @@ if TYPE_CHECKING:
     from harness.suite.suite import Cell
 
 app = new_app()
-EXAMPLES = """Examples:
-
-  headroom run suites/quick.yaml
-
-  headroom run suites/glue.yaml --dry-run tasks=[rte,mrpc]
-
-  headroom run suites/sst2_minilm.yaml data_root=DIR train.epochs=1 --only '*/lora*/*'
-"""
+EXAMPLES = examples(
+    "headroom run suites/quick.yaml",
+    "headroom run suites/glue.yaml --dry-run tasks=[rte,mrpc]",
+    "headroom run suites/sst2_minilm.yaml data_root=DIR --only '*/lora*/*'",
+)
 
 
 @command(app, epilog=EXAMPLES)
@@ -62,7 +60,9 @@ def run(
 ) -> int:
     """Run every cell of a suite that has no record yet, then print the comparison table."""
     from harness.engines.local import LocalEngine
+    from harness.forecasting.attachable import check_attach
     from harness.gpus import visible_devices
+    from harness.reporting.terminal import counting
     from harness.store import Store
     from harness.suite.load import load_suite
     from harness.suite.preflight import check_cells
@@ -77,6 +77,8 @@ def run(
         _print_cells(chosen, todo, store)
         return DONE
     check_cells(todo)
+    with counting("checking methods") as progress:
+        check_attach(todo, progress)
     devices = visible_devices(gpus)
     with store.lock() as lock:
         # Another run may have finished some of them while this one waited for the lock.

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
+NamedSet = Literal["six", "qv", "attention", "ffn", "all-linear"]
 # A named set of linear layers, or suffixes of module names inside the transformer layers.
-Targets = str | tuple[str, ...]
+Targets = NamedSet | tuple[str, ...]
 # All layers, one half of them (upper: nearest the head), or layers start <= i < stop.
 LayerRange = Literal["all", "upper-half", "lower-half"] | tuple[int, int]
 
-TARGET_SETS = ("six", "qv", "attention", "ffn", "all-linear")
+TARGET_SETS: tuple[NamedSet, ...] = get_args(NamedSet)
 HEADS = ("classifier", "score", "qa_outputs", "classification_head")
 
 

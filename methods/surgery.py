@@ -110,7 +110,9 @@ def resolve_range(chosen: LayerRange, count: int, option: str, reason: str) -> r
     return range(start, stop)
 
 
-def target_modules(model: nn.Module, targets: Targets, chosen: LayerRange = "all") -> list[str]:
+def target_modules(
+    model: nn.Module, targets: Targets | str, chosen: LayerRange = "all"
+) -> list[str]:
     """Return the full names of the linear layers that an adapter shall change.
 
     Args:
@@ -152,7 +154,7 @@ def what_targets_mean(model: nn.Module, targets: Targets) -> list[str]:
     ]
 
 
-def _resolve(kind: Architecture, targets: Targets, short_names: Sequence[str]) -> set[str]:
+def _resolve(kind: Architecture, targets: Targets | str, short_names: Sequence[str]) -> set[str]:
     """Return the names inside a layer, out of `short_names`, that `targets` asks for."""
     if isinstance(targets, str):
         if targets not in TARGET_SETS:

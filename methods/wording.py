@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
+    from pydantic import BaseModel, ValidationError
 
 
 def nearest(given: object, allowed: Iterable[str]) -> str:
@@ -39,23 +39,104 @@ def mistake(finding: Any, key: str, allowed: Iterable[str] = ()) -> str:
         expected = str(finding["ctx"]["expected"]).replace(" or ", ", ")
         options = [part.strip(" '") for part in expected.split(",")]
         return f"{key} = {given!r}; {nearest(given, options)}"
-    message = finding["msg"].removeprefix("Value error, ")
-    tail = "" if kind == "value_error" else f" (given: {given!r})"
+    message = _wanted(finding)
+    told = kind == "value_error" and (not isinstance(given, int | float) or f"{given}" in message)
+    tail = "" if told else f" (given: {given!r})"
     return f"{key + ': ' if key else ''}{message[:1].lower() + message[1:]}{tail}"
 
 
-def first_mistake(error: ValidationError, *within: str, allowed: Iterable[str] = ()) -> str:
+def _wanted(finding: Any) -> str:
+    """Return what a finding of pydantic's asks for, in the words of a suite."""
+    kind, given = finding["type"], finding["input"]
+    if kind in {"tuple_type", "list_type"}:
+        item = given if isinstance(given, str | int | float) else "..."
+        return f"input should be a list, such as [{item}]"
+    if kind in {"model_type", "dict_type"}:
+        return "input should be a mapping of keys to values"
+    return str(finding["msg"]).removeprefix("Value error, ")
+
+
+def first_mistake(
+    error: ValidationError, *within: str, model: type[BaseModel], given: Any = None
+) -> str:
     """Return the first finding as a sentence.
 
     Args:
-        error: of a model.
+        error: of the model.
         within: what the user calls the places around the model.
-        allowed: the model's own keys.
+        model: what was validated against: its keys are the ones that are allowed.
+        given: what was validated; None where it holds no choice between several types.
     """
-    finding = error.errors()[0]
-    place = finding["loc"]
-    key = ".".join(map(str, (*within, *place)))
-    return mistake(finding, key, allowed if len(place) == 1 else ())
+    finding = first_finding(error, given)
+    key = ".".join(map(str, (*within, *finding["loc"])))
+    return mistake(finding, key, _keys_at(model, finding["loc"][:-1]))
+
+
+def _keys_at(model: type[BaseModel], place: Sequence[str | int]) -> set[str]:
+    """Return the keys of the models that may stand at a place inside of `model`."""
+    models = [model]
+    for part in place:
+        if isinstance(part, str):
+            fields = [each.model_fields[part] for each in models if part in each.model_fields]
+            models = [inner for field in fields for inner in _models_in(field.annotation)]
+    return {key for each in models for key in each.model_fields}
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if hasattr(annotation, "model_fields"):
+        return [annotation]
+    return [inner for part in get_args(annotation) for inner in _models_in(part)]
+
+
+def first_finding(error: ValidationError, given: Any) -> dict[str, Any]:
+    """Return the first finding, at the place where it is in `given`.
+
+    Where one of several types would do, pydantic finds fault with each of them. The one that got
+    farthest into the value is meant; of a word, the one with names to choose from.
+    """
+    found: list[dict[str, Any]] = [dict(finding) for finding in error.errors()]
+    if given is None:
+        return found[0]
+    branch = _depth_of_branch(found[0], given)
+    if branch is None:
+        return found[0]
+    start = found[0]["loc"][:branch]
+    rivals: list[dict[str, Any]] = [
+        {**one, "loc": _place(one, given)} for one in found if one["loc"][:branch] == start
+    ]
+    depth = max(len(one["loc"]) for one in rivals)
+    best = [one for one in rivals if len(one["loc"]) == depth]
+    named = [
+        one for one in best if one["type"] == "extra_forbidden"
+        or (one["type"] == "literal_error" and isinstance(one["input"], str))
+    ]  # fmt: skip
+    if named or len(best) == 1 or best[0]["type"] == "missing":
+        return (named or best)[0]
+    wanted = dict.fromkeys(_wanted(one).partition(" should be ")[2] for one in best)
+    return {**best[0], "type": "several", "msg": f"input should be {' or '.join(wanted)}"}
+
+
+def _depth_of_branch(finding: Mapping[str, Any], given: Any) -> int | None:
+    """Return how deep in its place pydantic's name of a type stands; None where none does."""
+    place, loc = _place(finding, given), finding["loc"]
+    if len(place) == len(loc):
+        return None
+    return next((i for i, (a, b) in enumerate(zip(place, loc, strict=False)) if a != b), len(place))
+
+
+def _place(finding: Mapping[str, Any], given: Any) -> tuple[str | int, ...]:
+    """Return the keys and indices of a finding's place that lead somewhere in `given`."""
+    place: list[str | int] = []
+    last = len(finding["loc"]) - 1
+    for depth, part in enumerate(finding["loc"]):
+        if (isinstance(given, Mapping) and part in given) or (
+            isinstance(given, Sequence) and isinstance(part, int) and part < len(given)
+        ):
+            given = given[part]
+        elif not (finding["type"] == "missing" and depth == last):
+            continue
+        place.append(part)
+    return tuple(place)
 
 
 def label_of(name: str, parts: Iterable[tuple[str, object, object]] = ()) -> str:

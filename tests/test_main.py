@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 
 import pytest
 from typer.testing import CliRunner
 
-from harness import __version__
+from harness import __version__, forecast, run
 from harness.main import app
 
+EXAMPLES = {
+    name: [line.strip() for line in text.splitlines() if line.startswith("  ")]
+    for name, text in (("run", run.EXAMPLES), ("forecast", forecast.EXAMPLES))
+}
 COMMANDS = ("run", "forecast", "budget", "report", "ls", "schema")
 HEAVY = ("torch", "transformers", "peft", "datasets", "numpy", "pandas", "matplotlib", "sklearn")
 
@@ -38,10 +43,19 @@ def test_version() -> None:
 
 @pytest.mark.parametrize("command", [*COMMANDS, "budget check", "budget update"])
 def test_help_keeps_what_stands_in_brackets(command: str) -> None:
-    done = CliRunner().invoke(app, [*command.split(), "--help"], terminal_width=100)
+    done = CliRunner().invoke(app, [*command.split(), "--help"], terminal_width=80)
     assert done.exit_code == 0, done.output
-    if command == "run":
-        assert "tasks=[rte,mrpc]" in done.output
+    shown = [line.strip() for line in done.output.splitlines()]
+    wanted = EXAMPLES.get(command, [])
+    assert [line for line in wanted if line not in shown] == []
+
+
+def test_examples_of_the_help_pages_are_commands_that_work() -> None:
+    for line in (line for lines in EXAMPLES.values() for line in lines):
+        _, command, suite, *rest = shlex.split(line)
+        if command == "run" and "data_root=DIR" not in rest:
+            done = CliRunner().invoke(app, [command, suite, *{*rest, "--dry-run"}])
+            assert done.exit_code == 0, done.output
 
 
 def test_commands_import_nothing_heavy() -> None:

@@ -70,7 +70,7 @@ def read_budget(file: Path) -> Budget:
     except yaml.YAMLError as error:
         raise UserError(f"{file}: not valid YAML: {str(error).splitlines()[0]}") from None
     except ValidationError as error:
-        raise UserError(f"{file}: {first_mistake(error, allowed=Budget.model_fields)}") from None
+        raise UserError(f"{file}: {first_mistake(error, model=Budget)}") from None
 
 
 def updated(file: Path, figures: Figures, reason: str) -> tuple[Budget, list[str]]:

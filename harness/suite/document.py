@@ -45,8 +45,11 @@ class Document:
         return f"{self.source}:{self.lines[best]}" if best is not None else self.source
 
     def override_at(self, loc: Path_) -> str | None:
-        """Return the key of the override that wrote the value at `loc`, if one did."""
-        for path, key in self.overrides.items():
+        """Return the key of the override that wrote the value at `loc`, if one did.
+
+        What is wrong with the whole is no single override's fault.
+        """
+        for path, key in self.overrides.items() if loc else ():
             shared = min(len(path), len(loc))
             if path[:shared] == loc[:shared]:
                 return key
@@ -76,12 +79,14 @@ def read_yaml(path: Path) -> Document:
 
 
 def _missing_file(path: Path, error: OSError) -> str:
-    folder = path.parent
+    folder = path if path.is_dir() else path.parent
     if not folder.is_dir():
         return f"{path}: no such folder: {folder}"
-    names = [p.name for p in folder.iterdir() if p.suffix in {".yaml", ".yml"}]
-    reason = "no such file" if isinstance(error, FileNotFoundError) else str(error)
-    return f"{path}: {reason}; {nearest(path.name, names) if names else 'no suites beside it'}"
+    reasons = {FileNotFoundError: "no such file", IsADirectoryError: "a folder, not a suite"}
+    reason = reasons.get(type(error), error.strerror)
+    files = [*folder.glob("*.y*ml"), *(folder / "suites").glob("*.y*ml")]
+    names = [str(file) for file in files if not file.name.startswith(".")]
+    return f"{path}: {reason}; {nearest(path, names) if names else 'no suites beside it'}"
 
 
 def _index_lines(node: yaml.Node, path: Path_, document: Document) -> None:

@@ -11,6 +11,7 @@ from harness import tasks
 from harness.models.spec import ModelSpec
 from harness.suite.settings import Frozen, TrainSettings
 from harness.suite.shape import Shape
+from methods import get_method
 from methods.wording import nearest
 
 
@@ -21,6 +22,11 @@ class MethodEntry(Frozen):
     options: dict[str, Any] = Field(default_factory=dict)
     label: str | None = None
     train: TrainSettings = TrainSettings()
+
+    @property
+    def shown(self) -> str:
+        """Name in paths and tables."""
+        return self.label or get_method(self.name)(**self.options).label
 
     @model_validator(mode="before")
     @classmethod
@@ -55,6 +61,11 @@ class TaskEntry(Frozen):
     pair_column: str | None = None
     label_column: str | None = None
     train: TrainSettings = TrainSettings()
+
+    @property
+    def shown(self) -> str:
+        """Name in paths and tables."""
+        return self.label or self.name
 
     @model_validator(mode="after")
     def _known(self) -> TaskEntry:

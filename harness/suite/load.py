@@ -14,10 +14,11 @@ from harness.models.spec import SOURCES
 from harness.plugins import load_plugins
 from harness.suite.document import Document, Path_, assign, read_yaml, split_assignment, validate
 from harness.suite.entries import MethodEntry, ModelEntry, Rule, TaskEntry
+from harness.suite.names import Written, refuse_idle_names
 from harness.suite.settings import Frozen, TrainSettings
 from harness.suite.shape import Shape
 from harness.suite.suite import Suite
-from methods.wording import first_mistake
+from methods.wording import first_finding, first_mistake
 
 
 def load_suite(path: Path, overrides: Iterable[str] = (), plugins: Iterable[str] = ()) -> Suite:
@@ -28,11 +29,14 @@ def load_suite(path: Path, overrides: Iterable[str] = (), plugins: Iterable[str]
     """
     document = read_yaml(path)
     load_plugins(plugins, path.parent)
+    written = Written.of(document.data)
     for text in overrides:
         key, value = split_assignment(text)
         _override(document, key, value)
     _check_methods(document)
-    return validate(Suite, document, _allowed_keys)
+    suite = validate(Suite, document, _allowed_keys)
+    refuse_idle_names(suite, document, written)
+    return suite
 
 
 def _override(document: Document, key: str, value: Any) -> None:
@@ -81,9 +85,10 @@ def _check_methods(document: Document) -> None:
         try:
             method_registry.get_method(entry.name)(**entry.options)
         except ValidationError as error:
-            where = document.where(("methods", index, *error.errors()[0]["loc"]))
-            options = method_registry.get_method(entry.name).model_fields
-            what = first_mistake(error, entry.name, allowed=options)
+            place = first_finding(error, entry.options)["loc"]
+            method = method_registry.get_method(entry.name)
+            what = first_mistake(error, entry.name, model=method, given=entry.options)
+            where = document.where(("methods", index, *place))
             raise UserError(f"{where}: {what}") from None
         except ValueError as error:
             raise UserError(f"{document.where(('methods', index))}: {error}") from None
@@ -92,7 +97,7 @@ def _check_methods(document: Document) -> None:
 def _allowed_keys(loc: Path_) -> Iterable[str]:
     """List the keys that fit beside the unknown one at `loc`."""
     parent = [part for part in loc[:-1] if isinstance(part, str)]
-    if parent[-1:] == ["train"]:
+    if parent[-1:] in (["train"], ["grid"]):
         return TrainSettings.model_fields
     if parent[-1:] == ["shape"]:
         return Shape.model_fields

@@ -16,12 +16,13 @@ from harness.models.spec import ModelSpec
 from harness.paths import user_path
 from harness.record import SCHEMA_VERSION
 from harness.suite.entries import MethodEntry, ModelEntry, Rule, TaskEntry
+from harness.suite.grid import Grid
 from harness.suite.settings import Frozen, TrainSettings
 from harness.tasks import get_task
 from harness.tasks.base import DataRequest, Protocol
 from harness.tasks.families import get_family
 from methods import get_method
-from methods.wording import first_mistake, nearest
+from methods.wording import first_mistake
 
 if TYPE_CHECKING:
     from harness.tasks.families.base import Family
@@ -55,7 +56,7 @@ class Cell(Frozen):
     @property
     def task_label(self) -> str:
         """Name of the task in paths and tables."""
-        return self.task.label or self.task.name
+        return self.task.shown
 
     @property
     def path(self) -> str:
@@ -114,7 +115,7 @@ class Suite(Frozen):
     methods: tuple[MethodEntry, ...] = Field(min_length=1)
     seeds: tuple[NonNegativeInt, ...] = Field((0,), min_length=1)
     train: TrainSettings = TrainSettings()
-    grid: dict[str, list[Any]] = Field(default_factory=dict)
+    grid: Grid = Field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
     protocol: Protocol = "plain"
     data_root: str | None = Field(None, description="folder of local data sets; null: the hub")
@@ -124,12 +125,12 @@ class Suite(Frozen):
     def _check(self) -> Suite:
         if (self.model is None) == (not self.models):
             raise ValueError("give either model (one) or models (a list)")
-        for name in self.grid:
-            if name not in TrainSettings.model_fields:
-                raise ValueError(
-                    f"grid: unknown setting {name!r}; {nearest(name, TrainSettings.model_fields)}"
-                )
         return self
+
+    @property
+    def chosen_models(self) -> tuple[ModelEntry, ...]:
+        """The suite's models, one or several."""
+        return self.models or ((self.model,) if self.model else ())
 
     def cells(self) -> list[Cell]:
         """Expand models x tasks x methods x grid x seeds, in reading order.
@@ -139,12 +140,10 @@ class Suite(Frozen):
         """
         chosen = [(entry, get_method(entry.name)(**entry.options)) for entry in self.methods]
         cells: list[Cell] = []
-        models = self.models or (self.model,)
         points = [dict(zip(self.grid, p, strict=True)) for p in product(*self.grid.values())]
         for model, task, (entry, method), axes, seed in product(
-            models, self.tasks, chosen, points, self.seeds
+            self.chosen_models, self.tasks, chosen, points, self.seeds
         ):
-            assert model is not None
             label = entry.label or method.label
             cells.append(
                 Cell(
@@ -181,13 +180,13 @@ class Suite(Frozen):
             **method.train.given(),
         }
         for rule in self.rules:
-            if rule.fits(label, task.label or task.name, model.name):
+            if rule.fits(label, task.shown, model.name):
                 merged |= rule.train.given()
         try:
             return TrainSettings(**merged | axes)
         except ValidationError as error:
-            what = first_mistake(error, "train", allowed=TrainSettings.model_fields)
-            raise UserError(f"suite {self.name}, {task.name} x {label}: {what}") from None
+            what = first_mistake(error, "train", model=TrainSettings)
+            raise UserError(f"suite {self.name}, {task.shown} x {label}: {what}") from None
 
 
 def _refuse_unfit(cells: Sequence[Cell]) -> None:

@@ -32,8 +32,8 @@ def _validated(value: Any) -> Any:
     try:
         method = get_method(name)(**(options or {}))
     except ValidationError as error:
-        allowed = get_method(name).model_fields
-        raise ValueError(first_mistake(error, name, allowed=allowed)) from None
+        wrong = first_mistake(error, name, model=get_method(name), given=options)
+        raise ValueError(wrong) from None
     return {name: method.model_dump(mode="json")}
 
 

@@ -14,6 +14,8 @@ from methods.common.tuner import TunerHandle, attach_tuner
 from methods.wording import label_of
 
 if TYPE_CHECKING:
+    from pydantic import GetJsonSchemaHandler
+    from pydantic_core import CoreSchema
     from collections.abc import Mapping
 
     from torch import nn
@@ -46,6 +48,15 @@ class Peft(Method):
     name: ClassVar[str] = "peft"
 
     type: str
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Add the installed peft's types and their options."""
+        from methods.peft_any.types import options_schema
+
+        return {**handler.resolve_ref_schema(handler(core_schema)), **options_schema()}
 
     @field_validator("type")
     @classmethod

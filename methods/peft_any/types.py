@@ -74,6 +74,20 @@ def option_types(kind: str) -> dict[str, TypeAdapter[Any]]:
     return {name: TypeAdapter(hints[name]) for name in names if name not in DECIDED}
 
 
+def options_schema() -> dict[str, Any]:
+    """Return a JSON Schema of what a suite may say: the types in either case, options by type."""
+    from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+
+    kinds = sorted({key.value for key in PEFT_TYPE_TO_CONFIG_MAPPING} - set(REFUSED))
+    cases = []
+    for kind in kinds:
+        names = sorted({"type", *option_types(kind)} - set(NEEDS_MORE))
+        is_kind = {"properties": {"type": {"enum": [kind, kind.lower()]}}}
+        cases.append({"if": is_kind, "then": {"propertyNames": {"enum": names}}})
+    known = [spelled for kind in kinds for spelled in (kind, kind.lower())]
+    return {"properties": {"type": {"enum": known}}, "allOf": cases}
+
+
 def check_options(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Check the names and the types of a config's options and return them as peft wants them.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UserError
+from harness.forecasting.attachable import check_attach
 from harness.suite.load import load_suite
 from harness.suite.preflight import check_cells
 
@@ -35,6 +36,22 @@ WRONG = [
     ("bad option value", GOOD.replace("r: 8", "r: 0"), [], ["yaml:6", "lora.r", "0"]),
     ("two methods in one entry", GOOD.replace("{r: 8}", "{r: 8}\n    elora: {}"), [],
      ["yaml:6", "one method", "lora, elora"]),
+    ("unknown set of targets", GOOD.replace("r: 8", "targets: sixx"), [],
+     ["yaml:6", "lora.targets = 'sixx'", "'six'"]),
+    ("unknown half", GOOD.replace("r: 8", "layers: uper-half"), [],
+     ["yaml:6", "lora.layers = 'uper-half'", "did you mean 'upper-half'"]),
+    ("inside one of two types", GOOD.replace("lora: {r: 8}",
+     "safe: {over: lora, tau: {quantile: 1.51}}"), [],
+     ["yaml:6", "safe.tau.quantile", "less than or equal to 1", "1.51"]),
+    ("none of two types", GOOD.replace("lora: {r: 8}", "safe: {over: lora, tau: [1]}"), [],
+     ["yaml:6", "safe.tau:", "a valid number", "or a mapping", "[1]"]),
+    ("unknown key inside an option", GOOD.replace("lora: {r: 8}",
+     "safe: {over: lora, tau: 0.1, t_f: {epoch: 1}}"), [],
+     ["yaml:6", "'safe.t_f.epoch'", "'epochs'"]),
+    ("a word for a list", GOOD.replace("[acceptability]", "acceptability"), [],
+     ["yaml:3: tasks: input should be a list, such as [acceptability]"]),
+    ("a number for a mapping", GOOD.replace("\n  batch_size: 16", " 16"), [],
+     ["yaml:7: train: input should be a mapping of keys to values", "16"]),
     ("unknown base method", GOOD.replace("lora: {r: 8}", "safe: {over: lorra, tau: 0.1}"), [],
      ["yaml:6", "safe.over", "lorra", "'lora'"]),
     ("option of the base method", GOOD.replace("lora: {r: 8}",
@@ -63,7 +80,19 @@ WRONG = [
     ("unknown override", GOOD, ["trian.lr=1"], ["override trian", "'train'"]),
     ("override without value", GOOD, ["train.lr"], ["train.lr", "key=value"]),
     ("flash in fp32", GOOD, ["train.attention=flash_attention_2"], ["flash_attention_2", "bf16"]),
-    ("bad grid", GOOD, ["grid={batch: [1]}"], ["batch", "'batch_size'"]),
+    ("bad grid", GOOD, ["grid={batch: [1]}"], ["override grid", "batch", "'batch_size'"]),
+    ("grid of the file", GOOD + "grid:\n  lr: [0.1]\n  batch: [1]\n", ["seeds=[1]"],
+     ["yaml:11: unknown key 'grid.batch'", "'batch_size'"]),
+    ("value in a grid", GOOD + "grid: {padding: [max, lngest]}\n", [],
+     ["yaml:9: grid.padding.1 = 'lngest'", "'longest'"]),
+    ("no list in a grid", GOOD + "grid: {lr: 0.1}\n", [], ["yaml:9: grid.lr", "list", "[0.1]"]),
+    ("nothing in a grid", GOOD + "grid: {lr: []}\n", [], ["yaml:9: grid.lr", "at least 1"]),
+    ("a rule for no task", GOOD + "rules:\n  - train: {lr: 1}\n    tasks: [accep]\n", [],
+     ["yaml:11: rules.0.tasks: 'accep' fits none", "'acceptability'"]),
+    ("a rule for no method", GOOD + "rules: [{methods: [full, lorra*], train: {lr: 1}}]\n",
+     ["seeds=[1]"], ["yaml:9: rules.0.methods: 'lorra*' fits none", "'lora-r8'"]),
+    ("a baseline that is no method", GOOD + "baseline: lora\n", [],
+     ["yaml:9: baseline: 'lora' fits none", "'lora-r8'"]),
     ("duplicate key", GOOD + "name: again\n", [], ["yaml:9", "name", "line 1"]),
     ("not a mapping", "- just\n- a list\n", [], ["mapping"]),
     ("not yaml", "name: [1\n", [], ["not valid YAML"]),
@@ -85,6 +114,53 @@ def test_message_names_place_value_and_what_is_allowed(
         check_cells(load_suite(file, overrides).cells())
     for part in said:
         assert part in str(error.value)
+
+
+def test_a_rule_for_what_an_override_leaves_out_is_no_mistake(tmp_path: Path) -> None:
+    file = tmp_path / "good.yaml"
+    rest = "  - bitfit\nrules: [{methods: [bitfit], train: {lr: 0.5}}]\nbaseline: full\n"
+    file.write_text(GOOD.replace("train:\n  batch_size: 16\n", rest))
+    assert [cell.method for cell in load_suite(file, ["methods=[lora]"]).cells()] == ["lora"]
+    assert load_suite(file, ["methods=[bitfit]"]).cells()[0].train.lr == 0.5
+
+
+@pytest.mark.parametrize("asked", ["quik.yaml", "quik", "suites"])
+def test_a_missing_suite_offers_those_that_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    (tmp_path / "suites").mkdir()
+    (tmp_path / "suites" / "quick.yaml").write_text(GOOD)
+    (tmp_path / ".pre-commit-config.yaml").write_text("repos: []\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as error:
+        load_suite(Path(asked))
+    assert "suites/quick.yaml" in str(error.value)
+    assert "pre-commit" not in str(error.value)
+
+
+# What only the model tells: (entry of the list of methods, what the message must say).
+UNFIT = [
+    ("lora: {targets: [querry]}", ["no linear layer", "'querry'", "'query'"]),
+    ("lora: {layers: [3, 9]}", ["layers [3, 9)", "layers [0, 4)"]),
+    ("adapterdrop: {over: lora, layers_dropped: 7}", ["layers_dropped 7", "4 layers"]),
+    ("aflora: {targets: qv, t_i: {fraction: 0.1}}", ["'qv'", "adaptive 'ffn'"]),
+    ("peft: {type: LORA, target_modules: sixx}", ["peft type LORA", "sixx"]),
+]
+
+
+@pytest.mark.parametrize(("entry", "said"), UNFIT, ids=[entry for entry, _ in UNFIT])
+def test_what_attach_refuses_is_found_before_the_first_cell(
+    tmp_path: Path, entry: str, said: list[str]
+) -> None:
+    file = tmp_path / "unfit.yaml"
+    file.write_text(GOOD.replace("lora: {r: 8}", entry))
+    cells = load_suite(file).cells()
+    check_cells(cells)
+    with pytest.raises(UserError) as error:
+        check_attach(cells)
+    for part in (cells[-1].path, *said):
+        assert part in str(error.value)
+    assert cells[0].path not in str(error.value), "full fits"
 
 
 def data_folder(tmp_path: Path, header: str, rows: str) -> list[str]:

@@ -1,0 +1,100 @@
+"""What `attach` would refuse in the middle of a suite, found before its first cell.
+
+Every method is attached to its model without weights, each in a fork, as a forecast does it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable
+from contextlib import redirect_stderr
+from dataclasses import replace
+from io import StringIO
+from typing import TYPE_CHECKING
+
+from harness.errors import UserError
+from harness.forecasting.pool import preload, run_forked
+from harness.models.files import local_folder
+from harness.suite.plan import nominal_plan
+
+if TYPE_CHECKING:
+    from harness.suite.suite import Cell
+    from methods.base import Plan
+
+
+def check_attach(
+    cells: Iterable[Cell], progress: Callable[[int, int], None] = lambda done, total: None
+) -> None:
+    """Attach each distinct method, with what it is told, to each distinct model.
+
+    What lies on a hub is left to the cells, and so is what only values can tell.
+
+    Raises:
+        UserError: naming every cell whose method and model do not go together.
+    """
+    distinct: dict[str, Cell] = {}
+    for cell in cells:
+        if cell.model.hub is None or local_folder(cell.model) is not None:
+            distinct.setdefault(_what_attach_sees(cell), cell)
+    if not distinct:
+        return
+    preload()
+    tasks = [(refusal, (cell,)) for cell in distinct.values()]
+    refused = {}
+    workers = len(os.sched_getaffinity(0))
+    for done, (number, answer) in enumerate(run_forked(tasks, workers), start=1):
+        if isinstance(answer, str | UserError):
+            refused[number] = str(answer)
+        progress(done, len(tasks))
+    if refused:
+        raise UserError("\n       ".join(dict.fromkeys(refused[key] for key in sorted(refused))))
+
+
+def _what_attach_sees(cell: Cell) -> str:
+    run = ("precision", "attention", "gradient_checkpointing", "train_pooler", "epochs",
+           "max_steps", "keep_outputs")  # fmt: skip
+    train = cell.train.model_dump(mode="json", include=set(run))
+    model, family = cell.model.model_dump(mode="json"), cell.family.name
+    facts = [model, family, cell.num_labels, cell.method, cell.method_options, cell.keep_best]
+    return json.dumps([*facts, train], sort_keys=True)
+
+
+def refusal(cell: Cell) -> str | None:
+    """Return what the cell's method has against its model, or None; run it in a fork.
+
+    How many steps an epoch has only the data tells: what a longer run would mend is left to the
+    cell.
+    """
+    plan = nominal_plan(cell)
+    longer = replace(plan, num_steps=1000 * plan.num_steps,
+                     steps_per_epoch=1000 * plan.steps_per_epoch)  # fmt: skip
+    if _refused(cell, plan) is None:
+        return None
+    reason = _refused(cell, longer)
+    return None if reason is None else f"{cell.path}: {reason}"
+
+
+def _refused(cell: Cell, plan: Plan) -> str | None:
+    import torch
+    from transformers.initialization import no_init_weights
+
+    from harness.models.load import build_model
+    from harness.training.attach import attach
+    from harness.training.precision import weight_dtype
+    from methods import get_method
+    from methods.common.fakes import structure_only
+
+    settings, device = cell.train, torch.device("meta")
+    with device, no_init_weights():
+        model = build_model(
+            cell.model, cell.family, cell.num_labels, settings.attention,
+            weight_dtype(settings.precision), settings.keep_outputs,
+        )  # fmt: skip
+    method = get_method(cell.method)(**structure_only(cell.method_options))
+    try:
+        with redirect_stderr(StringIO()):  # some types show a bar of their own
+            attach(model, method, plan, settings, device)
+    except ValueError as error:
+        return None if isinstance(error.__cause__, NotImplementedError) else str(error)
+    return None

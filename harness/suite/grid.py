@@ -1,0 +1,32 @@
+"""The grid of a suite: lists of values for training settings, each value of its setting's type."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, create_model
+
+from harness.suite.settings import Frozen, TrainSettings
+
+
+def _lists() -> dict[str, Any]:
+    """Return a field per training setting: at least one of its values."""
+    lists: dict[str, Any] = {}
+    for name, field in TrainSettings.model_fields.items():
+        value: Any = Annotated.__class_getitem__((field.annotation, *field.metadata, name))  # type: ignore[attr-defined]
+        lists[name] = (tuple[value, ...], Field((), min_length=1, description=field.description))
+    return lists
+
+
+# What a grid may hold; the schema for editors is this model's.
+GridLists = create_model("GridLists", __base__=Frozen, **_lists())
+
+
+def _checked(value: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """Refuse what no training setting takes; values and their order stay as written."""
+    GridLists.model_validate(value)
+    return value
+
+
+# Setting -> values; all combinations become cells, in the order of the file.
+Grid = Annotated[dict[str, list[Any]], AfterValidator(_checked)]

@@ -1,0 +1,72 @@
+"""Names of its own entries that a suite uses: a rule's patterns, the baseline. Each must fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import UserError
+from harness.suite.entries import MethodEntry, ModelEntry, TaskEntry
+from methods.wording import nearest
+
+if TYPE_CHECKING:
+    from harness.suite.document import Document
+    from harness.suite.suite import Suite
+
+Entry = MethodEntry | TaskEntry | ModelEntry
+KINDS: dict[str, type[Entry]] = {"methods": MethodEntry, "tasks": TaskEntry, "models": ModelEntry}
+
+
+@dataclass(frozen=True)
+class Written:
+    """What the file lists before anything overrides it: a choice of it is no mistake of a rule."""
+
+    entries: Mapping[str, list[Any]]
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> Written:
+        """Keep the lists of the suite's axes."""
+        lists = {axis: data.get(axis) for axis in KINDS}
+        lists["models"] = lists["models"] or [data.get("model")]
+        return cls({axis: [*raw] for axis, raw in lists.items() if isinstance(raw, list)})
+
+    def names(self, axis: str) -> Iterator[str]:
+        """Yield the names of an axis' entries, as far as they have any."""
+        for raw in self.entries.get(axis, []):
+            try:
+                yield _name(KINDS[axis].model_validate(raw))
+            except ValueError:
+                continue  # a mistake in what was overridden is nobody's concern
+
+
+def _name(entry: Entry) -> str:
+    return entry.name if isinstance(entry, ModelEntry) else entry.shown
+
+
+def refuse_idle_names(suite: Suite, document: Document, written: Written) -> None:
+    """Refuse a rule with a pattern that no entry fits, and a baseline that is no method.
+
+    Raises:
+        UserError: naming file, line, key, value and the nearest name.
+    """
+    known = {
+        "methods": {*map(_name, suite.methods), *written.names("methods")},
+        "tasks": {*map(_name, suite.tasks), *written.names("tasks")},
+        "models": {*map(_name, suite.chosen_models), *written.names("models")},
+    }
+    for index, rule in enumerate(suite.rules):
+        for axis, names in known.items():
+            for pattern in getattr(rule, axis):
+                if not any(fnmatch(name, pattern) for name in names):
+                    where = document.where(("rules", index, axis))
+                    raise UserError(f"{where}: rules.{index}.{axis}: {_fits_none(pattern, names)}")
+    base = suite.baseline
+    if base is not None and not any(f"{base} ".startswith(f"{m} ") for m in known["methods"]):
+        where = document.where(("baseline",))
+        raise UserError(f"{where}: baseline: {_fits_none(base, known['methods'])}")
+
+
+def _fits_none(given: str, names: Iterable[str]) -> str:
+    return f"{given!r} fits none of them; {nearest(given.strip('*'), names)}"
