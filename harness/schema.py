@@ -25,6 +25,8 @@ def schema(plugin: Plugins = None) -> None:
 def suite_schema() -> dict[str, Any]:
     """Return the schema of the file format: the model's, with the short spellings it accepts."""
     from harness import tasks
+    from harness.models.spec import SOURCES
+    from harness.suite.grid import GridLists
     from harness.suite.settings import TrainSettings
     from harness.suite.suite import Suite
     from harness.tasks import families
@@ -32,25 +34,55 @@ def suite_schema() -> dict[str, Any]:
     document = Suite.model_json_schema()
     definitions = document["$defs"]
     settings = TrainSettings.model_json_schema()["properties"]
-    beside = {key: definitions["MethodEntry"]["properties"][key] for key in ("label", "train")}
-    options = dict(_method_options())
-    for each in options.values():
-        definitions |= each.pop("$defs", {})
-    entries = [
-        {
-            "type": "object",
-            "properties": {name: each, **beside},
-            "required": [name],
-            "additionalProperties": False,
-        }
-        for name, each in options.items()
-    ]
-    definitions["MethodEntry"] = {"anyOf": [{"enum": list(options)}, *entries]}
+    grid = GridLists.model_json_schema()
+    for field in grid["properties"].values():
+        field.pop("default")
+    document["properties"]["grid"] = grid
+    document["properties"]["model"] = {"$ref": "#/$defs/ModelEntry"}
+    document["oneOf"] = _one_of("model", "models")
+    definitions["ModelEntry"]["oneOf"] = _one_of(*SOURCES)
     definitions["Shape"]["properties"]["family"]["enum"] = families.names()
     entry = definitions["TaskEntry"]
     entry["properties"] |= settings | {"name": {"enum": tasks.names()}}
+    del entry["required"]  # a shape has a name of its own
+    entry["anyOf"] = [{"required": [key]} for key in ("name", "shape")]
     definitions["TaskEntry"] = {"anyOf": [{"enum": tasks.names()}, entry]}
+    _add_methods(definitions)
     return document
+
+
+def _one_of(*keys: str) -> list[dict[str, Any]]:
+    return [{"required": [key]} for key in keys]
+
+
+def _add_methods(definitions: dict[str, Any]) -> None:
+    """Define every method's options, a method by name, and a suite's entry with label and train."""
+    fields = definitions["MethodEntry"]["properties"]
+    beside = {key: fields[key] for key in ("label", "train")}
+    options = dict(_method_options())
+    for name, each in options.items():
+        definitions |= each.pop("$defs", {})
+        if "over" in each["properties"]:
+            each["properties"]["over"] = {"$ref": "#/$defs/Method"}
+        bare = [] if each.get("required") else [{"type": "null"}]
+        definitions[f"Method.{name}"] = {"anyOf": [each, *bare]}
+    named = {"enum": [name for name, each in options.items() if not each.get("required")]}
+    one = {name: {"$ref": f"#/$defs/Method.{name}"} for name in options}
+    definitions["Method"] = {"anyOf": [named, *(_entry({name: of}) for name, of in one.items())]}
+    short = (_entry({name: of}, beside) for name, of in one.items())
+    long = (
+        _entry({"name": {"const": name}}, {"options": of, **beside}) for name, of in one.items()
+    )
+    definitions["MethodEntry"] = {"anyOf": [named, *short, *long]}
+
+
+def _entry(needed: dict[str, Any], beside: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {**needed, **(beside or {})},
+        "required": list(needed),
+        "additionalProperties": False,
+    }
 
 
 def _method_options() -> Iterator[tuple[str, dict[str, Any]]]:

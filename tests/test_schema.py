@@ -1,45 +1,105 @@
-"""The JSON Schema of a suite names what a suite may say."""
+"""The JSON Schema of a suite says what the loader says: no more is refused, no more accepted."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
+from harness.errors import UserError
 from harness.schema import app, suite_schema
+from harness.suite.load import load_suite
 from harness.suite.settings import TrainSettings
 from harness.tasks import names as task_names
 from harness.tasks.families import names as family_names
 from methods import get_method
 from methods import names as method_names
 
+SUITES = sorted(Path("suites").glob("*.yaml"))
+BASE = {"name": "x", "model": {"config": "tiny-bert"}, "tasks": ["rte"], "methods": ["full"]}
 
-def test_the_command_prints_the_schema() -> None:
+
+@pytest.fixture(scope="module")
+def schema() -> dict[str, Any]:
+    return suite_schema()
+
+
+def test_the_command_prints_the_schema(schema: dict[str, Any]) -> None:
     done = CliRunner().invoke(app, [])
     assert done.exit_code == 0, done.output
-    assert json.loads(done.output) == suite_schema()
+    assert json.loads(done.output) == schema
+    Draft202012Validator.check_schema(schema)
 
 
-def test_every_method_with_its_options() -> None:
-    short, *long = suite_schema()["$defs"]["MethodEntry"]["anyOf"]
-    assert short == {"enum": method_names()}
-    assert [entry["required"] for entry in long] == [[name] for name in method_names()]
-    for entry, name in zip(long, method_names(), strict=True):
-        options = entry["properties"][name]["properties"]
+@pytest.mark.parametrize("file", SUITES, ids=lambda file: file.stem)
+def test_every_shipped_suite_is_valid(file: Path, schema: dict[str, Any]) -> None:
+    found = Draft202012Validator(schema).iter_errors(yaml.safe_load(file.read_text()))
+    assert [f"{error.json_path}: {error.message[:200]}" for error in found] == []
+
+
+SAID = [
+    ({"tasks": [{"shape": {"family": "causal_lm", "length": 9}}]}, True),
+    ({"tasks": [{"label": "neither name nor shape"}]}, False),
+    ({"tasks": "rte"}, False),
+    ({"methods": [{"full": None}]}, True),
+    ({"methods": [{"name": "lora", "options": {"r": 3}, "label": "a"}]}, True),
+    ({"methods": [{"name": "lora", "options": {"rank": 3}}]}, False),
+    ({"methods": [{"lora": {"targets": ["query"]}}]}, True),
+    ({"methods": [{"lora": {"targets": "sixx"}}]}, False),
+    ({"methods": ["safe"]}, False),
+    ({"methods": [{"adapterdrop": {"over": "lora"}}]}, True),
+    ({"methods": [{"adapterdrop": {"over": {"lora": {"rank": 3}}}}]}, False),
+    ({"methods": [{"peft": {"type": "loha", "r": 3}}]}, True),
+    ({"methods": [{"peft": {"type": "LOHA", "rank": 3}}]}, False),
+    ({"methods": [{"peft": {"type": "LOHAA"}}]}, False),
+    ({"grid": {"lr": [0.1, 0.2], "padding": ["max"]}}, True),
+    ({"grid": {"lr": 0.1}}, False),
+    ({"grid": {"lr": ["high"]}}, False),
+    ({"grid": {"lr": []}}, False),
+    ({"grid": {"rate": [0.1]}}, False),
+    ({"models": [{"config": "tiny-bert"}]}, False),
+    ({"model": {"config": "tiny-bert", "hub": "a/b"}}, False),
+]
+
+
+@pytest.mark.parametrize(("said", "good"), SAID, ids=[str(said) for said, _ in SAID])
+def test_schema_and_loader_agree(
+    said: dict[str, Any], good: bool, schema: dict[str, Any], tmp_path: Path
+) -> None:
+    suite = BASE | said
+    assert Draft202012Validator(schema).is_valid(suite) is good
+    file = tmp_path / "suite.yaml"
+    file.write_text(yaml.safe_dump(suite))
+    if good:
+        assert load_suite(file).cells()
+    else:
+        with pytest.raises(UserError):
+            load_suite(file)
+
+
+def test_every_method_with_its_options(schema: dict[str, Any]) -> None:
+    definitions = schema["$defs"]
+    for name in method_names():
+        options = definitions[f"Method.{name}"]["anyOf"][0]["properties"]
         assert set(options) == set(get_method(name).model_fields)
-        assert set(entry["properties"]) == {name, "label", "train"}
+    named = definitions["MethodEntry"]["anyOf"][0]["enum"]
+    assert set(method_names()) - set(named) == {"safe", "adapterdrop", "sparseadapter", "peft"}
 
 
-def test_every_task_and_family_and_flat_settings() -> None:
-    definitions = suite_schema()["$defs"]
+def test_every_task_and_family_and_setting(schema: dict[str, Any]) -> None:
+    definitions = schema["$defs"]
     short, long = definitions["TaskEntry"]["anyOf"]
     assert short == {"enum": task_names()}
     assert set(TrainSettings.model_fields) < set(long["properties"])
+    assert set(TrainSettings.model_fields) == set(schema["properties"]["grid"]["properties"])
     assert definitions["Shape"]["properties"]["family"]["enum"] == family_names()
 
 
-def test_every_reference_has_its_definition() -> None:
-    schema = suite_schema()
-    text = json.dumps(schema)
-    used = {part.split('"')[0] for part in text.split("#/$defs/")[1:]}
+def test_every_reference_has_its_definition(schema: dict[str, Any]) -> None:
+    used = {part.split('"')[0] for part in json.dumps(schema).split("#/$defs/")[1:]}
     assert used <= set(schema["$defs"])
