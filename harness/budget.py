@@ -13,8 +13,8 @@ from harness.errors import UserError
 
 app = new_app()
 GPU = "rtx4090"
-EXIT_CODES = "Exit codes: 0 within, 1 over, 2 bad input, 3 a budgeted cell has no figure, \
-4 other software versions than the file's."
+EXIT_CODES = "Exit codes: 0 within, 1 over, 2 bad input, 3 a budgeted cell has no figure or none \
+is budgeted, 4 other software versions than the file's."
 
 Source = Annotated[
     Path, typer.Argument(help="a suite's YAML file (forecast) or a run folder (measured)")
@@ -34,7 +34,7 @@ def check(
     ] = None,
     ratchet: Annotated[bool, typer.Option(help="a win beyond the tolerance fails, too")] = False,
     other_versions: Annotated[
-        bool, typer.Option(help="accept other software versions: say so, give no verdict, exit 0")
+        bool, typer.Option(help="with other software versions: print what moved, accept it")
     ] = False,
 ) -> int:
     """Compare every cell's peak with its budget."""
@@ -44,10 +44,12 @@ def check(
     from harness.budgets.wording import lines, markdown
 
     old = read_budget(budget)
-    if old.software != software():
+    moved = old.software != software()
+    if moved:
         print(f"no verdict: {budget} was made with {old.software}, here is {software()}; "
               f"{_update(source, budget, gpu, plugin)}")  # fmt: skip
-        return 0 if other_versions else 4
+        if not other_versions:
+            return 4
     figures = figures_of(source, gpu, plugin or [])
     verdict = compare(old, figures)
     for line in lines(verdict, _update(source, budget, gpu, plugin)):
@@ -56,7 +58,7 @@ def check(
     if target:
         with Path(target).open("a", encoding="utf-8") as stream:
             stream.write(markdown(verdict, str(budget)))
-    return verdict.exit_code(ratchet)
+    return verdict.exit_code(ratchet, blind=moved)
 
 
 @command(app)

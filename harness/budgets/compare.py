@@ -37,11 +37,16 @@ class Verdict:
         """Return the findings of one kind."""
         return [finding for finding in self.findings if finding.kind == kind]
 
-    def exit_code(self, ratchet: bool) -> int:
-        """Return 1 where a cell is over (or, with a ratchet, wins), 3 where one is missing."""
-        if self.of("over") or (ratchet and self.of("win")):
+    def exit_code(self, ratchet: bool, blind: bool = False) -> int:
+        """Return 1 where a cell is over (or, with a ratchet, wins), 3 where one is missing.
+
+        3 also where nothing was compared at all. `blind` is for figures that other software made:
+        then none is over.
+        """
+        if not blind and (self.of("over") or (ratchet and self.of("win"))):
             return 1
-        return 3 if self.of("missing") else 0
+        compared = self.of("within") or self.of("over") or self.of("win")
+        return 3 if self.of("missing") or not compared else 0
 
 
 def compare(budget: Budget, figures: Figures) -> Verdict:

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from harness import budget
 from harness.budget import _update
 from harness.budgets.compare import compare
-from harness.budgets.figures import Figure, Figures
+from harness.budgets.figures import Figure, Figures, figures_of
 from harness.budgets.file import Budget, read_budget, updated, write_budget
 
 SUITE = """\
@@ -134,4 +134,19 @@ def test_bad_input_and_other_versions(tmp_path: Path) -> None:
     made_again = updated(tmp_path / "other.yaml", figures(a=1), "start")[0]
     write_budget(file, made_again.model_copy(update={"software": {"torch": "1.0"}}))
     assert invoke("check", suite, "--budget", file)[0] == 4
-    assert invoke("check", suite, "--budget", file, "--other-versions")[0] == 0
+    arguments = ("check", suite, "--budget", file, "--gpu", "l4", "--other-versions")
+    code, text = invoke(*arguments)
+    assert (code, "MISSING  a" in text) == (3, True), "a cell that has no figure is no match"
+    made_now = updated(tmp_path / "now.yaml", figures_of(suite, "l4", []), "start")[0]
+    one = min(made_now.cells)
+    made_now.cells[one].peak //= 2
+    write_budget(file, made_now.model_copy(update={"software": {"torch": "1.0"}}))
+    assert invoke("check", suite, "--budget", file, "--gpu", "l4")[0] == 4
+    code, text = invoke(*arguments)
+    assert (code, f"OVER  {one}" in text, "no verdict" in text) == (0, True, True)
+
+
+def test_a_check_that_compares_nothing_fails(tmp_path: Path) -> None:
+    verdict = compare(made(tmp_path, a=1).model_copy(update={"cells": {}}), figures(a=1))
+    assert [finding.kind for finding in verdict.findings] == ["new"]
+    assert verdict.exit_code(False) == verdict.exit_code(False, blind=True) == 3
