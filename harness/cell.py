@@ -128,8 +128,7 @@ def _train(record: Record, setup: Setup) -> None:
     from harness.training.loop import Loop
 
     with setup.clock.apart("metering"):
-        inputs = setup.family.inputs(setup.order.tensors([0], setup.device))
-        forward = forward_flops(setup.model, inputs)
+        forward = forward_flops(setup.model, setup.full_example())
     parameters = _parameters(setup)
     try:
         Loop(setup).run()
@@ -155,6 +154,7 @@ def _fill(record: Record, setup: Setup, forward: ForwardFlops, parameters: Param
     """Take over everything that the run measured and found out."""
     result = setup.state.result
     record.steps, record.resumed_at = result.steps, result.resumed_at
+    record.epochs = result.steps / setup.order.steps_per_epoch
     record.scores, record.history = result.scores, result.history
     record.best_epoch = result.best_epoch
     record.final_loss = result.final_loss if result.steps else None
@@ -193,6 +193,7 @@ def _flops(setup: Setup, forward: ForwardFlops) -> Flops:
     return Flops(
         forward_macs=forward.macs,
         forward=forward.flops,
+        forward_length=setup.full_shape.length,
         step=phases[0] // max(1, steps[0]) if counted else None,
         training=sum(phases) if counted else None,
         unsupported=list(forward.unsupported),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -39,6 +40,16 @@ Only = Annotated[str, typer.Option(metavar="GLOB", help="cells whose path matche
 def examples(*lines: str) -> str:
     """Return a help page's end: commands to copy, each whole on a line of its own."""
     return "\n\n".join(["Examples:", *(f"\b\n  {line}" for line in lines)])
+
+
+def command_line(name: str, *arguments: str, **options: Any) -> str:
+    """Return a command as it could be typed; options that are None, False or `*` are left out."""
+    words = ["headroom", name, *arguments]
+    for key, value in options.items():
+        for one in value if isinstance(value, list) else [value]:
+            if one not in (None, False, "*"):
+                words += [f"--{key}", *([] if one is True else [str(one)])]
+    return shlex.join(words)
 
 
 def new_app() -> typer.Typer:

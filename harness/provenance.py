@@ -1,4 +1,4 @@
-"""What a number depends on beside code and settings: the environment, the model, the data."""
+"""Where a number comes from: the environment, the model, the data, the command."""
 
 from __future__ import annotations
 
@@ -59,6 +59,13 @@ class Provenance(Part):
     redrawn: list[str] | None = Field(
         None, description="tensors of the head that the weights have in another size: drawn anew"
     )
+
+
+class Invocation(Part):
+    """How the run was asked for: what changed the suite's file."""
+
+    command: str = Field(description="the whole command line")
+    overrides: list[str] = Field(default_factory=list, description="key=value, in their order")
 
 
 class Data(Part):

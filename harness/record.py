@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import AliasChoices, ConfigDict, Field, field_validator, model_validator
 
 from harness.part import Part
-from harness.provenance import Data, Environment, Provenance
+from harness.provenance import Data, Environment, Invocation, Provenance
 
 SCHEMA_VERSION = 1
 
@@ -83,7 +83,7 @@ class Compacted(Part):
     parameters_total: int
     adapter: int = Field(description="parameters of the adapter that are left, head excluded")
     forward_macs: int | None
-    forward: int | None = Field(description="FLOPs as in `flops.forward`")
+    forward: int | None = Field(description="FLOPs as in `flops.forward`, at the same length")
     memory: PhaseMemory = Field(description="of training steps on it, with nothing learned")
 
 
@@ -100,8 +100,11 @@ class Export(Part):
 class Flops(Part):
     """Floating point operations; one multiply-add is two."""
 
-    forward_macs: int | None = Field(description="fvcore, one example at max length in the data")
+    forward_macs: int | None = Field(description="fvcore, one example of `forward_length` tokens")
     forward: int | None = Field(description="torch's counter, the same example")
+    forward_length: int | None = Field(
+        None, description="the settings' max_length; null, until November 2026: the first example's"
+    )
     step: int | None = Field(description="forward and backward, first phase, mean over its steps")
     training: int | None = Field(description="sum over phases of step FLOPs times steps")
     unsupported: list[str] = Field(default_factory=list)
@@ -161,10 +164,12 @@ class Record(Part):
     log_tail: str | None = None
     started: str
     seconds: float = 0.0
+    invocation: Invocation | None = Field(None, description="null: not recorded")
     environment: Environment = Field(default_factory=Environment)
     provenance: Provenance | None = Field(None, alias="model")
     data: Data | None = None
     steps: int | None = None
+    epochs: float | None = Field(None, description="that these steps are, of the training rows")
     resumed_at: list[int] = Field(default_factory=list, description="steps it was taken up at")
     scores: dict[str, dict[str, float]] = Field(
         default_factory=dict, description="evaluation -> metric -> fraction, reported checkpoint"

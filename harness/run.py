@@ -16,6 +16,7 @@ from harness.command import (
     Plugins,
     SuiteFile,
     command,
+    command_line,
     examples,
     new_app,
 )
@@ -62,6 +63,7 @@ def run(
     from harness.engines.local import LocalEngine
     from harness.forecasting.attachable import check_attach
     from harness.gpus import visible_devices
+    from harness.provenance import Invocation
     from harness.reporting.terminal import counting
     from harness.store import Store
     from harness.suite.load import load_suite
@@ -86,7 +88,14 @@ def run(
         for cell in todo if force else ():
             store.drop_checkpoint(cell)
         store.write_manifest(suite.model_dump(mode="json"), cells)
-        engine = LocalEngine(store, devices, lock, 60 * checkpoint_minutes, export)
+        asked = Invocation(
+            command=command_line(
+                "run", str(file), *(overrides or []), only=only, plugin=plugin, limit=limit,
+                force=force, gpus=gpus, export=export, out=out,
+            ),
+            overrides=overrides or [],
+        )  # fmt: skip
+        engine = LocalEngine(store, devices, lock, 60 * checkpoint_minutes, export, asked)
         try:
             _run_all(engine, todo, done_before=len(chosen) - len(todo))
             if export:

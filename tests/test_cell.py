@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from cells import cell_of, silent
+from cells import cell_of, rows, setup_of, silent
 
 from harness.cell import new_record, run_cell
 from harness.errors import UserError
@@ -46,6 +46,26 @@ def test_a_record_has_every_figure(make: Any) -> None:
     assert record.time is not None
     assert record.time.training > 0
     assert Record.model_validate_json(record.model_dump_json()) == record
+
+
+def test_forward_flops_are_of_a_stated_length_whatever_the_rows(make: Any) -> None:
+    lengths, flops = set(), set()
+    for count in (24, 100):
+        cell = make(rows(count, 8), "train.max_steps=1")
+        setup = setup_of(cell)
+        lengths.add(setup.order.shape([0]).length)
+        record = run_cell(cell, silent)
+        assert record.flops is not None
+        flops.add((record.flops.forward, record.flops.forward_macs, record.flops.forward_length))
+        assert setup.full_example()["input_ids"].shape == (1, 16)
+    assert len(lengths) == 2, "the first rows differ in length"
+    [(_, _, length)] = flops
+    assert length == cell.train.max_length == 16
+
+
+def test_a_record_says_which_share_of_its_epochs_was_trained(make: Any) -> None:
+    record = run_cell(make("train.max_steps=6"), silent)
+    assert (record.steps, record.epochs) == (6, 0.75)
 
 
 def test_a_record_carries_the_forecast_of_its_run(make: Any) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from harness.cell import new_record
 from harness.part import Part
 from harness.plugins import Plugin
+from harness.provenance import Invocation
 from harness.record import ExportKind, Record
 from harness.suite.suite import Cell
 
@@ -32,6 +33,7 @@ class Order(Part):
         folder: of the store.
         progress: descriptor that events go to, one JSON object a line.
         checkpoint_seconds: training time between checkpoints.
+        invocation: how the run was asked for.
     """
 
     cell: dict[str, Any]
@@ -40,6 +42,7 @@ class Order(Part):
     progress: int
     checkpoint_seconds: float
     export: ExportKind | None = None
+    invocation: Invocation | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class End:
     oom_killed: bool
 
 
-def conclude(store: Store, cell: Cell, end: End) -> Record:
+def conclude(store: Store, cell: Cell, end: End, invocation: Invocation | None = None) -> Record:
     """Return the record that the cell wrote, or write one that says how it ended without."""
     record = store.read(cell)
     if end.code == 0 and record is not None:
@@ -82,6 +85,7 @@ def conclude(store: Store, cell: Cell, end: End) -> Record:
         record = new_record(cell, "crashed", end.seconds, message=tail.strip(), log_tail=tail)
     else:
         record = new_record(cell, "crashed", end.seconds, message=_how(end, tail), log_tail=tail)
+    record.invocation = invocation
     store.write(cell, record)
     return record
 

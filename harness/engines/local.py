@@ -20,6 +20,7 @@ from harness.store import Store
 from harness.suite.suite import Cell
 
 if TYPE_CHECKING:
+    from harness.provenance import Invocation
     from harness.record import ExportKind, Record
 
 
@@ -32,6 +33,7 @@ class LocalEngine:
         lock: descriptor of the store's lock, inherited so that it outlives a killed runner.
         checkpoint_seconds: training time between a cell's checkpoints.
         export: what every cell writes to deploy, if anything.
+        invocation: how the run was asked for, for the records.
     """
 
     def __init__(
@@ -41,9 +43,11 @@ class LocalEngine:
         lock: int,
         checkpoint_seconds: float = 300.0,
         export: ExportKind | None = None,
+        invocation: Invocation | None = None,
     ) -> None:
         self.store, self.devices, self.lock = store, list(devices), lock
         self.checkpoint_seconds, self.export = checkpoint_seconds, export
+        self.invocation = invocation
         self._children: set[subprocess.Popen[bytes]] = set()
         self._stopping = False
 
@@ -121,6 +125,7 @@ class LocalEngine:
             cell=cell.model_dump(mode="json"), plugins=plugins.loaded(),
             folder=self.store.folder, progress=writing,
             checkpoint_seconds=self.checkpoint_seconds, export=self.export,
+            invocation=self.invocation,
         )  # fmt: skip
         assert child.stdin is not None
         try:
@@ -136,7 +141,7 @@ class LocalEngine:
         child.stdin.close()
         oom_killed = kernel_oom_kills() > kills
         end = End(code, time.monotonic() - began, self._stopping, oom_killed)
-        return conclude(self.store, cell, end)
+        return conclude(self.store, cell, end, self.invocation)
 
 
 def _environment(device: str) -> dict[str, str]:

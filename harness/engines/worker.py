@@ -64,6 +64,7 @@ def _run(order: Order) -> None:
     with os.fdopen(order.progress, "wb") as stream:
         export = (order.export, store) if order.export else None
         record = run_cell(cell, _progress_to(stream), checkpoints, export)
+        record.invocation = order.invocation
         store.write(cell, record)
     checkpoints.drop()
 

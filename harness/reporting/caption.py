@@ -7,14 +7,15 @@ from statistics import median
 
 from harness.env import MEMORY_PACKAGES
 from harness.record import Record
-from harness.reporting.comparison import Comparison, forecast_ratio
+from harness.reporting.comparison import Comparison, forecast_ratio, forward_lengths
+from harness.reporting.ran import what_ran
 
 
 def caption(comparison: Comparison) -> list[str]:
     """Say what the figures are: which memory, device, precision, padding, versions."""
     records = [record for record in comparison.records if record.outcome == "ok"]
     if not records:
-        return ["No cell ended well."]
+        return ["No cell ended well.", *what_ran(comparison.records)]
     metrics = _each((r.task, " / ".join(r.reported)) for r in records)
     protocols = _values(str(r.cell["protocol"]) for r in records)
     seeds = len({r.seed for r in records})
@@ -26,10 +27,11 @@ def caption(comparison: Comparison) -> list[str]:
         *_forecasts(records),
         "Parameters: adapter = trainable, head and pooler excluded, shared tensors once; stored = "
         "with the frozen tensors that the method adds.",
-        "FLOPs: one multiply-add is two; forward of one example, training over the whole run.",
+        f"FLOPs: one multiply-add is two; forward of one example, {_length(records)}; training "
+        "over the whole run.",
         f"Time: median step, as the median ratio to {comparison.baseline} on the same task and "
         "seed.",
-        f"Settings: {_settings(records)}.",
+        *what_ran(comparison.records),
         *_doubts(records),
         *_redrawn(records),
         f"Machine: {_machine(records)}. Versions: {_versions(records)}.",
@@ -102,11 +104,13 @@ def _redrawn(records: Sequence[Record]) -> list[str]:
     return [f"New head: {model} has one of another size: {what}." for model, what in heads]
 
 
-def _settings(records: Sequence[Record]) -> str:
-    shown = ("precision", "attention", "padding", "max_length", "batch_size", "accumulate",
-             "optimizer", "gradient_checkpointing")  # fmt: skip
-    train = [record.cell["train"] for record in records]
-    return ", ".join(f"{name} {_values(str(t[name]) for t in train)}" for name in shown)
+def _length(records: Sequence[Record]) -> str:
+    """Say how long the example is whose forward pass is counted."""
+    lengths = forward_lengths(records)
+    known = "/".join(str(length) for length in lengths if length is not None)
+    said = [f"of {known} tokens (max_length)"] if known else []
+    said += ["the first of the training rows, its length not recorded"] if None in lengths else []
+    return " or ".join(said)
 
 
 def _machine(records: Sequence[Record]) -> str:

@@ -133,6 +133,11 @@ def forecast_ratio(record: Record) -> float | None:
     return forecast / record.memory.peak_training
 
 
+def forward_lengths(records: Iterable[Record]) -> list[int | None]:
+    """Return the lengths, in tokens, of the examples that forward FLOPs are of; None: unknown."""
+    return list(dict.fromkeys(r.flops.forward_length for r in records if r.flops))
+
+
 def coarse_split(memory: Memory) -> dict[str, int]:
     """Return the split at the peak of the phase that has the run's peak, in the table's terms."""
     return coarse(max(memory.phases, key=lambda p: p.peak_allocated).split)

@@ -8,6 +8,7 @@ from typing import Any
 from harness.provenance import Data
 from harness.record import Record
 from harness.reporting.columns import Table
+from harness.reporting.ran import overridden
 from harness.units import gib
 
 
@@ -22,7 +23,7 @@ def render(
     num_cells = len(manifest["cells"])
     parts = [f"# {suite['name']}"]
     if suite.get("description"):
-        parts.append(suite["description"].strip())
+        parts.append(_described(suite["description"].strip(), overridden(records)))
     if len(records) < num_cells:
         parts.append(f"**{len(records)} of {num_cells} cells have run.**")
     for table in tables:
@@ -41,6 +42,14 @@ def render(
         parts += ["## Remarks", "\n".join(told)]
     parts.append(_provenance(records))
     return "\n\n".join(parts) + "\n"
+
+
+def _described(description: str, changed: bool | None) -> str:
+    """Return what the suite's file says of itself; of a changed suite that is another one."""
+    if changed is False:
+        return description
+    why = "Overrides changed it: see below." if changed else "What was overridden is not recorded."
+    return f"The suite's file says: *{description}* {why}"
 
 
 def markdown_table(table: Table[Any]) -> str:

@@ -9,7 +9,6 @@ from harness.reporting.columns import (
     Column,
     Table,
     count,
-    gigaflop,
     mebibytes,
     number,
     parameters,
@@ -18,9 +17,9 @@ from harness.reporting.columns import (
     teraflop,
     words,
 )
-from harness.reporting.comparison import SPLIT, Comparison, Row, Score
+from harness.reporting.comparison import SPLIT, Comparison, Row, Score, forward_lengths
 from harness.reporting.method_notes import method_notes
-from harness.units import MIB, score
+from harness.units import MIB, giga, score
 
 # Parts of the split that have a column even where they are nothing at the peak.
 ALWAYS_SHOWN = ("weights", "gradients", "optimizer", "activations")
@@ -63,10 +62,17 @@ def comparison_columns(comparison: Comparison) -> list[Column[Row]]:
     columns += [_split_column(part) for part in SPLIT if _worth_a_column(part, rows)]
     return [
         *columns,
-        gigaflop("fwd GFLOP", lambda row: row.forward_flops),
+        number(_forward_header(comparison), lambda row: row.forward_flops, giga, "fwd (FLOP)"),
         teraflop("train TFLOP", lambda row: row.training_flops),
         quotient(f"step time / {comparison.baseline}", lambda row: row.relative_time),
     ]
+
+
+def _forward_header(comparison: Comparison) -> str:
+    """Name the length that the forward pass is counted at, where it is one for all."""
+    lengths = forward_lengths(r for r in comparison.records if r.outcome == "ok")
+    one = lengths[0] if len(lengths) == 1 else None
+    return "fwd GFLOP" if one is None else f"fwd GFLOP at {one}"
 
 
 def _four_digits(value: float | None) -> str:

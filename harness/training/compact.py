@@ -31,8 +31,7 @@ def compact(setup: Setup) -> Compacted | None:
     setup.state.apply(change)
     scores = {name: evaluate_on(setup, name) for name in setup.data.report_on}
     with setup.clock.apart("metering"):
-        inputs = setup.family.inputs(setup.order.tensors([0], setup.device))
-        flops = forward_flops(setup.model, inputs)
+        flops = forward_flops(setup.model, setup.full_example())
         memory = _training_phase(setup)
     return Compacted(
         scores=scores,

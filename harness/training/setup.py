@@ -84,6 +84,17 @@ class Setup:
         """The method at work."""
         return self.state.handle
 
+    @property
+    def full_shape(self) -> BatchShape:
+        """The shape of one example as long as the settings allow: the same whatever the rows."""
+        shape = self.order.data.shape([0], self.settings.max_length)
+        return shape._replace(target_length=shape.target_length and shape.length)
+
+    def full_example(self) -> Batch:
+        """Return such an example without its labels, on the device."""
+        batch = self.family.inputs(self.order.data.sample(self.full_shape))
+        return {name: value.to(self.device) for name, value in batch.items()}
+
 
 def load_cell_data(cell: Cell) -> TaskData:
     """Read the rows of the cell's task.

@@ -54,7 +54,9 @@ def test_outcomes_are_shown_where_the_score_would_be(cells: list[Cell]) -> None:
 def test_caption_says_which_memory_device_precision_padding_and_versions(cells: list[Cell]) -> None:
     text = "\n".join(caption(compare_methods([record(cell, 0.5) for cell in cells])))
     for part in ("on the CPU", "abacus", "precision fp32", "padding longest", "attention sdpa",
-                 "torch 2.13.0", "acceptability accuracy", "2 seeds"):  # fmt: skip
+                 "torch 2.13.0", "acceptability accuracy", "2 seeds", "lr 0.001", "clip 1",
+                 "Training: 130 steps, 1 of 3 epochs.",
+                 "Command: `headroom run small.yaml`."):  # fmt: skip
         assert part in text
 
 

@@ -48,6 +48,7 @@ def record(
         "environment": {"cpu": "abacus", "cores": 2, "packages": {"torch": "2.13.0"}},
         "data": {"source": "embedded", "fingerprint": "f" * 64, "train_rows": 5, "notes": [],
                  "evaluation_rows": {"dev": 2}},
-        "model": {"config": "tiny-bert"},
+        "model": {"config": "tiny-bert"}, "steps": 130, "epochs": 1.0,
+        "invocation": {"command": "headroom run small.yaml"},
     } | rest  # fmt: skip
     return Record.model_validate(filled)

@@ -1,0 +1,92 @@
+"""What was run, as the records say it: length of training, every setting, overrides, commands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from harness.record import Record
+
+# Values of settings that did nothing: there is nothing to say of them.
+OFF = (None, False)
+# What a setting may depend on, the simplest first.
+LABELS: tuple[tuple[str, Callable[[Record], str]], ...] = (
+    ("task", lambda record: record.task),
+    ("method", lambda record: record.method),
+    ("model", lambda record: record.model),
+    ("task and method", lambda record: f"{record.task} {record.method}"),
+    ("cell", lambda record: record.path),
+)
+
+
+def what_ran(records: Sequence[Record]) -> list[str]:
+    """Return the notes that say what these records are of."""
+    trained = [record for record in records if record.steps is not None]
+    lengths = f"Training: {_by_what(trained, _length)}." if trained else "Training: nothing."
+    return [lengths, *_settings(records), *_invocations(records)]
+
+
+def overridden(records: Sequence[Record]) -> bool | None:
+    """Tell whether the command line changed the suite's file; None: not recorded."""
+    asked = [record.invocation for record in records]
+    known = [bool(each.overrides) for each in asked if each is not None]
+    return True if any(known) else None if len(known) < len(asked) else False
+
+
+def _length(record: Record) -> str:
+    train = record.cell["train"]
+    seen = "share not recorded," if record.epochs is None else f"{record.epochs:.3g}"
+    cut = ", cut by max_steps" if train.get("max_steps") else ""
+    return f"{record.steps:,} steps, {seen} of {train['epochs']} epochs{cut}"
+
+
+def _settings(records: Sequence[Record]) -> list[str]:
+    """Name every training setting with its values: those of all cells, then those that differ."""
+    trains = [record.cell["train"] for record in records]
+    same: list[str] = []
+    differ: list[str] = []
+    for name in dict.fromkeys(name for train in trains for name in train):
+        values = {_value(train, name) for train in trains}
+        if len(values) > 1:
+            differ.append(f"{name} {_by_what(records, partial(_value_of, name=name))}")
+        elif trains[0].get(name) not in OFF:
+            same.append(f"{name} {values.pop()}")
+    return [
+        f"Settings: {', '.join(same)}.",
+        *([f"Settings that differ: {'; '.join(differ)}."] if differ else []),
+    ]
+
+
+def _value_of(record: Record, name: str) -> str:
+    return _value(record.cell["train"], name)
+
+
+def _value(train: Mapping[str, Any], name: str) -> str:
+    value = train.get(name)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _invocations(records: Sequence[Record]) -> list[str]:
+    """Say which command lines the records come from."""
+    asked = [record.invocation.command if record.invocation else None for record in records]
+    commands = [f"`{each}`" if each else "not recorded" for each in dict.fromkeys(asked)]
+    return [f"Command: {', then '.join(commands)}."]
+
+
+def _by_what(records: Sequence[Record], read: Callable[[Record], str]) -> str:
+    """Return the values of all records, each with whose it is where there are several.
+
+    Who is named by task, else by method, model or both: the first that tells the values apart.
+    """
+    values = list(dict.fromkeys(map(read, records)))
+    if len(values) == 1:
+        return values[0]
+    for _, label in LABELS:
+        owners: dict[str, set[str]] = {}
+        for record in records:
+            owners.setdefault(label(record), set()).add(read(record))
+        if all(len(found) == 1 for found in owners.values()):
+            break
+    named = {v: [owner for owner, found in owners.items() if v in found] for v in values}
+    return ", ".join(f"{value} ({', '.join(who)})" for value, who in named.items())

@@ -1,0 +1,131 @@
+"""A report describes the run that was: lengths, settings, overrides, command lines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from records import SUITE, record
+from typer.testing import CliRunner
+
+from harness.main import app
+from harness.record import Record
+from harness.reporting.comparison import compare_methods
+from harness.reporting.markdown import render
+from harness.reporting.ran import what_ran
+from harness.reporting.tables import comparison_tables
+from harness.store import Store
+from harness.suite.load import load_suite
+from harness.suite.settings import TrainSettings
+
+ASKED = {"command": "headroom run small.yaml train.max_steps=9", "overrides": ["train.max_steps=9"]}
+
+
+def records(folder: Path, text: str = "", *overrides: str, **rest: Any) -> list[Record]:
+    file = folder / "small.yaml"
+    file.write_text(SUITE + text)
+    return [record(cell, 0.5, **rest) for cell in load_suite(file, overrides).cells()]
+
+
+def described(found: list[Record]) -> str:
+    suite = {"name": "small", "description": "Two epochs of it."}
+    return render({"suite": suite, "cells": found}, found, [], []).splitlines()[2]
+
+
+def test_the_file_s_description_is_quoted_where_overrides_changed_it(tmp_path: Path) -> None:
+    plain = records(tmp_path)
+    assert described(plain) == "Two epochs of it."
+    changed = [plain[0], *records(tmp_path, invocation=ASKED)[1:]]
+    assert described(changed) == (
+        "The suite's file says: *Two epochs of it.* Overrides changed it: see below."
+    )
+    assert described(records(tmp_path, invocation=None)) == (
+        "The suite's file says: *Two epochs of it.* What was overridden is not recorded."
+    )
+
+
+def test_every_setting_that_acted_is_named(tmp_path: Path) -> None:
+    # Values that are neither defaults nor off.
+    given = {"accumulate": 2, "warmup": 0.5, "weight_decay": 0.25, "label_smoothing": 0.125,
+             "max_steps": 9, "head_lr": 0.75, "eval_batch_size": 7, "precision": "bf16",
+             "length_grouping": "true", "gradient_checkpointing": "true", "keep_outputs": "true",
+             "train_pooler": "true", "checkpoint": "last"}  # fmt: skip
+    overrides = [f"train.{name}={value}" for name, value in given.items()]
+    [settings] = [n for n in what_ran(records(tmp_path, "", *overrides)) if "Settings" in n]
+    named = {part.split()[0] for part in settings.removeprefix("Settings: ").split(", ")}
+    assert named == set(TrainSettings.model_fields), "each of them acts here"
+    for name, value in given.items():
+        assert f"{name} {str(value).replace('true', 'True')}" in settings
+    off = "\n".join(what_ran(records(tmp_path)))
+    assert not any(name in off for name in given if name not in ("accumulate", "eval_batch_size",
+                                                                 "precision")), off  # fmt: skip
+
+
+def test_settings_that_differ_are_named_with_whose_they_are(tmp_path: Path) -> None:
+    rules = (
+        "rules:\n- {methods: [full], train: {lr: 0.25}}\n- {tasks: [rte], train: {epochs: 7}}\n"
+        "- {methods: [full], tasks: [rte], train: {clip: null}}\n"
+    )
+    [differ] = [n for n in what_ran(records(tmp_path, rules)) if "that differ" in n]
+    assert "lr 0.25 (full), 0.001 (lora-r8)" in differ
+    assert "epochs 3 (acceptability), 7 (rte)" in differ
+    assert "clip 1 (acceptability full, acceptability lora-r8, rte lora-r8), None (rte full)" in (
+        differ
+    )
+
+
+def test_the_length_of_training_is_what_was_trained(tmp_path: Path) -> None:
+    found = records(tmp_path, "", "train.max_steps=15", steps=15, epochs=0.1153)
+    assert what_ran(found)[0] == "Training: 15 steps, 0.115 of 3 epochs, cut by max_steps."
+    old = records(tmp_path, steps=15, epochs=None, invocation=None)
+    assert what_ran(old)[0] == "Training: 15 steps, share not recorded, of 3 epochs."
+    assert what_ran(old)[-1] == "Command: not recorded."
+    assert what_ran(records(tmp_path, steps=None))[0] == "Training: nothing."
+
+
+def test_every_command_that_made_records_is_told(tmp_path: Path) -> None:
+    found = [*records(tmp_path)[:3], *records(tmp_path, invocation=ASKED)[3:]]
+    assert what_ran(found)[-1] == (
+        "Command: `headroom run small.yaml`, then `headroom run small.yaml train.max_steps=9`."
+    )
+
+
+@pytest.mark.parametrize(("lengths", "header", "said"), [
+    ((64, 64), "fwd GFLOP at 64", "one example, of 64 tokens (max_length);"),
+    ((64, 128), "fwd GFLOP", "one example, of 64/128 tokens (max_length);"),
+    ((None, None), "fwd GFLOP", "the first of the training rows, its length not recorded;"),
+    ((None, 64), "fwd GFLOP", "of 64 tokens (max_length) or the first of the training rows"),
+])  # fmt: skip
+def test_the_length_of_the_forward_pass_is_told(
+    tmp_path: Path, lengths: tuple[int | None, int | None], header: str, said: str
+) -> None:
+    from harness.reporting.caption import caption
+
+    found = records(tmp_path)
+    for each in found:
+        assert each.flops is not None
+        each.flops.forward_length = lengths[each.task == "rte"]
+    comparison = compare_methods(found)
+    assert header in comparison_tables(comparison)[0].headers
+    assert said in "\n".join(caption(comparison))
+
+
+def test_a_run_writes_its_command_and_overrides(tmp_path: Path) -> None:
+    file = tmp_path / "small.yaml"
+    file.write_text(
+        "name: small\nmodel: {config: tiny-bert}\nmethods: [full]\ndescription: Three epochs.\n"
+        "tasks: [{name: acceptability, train_rows: 32, evaluation_rows: 8}]\n"
+    )
+    out, override = tmp_path / "out", "train.max_steps=2"
+    arguments = ["run", str(file), override, "--out", str(out), "--only", "*/full/*"]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    [one] = Store(out).records()
+    assert one.invocation is not None
+    assert one.invocation.overrides == [override]
+    assert one.invocation.command == f"headroom run {file} {override} --only '*/full/*' --out {out}"
+    assert (one.steps, one.epochs) == (2, 2.0)
+    text = (out / "report.md").read_text()
+    assert "The suite's file says: *Three epochs.* Overrides changed it" in text
+    assert "Training: 2 steps, 2 of 3 epochs, cut by max_steps." in text
