@@ -71,6 +71,7 @@ def run_cell(
             record.forecast = forecast.of(cell, setup)
         _train(record, setup)
         if export:
+            progress({"doing": "exporting"})
             _export(record, cell, setup, *export)
     except Diverged as error:
         record.outcome, record.message = "diverged", str(error)
@@ -127,6 +128,7 @@ def _train(record: Record, setup: Setup) -> None:
     from harness.metering.flops import forward_flops
     from harness.training.loop import Loop
 
+    setup.progress({"doing": "counting FLOPs"})
     with setup.clock.apart("metering"):
         forward = forward_flops(setup.model, setup.full_example())
     parameters = _parameters(setup)

@@ -121,7 +121,12 @@ def test_progress_says_what_is_done(make: Any) -> None:
     events: list[dict[str, Any]] = []
     run_cell(make("train.epochs=1"), events.append)
     doing = [event["doing"] for event in events if "doing" in event]
-    assert doing == ["loading data", "loading model", "attaching method", "forecasting"]
+    assert doing == [
+        "loading data", "loading model", "attaching method", "forecasting", "counting FLOPs",
+        "training", "training", "evaluating test",
+    ]  # fmt: skip
+    steps = [event["step"] for event in events if "step" in event]
+    assert set(range(9)) == set(steps), "every step is told"
     assert events[-1]["step"] == events[-1]["steps"] == 8
 
 

@@ -121,6 +121,7 @@ class LocalEngine:
             )
         os.close(writing)
         self._children.add(child)
+        events.put(Event(cell, progress={"doing": "starting"}))
         order = Order(
             cell=cell.model_dump(mode="json"), plugins=plugins.loaded(),
             folder=self.store.folder, progress=writing,

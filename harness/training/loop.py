@@ -49,6 +49,7 @@ class Loop:
         setup.model.train()
         self._show_probe(lambda: setup.handle.on_start(setup.probe))
         first = resume(setup)
+        self._tell({"doing": "training"})
         for epoch in range(first.epoch, setup.order.num_epochs):
             steps = setup.order.epoch(epoch)
             for index in range(first.step if epoch == first.epoch else 0, len(steps)):
@@ -80,8 +81,8 @@ class Loop:
         self.result.steps += 1
         self.state.phase_is_new = changed
         self.state.loss_steps += 1
-        if self.result.steps % CHECK_EVERY == 0:
-            self._tell({"epoch": place.epoch, "loss": self._check_loss()})
+        looked = self.result.steps % CHECK_EVERY == 0
+        self._tell({"epoch": place.epoch, **({"loss": self._check_loss()} if looked else {})})
 
     def _start_phase(self, steps: list[list[list[int]]]) -> None:
         """Begin a phase with the first of these steps."""
@@ -131,7 +132,7 @@ class Loop:
         entry["loss"] = self.result.final_loss
         if setup.keep_best or setup.settings.evaluate == "epoch":
             name = setup.data.select_on
-            entry[name] = evaluate_on(setup, name)
+            entry[name] = self._evaluate(name)
             score = entry[name][setup.data.select_metric]
             if setup.keep_best and (self.state.best is None or score > self.state.best[0]):
                 self.state.best = (score, self.state.snapshot())
@@ -141,11 +142,13 @@ class Loop:
         if change:
             self.state.apply(change)
             self.state.phase_is_new = True
-        self._tell(entry)
+        self._tell({"doing": "training", **entry})
 
     def _show_probe(self, look: Callable[[], Change | None]) -> Change | None:
         """Let the method look at its probe set: beside training, in time and in memory."""
         setup = self.setup
+        if setup.handle.num_probe:
+            self._tell({"doing": "probing"})
         with setup.clock.apart("probes"), autocast(setup.settings.precision, setup.device):
             if not setup.handle.num_probe:
                 return look()
@@ -158,7 +161,11 @@ class Loop:
         best = self.result.best_epoch
         entry = self.result.history[-1 if best is None else best]
         for name in self.setup.data.report_on:
-            self.result.scores[name] = entry.get(name) or evaluate_on(self.setup, name)
+            self.result.scores[name] = entry.get(name) or self._evaluate(name)
+
+    def _evaluate(self, name: str) -> dict[str, float]:
+        self._tell({"doing": f"evaluating {name}"})
+        return evaluate_on(self.setup, name)
 
     # -- checkpoints and progress ----------------------------------------------------------------
 

@@ -28,7 +28,7 @@ def test_cells_run_in_order_and_a_mistake_costs_only_its_own(tmp_path: Path) -> 
     assert [end.outcome for end in ends] == ["ok", "crashed", "ok"]
     assert "no linear layer of this bert model is called 'nonsense'" in (ends[1].message or "")
     doing = [e.progress["doing"] for e in events if e.progress and "doing" in e.progress]
-    assert doing[:2] == ["loading data", "loading model"]
+    assert doing[:3] == ["starting", "loading data", "loading model"]
     assert store.log_file(cells[1]).read_text().startswith("acceptability/tiny-bert/lora")
 
 
