@@ -14,6 +14,7 @@ from harness.reporting.columns import Table
 
 # Without a terminal rich assumes 80 columns, which would wrap every cell of a log.
 LOG_WIDTH = 200
+SPACE = 3  # between two columns
 
 
 def print_tables(tables: Sequence[Table[Any]], notes: Sequence[str]) -> None:
@@ -22,16 +23,45 @@ def print_tables(tables: Sequence[Table[Any]], notes: Sequence[str]) -> None:
     if not console.is_terminal:
         console = Console(highlight=False, width=LOG_WIDTH)
     for table in tables:
-        grid = Grid(title=table.title, title_justify="left", box=box.SIMPLE_HEAD)
-        for index, header in enumerate(table.headers):
-            grid.add_column(header, justify="right" if index else "left", overflow="fold")
-        for row in table.texts:
-            grid.add_row(*row)
-        console.print(grid)
+        columns = list(zip(table.headers, *table.texts, strict=True))
+        for number, part in enumerate(_parts(columns, console.width)):
+            title = table.title if number == 0 else f"{table.title}, continued"
+            grid = Grid(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+            name, *figures = part
+            grid.add_column(name[0], overflow="fold")
+            for column in figures:
+                grid.add_column(column[0], justify="right", min_width=_least(column))
+            for row in zip(*(texts for _, *texts in part), strict=True):
+                grid.add_row(*row)
+            console.print(grid)
         for note in table.notes:
             console.print(note, style="yellow", markup=False)
     for note in notes:
         console.print(note, style="dim")
+
+
+def _parts(columns: Sequence[tuple[str, ...]], width: int) -> list[list[tuple[str, ...]]]:
+    """Split a table, by columns, into ones that fit the width; each begins with the first column.
+
+    A header may wrap between words, the first column anywhere, and nothing else.
+    """
+    first, *rest = columns
+    room = width - SPACE - min(max(map(len, first)), width // 2)
+    parts: list[list[tuple[str, ...]]] = []
+    left = -1
+    for column in rest:
+        needed = SPACE + _least(column)
+        if needed > left:
+            parts.append([first])
+            left = room
+        parts[-1].append(column)
+        left -= needed
+    return parts or [[first]]
+
+
+def _least(column: tuple[str, ...]) -> int:
+    header, *texts = column
+    return max(map(len, (*header.split(), *texts)))
 
 
 @contextmanager
