@@ -26,6 +26,7 @@ def suite_schema() -> dict[str, Any]:
     """Return the schema of the file format: the model's, with the short spellings it accepts."""
     from harness import tasks
     from harness.models.spec import SOURCES
+    from harness.suite.entries import DATA_KEYS
     from harness.suite.grid import GridLists
     from harness.suite.settings import TrainSettings
     from harness.suite.suite import Suite
@@ -45,7 +46,8 @@ def suite_schema() -> dict[str, Any]:
     entry = definitions["TaskEntry"]
     entry["properties"] |= settings | {"name": {"enum": tasks.names()}}
     del entry["required"]  # a shape has a name of its own
-    entry["anyOf"] = [{"required": [key]} for key in ("name", "shape")]
+    entry["oneOf"] = _one_of("name", "shape")
+    entry["dependentSchemas"] = {"shape": {"properties": dict.fromkeys(DATA_KEYS, False)}}
     definitions["TaskEntry"] = {"anyOf": [{"enum": tasks.names()}, entry]}
     _add_methods(definitions)
     return document

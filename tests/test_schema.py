@@ -45,6 +45,9 @@ def test_every_shipped_suite_is_valid(file: Path, schema: dict[str, Any]) -> Non
 SAID = [
     ({"tasks": [{"shape": {"family": "causal_lm", "length": 9}}]}, True),
     ({"tasks": [{"label": "neither name nor shape"}]}, False),
+    ({"tasks": [{"name": "rte", "shape": {"family": "causal_lm", "length": 9}}]}, False),
+    ({"tasks": [{"shape": {"family": "causal_lm", "length": 9}, "train_rows": 5}]}, False),
+    ({"tasks": [{"shape": {"family": "causal_lm", "length": 9}, "epochs": 5}]}, True),
     ({"tasks": "rte"}, False),
     ({"methods": [{"full": None}]}, True),
     ({"methods": [{"name": "lora", "options": {"r": 3}, "label": "a"}]}, True),

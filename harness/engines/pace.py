@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
+
+RECENT = 50  # reports that the pace is taken from
+ENOUGH = 5  # steps among them, so that they say anything
 
 
 @dataclass
@@ -24,8 +28,7 @@ class Running:
     step: int = 0
     steps: int | None = None
     loss: float | None = None
-    _first: tuple[int, float] | None = None
-    _last: float = 0.0
+    _heard: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=RECENT))
 
     def __post_init__(self) -> None:
         """A cell begins with its first stage."""
@@ -38,9 +41,8 @@ class Running:
             self.stage, self.stage_began = stage, now
         self.loss = progress.get("loss", self.loss)
         if "step" in progress:
-            self.step, self.steps, self._last = progress["step"], progress["steps"], now
-            if self._first is None:  # a resumed run begins in its middle
-                self._first = (self.step, now)
+            self.step, self.steps = progress["step"], progress["steps"]
+            self._heard.append((self.step, now))
 
     @property
     def doing(self) -> str:
@@ -51,14 +53,18 @@ class Running:
         return f"{self.stage} {self.step}/{self.steps}{loss}"
 
     def left(self, now: float) -> float | None:
-        """Return the seconds that its steps still take, by those so far; None: nobody knows.
+        """Return the seconds that its steps still take, by the latest ones; None: nobody knows.
 
-        Evaluations between them count as theirs; one at the end does not count.
+        Evaluations between them count as theirs; one at the end does not count. The first steps,
+        some of which are metered, tell little.
         """
-        if self._first is None or self.steps is None or self.step in (self._first[0], self.steps):
+        if not self._heard or self.steps is None or self.step == self.steps:
             return None
-        pace = (self._last - self._first[1]) / (self.step - self._first[0])
-        return max(0.0, pace * (self.steps - self.step) - (now - self._last))
+        (first, since), (last, until) = self._heard[0], self._heard[-1]
+        if last - first < ENOUGH:
+            return None
+        pace = (until - since) / (last - first)
+        return max(0.0, pace * (self.steps - self.step) - (now - until))
 
 
 def time_left(

@@ -14,6 +14,11 @@ from harness.suite.shape import Shape
 from methods import get_method
 from methods.wording import nearest
 
+SHAPE = "shape"  # the name of a task without data
+# What is said of a task's data.
+DATA_KEYS = ("folder", "revision", "train_rows", "evaluation_rows", "text_column", "pair_column",
+             "label_column")  # fmt: skip
+
 
 class MethodEntry(Frozen):
     """`lora`, or `{lora: {r: 8}, label: ..., train: {...}}` in a suite's list of methods."""
@@ -69,9 +74,20 @@ class TaskEntry(Frozen):
 
     @model_validator(mode="after")
     def _known(self) -> TaskEntry:
-        if self.shape is None and self.name not in tasks.names():
+        if self.shape is not None:
+            self._refuse_data()
+        elif self.name not in tasks.names():
             raise ValueError(f"unknown task {self.name!r}; {nearest(self.name, tasks.names())}")
         return self
+
+    def _refuse_data(self) -> None:
+        """Refuse what only data could heed."""
+        if self.name != SHAPE:
+            raise ValueError(f"name {self.name!r} beside a shape, which has no data; give a label")
+        for key in DATA_KEYS:
+            value = getattr(self, key)
+            if value is not None:
+                raise ValueError(f"{key} {value!r} beside a shape, which has no data")
 
     @model_validator(mode="before")
     @classmethod
@@ -83,7 +99,7 @@ class TaskEntry(Frozen):
         flat = {key: value for key, value in data.items() if key in TrainSettings.model_fields}
         rest = {key: value for key, value in data.items() if key not in flat}
         if "shape" in data:
-            rest = {"name": "shape", **rest}
+            rest = {"name": SHAPE, **rest}
             try:
                 shape = Shape.model_validate(data["shape"])
             except ValidationError:

@@ -51,6 +51,14 @@ def test_what_is_left_of_a_cell_is_its_own_pace() -> None:
     assert heard(0.0, (10.0, at(0)), (20.0, at(100))).left(20.0) is None, "no step is left"
 
 
+def test_slow_first_steps_are_forgotten() -> None:
+    cell = heard(0.0, (10.0, at(0)), (100.0, at(4)))
+    assert cell.left(100.0) is None, "too few steps to say"
+    for step in range(5, 60):
+        cell.hear(at(step), 100.0 + (step - 4))
+    assert cell.left(155.0) == pytest.approx(41.0)
+
+
 def test_what_is_left_of_a_suite() -> None:
     fresh, half = Running(90.0), heard(0.0, (50.0, at(0)), (100.0, at(50)))
     assert time_left([fresh], [], 3, 100.0) is None, "nothing tells yet"
@@ -82,7 +90,8 @@ def test_a_terminal_shows_stage_time_and_rest_within_80_columns(cells: list[Cell
         assert "to-say/s0  loading data  00:00" in row
         assert re.match(r" +1/3  00:0\d  about 00:0\d left  \(cells finished, elapsed\)", suite)
         live.listen(Event(long, progress={"doing": "training", "step": 0, "steps": 120}))
-        live.running[long.path]._first = (0, time.monotonic() - 60.0)
+        live.running[long.path].hear({"step": 0, "steps": 120}, time.monotonic() - 60.0)
+        live.running[long.path]._heard.popleft()
         live.listen(Event(long, progress={"step": 60, "steps": 120, "loss": 0.4}))
         row, suite = shown(live, file)
         assert re.search(r"/s0  training 60/120  loss 0\.4  00:0\d  0(1:00|0:59) left$", row)
