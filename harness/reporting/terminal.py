@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from harness.reporting.columns import Table
+from harness.units import clock
 
 # Without a terminal rich assumes 80 columns, which would wrap every cell of a log.
 LOG_WIDTH = 200
@@ -66,10 +68,17 @@ def _least(column: tuple[str, ...]) -> int:
 
 @contextmanager
 def counting(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show `what n/N` on one line of a terminal while the context is open; nothing in a log."""
+    """Show `what n/N` and the time left in a terminal while the context is open, not in a log."""
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal:
         yield lambda done, total: None
         return
+    began = time.monotonic()
+
+    def show(done: int, total: int) -> None:
+        spent = time.monotonic() - began
+        left = clock(spent / done * (total - done)) if done else "-"
+        status.update(f"{what} {done}/{total}  {clock(spent)}  about {left} left")
+
     with console.status(what) as status:
-        yield lambda done, total: status.update(f"{what} {done}/{total}")
+        yield show
