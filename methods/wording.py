@@ -51,6 +51,8 @@ def _wanted(finding: Any) -> str:
     if kind in {"tuple_type", "list_type"}:
         item = given if isinstance(given, str | int | float) else "..."
         return f"input should be a list, such as [{item}]"
+    if kind == "too_short":
+        return f"input should have at least {finding['ctx']['min_length']} item"
     if kind in {"model_type", "dict_type"}:
         return "input should be a mapping of keys to values"
     return str(finding["msg"]).removeprefix("Value error, ")

@@ -35,7 +35,7 @@ class Document:
         """
         override = self.override_at(loc)
         if override is not None:
-            return f"override {override}"
+            return f"override {override[1]}"
 
         def fit(path: Path_) -> tuple[int, bool, int]:
             same = (ours == theirs for ours, theirs in zip(path, loc, strict=False))
@@ -44,16 +44,21 @@ class Document:
         best = max(self.lines, key=fit, default=None)
         return f"{self.source}:{self.lines[best]}" if best is not None else self.source
 
-    def override_at(self, loc: Path_) -> str | None:
-        """Return the key of the override that wrote the value at `loc`, if one did.
+    def override_at(self, loc: Path_) -> tuple[Path_, str] | None:
+        """Return where the override wrote that gave the value at `loc`, and its key, if one did.
 
         What is wrong with the whole is no single override's fault.
         """
         for path, key in self.overrides.items() if loc else ():
             shared = min(len(path), len(loc))
             if path[:shared] == loc[:shared]:
-                return key
+                return path, key
         return None
+
+    def key_of(self, loc: Path_) -> str:
+        """Return what the user calls the place: by the override's key, if one wrote there."""
+        path, key = self.override_at(loc) or ((), "")
+        return ".".join([*([key] if key else []), *map(str, loc[len(path) :])])
 
 
 def read_yaml(path: Path) -> Document:
@@ -142,12 +147,17 @@ def validate(model: type[M], document: Document, allowed: Callable[[Path_], Iter
     try:
         return model.model_validate(document.data)
     except ValidationError as error:
-        lines = [_explain(finding, document, allowed) for finding in error.errors()]
+        found = [one for one in error.errors() if not _follows(one)] or error.errors()
+        lines = [_explain(finding, document, allowed) for finding in found]
         raise UserError("\n       ".join(dict.fromkeys(lines))) from None
+
+
+def _follows(finding: Any) -> bool:
+    """Tell whether a list counts as empty only because its items are wrong."""
+    return finding["type"] == "too_short" and len(finding["input"]) > 0
 
 
 def _explain(finding: Any, document: Document, allowed: Callable[[Path_], Iterable[str]]) -> str:
     loc: Path_ = tuple(finding["loc"])
-    key = document.override_at(loc) or ".".join(map(str, loc))
     fitting = allowed(loc) if finding["type"] == "extra_forbidden" else ()
-    return f"{document.where(loc)}: {mistake(finding, key, fitting)}"
+    return f"{document.where(loc)}: {mistake(finding, document.key_of(loc), fitting)}"

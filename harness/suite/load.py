@@ -54,7 +54,7 @@ def _override(document: Document, key: str, value: Any) -> None:
         if not isinstance(rules, list):
             raise UserError(f"{document.where(('rules',))}: rules is {rules!r}, not a list")
         rules.append({"train": {rest: value}})
-        document.overrides["rules", len(rules) - 1] = key
+        document.overrides["rules", len(rules) - 1, "train", rest] = key
         return
     if top == "model" and rest in SOURCES:
         # Another source replaces the file's, with the pins that belong to it.

@@ -83,6 +83,8 @@ WRONG = [
     ("bad grid", GOOD, ["grid={batch: [1]}"], ["override grid", "batch", "'batch_size'"]),
     ("grid of the file", GOOD + "grid:\n  lr: [0.1]\n  batch: [1]\n", ["seeds=[1]"],
      ["yaml:11: unknown key 'grid.batch'", "'batch_size'"]),
+    ("value in a grid of an override", GOOD, ["grid={lr: [0.1, x]}"],
+     ["override grid: grid.lr.1: input should be a valid number", "'x'"]),
     ("value in a grid", GOOD + "grid: {padding: [max, lngest]}\n", [],
      ["yaml:9: grid.padding.1 = 'lngest'", "'longest'"]),
     ("no list in a grid", GOOD + "grid: {lr: 0.1}\n", [], ["yaml:9: grid.lr", "list", "[0.1]"]),
@@ -122,6 +124,16 @@ def test_a_rule_for_what_an_override_leaves_out_is_no_mistake(tmp_path: Path) ->
     file.write_text(GOOD.replace("train:\n  batch_size: 16\n", rest))
     assert [cell.method for cell in load_suite(file, ["methods=[lora]"]).cells()] == ["lora"]
     assert load_suite(file, ["methods=[bitfit]"]).cells()[0].train.lr == 0.5
+
+
+def test_a_wrong_item_is_one_mistake(tmp_path: Path) -> None:
+    file = tmp_path / "wrong.yaml"
+    file.write_text(GOOD)
+    with pytest.raises(UserError) as error:
+        load_suite(file, ["seeds=[-1]"])
+    assert str(error.value) == (
+        "override seeds: seeds.0: input should be greater than or equal to 0 (given: -1)"
+    )
 
 
 @pytest.mark.parametrize("asked", ["quik.yaml", "quik", "suites"])
