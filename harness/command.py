@@ -63,7 +63,8 @@ def command(
     """Make a function a command of the application.
 
     Its result is the exit code (None: DONE). A user's mistake is printed without a traceback and
-    leaves with BAD_INPUT. `~` works in every path, also where no shell sees it (`--out=~/runs`).
+    leaves with BAD_INPUT, Ctrl-C with INTERRUPTED. `~` works in every path, also where no shell sees
+    it (`--out=~/runs`).
     """
 
     def register(function: Callable[P, int | None]) -> Callable[P, None]:
@@ -75,6 +76,9 @@ def command(
             except UserError as error:
                 print(f"error: {error}", file=sys.stderr)
                 raise SystemExit(BAD_INPUT) from None
+            except KeyboardInterrupt:
+                print("interrupted", file=sys.stderr)
+                raise SystemExit(INTERRUPTED) from None
             raise SystemExit(code or DONE)
 
         return call

@@ -10,6 +10,7 @@ import gc
 import importlib
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -90,6 +91,7 @@ def answer_and_exit(
     import torch
     from transformers.utils import logging
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C: the parent ends this one
     torch.set_num_threads(1)
     logging.set_verbosity_error()
     try:

@@ -100,6 +100,28 @@ def test_ctrl_c_ends_cleanly(tmp_path: Path) -> None:
     assert not alive
 
 
+def test_ctrl_c_before_the_first_cell_ends_cleanly(tmp_path: Path) -> None:
+    """While methods are tried on their models, in forks that hear the terminal's Ctrl-C, too."""
+    file, out = suite_file(tmp_path, METHODS), tmp_path / "out"
+    code = (
+        "import sys, time, harness.training.attach as a\n"
+        "a.attach = lambda *_: (print('trying', flush=True), time.sleep(60))\n"
+        f"sys.argv[1:] = {command(file, out)[3:]!r}\n"
+        "from harness.run import app\n"
+        "app()\n"
+    )
+    runner = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True,
+                              stderr=subprocess.STDOUT, start_new_session=True)  # fmt: skip
+    assert runner.stdout is not None
+    assert runner.stdout.readline() == "trying\n"
+    os.killpg(runner.pid, signal.SIGINT)
+    output, _ = runner.communicate(timeout=60)
+    assert runner.returncode == 130
+    assert "Traceback" not in output
+    assert "interrupted" in output
+    assert not out.exists()
+
+
 LONG = """\
 name: long
 model: {config: tiny-bert}
