@@ -125,12 +125,16 @@ def _describe(cell: Cell, data: TaskData) -> Data:
 
 def _train(record: Record, setup: Setup) -> None:
     """Run the loop; a diverged or interrupted run keeps what it reached."""
+    import torch
+
     from harness.metering.flops import forward_flops
     from harness.training.loop import Loop
 
     setup.progress({"doing": "counting FLOPs"})
     with setup.clock.apart("metering"):
         forward = forward_flops(setup.model, setup.full_example())
+        if setup.device.type == "cuda":
+            torch.cuda.empty_cache()  # what this pass left cached, no training step reserved
     parameters = _parameters(setup)
     try:
         Loop(setup).run()
