@@ -63,8 +63,8 @@ def command(
     """Make a function a command of the application.
 
     Its result is the exit code (None: DONE). A user's mistake is printed without a traceback and
-    leaves with BAD_INPUT, Ctrl-C with INTERRUPTED. `~` works in every path, also where no shell sees
-    it (`--out=~/runs`).
+    leaves with BAD_INPUT, Ctrl-C with INTERRUPTED. `~` works in every path, also where no shell
+    sees it (`--out=~/runs`).
     """
 
     def register(function: Callable[P, int | None]) -> Callable[P, None]:

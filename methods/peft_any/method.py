@@ -14,10 +14,10 @@ from methods.common.tuner import TunerHandle, attach_tuner
 from methods.wording import label_of
 
 if TYPE_CHECKING:
-    from pydantic import GetJsonSchemaHandler
-    from pydantic_core import CoreSchema
     from collections.abc import Mapping
 
+    from pydantic import GetJsonSchemaHandler
+    from pydantic_core import CoreSchema
     from torch import nn
 
     from methods.base import Handle, Need, Plan

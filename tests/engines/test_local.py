@@ -15,6 +15,7 @@ from harness.engines.local import LocalEngine
 from harness.plugins import load_plugins
 from harness.store import Store
 from harness.suite.load import load_suite
+from harness.tasks import REGISTRY
 
 
 def test_cells_run_in_order_and_a_mistake_costs_only_its_own(tmp_path: Path) -> None:
@@ -70,8 +71,9 @@ def test_lines_of_finished_cells(tmp_path: Path, capsys: object) -> None:
         live.listen(Event(cells[1], record=record(cells[1], 0.5, outcome="oom")))
         said = {"outcome": "crashed", "message": "ValueError: no such rows"}
         live.listen(Event(cells[2], record=record(cells[2], 0.5, **said)))
-    first, *lines = capsys.readouterr().out.splitlines()  # type: ignore[attr-defined]
+    first, start, *lines = capsys.readouterr().out.splitlines()  # type: ignore[attr-defined]
     assert first == "3 cells already have a record"
+    assert start.split() == ["0/2", "00:00", cells[0].path, "starts"]
     assert "1/2" in lines[0]
     assert "accuracy 50.00  peak 0.001 GiB" in lines[0]
     assert "OOM" in lines[1]
