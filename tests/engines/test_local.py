@@ -15,7 +15,6 @@ from harness.engines.local import LocalEngine
 from harness.plugins import load_plugins
 from harness.store import Store
 from harness.suite.load import load_suite
-from harness.tasks import REGISTRY
 
 
 def test_cells_run_in_order_and_a_mistake_costs_only_its_own(tmp_path: Path) -> None:
