@@ -252,13 +252,6 @@ class Meter:
 
 def _empty_phase(step: int, trainable: int, layer: int | None) -> PhaseMemory:
     return PhaseMemory(
-        first_step=step,
-        steps=0,
-        trainable=trainable,
-        peak_allocated=0,
-        split={},
-        peaks={},
-        saved_activations=0,
-        at_rest=0,
-        shallowest_live_layer=layer,
-    )
+        first_step=step, steps=0, trainable=trainable, peak_allocated=0, split={}, peaks={},
+        saved_activations=0, at_rest=0, shallowest_live_layer=layer,
+    )  # fmt: skip

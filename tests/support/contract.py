@@ -249,6 +249,18 @@ def trains_on_fake_tensors(run: Run) -> None:
         assert not grads, f"on fake tensors no gradient reaches {grads}"
 
 
+def looks_at_fake_tensors(run: Run) -> None:
+    with FakeTensorMode():
+        handle = run.attached()
+        probe = [{**batch(), "labels": torch.zeros(2, dtype=torch.long)}] * (handle.num_probe > 0)
+        trains = [name for name, p in handle.model.named_parameters() if p.requires_grad]
+        handle.look(probe)
+    after = [name for name, p in handle.model.named_parameters() if p.requires_grad]
+    assert trains == after, "look() decides what trains: it is for the forecast, which only looks"
+    left = [name for name, p in handle.model.named_parameters() if p.grad is not None]
+    assert not left, f"look() leaves gradients behind: {left}"
+
+
 def keeps_the_adapter_in_float32(run: Run) -> None:
     base = dict(run.base().named_parameters())
     full, half = run.attached(), run.attached(dtype=torch.bfloat16)
@@ -428,6 +440,7 @@ RULES: list[Callable[[Run], None]] = [
     attaches_to_fake_tensors,
     follows_the_model_to_its_device,
     trains_on_fake_tensors,
+    looks_at_fake_tensors,
     keeps_the_adapter_in_float32,
     repeats_with_the_seed,
     state_survives_storage,
