@@ -84,8 +84,9 @@ class AdaLoraHandle(RankHandle, TunerHandle):
         if step < last:
             allocator.update_ipt(open_)
         budget, masks = allocator.budget_schedule(step)
-        if step > last and options.rank_pattern:
-            allocator.mask_using_rank_pattern(open_, options.rank_pattern)
+        if step > last:
+            if options.rank_pattern:  # empty where all had frozen before
+                allocator.mask_using_rank_pattern(open_, options.rank_pattern)
         elif masks or step == last:
             self._allocate(open_, budget)
             if budget != self.budgets[-1][1]:
@@ -105,7 +106,7 @@ class AdaLoraHandle(RankHandle, TunerHandle):
 
     def _allocate(self, open_: Open, budget: int) -> None:
         """Mask all but the most important triplets of those that still train."""
-        shut = {_module(name) for name in self.adapter if name not in open_}
+        shut = set(self._live()) - self._open()
         kept = sum(int(torch.count_nonzero(self._tensor(name, "lora_E"))) for name in shut)
         counts = {name: len(p) for name, p in open_.items() if ".lora_E." in name}
         total = sum(counts.values())
