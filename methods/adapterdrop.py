@@ -54,6 +54,11 @@ class AdapterDrop(Method):
         return self
 
     @property
+    def revision(self) -> int:
+        """Return the base method's."""
+        return base_method(self.over).revision
+
+    @property
     def label(self) -> str:
         """Return `adapterdrop-lora-r4`, with the options that are not the defaults."""
         parts = [

@@ -158,10 +158,7 @@ class Handle:
     # -- for the forecast, and for counting FLOPs ------------------------------------------------
 
     def look(self, probe: Iterable[Mapping[str, Tensor]]) -> None:
-        """Run the passes that `on_start` and `on_epoch` run on the probe, and decide nothing.
-
-        Must work on tensors without values.
-        """
+        """Run what `on_start` and `on_epoch` run on the probe, without values; decide nothing."""
 
     def force(self, stage: Stage) -> Change:
         """Force a structural state, for the forecast."""
@@ -230,6 +227,11 @@ class Method(BaseModel, ABC):
     def label(self) -> str:
         """Short name of this configuration in paths and tables, such as `lora-r8`."""
         return self.name
+
+    @property
+    def revision(self) -> int:
+        """How often these options have changed their meaning: part of what a run is known by."""
+        return 0
 
     @abstractmethod
     def attach(self, model: nn.Module, plan: Plan) -> Handle:

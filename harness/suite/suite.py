@@ -50,6 +50,9 @@ class Cell(Frozen):
         content["model"].pop("label", None)
         content["train"]["eval_batch_size"] = self.train.evaluation_batch
         content["task"] = {k: v for k, v in content["task"].items() if k not in {"label", "train"}}
+        revision = get_method(self.method)(**self.method_options).revision
+        if revision:
+            content["method_revision"] = revision
         text = json.dumps([SCHEMA_VERSION, content], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -88,6 +88,11 @@ class Safe(Method):
     )
     merge: bool = Field(False, description="fold frozen adapters into the base weights")
 
+    @property
+    def revision(self) -> int:
+        """Return 1 more for a quantile: until November 2026 it was one of epoch t_w alone."""
+        return base_method(self.over).revision + isinstance(self.tau, Quantile)
+
     @field_validator("tau")
     @classmethod
     def _not_negative(cls, value: float | Quantile) -> float | Quantile:

@@ -103,6 +103,11 @@ class SparseAdapter(Method):
         return self.keep_ratio / self.large
 
     @property
+    def revision(self) -> int:
+        """Return the base method's."""
+        return base_method(self.over).revision
+
+    @property
     def label(self) -> str:
         """Return `sparseadapter-lora-r8-rand-keep0.6`, with what is not the default."""
         parts = [

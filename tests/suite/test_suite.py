@@ -135,12 +135,29 @@ def test_a_later_option_enters_a_key_only_where_it_is_not_the_default(
     assert key(None) == key(default) != key(other)
 
 
+@pytest.mark.parametrize(
+    "method",
+    [
+        "{safe: {over: lora, tau: {quantile: 0.5}}}",
+        "{adapterdrop: {over: {safe: {over: lora, tau: {quantile: 0.5}}}}}",
+    ],
+)
+def test_options_that_changed_their_meaning_make_another_cell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """SAFE's quantile is one of each epoch now; a record of before is none of this cell."""
+    cell = cell_of(tmp_path, method, "train.epochs=20")
+    now = cell.key
+    monkeypatch.setattr("methods.safe.method.Safe.revision", property(lambda _: 0))
+    assert cell.key != now
+
+
 def test_keys_of_old_records_are_those_of_their_cells_today() -> None:
     for record in Store(Path(__file__).parents[1] / "data" / "old_run").records():
         cell = Cell.model_validate(record.cell)
-        options = get_method(cell.method)(**cell.method_options).model_dump(mode="json")
-        assert options == cell.method_options
-        assert cell.key == record.key
+        method = get_method(cell.method)(**cell.method_options)
+        assert method.model_dump(mode="json") == cell.method_options
+        assert (cell.key == record.key) == (method.revision == 0)
 
 
 def test_labels_do_not_change_a_key(suite_file: Path) -> None:
