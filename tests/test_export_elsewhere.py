@@ -103,10 +103,10 @@ class Trained(NamedTuple):
     logits: torch.Tensor
 
 
-def trained(folder: Path, base: Path, method: str, kind: ExportKind) -> Trained:
+def trained(folder: Path, base: Path, method: str, kind: ExportKind, *settings: str) -> Trained:
     """Train on the folder's model and export, as a cell does."""
     folder.mkdir()
-    cell = cell_of(folder, method, *SHORT, f"model.path={base}")
+    cell = cell_of(folder, method, *SHORT, f"model.path={base}", *settings)
     setup = train(cell)
     setup.handle.evaluating(on=True)
     said = logits(setup.model.eval())
@@ -177,6 +177,16 @@ def test_what_plain_peft_would_read_as_another_model_is_no_folder_of_its(
     assert apart(logits(load(run.folder)), run.logits) <= 1e-5
     convert(run.folder, tmp_path / "model")
     assert apart(logits(load(tmp_path / "model")), run.logits) <= 1e-5
+
+
+def test_a_bf16_base_keeps_its_head_in_fp32_where_nothing_is_merged(
+    tmp_path: Path, base: Path
+) -> None:
+    half = "train.precision=bf16-weights"
+    run = trained(tmp_path / "run", base, PEFT["lora"], "adapter", half)
+    assert run.written.reader == "peft"
+    assert apart(logits(load(run.folder, merge=False)), run.logits) == 0
+    assert apart(logits(load(run.folder)), run.logits) <= 2**-8, "merged weights are bf16"
 
 
 def test_plain_transformers_reads_models(tmp_path: Path, base: Path) -> None:

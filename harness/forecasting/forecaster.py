@@ -85,8 +85,10 @@ class Forecaster:
             tasks = [(data_shapes, (cell,)) for cell in groups.values()]
             keys = list(groups)
             for number, shapes in run_forked(tasks, self.workers):
+                if isinstance(shapes, UserError):
+                    raise shapes
                 if not isinstance(shapes, StepShapes):
-                    raise UserError(str(shapes))
+                    raise UserError(f"{groups[keys[number]].path}: {shapes}")
                 shapes_by_key[keys[number]] = shapes
         return [
             shapes_by_key[self._data_key(cell)] if has_own_data(cell) else shapes_without_data(cell)
