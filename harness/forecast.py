@@ -75,12 +75,12 @@ def forecast(
     if not cards:
         raise UserError("--gpu: name at least one card")
     cells = load_suite(file, overrides or [], plugin or []).cells()
-    check_models(choose(cells, only if explain is None else "*"), to_run=False)
+    chosen = choose(cells, only) if explain is None else choose(cells, explain, "--explain")
+    check_models(chosen, to_run=False)
     with counting("forecast") as progress:
         forecaster = Forecaster(cache_folder() if cache else None, workers, progress)
         if explain is not None:
-            return _explain(forecaster, choose(cells, explain, "--explain"), cards, json_file)
-        chosen = choose(cells, only)
+            return _explain(forecaster, chosen, cards, json_file)
         forecasts = forecast_cells(forecaster, chosen, cards)
         if native:
             _compare_native(forecaster, chosen, cards, forecasts)
