@@ -10,6 +10,24 @@ from typer.testing import CliRunner
 
 from harness.run import app
 from harness.store import Store
+from methods import REGISTRY
+
+STUMBLES = """\
+from methods.bitfit import BitFit
+
+class Stumbles(BitFit):
+    name = "stumbles"
+
+    def attach(self, model, plan):
+        handle = super().attach(model, plan)
+        handle.before_forward = self.stumble
+        return handle
+
+    def stumble(self, step):
+        raise ValueError(f"stumbled at step {step}")
+
+METHODS = {"stumbles": Stumbles}
+"""
 
 
 @pytest.mark.parametrize(
@@ -17,15 +35,24 @@ from harness.store import Store
     [
         ("bitfit", (), ["ok"], 0),
         ("bitfit", ("train.lr=1e38", "train.clip=null"), ["diverged"], 0),
-        ("{lora: {targets: [nonsense]}}, bitfit", (), ["crashed", "ok"], 1),
+        ("{stumbles: {}}, bitfit", ("--plugin=stumbles",), ["crashed", "ok"], 1),
     ],
 )
 def test_a_crash_is_a_failure_and_a_result_is_none(
-    tmp_path: Path, methods: str, settings: tuple[str, ...], outcomes: list[str], code: int
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    methods: str,
+    settings: tuple[str, ...],
+    outcomes: list[str],
+    code: int,
 ) -> None:
+    for name in ("_added", "used"):  # so that no other test meets the plug-in
+        monkeypatch.setattr(REGISTRY, name, dict(getattr(REGISTRY, name)))
+    monkeypatch.setattr("harness.plugins._loaded", [])
+    (tmp_path / "stumbles.py").write_text(STUMBLES)
     command = [str(suite_file(tmp_path, methods)), rows(16, 8), *settings, "--out", str(tmp_path)]
     done = CliRunner().invoke(app, command)
     assert [record.outcome for record in Store(tmp_path).records()] == outcomes
     assert done.exit_code == code
     if code:
-        assert "no linear layer of this bert model is called 'nonsense'" in done.output
+        assert "ValueError: stumbled at step 0" in done.output

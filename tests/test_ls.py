@@ -64,5 +64,5 @@ def test_options_of_their_own_stand_first() -> None:
         if line.startswith("lora ")
     ]  # fmt: skip
     assert lora.endswith(
-        "[r=8, alpha=16, dropout=0.0, targets='six' (see ls targets), layers='all']"
+        "[r=8, alpha=16, init='lora', dropout=0.0, targets='six' (see ls targets), layers='all']"
     )

@@ -70,16 +70,27 @@ def phase_notes(records: Sequence[Record]) -> list[str]:
     return [
         "Phases: stretches of training with one set of trainable tensors and one forward pass. "
         "First and last: peak allocated and its activations (with temporaries) in that phase; mean "
-        "over steps: of each step's own peak, by its padded tokens where it was not audited. "
-        "Back-propagation ends at the lowest live layer, counted from 0. Step time is a ratio "
-        "within one run. Probe: what the method looks at between epochs, beside training. Means "
-        "over seeds.",
+        f"over steps: {_mean_of(records)}. Back-propagation ends at the lowest live layer, counted "
+        "from 0. Step time is a ratio within one run. Probe: what the method looks at between "
+        "epochs, beside training. Means over seeds.",
         *(
             f"{method}: the frozen prefix's outputs are kept on the host ({mib(size)} MiB), with "
             "dropout below it off."
             for method, size in cached.items()
         ),
     ]
+
+
+def _mean_of(records: Sequence[Record]) -> str:
+    """Say what a mean over steps is over; until November 2026 it was over the phases' peaks."""
+    phases = [phase for record in records if record.memory for phase in record.memory.phases]
+    each = "of each step's own peak, by its padded tokens where it was not audited"
+    whole = "of the phases' peaks, each by its own longest batch, weighted by their steps"
+    if all(phase.peak_mean is not None for phase in phases):
+        return each
+    if all(phase.peak_mean is None for phase in phases):
+        return whole
+    return f"{each}; of older records {whole}"
 
 
 def _columns() -> list[Column[Group]]:

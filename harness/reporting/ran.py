@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from harness.record import Record
+from harness.suite.settings import TrainSettings
 
 # Values of settings that did nothing: there is nothing to say of them.
 OFF = (None, False)
@@ -43,7 +44,7 @@ def _length(record: Record) -> str:
 
 def _settings(records: Sequence[Record]) -> list[str]:
     """Name every training setting with its values: those of all cells, then those that differ."""
-    trains = [record.cell["train"] for record in records]
+    trains = [_acting(record) for record in records]
     same: list[str] = []
     differ: list[str] = []
     for name in dict.fromkeys(name for train in trains for name in train):
@@ -59,11 +60,23 @@ def _settings(records: Sequence[Record]) -> list[str]:
 
 
 def _value_of(record: Record, name: str) -> str:
-    return _value(record.cell["train"], name)
+    return _value(_acting(record), name)
+
+
+def _acting(record: Record) -> dict[str, Any]:
+    """Return the settings with what was not written down, because it is the default."""
+    train = dict(record.cell["train"])
+    train["eval_batch_size"] = train.get("eval_batch_size") or train["batch_size"]
+    if train["optimizer"].startswith("adamw"):
+        for name in ("betas", "eps"):
+            train.setdefault(name, TrainSettings.model_fields[name].default)
+    return train
 
 
 def _value(train: Mapping[str, Any], name: str) -> str:
     value = train.get(name)
+    if isinstance(value, (list, tuple)):
+        return "/".join(f"{part:g}" for part in value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -14,7 +14,7 @@ from harness.metering.clock import Clock
 from harness.metering.flops import StepFlops, fit_step_flops
 from harness.metering.meter import Meter
 from harness.models.load import load_model
-from harness.models.positions import refuse_beyond
+from harness.models.positions import positions_of, refuse_beyond
 from harness.models.tokenizer import load_tokenizer
 from harness.suite.plan import plan_of
 from harness.tasks import get_task
@@ -86,8 +86,9 @@ class Setup:
 
     @property
     def full_shape(self) -> BatchShape:
-        """The shape of one example as long as the settings allow: the same whatever the rows."""
-        shape = self.order.data.shape([0], self.settings.max_length)
+        """The shape of one example as long as settings and model allow, whatever the rows."""
+        longest = self.settings.max_length
+        shape = self.order.data.shape([0], min(longest, positions_of(self.model) or longest))
         return shape._replace(target_length=shape.target_length and shape.length)
 
     def full_example(self) -> Batch:
