@@ -46,10 +46,9 @@ class OwnForecast:
         A forecast that cannot be made is no reason to lose the run; the record then says why.
         """
         target = target_here(setup.device)
-        shapes = shapes_of_run(
-            setup.order, setup.evaluations.values(), setup.probe,
-            2 if target.kind == "cpu" else NUM_STEPS,
-        )  # fmt: skip
+        evaluations = [setup.evaluations[n] for n in setup.data.scored(cell.scores_epochs)]
+        num_steps = 2 if target.kind == "cpu" else NUM_STEPS
+        shapes = shapes_of_run(setup.order, evaluations, setup.probe, num_steps)
         forecast = RunForecast(target=str(target), steps=[shape.brief for shape in shapes.steps])
         try:
             requests = requests_of(cell, target, shapes)

@@ -144,10 +144,11 @@ def data_shapes(cell: Cell) -> StepShapes:
 
     try:
         data = get_task(cell.task.name).load(cell.data_request())
+        names = data.scored(cell.scores_epochs)
         tokenizer = tokenizer_for(cell, data.train)
         encoded, *evaluations = (
             cell.family.encode(tokenizer, rows, cell.train.max_length)
-            for rows in (data.train, *data.evaluations.values())
+            for rows in (data.train, *(data.evaluations[name] for name in names))
         )
     except UserError as error:
         raise UserError(

@@ -50,6 +50,7 @@ class Meter:
         self._step_peaks = StepPeaks()
         self._audited: int | None = None  # the peak of the step that has just run
         self._peak_evaluation: int | None = None
+        self._evaluated = 0  # padded tokens of the largest evaluation batch that was audited
         self._peak_probe: int | None = None
 
     def start_phase(self, step: int, upcoming: Sequence[tuple[BatchShape, Hashable]]) -> None:
@@ -125,16 +126,19 @@ class Meter:
         else:
             yield
 
-    def audit_evaluation(self, forward: Callable[[], object], optimizer: Optimizer) -> None:
-        """Run the largest evaluation batch under the ledger, once, on the CPU."""
-        if self.cuda or self._peak_evaluation is not None:
+    def audit_evaluation(
+        self, forward: Callable[[], object], tokens: int, optimizer: Optimizer
+    ) -> None:
+        """Run an evaluation batch under the ledger on the CPU, if it is the largest so far."""
+        if self.cuda or tokens <= self._evaluated:
             return
+        self._evaluated = tokens
         ledger = self._ledger(optimizer)
         with ledger:
             ledger.mark("forward")
             forward()
             ledger.mark("end")
-        self._peak_evaluation = ledger.report().peak
+        self._peak_evaluation = max(self._peak_evaluation or 0, ledger.report().peak)
 
     def probing(self, look: Callable[[], T], optimizer: Optimizer) -> T:
         """Watch a look at the probe set: on CUDA by the allocator, on the CPU by the ledger."""

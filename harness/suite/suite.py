@@ -86,6 +86,11 @@ class Cell(Frozen):
         checkpoint = self.train.checkpoint or ("last" if self.protocol == "plain" else "best")
         return checkpoint == "best"
 
+    @property
+    def scores_epochs(self) -> bool:
+        """Whether every epoch is scored."""
+        return self.keep_best or self.train.evaluate == "epoch"
+
     def data_request(self) -> DataRequest:
         """Say which rows of which data the cell wants."""
         return DataRequest(

@@ -95,6 +95,10 @@ class TaskData:
     fingerprint: str
     notes: tuple[str, ...] = ()
 
+    def scored(self, every_epoch: bool) -> list[str]:
+        """Return the names of the evaluations that a run scores: at its end, or in each epoch."""
+        return list(dict.fromkeys([*([self.select_on] if every_epoch else []), *self.report_on]))
+
 
 class Task(ABC):
     """One task: where its rows come from, how they are split and how predictions are scored.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from harness.training.batches import Batch, evaluation_batches
+from harness.training.batches import Batch, evaluation_batches, evaluation_order, width_of
 from harness.training.precision import autocast
 
 if TYPE_CHECKING:
@@ -22,7 +22,10 @@ def evaluate_on(setup: Setup, name: str) -> dict[str, float]:
     data, settings, device = setup.evaluations[name], setup.settings, setup.device
     setup.handle.evaluating(on=True)
     with setup.clock.apart("metering"):
-        setup.meter.audit_evaluation(lambda: _predict_longest(setup, data), setup.state.optimizer)
+        longest = evaluation_order(data, settings)[0]
+        tokens = data.shape(longest, width_of(settings)).tokens
+        optimizer = setup.state.optimizer
+        setup.meter.audit_evaluation(lambda: _predict_longest(setup, data), tokens, optimizer)
     with setup.clock.apart("evaluation"), setup.meter.evaluation():
         scores = evaluate(setup.model, setup.task, setup.family, data, settings, device)
     setup.handle.evaluating(on=False)
