@@ -139,8 +139,13 @@ def _train(record: Record, setup: Setup) -> None:
     try:
         Loop(setup).run()
         record.shortfalls = setup.handle.shortfalls()
-    finally:
-        _fill(record, setup, forward, parameters)
+    except Exception as error:
+        try:
+            _fill(record, setup, forward, parameters)
+        except Exception as second:  # what ended the run is what people want to know
+            error.add_note(f"and what was measured until then cannot be told: {second!r}")
+        raise
+    _fill(record, setup, forward, parameters)
 
 
 def _parameters(setup: Setup) -> Parameters:

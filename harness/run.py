@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -23,8 +26,9 @@ from harness.command import (
 from harness.record import FINAL_OUTCOMES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from harness.engines.base import Event
     from harness.engines.local import LocalEngine
     from harness.record import ExportKind
     from harness.store import Store
@@ -96,8 +100,10 @@ def run(
             overrides=overrides or [],
         )  # fmt: skip
         engine = LocalEngine(store, devices, lock, 60 * checkpoint_minutes, export, asked)
+        failed = False
         try:
-            _run_all(engine, todo, done_before=len(chosen) - len(todo))
+            with _ended_as_by_ctrl_c():
+                failed = _run_all(engine, todo, done_before=len(chosen) - len(todo))
             if export:
                 _export_finished(store, chosen, export)
         except KeyboardInterrupt:
@@ -105,7 +111,29 @@ def run(
             return INTERRUPTED
         finally:
             _report(store)
-    return _exit_code(store, chosen)
+    return FAILED if failed else _exit_code(store, chosen)
+
+
+@contextmanager
+def _ended_as_by_ctrl_c() -> Iterator[None]:
+    """Have a scheduler's SIGTERM and a lost terminal's SIGHUP end the run as Ctrl-C does."""
+
+    def end(number: int, frame: object) -> None:
+        if number == signal.SIGHUP:  # nobody reads any more, and writing would fail
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, 1)
+            os.dup2(nowhere, 2)
+        raise KeyboardInterrupt
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _exit_code(store: Store, cells: Sequence[Cell]) -> int:
@@ -114,11 +142,20 @@ def _exit_code(store: Store, cells: Sequence[Cell]) -> int:
     return DONE if all(record.outcome in FINAL_OUTCOMES for record in records) else FAILED
 
 
-def _run_all(engine: LocalEngine, cells: Sequence[Cell], done_before: int) -> None:
+def _run_all(engine: LocalEngine, cells: Sequence[Cell], done_before: int) -> bool:
+    """Run the cells; says whether one of them failed, also where an earlier result stays."""
     from harness.engines.live import Live
 
+    outcomes: set[str] = set()
     with Live(total=len(cells), done_before=done_before) as live:
-        engine.run(cells, live.listen)
+
+        def listen(event: Event) -> None:
+            if event.record is not None:
+                outcomes.add(event.record.outcome)
+            live.listen(event)
+
+        engine.run(cells, listen)
+    return not outcomes <= FINAL_OUTCOMES
 
 
 def _export_finished(store: Store, cells: Sequence[Cell], kind: ExportKind) -> None:

@@ -137,3 +137,25 @@ def test_a_new_record_names_its_cell(make: Any) -> None:
         "acceptability", "tiny-bert", "lora-r4-d0.1 batch_size=4", 3,
     )  # fmt: skip
     assert (record.key, record.path, record.outcome) == (cell.key, cell.path, "crashed")
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [(torch.OutOfMemoryError("CUDA out of memory"), "oom"), (MemoryError("none left"), "oom"),
+     (ValueError("scores say nothing"), None), (UserError("wrong"), None)],
+)  # fmt: skip
+def test_what_ends_a_run_before_its_first_step_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, outcome: str | None
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("harness.training.loop.Loop._show_probe", fail)
+    cell = cell_of(tmp_path, "bitfit", "train.epochs=1")
+    if outcome is None:
+        with pytest.raises(type(error), match=str(error)):
+            run_cell(cell, silent)
+    else:
+        record = run_cell(cell, silent)
+        assert record.outcome == outcome
+        assert str(error) in (record.message or "")

@@ -72,7 +72,11 @@ class End:
 
 
 def conclude(store: Store, cell: Cell, end: End, invocation: Invocation | None = None) -> Record:
-    """Return the record that the cell wrote, or write one that says how it ended without."""
+    """Return the record that the cell wrote, or write one that says how it ended without.
+
+    A result of before stays until there is another one: a cell that is run again and does not get
+    that far leaves it where it is.
+    """
     record = store.read(cell)
     if end.code == 0 and record is not None:
         return record
@@ -86,7 +90,11 @@ def conclude(store: Store, cell: Cell, end: End, invocation: Invocation | None =
     else:
         record = new_record(cell, "crashed", end.seconds, message=_how(end, tail), log_tail=tail)
     record.invocation = invocation
-    store.write(cell, record)
+    if store.is_done(cell):
+        kept = "the result of before stays"
+        record.message = f"{record.message}; {kept}" if record.message else kept
+    else:
+        store.write(cell, record)
     return record
 
 

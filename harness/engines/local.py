@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from harness import plugins
+from harness.cell import new_record
 from harness.engines.base import End, Event, Order, conclude, kernel_oom_kills
 from harness.env import ROOT
 from harness.store import Store
@@ -101,7 +102,11 @@ class LocalEngine:
                 cell = waiting.get_nowait()
             except queue.Empty:
                 break
-            events.put(Event(cell, record=self._run_one(cell, device, events)))
+            try:
+                record = self._run_one(cell, device, events)
+            except Exception as error:  # a full disk, say: the other cells are no worse for it
+                record = new_record(cell, "crashed", message=f"{type(error).__name__}: {error}")
+            events.put(Event(cell, record=record))
         events.put(None)
 
     def _run_one(self, cell: Cell, device: str, events: queue.SimpleQueue[Event | None]) -> Record:
@@ -119,8 +124,28 @@ class LocalEngine:
                 pass_fds=(writing, self.lock),
                 start_new_session=True,  # the terminal's Ctrl-C comes to the runner alone
             )
-        os.close(writing)
         self._children.add(child)
+        try:
+            code = self._attend(cell, child, (reading, writing), events)
+        finally:
+            self._children.discard(child)
+            if child.poll() is None:  # nobody listens to it any more
+                child.kill()
+                child.wait()
+        seconds, oom_killed = time.monotonic() - began, kernel_oom_kills() > kills
+        end = End(code, seconds, self._stopping, oom_killed)
+        return conclude(self.store, cell, end, self.invocation)
+
+    def _attend(
+        self,
+        cell: Cell,
+        child: subprocess.Popen[bytes],
+        pipe: tuple[int, int],
+        events: queue.SimpleQueue[Event | None],
+    ) -> int:
+        """Hand the child its order and pass on what it reports; returns its exit code."""
+        reading, writing = pipe
+        os.close(writing)
         events.put(Event(cell, progress={"doing": "starting"}))
         order = Order(
             cell=cell.model_dump(mode="json"), plugins=plugins.loaded(),
@@ -138,11 +163,8 @@ class LocalEngine:
             for line in stream:
                 events.put(Event(cell, progress=json.loads(line)))
         code = child.wait()
-        self._children.discard(child)
         child.stdin.close()
-        oom_killed = kernel_oom_kills() > kills
-        end = End(code, time.monotonic() - began, self._stopping, oom_killed)
-        return conclude(self.store, cell, end, self.invocation)
+        return code
 
 
 def _environment(device: str) -> dict[str, str]:

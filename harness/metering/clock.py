@@ -32,7 +32,7 @@ class Clock:
 
     def phase_medians(self) -> list[float | None]:
         """Return the median step of every phase; None where all of its steps were audited."""
-        ends = [*self.phases[1:], len(self.steps)]
+        ends = [*self.phases, len(self.steps)][1:]
         parts = [self.steps[start:end] for start, end in zip(self.phases, ends, strict=True)]
         return [median(part[WARM_UP_STEPS:] or part) if part else None for part in parts]
 

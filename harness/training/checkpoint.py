@@ -37,23 +37,37 @@ class Checkpoints:
         """Tell whether it is time to save."""
         return self.wanted or time.monotonic() - self._saved >= self.every
 
-    def save(self, state: Saved) -> None:
-        """Write nested dicts and lists of tensors and JSON values in place of the old ones."""
-        with durable.new_folder(self.folder) as folder:
-            write_state(folder, {"code": _code(), "state": state})
+    def save(self, state: Saved) -> str | None:
+        """Write nested dicts and lists of tensors and JSON values in place of the old ones.
+
+        Returns:
+            Why there is none: a full disk is no reason to end a run.
+        """
         self._saved = time.monotonic()
+        try:
+            with durable.new_folder(self.folder) as folder:
+                write_state(folder, {"code": _code(), "state": state})
+        except (OSError, SafetensorError) as error:
+            shutil.rmtree(durable.draft_of(self.folder), ignore_errors=True)
+            return f"no checkpoint in {self.folder}: {error}"
+        return None
 
     def load(self) -> Saved | None:
-        """Return what was saved by the same code; None where there is nothing of the kind."""
+        """Return what was saved by the same code; None where there is nothing of the kind.
+
+        What is damaged is told, and the run starts again.
+        """
         # Killed between the two steps of `save`, only the new one is there.
         for folder in (self.folder, durable.draft_of(self.folder)):
             try:
                 content = read_state(folder)
-            except (OSError, ValueError, SafetensorError):
+                if content["code"] == _code():
+                    state: Saved = content["state"]
+                    return state
+            except FileNotFoundError:
                 continue
-            if content["code"] == _code():
-                state: Saved = content["state"]
-                return state
+            except (OSError, ValueError, LookupError, TypeError, SafetensorError) as error:
+                print(f"checkpoint {folder} is damaged, and not gone on from: {error}")
         return None
 
     def drop(self) -> None:

@@ -177,11 +177,14 @@ class Loop:
         setup, checkpoints = self.setup, self.setup.checkpoints
         if checkpoints is None or not checkpoints.due():
             return
+        goes = "starts it again"
         if setup.handle.resumable:
             with setup.clock.apart("metering"):
-                checkpoints.save(collect(setup, place))
+                trouble = checkpoints.save(collect(setup, place))
+            goes = f"starts it again ({trouble})" if trouble else "goes on from there"
+            if trouble:
+                print(trouble)
         if checkpoints.wanted:
-            goes = "goes on from there" if setup.handle.resumable else "starts it again"
             raise Interrupted(f"after step {self.result.steps}; the next run {goes}")
 
     def _tell(self, news: dict[str, Any]) -> None:

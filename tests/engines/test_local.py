@@ -15,6 +15,7 @@ from harness.engines.local import LocalEngine
 from harness.plugins import load_plugins
 from harness.store import Store
 from harness.suite.load import load_suite
+from harness.suite.suite import Cell
 
 
 def test_cells_run_in_order_and_a_mistake_costs_only_its_own(tmp_path: Path) -> None:
@@ -77,3 +78,21 @@ def test_lines_of_finished_cells(tmp_path: Path, capsys: object) -> None:
     assert "accuracy 50.00  peak 0.001 GiB" in lines[0]
     assert "OOM" in lines[1]
     assert "CRASHED: ValueError: no such rows" in lines[2]
+
+
+def test_an_error_of_the_engine_itself_is_a_cell_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk, say: the driver neither stops nor waits for ever, and says why."""
+    cells, store = load_suite(suite_file(tmp_path, "full, bitfit")).cells(), Store(tmp_path / "out")
+    events: list[Event] = []
+
+    def full(cell: Cell) -> Path:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(store, "log_file", full)
+    with store.lock() as lock:
+        LocalEngine(store, [], lock).run(cells, events.append)
+    ended = [event.record for event in events if event.record is not None]
+    assert [record.outcome for record in ended] == ["crashed", "crashed"]
+    assert all("No space left" in (record.message or "") for record in ended)

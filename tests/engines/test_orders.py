@@ -63,3 +63,17 @@ def test_an_order_survives_its_line(tmp_path: Path) -> None:
     again = Order.model_validate_json(line)
     assert again == order
     assert type(cell).model_validate(again.cell) == cell
+
+
+@pytest.mark.parametrize("code", [1, EXIT_INTERRUPTED])
+def test_a_result_of_before_outlives_a_run_that_did_not_get_there(
+    tmp_path: Path, code: int
+) -> None:
+    """With --force and then Ctrl-C, or a crash, say."""
+    cell, store = eight_cells(tmp_path)[0], Store(tmp_path)
+    own = record(cell, 0.5)
+    store.write(cell, own)
+    ended = conclude(store, cell, End(code, 1.0, False, False))
+    assert ended.outcome in {"crashed", "interrupted"}
+    assert "the result of before stays" in (ended.message or "")
+    assert store.read(cell) == own

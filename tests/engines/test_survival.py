@@ -82,7 +82,9 @@ def test_a_second_run_on_the_same_folder_is_refused(tmp_path: Path) -> None:
     assert f"in use by process {os.getpid()}" in done.stderr
 
 
-def test_ctrl_c_ends_cleanly(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_ctrl_c_ends_cleanly(tmp_path: Path, number: signal.Signals) -> None:
+    """So does a scheduler's signal, and the loss of the terminal, to which nothing is said then."""
     file, out = suite_file(tmp_path, METHODS), tmp_path / "out"
     endless = [*command(file, out), "train.epochs=1000"]
     runner = subprocess.Popen(endless, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -91,11 +93,14 @@ def test_ctrl_c_ends_cleanly(tmp_path: Path) -> None:
         time.sleep(0.2)
     time.sleep(1)
     children = psutil.Process(runner.pid).children(recursive=True)
-    runner.send_signal(signal.SIGINT)
+    runner.send_signal(number)
     output, _ = runner.communicate(timeout=60)
     assert runner.returncode == 130
     assert "Traceback" not in output
-    assert "interrupted" in output
+    assert ("interrupted" in output) == (number != signal.SIGHUP)
+    assert (out / "report.md").is_file()
+    [record] = Store(out).records()
+    assert record.outcome == "interrupted"
     _gone, alive = psutil.wait_procs(children, timeout=10)
     assert not alive
 

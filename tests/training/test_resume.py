@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from pathlib import Path
 from typing import Any
 
@@ -89,3 +90,44 @@ def test_a_checkpoint_of_other_code_is_not_gone_on_from(
     assert checkpoints.load()["step"] == 3  # type: ignore[index]
     monkeypatch.setattr("harness.training.checkpoint._code", lambda: ["other"])
     assert checkpoints.load() is None
+
+
+def test_no_changed_bit_of_a_checkpoint_is_believed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever is damaged is told, and the run starts again."""
+    checkpoints = Checkpoints(tmp_path / "checkpoint", every=1e9)
+    state = {"step": 12, "weights": torch.arange(8.0), "names": ["a", "b"]}
+    assert checkpoints.save(state) is None
+    dice = random.Random(0)
+    for name in ("state.json", "tensors.safetensors", "SHA256SUMS"):
+        file = checkpoints.folder / name
+        whole = file.read_bytes()
+        for _ in range(40):
+            place, bit = dice.randrange(len(whole)), 1 << dice.randrange(8)
+            file.write_bytes(whole[:place] + bytes([whole[place] ^ bit]) + whole[place + 1 :])
+            assert checkpoints.load() is None
+            assert "is damaged" in capsys.readouterr().out
+        file.write_bytes(whole[: len(whole) // 2])
+        assert checkpoints.load() is None
+        file.write_bytes(whole)
+    again = checkpoints.load()
+    assert again is not None
+    assert (again["step"], again["names"]) == (12, ["a", "b"])
+    assert torch.equal(again["weights"], torch.arange(8.0))
+
+
+def test_a_full_disk_costs_the_checkpoint_and_not_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("harness.training.checkpoint.write_state", full)
+    cell = cell_of(tmp_path, "bitfit", "train.epochs=1", "train.max_steps=3")
+    checkpoints = Checkpoints(tmp_path / "checkpoint", every=0)
+    assert run(cell, checkpoints).state.result.steps == 3
+    assert "no checkpoint in" in capsys.readouterr().out
+    assert not list(tmp_path.glob("checkpoint*")), "nor does it take what space there is"
+    with pytest.raises(Interrupted, match=r"starts it again .no checkpoint"):
+        run(cell, EndsAfter(tmp_path / "checkpoint", 2))
