@@ -30,6 +30,12 @@ def start(file: Path, out: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command(file, out), stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
 
 
+def hear_signals() -> None:
+    """Undo what a shell's background, or nohup, ignores: started processes would inherit it."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def finished(out: Path) -> dict[str, tuple[bytes, int]]:
     """Records on disk, with what tells whether one was written again."""
     return {
@@ -87,7 +93,8 @@ def test_ctrl_c_ends_cleanly(tmp_path: Path, number: signal.Signals) -> None:
     """So does a scheduler's signal, and the loss of the terminal, to which nothing is said then."""
     file, out = suite_file(tmp_path, METHODS), tmp_path / "out"
     endless = [*command(file, out), "train.epochs=1000"]
-    runner = subprocess.Popen(endless, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    runner = subprocess.Popen(endless, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              preexec_fn=hear_signals)  # fmt: skip
     deadline = time.monotonic() + 60
     while not list(out.glob("logs/**/*.log")) and time.monotonic() < deadline:
         time.sleep(0.2)
@@ -116,7 +123,8 @@ def test_ctrl_c_before_the_first_cell_ends_cleanly(tmp_path: Path) -> None:
         "app()\n"
     )
     runner = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True,
-                              stderr=subprocess.STDOUT, start_new_session=True)  # fmt: skip
+                              stderr=subprocess.STDOUT, start_new_session=True,
+                              preexec_fn=hear_signals)  # fmt: skip
     assert runner.stdout is not None
     assert runner.stdout.readline() == "trying\n"
     os.killpg(runner.pid, signal.SIGINT)
@@ -144,7 +152,8 @@ def test_a_cell_goes_on_from_its_checkpoint(tmp_path: Path, how: signal.Signals)
     store, [cell] = Store(out), load_suite(file).cells()
     long = [sys.executable, "-m", "harness.run", str(file), "--out", str(out)]
     runner = subprocess.Popen([*long, "--checkpoint-minutes", "0.02"],
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              preexec_fn=hear_signals)  # fmt: skip
     saved = store.checkpoint_folder(cell) / "state.json"
     deadline = time.monotonic() + 120
     while not saved.exists() and time.monotonic() < deadline:
