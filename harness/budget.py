@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,11 +11,13 @@ import typer
 
 from harness.command import Plugins, command, new_app
 from harness.errors import UserError
+from harness.untrusted import said
 
 app = new_app()
 GPU = "rtx4090"
-EXIT_CODES = "Exit codes: 0 within, 1 over, 2 bad input, 3 a budgeted cell has no figure or none \
-is budgeted, 4 other software versions than the file's."
+EXIT_CODES = "Exit codes: 0 within, 1 over, 2 bad input or a file that cannot be read or written, \
+3 a budgeted cell has no figure or none is budgeted, 4 other software versions than the file's, \
+70 no verdict: an error of headroom's own."
 
 Source = Annotated[
     Path, typer.Argument(help="a suite's YAML file (forecast) or a run folder (measured)")
@@ -56,8 +59,7 @@ def check(
         print(line)
     target = summary or os.environ.get("GITHUB_STEP_SUMMARY")
     if target:
-        with Path(target).open("a", encoding="utf-8") as stream:
-            stream.write(markdown(verdict, str(budget)))
+        _append(Path(target), markdown(verdict, str(budget)))
     return verdict.exit_code(ratchet, blind=moved)
 
 
@@ -80,6 +82,15 @@ def update(
     print(f"{budget}: {len(new.cells)} cells, {len(moved)} moved")
     for path in moved:
         print(f"  {path}")
+
+
+def _append(summary: Path, text: str) -> None:
+    """Write the summary; where it cannot be written, the verdict stands."""
+    try:
+        with summary.open("a", encoding="utf-8", errors="backslashreplace") as stream:
+            stream.write(text)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        print(f"no summary in {summary}: {said(error)}", file=sys.stderr)
 
 
 def _update(source: Path, budget: Path, gpu: str, plugins: list[str] | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+import traceback
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -19,7 +20,8 @@ P = ParamSpec("P")
 # Exit codes of all commands; `budget` adds its own, from 1 on, to DONE and BAD_INPUT.
 DONE = 0
 FAILED = 1  # run: a cell crashed or was interrupted; forecast: a cell has no forecast
-BAD_INPUT = 2  # a mistake in the input: nothing was done
+BAD_INPUT = 2  # a mistake in the input, or a file that cannot be read or written
+BROKEN = 70  # an error of ours, with its traceback (sysexits.h: EX_SOFTWARE); never 1: a verdict
 INTERRUPTED = 130  # Ctrl-C; the same command goes on
 
 SuiteFile = Annotated[Path, typer.Argument(metavar="SUITE", help="the suite's YAML file")]
@@ -63,8 +65,9 @@ def command(
     """Make a function a command of the application.
 
     Its result is the exit code (None: DONE). A user's mistake is printed without a traceback and
-    leaves with BAD_INPUT, Ctrl-C with INTERRUPTED. `~` works in every path, also where no shell
-    sees it (`--out=~/runs`).
+    leaves with BAD_INPUT, as does what the system refuses (no space, no right to write). Ctrl-C
+    leaves with INTERRUPTED, all else with its traceback and BROKEN. `~` works in every path, also
+    where no shell sees it (`--out=~/runs`).
     """
 
     def register(function: Callable[P, int | None]) -> Callable[P, None]:
@@ -76,9 +79,15 @@ def command(
             except UserError as error:
                 print(f"error: {error}", file=sys.stderr)
                 raise SystemExit(BAD_INPUT) from None
+            except OSError as error:
+                print(f"error: {error}", file=sys.stderr)
+                raise SystemExit(BAD_INPUT) from None
             except KeyboardInterrupt:
                 print("interrupted", file=sys.stderr)
                 raise SystemExit(INTERRUPTED) from None
+            except Exception:
+                traceback.print_exc()
+                raise SystemExit(BROKEN) from None
             raise SystemExit(code or DONE)
 
         return call

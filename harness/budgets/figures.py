@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from harness.errors import UserError
 
@@ -28,11 +28,10 @@ class Figures:
     """All cells' figures; `errors` are cells that have none, and why.
 
     Attributes:
-        kind: forecast or measured.
         gpu: card, or "cpu" for a run without one.
     """
 
-    kind: str
+    kind: Literal["forecast", "measured"]
     gpu: str
     cells: dict[str, Figure]
     errors: dict[str, str] = field(default_factory=dict)

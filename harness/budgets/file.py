@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, NonNegativeInt, ValidationError
+from pydantic import Field
 
 from harness import durable
 from harness.budgets.figures import Figure, Figures
+from harness.budgets.plain import load_plain
 from harness.errors import UserError
 from harness.part import Part
-from methods.wording import first_mistake
+from harness.untrusted import reading
 
-SCHEMA = 1
+SCHEMA: Literal[1] = 1
 TOLERANCE = 0.001  # forecasts repeat to the byte; measured budgets want about 0.02
 LEAST = 0.0005  # of the peak: places that hold less are not listed
+Bytes = Annotated[int, Field(ge=0, lt=2**63)]  # as torch counts them
 
 
 class CellBudget(Part):
     """The budget of one cell, in bytes."""
 
-    peak: NonNegativeInt
-    split: dict[str, NonNegativeInt]
-    modules: dict[str, NonNegativeInt]
+    peak: Bytes
+    split: dict[str, Bytes]
+    modules: dict[str, Bytes]
 
 
 class Reason(Part):
@@ -32,19 +34,19 @@ class Reason(Part):
 
     reason: str
     commit: str
-    cells: NonNegativeInt
+    cells: int = Field(ge=0)
 
 
 class Budget(Part):
     """A budget file."""
 
-    schema_version: int = Field(SCHEMA, alias="schema")
-    kind: str
+    schema_version: Literal[1] = Field(alias="schema")
+    kind: Literal["forecast", "measured"]
     gpu: str
     software: dict[str, str]
     tolerance: float = Field(TOLERANCE, ge=0, lt=1)
     history: list[Reason] = Field(default_factory=list)
-    cells: dict[str, CellBudget]
+    cells: dict[str, CellBudget] = Field(min_length=1)
 
 
 def software() -> dict[str, str]:
@@ -59,18 +61,15 @@ def read_budget(file: Path) -> Budget:
     """Read a budget file.
 
     Raises:
-        UserError: it is missing, no YAML, or has other keys or values than a budget.
+        UserError: it is missing, or is anything else than a budget.
     """
-    try:
-        return Budget.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise UserError(
-            f"{file}: no such budget file; `python -m harness.budget update` writes one"
-        ) from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{file}: not valid YAML: {str(error).splitlines()[0]}") from None
-    except ValidationError as error:
-        raise UserError(f"{file}: {first_mistake(error, model=Budget)}") from None
+    with reading(file, "a budget", Budget):
+        if not file.exists():
+            raise UserError(
+                f"{file}: no such budget file; `python -m harness.budget update` writes one"
+            )
+        text = file.read_bytes().decode("utf-8")
+        return Budget.model_validate(load_plain(text), strict=True)
 
 
 def updated(file: Path, figures: Figures, reason: str) -> tuple[Budget, list[str]]:
@@ -80,11 +79,13 @@ def updated(file: Path, figures: Figures, reason: str) -> tuple[Budget, list[str
     neither add up unseen nor fill diffs. Cells that the source no longer has are dropped.
 
     Raises:
-        UserError: a cell has no figure, or the file is of another kind.
+        UserError: a cell has no figure, there is none at all, or the file is of another kind.
     """
     if figures.errors:
         path, why = next(iter(figures.errors.items()))
         raise UserError(f"{path} has no figure: {why}")
+    if not figures.cells:
+        raise UserError("there is no figure to make a budget of")
     old = read_budget(file) if file.exists() else None
     if old is not None:
         refuse_other_kind(old, figures)

@@ -1,0 +1,58 @@
+"""Files that anybody may have written: whatever is wrong with one is one error, with its place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from harness.errors import UserError
+from methods.wording import first_mistake
+
+# All that reading and parsing raise on bytes that are not what they should be.
+WRONG = (
+    OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError,
+    MemoryError, yaml.YAMLError,
+)  # fmt: skip
+
+
+class Unreadable(UserError):
+    """A file that cannot be read, or holds something else than it should."""
+
+
+@contextmanager
+def reading(file: Path, what: str, model: type[BaseModel]) -> Iterator[None]:
+    """Turn whatever goes wrong while a file is read into one error that names it.
+
+    Args:
+        file: that is read.
+        what: it should be, with its article, such as `a record`.
+        model: that its content is validated against.
+
+    Raises:
+        Unreadable: anything went wrong in the block.
+    """
+    try:
+        yield
+    except ValidationError as error:
+        raise Unreadable(f"{file}: {first_mistake(error, model=model)}") from None
+    except WRONG as error:
+        raise Unreadable(f"{file}: not {what} that can be read: {said(error)}") from None
+
+
+def said(error: BaseException) -> str:
+    """Return what an error says, on one line; a bare name or key gets its kind before it."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"not UTF-8 (byte {error.start})"
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    if isinstance(error, yaml.MarkedYAMLError):
+        mark = error.problem_mark
+        place = f"line {mark.line + 1}: " if mark is not None else ""
+        return f"{place}{error.problem or error.context or 'not valid YAML'}"
+    text = " ".join(str(error).split())
+    kind = type(error).__name__
+    return text if isinstance(error, ValueError) and text else f"{kind}: {text}" if text else kind
