@@ -11,8 +11,9 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
+from harness.forecasting.cache import cache_folder
 from harness.forecasting.cards import find_card, target_of
-from harness.forecasting.forecaster import Forecaster, cache_folder
+from harness.forecasting.forecaster import Forecaster
 from harness.models.spec import ModelSpec
 from harness.reporting.markdown import markdown_grid
 from harness.shapes import BatchShape

@@ -15,13 +15,18 @@ from pathlib import Path
 def write_text(file: Path, text: str) -> None:
     """Write the file in place of an older one; makes its folder.
 
-    Several processes may write one file: the last one's text stays.
+    Several processes may write one file: the last one's text stays. Where writing fails (a full
+    disk), the older file stays, and nothing is left beside it.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     draft = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    draft.write_text(text, encoding="utf-8")
-    _to_disk(draft)
-    draft.replace(file)
+    try:
+        draft.write_text(text, encoding="utf-8")
+        _to_disk(draft)
+        draft.replace(file)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
     _to_disk(file.parent)
 
 

@@ -58,9 +58,10 @@ def forecast(
     cache: Annotated[bool, typer.Option(help="reuse forecasts of the same code")] = True,
 ) -> int:
     """Forecast every cell of a suite on every card: peaks, split, and whether it fits."""
+    from harness.forecasting.cache import cache_folder
     from harness.forecasting.cards import find_card
     from harness.forecasting.cells import forecast_cells
-    from harness.forecasting.forecaster import Forecaster, cache_folder
+    from harness.forecasting.forecaster import Forecaster
     from harness.forecasting.largest import add_max_batch
     from harness.reporting.terminal import counting
     from harness.suite.load import load_suite

@@ -51,9 +51,10 @@ def figures_of(source: Path, gpu: str, plugins: Sequence[str] = ()) -> Figures:
 
 
 def _forecast(suite: Path, gpu: str, plugins: Sequence[str]) -> Figures:
+    from harness.forecasting.cache import cache_folder
     from harness.forecasting.cards import find_card
     from harness.forecasting.cells import forecast_cells
-    from harness.forecasting.forecaster import Forecaster, cache_folder
+    from harness.forecasting.forecaster import Forecaster
     from harness.suite.load import load_suite
     from harness.suite.preflight import check_models
 

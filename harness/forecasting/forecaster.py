@@ -8,10 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
-from harness import durable
 from harness.errors import UserError
+from harness.forecasting.cache import Cache
 from harness.forecasting.pool import TaskFailed, preload, run_forked
 from harness.forecasting.requests import (
     StepShapes,
@@ -20,7 +18,6 @@ from harness.forecasting.requests import (
     shapes_without_data,
 )
 from harness.models.catalogue import CATALOGUE
-from harness.paths import user_path
 from harness.simulation.request import Request
 from harness.simulation.step_forecast import StepForecast
 
@@ -28,14 +25,6 @@ if TYPE_CHECKING:
     from harness.suite.suite import Cell
 
 Answer = StepForecast | UserError | TaskFailed
-CACHE_VARIABLE = "HEADROOM_CACHE"
-
-
-def cache_folder() -> Path:
-    """Return where forecasts are kept: $HEADROOM_CACHE, or headroom in the user's cache folder."""
-    given = os.environ.get(CACHE_VARIABLE)
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return user_path(given) if given else Path(base) / "headroom" / "forecasts"
 
 
 class Forecaster:
@@ -53,7 +42,7 @@ class Forecaster:
         workers: int | None = None,
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
-        self.cache, self.progress = cache, progress
+        self.cache, self.progress = Cache(cache), progress
         self.workers = workers or len(os.sched_getaffinity(0))
 
     def ask(self, requests: Sequence[tuple[Request, tuple[int, ...]]]) -> list[Answer]:
@@ -64,7 +53,7 @@ class Forecaster:
             asked.setdefault(key, (request, set()))[1].update(capacities)
         answers: dict[str, Answer] = {}
         for key, (_, all_capacities) in asked.items():
-            answer = self._read(key)
+            answer = self.cache.read(key)
             if answer and all(c >= answer.reserved or c in answer.passes for c in all_capacities):
                 answers[key] = answer
         todo = [key for key in asked if key not in answers]
@@ -117,18 +106,5 @@ class Forecaster:
         for done, (number, answer) in enumerate(run_forked(tasks, self.workers), start=1):
             answers[todo[number]] = answer
             if isinstance(answer, StepForecast):
-                self._write(todo[number], answer)
+                self.cache.write(todo[number], answer)
             self.progress(done, len(todo))
-
-    def _read(self, key: str) -> StepForecast | None:
-        if self.cache is None:
-            return None
-        try:
-            return StepForecast.model_validate_json((self.cache / f"{key}.json").read_text())
-        except (OSError, ValidationError):
-            return None
-
-    def _write(self, key: str, step: StepForecast) -> None:
-        if self.cache is None:
-            return
-        durable.write_text(self.cache / f"{key}.json", step.model_dump_json())
