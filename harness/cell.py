@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.durable import draft_of
 from harness.provenance import Data
-from harness.record import Export, ExportKind, Flops, Outcome, Parameters, Record
+from harness.record import Export, ExportKind, Flops, Outcome, Parameters, Record, sentences
 from harness.store import Store
 from harness.suite.suite import Cell
 from methods import get_method
@@ -107,7 +107,7 @@ def _set_up(
     record.provenance.redrawn = redrawn(cell.model, model) or None
     setup = set_up(cell, data, model, progress, checkpoints)
     method = get_method(cell.method)(**cell.method_options)
-    record.remarks = method.remarks(setup.model, setup.plan)
+    record.remarks = sentences(method.remarks(setup.model, setup.plan))
     return setup
 
 
@@ -138,7 +138,7 @@ def _train(record: Record, setup: Setup) -> None:
     parameters = _parameters(setup)
     try:
         Loop(setup).run()
-        record.shortfalls = setup.handle.shortfalls()
+        record.shortfalls = sentences(setup.handle.shortfalls())
     except Exception as error:
         try:
             _fill(record, setup, forward, parameters)

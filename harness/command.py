@@ -19,7 +19,8 @@ P = ParamSpec("P")
 
 # Exit codes of all commands; `budget` adds its own, from 1 on, to DONE and BAD_INPUT.
 DONE = 0
-FAILED = 1  # run: a cell crashed or was interrupted; forecast: a cell has no forecast
+# run: a cell crashed or was interrupted; forecast: a cell has none; report: a record is left out
+FAILED = 1
 BAD_INPUT = 2  # a mistake in the input, or a file that cannot be read or written
 BROKEN = 70  # an error of ours, with its traceback (sysexits.h: EX_SOFTWARE); never 1: a verdict
 INTERRUPTED = 130  # Ctrl-C; the same command goes on

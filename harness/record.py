@@ -149,6 +149,13 @@ class RunForecast(Part):
     error: str | None = Field(None, description="why there is none")
 
 
+def sentences(said: Any) -> list[str]:
+    """Return what a method says of a run as a list, whatever it is: one that is no list is one."""
+    if said is None:
+        return []
+    return [str(one) for one in (said if isinstance(said, (list, tuple)) else [said])]
+
+
 class Record(Part):
     """One finished cell."""
 
@@ -205,9 +212,14 @@ class Record(Part):
     def _shortfalls_of_old(cls, data: Any) -> Any:
         """Read what stood among the method's own words until November 2026."""
         old = data.get("method_state") if isinstance(data, dict) else None
-        if not old or "warnings" not in old or data.get("shortfalls"):
+        if not isinstance(old, dict) or "warnings" not in old or data.get("shortfalls"):
             return data
         return {**data, "shortfalls": old["warnings"]}
+
+    @field_validator("shortfalls", "remarks", mode="before")
+    @classmethod
+    def _in_sentences(cls, value: Any) -> list[str]:
+        return sentences(value)
 
     @field_validator("provenance", "data", mode="before")
     @classmethod

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from harness.command import command, new_app
+from harness.command import DONE, FAILED, command, new_app
 
 app = new_app()
 
@@ -16,12 +16,17 @@ app = new_app()
 def report(
     runs: Annotated[Path, typer.Argument(help="run folder, such as runs/quick")],
     out: Annotated[Path | None, typer.Option(help="where to write; default: that folder")] = None,
-) -> None:
-    """Write report.md, comparison.csv and results.csv from a run folder's records."""
-    from harness.reporting.report import write_report
+) -> int:
+    """Write report.md, comparison.csv and results.csv from a run folder's records.
+
+    Records that cannot be read are named with the reason, in the report too; the exit code is 1.
+    """
+    from harness.reporting.report import report_of, write
     from harness.store import Store
 
-    write_report(Store(runs), out)
+    made = report_of(Store(runs))
+    write(made, out or runs)
+    return FAILED if made.left_out else DONE
 
 
 if __name__ == "__main__":

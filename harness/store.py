@@ -7,23 +7,34 @@ import json
 import os
 import shutil
 import socket
+import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from harness import durable
 from harness.errors import UserError
-from harness.record import FINAL_OUTCOMES, SCHEMA_VERSION, Record
+from harness.record import FINAL_OUTCOMES
+from harness.run_files import read_manifest, read_record, write_record
+from harness.untrusted import Unreadable
 
 if TYPE_CHECKING:
-    from harness.record import ExportKind
+    from harness.record import ExportKind, Record
     from harness.suite.suite import Cell
 
 MANIFEST = "suite.json"
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A record that is there and not believed: whose it should be, which file, what is wrong."""
+
+    path: str
+    reason: str
 
 
 class Store:
@@ -31,6 +42,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._told: set[Path] = set()
 
     def record_file(self, cell: Cell) -> Path:
         """Return where the cell's record lies; the key keeps other settings' records apart."""
@@ -53,6 +65,8 @@ class Store:
         record, folder = self.read(cell), self.export_folder(cell, kind)
         if not folder.is_dir() and record and record.export and record.export.kind == kind:
             folder = self.folder / record.export.folder  # where runs of November 2026 put it
+            if not folder.resolve().is_relative_to(self.folder.resolve()):
+                return None
         return folder if (folder / "state.json").is_file() else None
 
     def drop_checkpoint(self, cell: Cell) -> None:
@@ -60,17 +74,37 @@ class Store:
         shutil.rmtree(self.checkpoint_folder(cell), ignore_errors=True)
 
     def read(self, cell: Cell) -> Record | None:
-        """Return the cell's record, or None where there is none that can be read."""
-        return _read(self.record_file(cell))
+        """Return the cell's record, or None where there is none that can be believed.
+
+        Says so, once a file, on the error stream: the cell will run again.
+        """
+        file = self.record_file(cell)
+        try:
+            return read_record(file, cell.path, cell.key)
+        except Unreadable as error:
+            if file not in self._told:
+                print(f"no record of {cell.path}: {error}", file=sys.stderr)
+            self._told.add(file)
+            return None
 
     def is_done(self, cell: Cell) -> bool:
         """Tell whether the cell has a final record: crashed and interrupted ones run again."""
         record = self.read(cell)
-        return record is not None and record.key == cell.key and record.outcome in FINAL_OUTCOMES
+        return record is not None and record.outcome in FINAL_OUTCOMES
 
     def write(self, cell: Cell, record: Record) -> None:
-        """Write the record so that a reader sees all of it or nothing, whatever is killed when."""
-        durable.write_text(self.record_file(cell), record.model_dump_json(indent=1))
+        """Write the record so that a reader sees all of it or nothing, whatever is killed when.
+
+        What lies there and cannot be believed is kept beside it: another version may read it.
+        """
+        file = self.record_file(cell)
+        try:
+            read_record(file, cell.path, cell.key)
+        except Unreadable:
+            names = (file.with_name(f"{file.name}.unread-{number}") for number in count(1))
+            with suppress(OSError):
+                file.rename(next(name for name in names if not name.exists()))
+        write_record(file, record)
 
     def write_manifest(self, suite: dict[str, Any], cells: Iterable[Cell]) -> None:
         """Note which cells the folder is about now, in the suite's order."""
@@ -78,25 +112,40 @@ class Store:
         durable.write_text(self.folder / MANIFEST, json.dumps(content, indent=1))
 
     def records(self) -> list[Record]:
-        """Read the records of the manifest's cells, in its order.
+        """Return the records of the manifest's cells, in its order, without those left out.
 
         Raises:
             UserError: the folder holds no run.
         """
-        manifest = self.manifest()
-        files = [
-            self.folder / "records" / f"{cell['path']}-{cell['key']}.json"
-            for cell in manifest["cells"]
-        ]
-        return [record for record in map(_read, files) if record is not None]
+        return self.contents()[0]
+
+    def contents(self) -> tuple[list[Record], list[LeftOut]]:
+        """Read the records of the manifest's cells, in its order; those that are there and wrong.
+
+        Raises:
+            UserError: the folder holds no run.
+        """
+        records, left_out = [], []
+        for cell in self.manifest()["cells"]:
+            path, key = cell["path"], cell["key"]
+            try:
+                record = read_record(self.folder / "records" / f"{path}-{key}.json", path, key)
+            except Unreadable as error:
+                left_out.append(LeftOut(path, str(error).removeprefix(f"{self.folder}{os.sep}")))
+            else:
+                records += [record] if record is not None else []
+        return records, left_out
 
     def manifest(self) -> dict[str, Any]:
-        """Return the suite and its cells as the last run in this folder wrote them."""
+        """Return the suite and its cells as the last run in this folder wrote them.
+
+        Raises:
+            UserError: the folder holds no run.
+        """
         try:
-            content: dict[str, Any] = json.loads((self.folder / MANIFEST).read_text())
-        except (OSError, ValueError):
-            raise UserError(f"{self.folder} holds no run: no readable {MANIFEST} in it") from None
-        return content
+            return read_manifest(self.folder / MANIFEST)
+        except Unreadable as error:
+            raise UserError(f"{self.folder} holds no run: {error}") from None
 
     @contextmanager
     def lock(self, patience: float = 3.0) -> Iterator[int]:
@@ -130,11 +179,3 @@ class Store:
                         f"{self.folder} is in use by {holder}; wait for it or give another --out"
                     ) from None
                 time.sleep(0.1)
-
-
-def _read(file: Path) -> Record | None:
-    try:
-        record = Record.model_validate_json(file.read_bytes())
-    except (OSError, ValidationError):
-        return None
-    return record if record.schema_version == SCHEMA_VERSION else None

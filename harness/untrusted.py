@@ -18,6 +18,8 @@ WRONG = (
     MemoryError, yaml.YAMLError,
 )  # fmt: skip
 
+LENGTH = 300  # characters of an error: what a file holds is quoted, and may be anything
+
 
 class Unreadable(UserError):
     """A file that cannot be read, or holds something else than it should."""
@@ -38,13 +40,17 @@ def reading(file: Path, what: str, model: type[BaseModel]) -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        raise Unreadable(f"{file}: {first_mistake(error, model=model)}") from None
+        raise Unreadable(f"{file}: {_short(first_mistake(error, model=model))}") from None
     except WRONG as error:
         raise Unreadable(f"{file}: not {what} that can be read: {said(error)}") from None
 
 
 def said(error: BaseException) -> str:
-    """Return what an error says, on one line; a bare name or key gets its kind before it."""
+    """Return what an error says, on one line that is not too long; keys get its kind before it."""
+    return _short(_said(error))
+
+
+def _said(error: BaseException) -> str:
     if isinstance(error, UnicodeDecodeError):
         return f"not UTF-8 (byte {error.start})"
     if isinstance(error, OSError):
@@ -53,6 +59,10 @@ def said(error: BaseException) -> str:
         mark = error.problem_mark
         place = f"line {mark.line + 1}: " if mark is not None else ""
         return f"{place}{error.problem or error.context or 'not valid YAML'}"
-    text = " ".join(str(error).split())
-    kind = type(error).__name__
+    text, kind = str(error), type(error).__name__
     return text if isinstance(error, ValueError) and text else f"{kind}: {text}" if text else kind
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= LENGTH else f"{line[:LENGTH]}..."

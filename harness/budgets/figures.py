@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from harness.errors import UserError
+from harness.untrusted import WRONG, said
 
 if TYPE_CHECKING:
     from harness.record import Record
@@ -78,13 +79,19 @@ def _measured(folder: Path) -> Figures:
     cells: dict[str, Figure] = {}
     errors: dict[str, str] = {}
     gpus: set[str] = set()
-    for record in Store(folder).records():
+    records, left_out = Store(folder).contents()
+    errors |= {each.path: each.reason for each in left_out}
+    for record in records:
         if record.outcome != "ok" or record.memory is None:
             errors[record.path] = record.outcome
             continue
         gpu = record.environment.gpu
-        gpus.add(gpu.name if gpu else "cpu")
-        cells[record.path] = _of_record(record)
+        try:
+            cells[record.path] = _of_record(record)
+        except WRONG as error:
+            errors[record.path] = f"no peak can be read in its record: {said(error)}"
+        else:
+            gpus.add(gpu.name if gpu else "cpu")
     if len(gpus) > 1:
         raise UserError(f"{folder}: records of several devices: {', '.join(sorted(gpus))}")
     return Figures("measured", next(iter(gpus), "cpu"), cells, errors)

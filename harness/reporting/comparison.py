@@ -155,7 +155,9 @@ def _peak(record: Record) -> int:
 def _score(records: list[Record]) -> Score:
     good = [r for r in records if r.outcome == "ok" and r.main_score is not None]
     values = [r.main_score for r in good if r.main_score is not None]
-    names = list(good[0].reported)[1:] if good else []
+    # Seeds whose records name other metrics have no mean of them.
+    first = list(good[0].reported)[1:] if good else []
+    names = [name for name in first if all(name in r.reported for r in good)]
     outcomes: Counter[str] = Counter(r.outcome for r in records if r.outcome != "ok")
     return Score(
         metric=good[0].main_metric if good else None,

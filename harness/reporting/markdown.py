@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from harness.provenance import Data
 from harness.record import Record
@@ -11,21 +11,26 @@ from harness.reporting.columns import Table
 from harness.reporting.ran import overridden
 from harness.units import gib
 
+if TYPE_CHECKING:
+    from harness.store import LeftOut
+
 
 def render(
-    manifest: dict[str, Any],
+    manifest: Mapping[str, Any],
     records: Sequence[Record],
     tables: Sequence[Table[Any]],
     notes: list[str],
+    left_out: Sequence[LeftOut] = (),
 ) -> str:
-    """Return the report: title, one table per model, its caption, and what did not end well."""
+    """Return the report: title, one table per model, its caption, what did not end well or in."""
     suite = manifest["suite"]
     num_cells = len(manifest["cells"])
     parts = [f"# {suite['name']}"]
     if suite.get("description"):
         parts.append(_described(suite["description"].strip(), overridden(records)))
     if len(records) < num_cells:
-        parts.append(f"**{len(records)} of {num_cells} cells have run.**")
+        lost = f"; {len(left_out)} records are left out, see below" if left_out else ""
+        parts.append(f"**{len(records)} of {num_cells} cells have run{lost}.**")
     for table in tables:
         parts += [f"## {table.title}", markdown_table(table)]
         if table.notes:
@@ -40,6 +45,9 @@ def render(
     told = [f"- `{r.path}`: {r.message}" for r in records if r.outcome == "ok" and r.message]
     if told:
         parts += ["## Remarks", "\n".join(told)]
+    if left_out:
+        parts.append("## Records that are left out")
+        parts.append("\n".join(f"- `{each.path}`: {each.reason}" for each in left_out))
     parts.append(_provenance(records))
     return "\n\n".join(parts) + "\n"
 
