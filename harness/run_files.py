@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, field_validator
 
 from harness import durable
 from harness.record import SCHEMA_VERSION, Record
-from harness.untrusted import reading
+from harness.untrusted import bytes_of, reading
 
 CHECKSUM = "checksum"
 PATH = re.compile(r"[^/]+(?:/[^/]+){2,}/s-?\d{1,20}")
@@ -69,7 +69,7 @@ def read_manifest(file: Path) -> dict[str, Any]:
         Unreadable: it is missing, or is anything else than a manifest.
     """
     with reading(file, "a run's list of cells", Manifest):
-        text = file.read_bytes()
+        text = bytes_of(file)
         content = _parsed(text)
         Manifest.model_validate_json(text)
         return content
@@ -84,7 +84,7 @@ def read_record(file: Path, path: str, key: str) -> Record | None:
     with reading(file, "a record", Record):
         if not file.exists():
             return None
-        content = _parsed(file.read_bytes())
+        content = _parsed(bytes_of(file))
         checksum = content.pop(CHECKSUM, None)
         schema = content.get("schema_version")
         if schema != SCHEMA_VERSION:

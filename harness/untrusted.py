@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,6 +44,18 @@ def reading(file: Path, what: str, model: type[BaseModel]) -> Iterator[None]:
         raise Unreadable(f"{file}: {_short(first_mistake(error, model=model))}") from None
     except WRONG as error:
         raise Unreadable(f"{file}: not {what} that can be read: {said(error)}") from None
+
+
+def bytes_of(file: Path) -> bytes:
+    """Return what a regular file holds; others (a pipe, a device) may have no end.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no regular file.
+    """
+    if not stat.S_ISREG(file.stat().st_mode):
+        raise ValueError("it is no regular file")
+    return file.read_bytes()
 
 
 def said(error: BaseException) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from harness import durable
 from harness.paths import user_path
 from harness.simulation.step_forecast import StepForecast
-from harness.untrusted import Unreadable, reading, said
+from harness.untrusted import Unreadable, bytes_of, reading, said
 
 CACHE_VARIABLE = "HEADROOM_CACHE"
 
@@ -52,7 +52,7 @@ class Cache:
             with reading(file, "a forecast", StepForecast):
                 if not file.exists():
                     return None
-                stated, _, content = file.read_bytes().partition(b"\n")
+                stated, _, content = bytes_of(file).partition(b"\n")
                 if stated != _checksum(key, content):
                     raise Unreadable(f"{file}: not what was written there (its checksum differs)")
                 return StepForecast.model_validate_json(content)

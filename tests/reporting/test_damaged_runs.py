@@ -205,6 +205,15 @@ def test_a_manifest_that_is_none_is_refused(store: Store, text: str) -> None:
     assert invoke(store)[0] == 2
 
 
+def test_a_pipe_in_a_records_place_is_not_waited_for(cells: list[Cell], store: Store) -> None:
+    for place, said in ((store.record_file(cells[0]), "left out"), (store.folder / MANIFEST, "no")):
+        place.unlink()
+        os.mkfifo(place)
+        code, output = invoke(store)
+        assert (code in (1, 2), said in output) == (True, True)
+        assert "no regular file" in output
+
+
 def test_a_cell_that_the_manifest_lists_twice_counts_for_none(store: Store) -> None:
     file = store.folder / MANIFEST
     content = json.loads(file.read_text())
@@ -234,7 +243,33 @@ def test_any_value_anywhere_leaves_the_others_their_report(
     store.write(cells[0], record(cells[0], 0.5))
     content = json.loads(file.read_text())
     content.pop(CHECKSUM)
-    place: Any = content
+    draw_into(content, data)
+    file.write_text(json.dumps(content))
+    code, output = invoke(store)
+    assert code in (0, 1), output
+    assert (code == 1) == ("left out: " in output)
+
+
+@settings(
+    max_examples=int(os.environ.get("HEADROOM_FUZZ", "40")), deadline=None, derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)  # fmt: skip
+@given(data=st.data())
+def test_any_value_anywhere_in_the_manifest_is_an_error_or_a_report(
+    cells: list[Cell], store: Store, data: st.DataObject
+) -> None:
+    store.write_manifest({"name": "small", "description": "d", "baseline": "full"}, cells)
+    file = store.folder / MANIFEST
+    content = json.loads(file.read_text())
+    draw_into(content, data)
+    file.write_text(json.dumps(content))
+    code, output = invoke(store)
+    assert code in (0, 2), output
+
+
+def draw_into(content: Any, data: st.DataObject) -> None:
+    """Put any value into any place."""
+    place = content
     while True:
         keys = list(place) if isinstance(place, dict) else list(range(len(place)))
         key = data.draw(st.sampled_from(keys))
@@ -242,10 +277,6 @@ def test_any_value_anywhere_leaves_the_others_their_report(
             break
         place = place[key]
     place[key] = data.draw(VALUES)
-    file.write_text(json.dumps(content))
-    code, output = invoke(store)
-    assert code in (0, 1), output
-    assert (code == 1) == ("left out: " in output)
 
 
 @settings(
