@@ -96,11 +96,10 @@ def report_of(store: Store) -> Report:
 
 def write(report: Report, folder: Path) -> Path:
     """Write the report's files and print its tables; returns the Markdown file."""
-    folder.mkdir(parents=True, exist_ok=True)
     file = folder / "report.md"
     durable.write_text(file, report.text)
     write_csv(folder / "comparison.csv", report.comparison)
-    report.frame.to_csv(folder / "results.csv", index=False)
+    durable.write_text(folder / "results.csv", report.frame.to_csv(index=False))
     print_tables(report.tables, report.notes)
     print(f"report: {file}  table: {folder / 'comparison.csv'}  "
           f"cells: {folder / 'results.csv'}")  # fmt: skip

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness import durable
 from harness.record import Record
 from harness.reporting.columns import Table
 
@@ -17,11 +19,12 @@ if TYPE_CHECKING:
 
 def write_csv(file: Path, tables: Sequence[Table[Any]]) -> None:
     """Write the tables below one header, the model as first column."""
-    with file.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["model", *tables[0].figure_headers])
-        for table in tables:
-            writer.writerows([table.title, *row] for row in table.figures)
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream)
+    writer.writerow(["model", *tables[0].figure_headers])
+    for table in tables:
+        writer.writerows([table.title, *row] for row in table.figures)
+    durable.write_text(file, stream.getvalue())
 
 
 def to_frame(records: Iterable[Record]) -> pd.DataFrame:

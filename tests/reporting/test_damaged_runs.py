@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from records import eight_cells, record
 from typer.testing import CliRunner
 
-from harness import report
+from harness import durable, report
 from harness.budgets.figures import figures_of
 from harness.errors import UserError
 from harness.run_files import CHECKSUM
@@ -170,6 +171,22 @@ def test_what_a_method_reports_does_not_cost_the_record(cells: list[Cell], store
     assert read.method_state["b"] is None
     assert read.shortfalls == ["a sentence"]
     assert invoke(store)[0] == 0
+
+
+def test_a_full_disk_leaves_the_older_report(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert invoke(store)[0] == 0
+    names = ("report.md", "comparison.csv", "results.csv")
+    before = [(store.folder / name).read_bytes() for name in names]
+
+    def full(_: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(durable, "_to_disk", full)
+    code, output = invoke(store)
+    assert code == 2
+    assert "error: [Errno 28] No space left on device" in output
+    assert [(store.folder / name).read_bytes() for name in names] == before
+    assert not list(store.folder.glob(".*.tmp"))
 
 
 def test_all_records_unreadable_is_said(cells: list[Cell], store: Store) -> None:
