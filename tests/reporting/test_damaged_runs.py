@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from records import eight_cells, record
 from typer.testing import CliRunner
 
-from harness import durable, report
+from harness import durable, report, run
 from harness.budgets.figures import figures_of
 from harness.errors import UserError
 from harness.run_files import CHECKSUM
@@ -187,6 +187,17 @@ def test_a_full_disk_leaves_the_older_report(store: Store, monkeypatch: pytest.M
     assert "error: [Errno 28] No space left on device" in output
     assert [(store.folder / name).read_bytes() for name in names] == before
     assert not list(store.folder.glob(".*.tmp"))
+
+
+def test_run_says_which_record_it_cannot_read(
+    cells: list[Cell], store: Store, tmp_path: Path
+) -> None:
+    store.record_file(cells[0]).write_text("{")
+    command = [str(tmp_path / "small.yaml"), "--dry-run", "--out", str(store.folder)]
+    done = CliRunner().invoke(run.app, command)
+    assert done.exit_code == 0
+    assert done.output.count(f"no record of {cells[0].path}: ") == 1
+    assert "8 cells, 1 to run" in done.output
 
 
 def test_all_records_unreadable_is_said(cells: list[Cell], store: Store) -> None:
