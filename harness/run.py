@@ -67,6 +67,7 @@ def run(
     from harness.engines.local import LocalEngine
     from harness.forecasting.attachable import check_attach
     from harness.gpus import visible_devices
+    from harness.paths import path_part
     from harness.provenance import Invocation
     from harness.reporting.terminal import counting
     from harness.store import Store
@@ -76,7 +77,7 @@ def run(
 
     suite = load_suite(file, overrides or [], plugin or [])
     cells = suite.cells()
-    store = Store(out or Path("runs") / suite.name)
+    store = Store(out or Path("runs") / path_part(suite.name))
     chosen = choose(cells, only)
     todo = [cell for cell in chosen if force or not store.is_done(cell)][:limit]
     if dry_run:

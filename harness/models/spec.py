@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from harness.models.catalogue import CATALOGUE
+from harness.paths import check_name
 from methods.wording import nearest
 
 SOURCES = ("hub", "path", "package", "config")
@@ -24,6 +25,11 @@ class ModelSpec(BaseModel):
         None, pattern="^[0-9a-f]{64}$", description="pin of the weights: refuse any others"
     )
     label: str | None = Field(None, pattern=r"^[\w.-]+$", description="name in paths and tables")
+
+    @field_validator("label")
+    @classmethod
+    def _named(cls, value: str | None) -> str | None:
+        return value if value is None else check_name(value)
 
     @field_validator("config")
     @classmethod

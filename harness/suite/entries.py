@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from fnmatch import fnmatch
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, PositiveInt, ValidationError, model_validator
+from pydantic import AfterValidator, Field, PositiveInt, ValidationError, model_validator
 
 from harness import tasks
 from harness.models.spec import ModelSpec
+from harness.paths import check_name
 from harness.suite.settings import Frozen, TrainSettings
 from harness.suite.shape import Shape
 from methods import get_method
 from methods.wording import nearest
 
+Label = Annotated[str, AfterValidator(check_name)]
 SHAPE = "shape"  # the name of a task without data
 # What is said of a task's data.
 DATA_KEYS = ("folder", "revision", "train_rows", "evaluation_rows", "text_column", "pair_column",
@@ -25,7 +27,7 @@ class MethodEntry(Frozen):
 
     name: str
     options: dict[str, Any] = Field(default_factory=dict)
-    label: str | None = None
+    label: Label | None = None
     train: TrainSettings = TrainSettings()
 
     @property
@@ -46,7 +48,8 @@ class MethodEntry(Frozen):
             raise ValueError(
                 f"one method with its options, beside label and train; found {', '.join(names)}"
             )
-        return {"name": names[0], "options": data[names[0]] or {}, **rest}
+        options = data[names[0]]
+        return {"name": names[0], "options": {} if options is None else options, **rest}
 
 
 class TaskEntry(Frozen):
@@ -57,7 +60,7 @@ class TaskEntry(Frozen):
 
     name: str
     shape: Shape | None = None
-    label: str | None = None
+    label: Label | None = None
     folder: str | None = Field(None, description="this task's own data folder")
     revision: str | None = Field(None, description="data set revision on the hub")
     train_rows: PositiveInt | None = Field(None, description="a seeded sample of the rows")
@@ -106,7 +109,10 @@ class TaskEntry(Frozen):
                 return rest  # the field's own validation words this one
             flat = {**shape.settings(), **flat}
             rest |= {"label": data.get("label", shape.label), "shape": shape}
-        return {**rest, "train": {**flat, **rest.get("train", {})}} if flat else rest
+        own = rest.get("train", {})
+        if not flat or not isinstance(own, dict):  # no mapping: the field's own validation says so
+            return rest
+        return {**rest, "train": {**flat, **own}}
 
     def bare(self) -> TaskEntry:
         """Return the task without its settings, which a cell holds merged with all others."""

@@ -7,13 +7,14 @@ import json
 from collections.abc import Sequence
 from fnmatch import fnmatch
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from math import prod
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, NonNegativeInt, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from harness.errors import UserError
 from harness.models.spec import ModelSpec
-from harness.paths import user_path
+from harness.paths import check_name, path_part, user_path
 from harness.record import SCHEMA_VERSION
 from harness.suite.entries import MethodEntry, ModelEntry, Rule, TaskEntry
 from harness.suite.grid import Grid
@@ -26,6 +27,9 @@ from methods.wording import first_mistake
 
 if TYPE_CHECKING:
     from harness.tasks.families.base import Family
+
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what all generators of random numbers take
+MOST_CELLS = 100_000
 
 
 class Cell(Frozen):
@@ -66,7 +70,7 @@ class Cell(Frozen):
         """Readable name: task/model/method[/setting=value ...]/seed."""
         axes = [f"{name}={value}" for name, value in self.axes.items()]
         parts = [self.task_label, self.model.name, self.method_label, *axes, f"s{self.seed}"]
-        return "/".join(part.replace("/", "--") for part in parts)
+        return "/".join(map(path_part, parts))
 
     @property
     def family(self) -> Family:
@@ -121,13 +125,18 @@ class Suite(Frozen):
     models: tuple[ModelEntry, ...] = ()
     tasks: tuple[TaskEntry, ...] = Field(min_length=1)
     methods: tuple[MethodEntry, ...] = Field(min_length=1)
-    seeds: tuple[NonNegativeInt, ...] = Field((0,), min_length=1)
+    seeds: tuple[Seed, ...] = Field((0,), min_length=1)
     train: TrainSettings = TrainSettings()
     grid: Grid = Field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
     protocol: Protocol = "plain"
     data_root: str | None = Field(None, description="folder of local data sets; null: the hub")
     baseline: str | None = Field(None, description="method that times are relative to")
+
+    @field_validator("name")
+    @classmethod
+    def _named(cls, value: str) -> str:
+        return check_name(value)
 
     @model_validator(mode="after")
     def _check(self) -> Suite:
@@ -148,6 +157,11 @@ class Suite(Frozen):
         """
         chosen = [(entry, get_method(entry.name)(**entry.options)) for entry in self.methods]
         cells: list[Cell] = []
+        axes_lengths = [len(values) for values in self.grid.values()]
+        count = prod([len(self.chosen_models), len(self.tasks), len(chosen), len(self.seeds),
+                      *axes_lengths])  # fmt: skip
+        if count > MOST_CELLS:
+            raise UserError(f"suite {self.name}: {count:,} cells; at most {MOST_CELLS:,}")
         points = [dict(zip(self.grid, p, strict=True)) for p in product(*self.grid.values())]
         for model, task, (entry, method), axes, seed in product(
             self.chosen_models, self.tasks, chosen, points, self.seeds
