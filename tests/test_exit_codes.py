@@ -35,6 +35,7 @@ METHODS = {"stumbles": Stumbles}
     [
         ("bitfit", (), ["ok"], 0),
         ("bitfit", ("train.lr=1e38", "train.clip=null"), ["diverged"], 0),
+        ("bitfit", ("train.lr=1e38", "train.max_steps=1"), ["diverged"], 0),
         ("{stumbles: {}}, bitfit", ("--plugin=stumbles",), ["crashed", "ok"], 1),
     ],
 )

@@ -23,7 +23,7 @@ NO_WATCH = NoWatch()
 
 
 class Diverged(Exception):
-    """The loss is no longer finite."""
+    """The loss, or a weight, is no longer finite."""
 
 
 class Interrupted(Exception):
@@ -42,7 +42,7 @@ class Loop:
         Goes on from the run's checkpoint where there is one.
 
         Raises:
-            Diverged: the loss became infinite or not a number.
+            Diverged: the loss or a weight became infinite or not a number.
             Interrupted: the checkpoint was asked for, and is written.
         """
         setup = self.setup
@@ -56,6 +56,7 @@ class Loop:
                 self._run_step(steps, Place(epoch, index))
                 self._save_if_due(Place(epoch, index + 1))
             self._check_loss()
+            self._check_weights()
             self._end_epoch(epoch)
         self._score_reported()
         self.result.compacted = compact(setup)
@@ -123,6 +124,13 @@ class Loop:
         if not math.isfinite(self.result.final_loss):
             raise Diverged(f"the loss is {self.result.final_loss} at step {self.result.steps}")
         return self.result.final_loss
+
+    def _check_weights(self) -> None:
+        """Refuse weights that are not finite: a last step's damage shows in no loss."""
+        with self.setup.clock.apart("metering"):
+            for name, tensor in self.setup.model.named_parameters():
+                if tensor.requires_grad and not tensor.detach().isfinite().all():
+                    raise Diverged(f"{name} is not finite after step {self.result.steps}")
 
     # -- epochs ----------------------------------------------------------------------------------
 
