@@ -7,8 +7,9 @@ from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
+from methods.numbers import ExactNumbers
 from methods.plan import Plan, Stage
 
 if TYPE_CHECKING:
@@ -212,7 +213,7 @@ class Handle:
         self.layers = [[p for p in unit if id(p) not in tensors] for unit in self.layers]
 
 
-class Method(BaseModel, ABC):
+class Method(ExactNumbers, ABC):
     """A validated configuration and a recipe; holds no tensors.
 
     A subclass declares its options as pydantic fields and is registered by one line in

@@ -21,6 +21,12 @@ def nearest(given: object, allowed: Iterable[str]) -> str:
     return f"{hint}(allowed: {', '.join(options)})"
 
 
+def shortened(given: object, most: int = 200) -> str:
+    """Return a value as Python writes it, or the beginning of that."""
+    text = repr(given)
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
 def mistake(finding: Any, key: str, allowed: Iterable[str] = ()) -> str:
     """Return one finding of pydantic's as a sentence.
 
@@ -38,10 +44,10 @@ def mistake(finding: Any, key: str, allowed: Iterable[str] = ()) -> str:
     if kind == "literal_error":
         expected = str(finding["ctx"]["expected"]).replace(" or ", ", ")
         options = [part.strip(" '") for part in expected.split(",")]
-        return f"{key} = {given!r}; {nearest(given, options)}"
+        return f"{key} = {shortened(given)}; {nearest(given, options)}"
     message = _wanted(finding)
     told = kind == "value_error" and (not isinstance(given, int | float) or f"{given}" in message)
-    tail = "" if told else f" (given: {given!r})"
+    tail = "" if told else f" (given: {shortened(given)})"
     return f"{key + ': ' if key else ''}{message[:1].lower() + message[1:]}{tail}"
 
 

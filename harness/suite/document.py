@@ -8,14 +8,14 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import UserError
-from methods.wording import mistake, nearest
+from harness.suite.reading import Path_, Unreadable, parse
+from methods.wording import mistake, nearest, shortened
 
-Path_ = tuple[str | int, ...]
 M = TypeVar("M", bound=BaseModel)
+MOST_TOLD = 20  # mistakes in one message
 
 
 @dataclass
@@ -62,25 +62,25 @@ class Document:
 
 
 def read_yaml(path: Path) -> Document:
-    """Read a YAML mapping with `safe_load` semantics; refuse duplicate keys and empty files.
+    """Read a YAML mapping; refuse duplicate keys and empty files.
 
     Raises:
-        UserError: the file is missing, is not YAML, or does not hold a mapping.
+        UserError: the file is missing, is not UTF-8, is not YAML as suites take it, or does not
+            hold a mapping.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        data, lines = parse(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(_missing_file(path, error)) from None
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not valid YAML: {error}") from None
-    if not isinstance(data, dict) or node is None:
-        raise UserError(f"{path}: a suite is a mapping of keys to values, this file holds {data!r}")
-    document = Document(str(path), data)
-    _index_lines(node, (), document)
-    return document
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text: {error}") from None
+    except Unreadable as error:
+        place = path if error.line is None else f"{path}:{error.line}"
+        raise UserError(f"{place}: {error}") from None
+    if not isinstance(data, dict):
+        given = shortened(data)
+        raise UserError(f"{path}: a suite is a mapping of keys to values, this file holds {given}")
+    return Document(str(path), data, lines)
 
 
 def _missing_file(path: Path, error: OSError) -> str:
@@ -94,34 +94,15 @@ def _missing_file(path: Path, error: OSError) -> str:
     return f"{path}: {reason}; {nearest(path, names) if names else 'no suites beside it'}"
 
 
-def _index_lines(node: yaml.Node, path: Path_, document: Document) -> None:
-    document.lines[path] = node.start_mark.line + 1
-    if isinstance(node, yaml.MappingNode):
-        seen: dict[str, int] = {}
-        for key, value in node.value:
-            line = key.start_mark.line + 1
-            if key.value in seen:
-                raise UserError(
-                    f"{document.source}:{line}: key {key.value!r} is already given on "
-                    f"line {seen[key.value]}"
-                )
-            seen[key.value] = line
-            _index_lines(value, (*path, key.value), document)
-            document.lines[(*path, key.value)] = line
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            _index_lines(value, (*path, index), document)
-
-
 def split_assignment(text: str) -> tuple[str, Any]:
     """Split `a.b=value`; the value is read as YAML, so `[1, 2]`, `null` and `true` work."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise UserError(f"override {text!r}: expected key=value, such as train.batch_size=16")
     try:
-        return key.strip(), yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise UserError(f"override {text!r}: {value!r} is not a YAML value") from None
+        return key.strip(), parse(value)[0]
+    except Unreadable as error:
+        raise UserError(f"override {shortened(text)}: {error}") from None
 
 
 def assign(document: Document, key: str, value: Any) -> None:
@@ -132,7 +113,7 @@ def assign(document: Document, key: str, value: Any) -> None:
         child = target.setdefault(parent, {})
         if not isinstance(child, dict):
             name = ".".join(parents[: depth + 1])
-            raise UserError(f"override {key}: {name} is {child!r}, not a mapping of keys")
+            raise UserError(f"override {key}: {name} is {shortened(child)}, not a mapping of keys")
         target = child
     target[last] = value
     document.overrides[tuple(key.split("."))] = key
@@ -148,7 +129,9 @@ def validate(model: type[M], document: Document, allowed: Callable[[Path_], Iter
         return model.model_validate(document.data)
     except ValidationError as error:
         found = [one for one in error.errors() if not _follows(one)] or error.errors()
-        lines = [_explain(finding, document, allowed) for finding in found]
+        lines = [_explain(finding, document, allowed) for finding in found[:MOST_TOLD]]
+        if len(found) > MOST_TOLD:
+            lines.append(f"{document.source}: and {len(found) - MOST_TOLD} more")
         raise UserError("\n       ".join(dict.fromkeys(lines))) from None
 
 

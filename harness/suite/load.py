@@ -18,7 +18,9 @@ from harness.suite.names import Written, refuse_idle_names
 from harness.suite.settings import Frozen, TrainSettings
 from harness.suite.shape import Shape
 from harness.suite.suite import Suite
-from methods.wording import first_finding, first_mistake
+from methods.wording import first_finding, first_mistake, shortened
+
+OTHERS = ("label", "train")  # keys of an entry that are not its name
 
 
 def load_suite(path: Path, overrides: Iterable[str] = (), plugins: Iterable[str] = ()) -> Suite:
@@ -48,11 +50,14 @@ def _override(document: Document, key: str, value: Any) -> None:
     top, _, rest = key.partition(".")
     if top == "train" and rest:
         # What is typed last wins over the settings that single tasks or methods bring.
-        if rest in (document.data.get("grid") or {}):
+        grid = document.data.get("grid")
+        if isinstance(grid, dict) and rest in grid:
             raise UserError(f"override {key}: the grid varies {rest}; override grid.{rest}=[...]")
         rules = document.data.setdefault("rules", [])
         if not isinstance(rules, list):
-            raise UserError(f"{document.where(('rules',))}: rules is {rules!r}, not a list")
+            raise UserError(
+                f"{document.where(('rules',))}: rules is {shortened(rules)}, not a list"
+            )
         rules.append({"train": {rest: value}})
         document.overrides["rules", len(rules) - 1, "train", rest] = key
         return
@@ -68,8 +73,8 @@ def _entries_of(entries: Any, item: Any) -> list[Any]:
     matches = []
     for entry in entries if isinstance(entries, list) else []:
         if isinstance(item, str) and isinstance(entry, dict):
-            names = {entry.get("name"), entry.get("label"), *(entry if "name" not in entry else ())}
-            if item in names - {"label", "train"}:
+            keys = [] if "name" in entry else [key for key in entry if key not in OTHERS]
+            if item in [entry.get("name"), entry.get("label"), *keys]:
                 matches.append(entry)
     return matches or [item]
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+
+from methods.numbers import ExactNumbers
 
 
-class Frozen(BaseModel):
+class Frozen(ExactNumbers):
     """A strict, immutable piece of a suite."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

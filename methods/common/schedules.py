@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, NonNegativeFloat, model_serializer, model_validator
+from pydantic import ConfigDict, NonNegativeFloat, model_serializer, model_validator
+
+from methods.numbers import ExactNumbers
 
 if TYPE_CHECKING:
     from methods.base import Plan
 
 
-class Span(BaseModel):
+class Span(ExactNumbers):
     """A length of training: `{epochs: 1}`, or `{fraction: 0.7}` of the whole run."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
+from pydantic import ConfigDict, Field, PositiveFloat
+
+from methods.numbers import ExactNumbers
 
 FeatureSource = Literal["model", "local"]
 
 
-class Quantile(BaseModel):
+class Quantile(ExactNumbers):
     """This share of the units is frozen at T - t_f, whatever the threshold: `{quantile: 0.51}`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -17,7 +19,7 @@ class Quantile(BaseModel):
     quantile: float = Field(ge=0, le=1)
 
 
-class CacheLimits(BaseModel):
+class CacheLimits(ExactNumbers):
     """Where the outputs of a frozen prefix are kept, and how much of it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -123,7 +124,7 @@ def _examples(spec: GlueSpec, request: DataRequest, path: Path, table: Table) ->
 def _table(spec: GlueSpec, path: Path) -> Table:
     try:
         rows = list(_lines(path))
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise UserError(f"{path}: cannot be read as UTF-8 text: {error}") from None
     if not rows:
         raise UserError(f"{path}: empty file")
