@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import traceback
@@ -12,7 +13,9 @@ from typing import Annotated, Any, ParamSpec
 
 import typer
 
+from harness import printed
 from harness.errors import UserError
+from harness.outlet import patient_output
 from harness.paths import user_path
 
 P = ParamSpec("P")
@@ -67,33 +70,41 @@ def command(
 
     Its result is the exit code (None: DONE). A user's mistake is printed without a traceback and
     leaves with BAD_INPUT, as does what the system refuses (no space, no right to write). Ctrl-C
-    leaves with INTERRUPTED, all else with its traceback and BROKEN. `~` works in every path, also
-    where no shell sees it (`--out=~/runs`).
+    leaves with INTERRUPTED, all else with its traceback and BROKEN. A command goes on when nobody
+    reads what it prints. `~` works in every path, also where no shell sees it (`--out=~/runs`).
     """
 
     def register(function: Callable[P, int | None]) -> Callable[P, None]:
         @app.command(**options)
         @wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> None:
-            try:
-                code = function(*args, **{k: _expanded(v) for k, v in kwargs.items()})
-            except UserError as error:
-                print(f"error: {error}", file=sys.stderr)
-                raise SystemExit(BAD_INPUT) from None
-            except OSError as error:
-                print(f"error: {error}", file=sys.stderr)
-                raise SystemExit(BAD_INPUT) from None
-            except KeyboardInterrupt:
-                print("interrupted", file=sys.stderr)
-                raise SystemExit(INTERRUPTED) from None
-            except Exception:
-                traceback.print_exc()
-                raise SystemExit(BROKEN) from None
-            raise SystemExit(code or DONE)
+            with patient_output():
+                raise SystemExit(_end_of(function, *args, **kwargs))
 
         return call
 
     return register
+
+
+def _end_of(function: Callable[P, int | None], *args: P.args, **kwargs: P.kwargs) -> int:
+    """Call a command; return its exit code."""
+    try:
+        code = function(*args, **{k: _expanded(v) for k, v in kwargs.items()})
+    except UserError as error:
+        told = str(error)
+    except OSError as error:
+        file = error.filename
+        told = str(error) if file is None else f"{os.fsdecode(file)}: {error.strerror}"
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except Exception:
+        traceback.print_exc()
+        return BROKEN
+    else:
+        return code or DONE
+    print(f"error: {printed.lines(told)}", file=sys.stderr)
+    return BAD_INPUT
 
 
 def _expanded(value: Any) -> Any:

@@ -72,6 +72,8 @@ def forecast(
         _refuse_beside_explain(
             {"--max-batch": max_batch, "--native": native, "--only": only != "*"}
         )
+    if json_file is not None:
+        _refuse_unwritable(json_file)
     cards = [find_card(name) for name in gpu.split(",") if name.strip()]
     if not cards:
         raise UserError("--gpu: name at least one card")
@@ -121,9 +123,18 @@ def _show(forecasts: list[Forecast], json_file: Path | None) -> int:
 def _write_json(file: Path | None, content: object) -> None:
     if file is None:
         return
-    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     print(f"json: {file}")
+
+
+def _refuse_unwritable(file: Path) -> None:
+    """Make the file's folder and look whether it can be written, before anything is forecast."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    is_new = not file.exists()
+    with file.open("a", encoding="utf-8"):
+        pass
+    if is_new:
+        file.unlink()
 
 
 def _refuse_beside_explain(given: dict[str, bool]) -> None:

@@ -198,6 +198,7 @@ def _print_cells(chosen: Sequence[Cell], todo: Sequence[Cell], store: Store) -> 
 
 
 def _report(store: Store) -> None:
+    from harness.printed import lines
     from harness.reporting.report import write_report
 
     records = store.records()
@@ -205,7 +206,8 @@ def _report(store: Store) -> None:
         write_report(store)
     for record in records:
         if record.outcome != "ok" or record.message:
-            print(f"{record.outcome}: {record.path}: {record.message or 'see its log'}")
+            why = record.message or "see its log"
+            print(f"{record.outcome}: {lines(f'{record.path}: {why}')}")
 
 
 if __name__ == "__main__":

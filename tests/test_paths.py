@@ -55,8 +55,8 @@ def test_every_option_of_every_command(home: Path, monkeypatch: pytest.MonkeyPat
     assert not (home / "~").exists()
 
 
-TEXTS = ["", ".", "..", "../..", "/", "/etc/passwd", "a\0b", "a\nb", "\x1b[31m", "\ud800", "x" * 300,
-         "\u00e4" * 200, "\U0001f600" * 64, "...", "lora[qv]", "a b", "C:\\x", "~"]  # fmt: skip
+TEXTS = ["", ".", "..", "../..", "/", "/etc/passwd", "a\0b", "a\nb", "\x1b[31m", "\ud800",
+         "x" * 300, "\u00e4" * 200, "\U0001f600" * 64, "...", "lora[qv]", "a b", "~"]  # fmt: skip
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))
@@ -90,8 +90,8 @@ def test_a_name_that_is_no_part_of_a_path_is_refused(
 
 @pytest.mark.parametrize(
     "method",
-    ["{lora: {}, label: %s}" % ("l" * 300),
-     "{lora: {targets: [%s]}}" % ", ".join(f"layer.{i}.attention.self.query.dense" for i in range(8))],
+    ["{lora: {}, label: " + "l" * 300 + "}",
+     "{lora: {targets: [" + ", ".join(f"layer.{i}.attention.self.query" for i in range(9)) + "]}}"],
     ids=["given", "automatic"],
 )  # fmt: skip
 def test_a_long_label_has_a_record_and_a_log(tmp_path: Path, method: str) -> None:

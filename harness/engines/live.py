@@ -13,7 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.engines.pace import Running, time_left
+from harness.printed import one_line
 from harness.record import MARKS
+from harness.reporting.terminal import plain_console
 from harness.units import clock, gib, score
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ class Live:
         heartbeat: float = HEARTBEAT,
     ) -> None:
         self.total, self.done_before, self.heartbeat = total, done_before, heartbeat
-        self.console = console or Console(soft_wrap=True, highlight=False)
+        self.console = console or plain_console(soft_wrap=True)
         self.began = time.monotonic()
         self.running: dict[str, Running] = {}
         self.seconds: list[float] = []  # of the cells that finished
@@ -78,7 +80,7 @@ class Live:
             self.console.print(self._line(event.record))
             for sentence in event.record.shortfalls:
                 self.console.print(
-                    f"{' ' * 9}short of what it is for: {sentence}", style="yellow", markup=False
+                    f"{' ' * 9}short of what it is for: {one_line(sentence)}", style="yellow"
                 )
         elif event.progress:
             if path not in self.running:
@@ -93,7 +95,7 @@ class Live:
             peak = gib(record.memory.peak_training)
             figures = f"{record.main_metric} {score(record.main_score)}  peak {peak} GiB"
         if record.outcome == "crashed" and record.message:
-            figures += f": {record.message.splitlines()[0]}"
+            figures += f": {one_line(record.message.splitlines()[0])}"
         place = self._place(time.monotonic())
         return f"{place}  {record.path}  {figures}  ({record.seconds:.0f} s)"
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from harness.provenance import Data
 from harness.record import Record
 from harness.reporting.columns import Table
+from harness.reporting.inline import cell, code, prose
 from harness.reporting.ran import overridden
 from harness.units import gib
 
@@ -25,24 +26,29 @@ def render(
     """Return the report: title, one table per model, its caption, what did not end well or in."""
     suite = manifest["suite"]
     num_cells = len(manifest["cells"])
-    parts = [f"# {suite['name']}"]
+    parts = [f"# {prose(suite['name'])}"]
     if suite.get("description"):
-        parts.append(_described(suite["description"].strip(), overridden(records)))
+        parts.append(_described(suite["description"], overridden(records)))
     if len(records) < num_cells:
         lost = f"; {len(left_out)} records are left out, see below" if left_out else ""
         parts.append(f"**{len(records)} of {num_cells} cells have run{lost}.**")
     for table in tables:
-        parts += [f"## {table.title}", markdown_table(table)]
+        parts += [f"## {prose(table.title)}", markdown_table(table)]
         if table.notes:
-            parts.append("\n".join(f"- {note}" for note in table.notes))
-    parts.append("\n".join(f"- {note}" for note in notes))
+            parts.append("\n".join(f"- {prose(note)}" for note in table.notes))
+    parts.append("\n".join(f"- {prose(note)}" for note in notes))
     failed = [record for record in records if record.outcome != "ok"]
     if failed:
         parts.append("## Cells without a score")
         parts.append(
-            "\n".join(f"- `{r.path}`: {r.outcome}: {r.message or 'see its log'}" for r in failed)
+            "\n".join(
+                f"- {code(r.path)}: {r.outcome}: {prose(r.message or 'see its log')}"
+                for r in failed
+            )
         )
-    told = [f"- `{r.path}`: {r.message}" for r in records if r.outcome == "ok" and r.message]
+    told = [
+        f"- {code(r.path)}: {prose(r.message)}" for r in records if r.outcome == "ok" and r.message
+    ]
     if told:
         parts += ["## Remarks", "\n".join(told)]
     if left_out:
@@ -54,6 +60,7 @@ def render(
 
 def _described(description: str, changed: bool | None) -> str:
     """Return what the suite's file says of itself; of a changed suite that is another one."""
+    description = "\n".join(map(prose, description.strip().split("\n")))
     if changed is False:
         return description
     why = "Overrides changed it: see below." if changed else "What was overridden is not recorded."
@@ -67,6 +74,7 @@ def markdown_table(table: Table[Any]) -> str:
 
 def markdown_grid(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return headers and texts as a table, the first column to the left."""
+    headers, *rows = ([cell(text) for text in row] for row in (headers, *rows))
     grid = [headers, *rows]
     widths = [max(len(row[i]) for row in grid) for i in range(len(headers))]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
@@ -82,9 +90,9 @@ def _provenance(records: Sequence[Record]) -> str:
     """Say which weights and rows were used, and what evaluation and reserved memory came to."""
     lines = ["## Provenance", ""]
     for text in dict.fromkeys(_model_line(record) for record in records if record.provenance):
-        lines.append(f"- model: {text}")
+        lines.append(f"- model: {prose(text)}")
     for text in dict.fromkeys(_data_line(record, record.data) for record in records if record.data):
-        lines.append(f"- data: {text}")
+        lines.append(f"- data: {prose(text)}")
     peaks = [r.memory.peak_evaluation for r in records if r.memory and r.memory.peak_evaluation]
     if peaks:
         lines.append(f"- largest peak in evaluation: {gib(max(peaks))} GiB")

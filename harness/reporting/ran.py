@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from harness.record import Record
+from harness.reporting.inline import code
 from harness.suite.settings import TrainSettings
 
 # Values of settings that did nothing: there is nothing to say of them.
@@ -83,7 +84,7 @@ def _value(train: Mapping[str, Any], name: str) -> str:
 def _invocations(records: Sequence[Record]) -> list[str]:
     """Say which command lines the records come from."""
     asked = [record.invocation.command if record.invocation else None for record in records]
-    commands = [f"`{each}`" if each else "not recorded" for each in dict.fromkeys(asked)]
+    commands = [code(each) if each else "not recorded" for each in dict.fromkeys(asked)]
     return [f"Command: {', then '.join(commands)}."]
 
 

@@ -11,6 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table as Grid
 
+from harness.printed import lines, one_line
 from harness.reporting.columns import Table
 from harness.units import clock
 
@@ -19,15 +20,21 @@ LOG_WIDTH = 200
 SPACE = 3  # between two columns
 
 
+def plain_console(**options: Any) -> Console:
+    """Return a console that prints text as it is: brackets and colons are no markup of rich's."""
+    return Console(markup=False, emoji=False, highlight=False, **options)
+
+
 def print_tables(tables: Sequence[Table[Any]], notes: Sequence[str]) -> None:
     """Print the tables and, below, what their figures mean."""
-    console = Console(highlight=False)
+    console = plain_console()
     if not console.is_terminal:
-        console = Console(highlight=False, width=LOG_WIDTH)
+        console = plain_console(width=LOG_WIDTH)
     for table in tables:
-        columns = list(zip(table.headers, *table.texts, strict=True))
+        grid_rows = [list(map(one_line, row)) for row in (table.headers, *table.texts)]
+        columns = list(zip(*grid_rows, strict=True))
         for number, part in enumerate(_parts(columns, console.width)):
-            title = table.title if number == 0 else f"{table.title}, continued"
+            title = one_line(table.title) + (", continued" if number else "")
             grid = Grid(title=title, title_justify="left", box=box.SIMPLE_HEAD)
             name, *figures = part
             grid.add_column(name[0], overflow="fold")
@@ -37,9 +44,9 @@ def print_tables(tables: Sequence[Table[Any]], notes: Sequence[str]) -> None:
                 grid.add_row(*row)
             console.print(grid)
         for note in table.notes:
-            console.print(note, style="yellow", markup=False)
+            console.print(lines(note), style="yellow")
     for note in notes:
-        console.print(note, style="dim")
+        console.print(lines(note), style="dim")
 
 
 def _parts(columns: Sequence[tuple[str, ...]], width: int) -> list[list[tuple[str, ...]]]:
@@ -69,7 +76,7 @@ def _least(column: tuple[str, ...]) -> int:
 @contextmanager
 def counting(what: str) -> Iterator[Callable[[int, int], None]]:
     """Show `what n/N` and the time left in a terminal while the context is open, not in a log."""
-    console = Console(stderr=True, highlight=False)
+    console = plain_console(stderr=True)
     if not console.is_terminal:
         yield lambda done, total: None
         return

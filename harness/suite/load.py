@@ -12,9 +12,10 @@ import methods as method_registry
 from harness.errors import UserError
 from harness.models.spec import SOURCES
 from harness.plugins import load_plugins
-from harness.suite.document import Document, Path_, assign, read_yaml, split_assignment, validate
+from harness.suite.document import Document, assign, read_yaml, split_assignment, validate
 from harness.suite.entries import MethodEntry, ModelEntry, Rule, TaskEntry
 from harness.suite.names import Written, refuse_idle_names
+from harness.suite.reading import Path_
 from harness.suite.settings import Frozen, TrainSettings
 from harness.suite.shape import Shape
 from harness.suite.suite import Suite

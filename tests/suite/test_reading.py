@@ -55,7 +55,8 @@ def test_no_number_is_made_of_what_is_none(
     file.write_text(GOOD)
     key = said.removeprefix("lora.")
     value = {"seeds": f"[{word}]", "methods": f"[{{lora: {{{key}: {word}}}}}]",
-             "grid": f"{{lr: [{word}]}}", "train.betas": f"[{word}, 0.9]"}.get(place, word)  # fmt: skip
+             "grid": f"{{lr: [{word}]}}", "train.betas": f"[{word}, 0.9]",
+             }.get(place, word)  # fmt: skip
     with pytest.raises(UserError) as error:
         load_suite(file, [f"{place}={value}"])
     if word == "1e999":
