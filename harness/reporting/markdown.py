@@ -53,7 +53,7 @@ def render(
         parts += ["## Remarks", "\n".join(told)]
     if left_out:
         parts.append("## Records that are left out")
-        parts.append("\n".join(f"- `{each.path}`: {each.reason}" for each in left_out))
+        parts.append("\n".join(f"- {code(each.path)}: {prose(each.reason)}" for each in left_out))
     parts.append(_provenance(records))
     return "\n\n".join(parts) + "\n"
 
