@@ -46,6 +46,9 @@ from harness.training.state import TrainState
 from methods import Method, get_method
 from methods.common.fakes import structure_only
 
+# Of one optimizer step: the first makes the gradients, those after the second are like it.
+MOST_PASSES = 3
+
 
 @dataclass(frozen=True)
 class FakeRun:
@@ -129,6 +132,7 @@ def _observed(
     """Run the steps under the ledger, and what a run does beside them."""
     target, handle = request.target, state.handle
     steps = request.steps if len(request.steps) > 1 else request.steps * 2
+    passes = min(request.train.accumulate, MOST_PASSES)
     observer = Observer(target)
     ledger = Ledger(
         declared_tensors(state.model, handle), optimizer=state.optimizer,
@@ -142,8 +146,8 @@ def _observed(
                 since = len(ledger.events)
                 observer.restart()
             answers.padded = request.mask and shape.padded
-            batches = _batches(request, state.model, shape, device)
-            state.step.run(number, batches, request.parts(), watch)
+            batches = _batches(request, state.model, shape, device, passes)
+            state.step.run(number, batches, request.parts()[:passes], watch)
         until, observer.part = len(ledger.events), "beside"
         for name, act in _beside(request, state, device, answers):
             begins[name] = len(ledger.events)
@@ -154,6 +158,7 @@ def _observed(
         ledger.events, (since, until, *begins.values()), target
     )
     ends = [*starts, len(events)][1:]
+    counted = passes * (len(steps) - 1)
     return FakeRun(
         events=events,
         since=since,
@@ -165,8 +170,8 @@ def _observed(
         },
         begins=dict(zip(begins, starts, strict=True)),
         parameters=_count(state),
-        flops_forward=observer.flops["forward"] // (len(steps) - 1),
-        flops_step=sum(observer.flops.values()) // (len(steps) - 1),
+        flops_forward=observer.flops["forward"] * request.train.accumulate // counted,
+        flops_step=sum(observer.flops.values()) * request.train.accumulate // counted,
         remarks=tuple(method_of(request).remarks(state.model, None)),
     )
 
@@ -212,9 +217,9 @@ def default_stand_in(request: Request) -> StandIn:
 
 
 def _batches(
-    request: Request, model: nn.Module, shape: BatchShape, device: torch.device
+    request: Request, model: nn.Module, shape: BatchShape, device: torch.device, passes: int
 ) -> Iterator[Batch]:
-    for _ in range(request.train.accumulate):
+    for _ in range(passes):
         with device:
             batch = request.hollow_batch(model, shape)
         yield batch

@@ -226,3 +226,14 @@ def test_files_that_are_no_text(tmp_path):
     path.rename(tmp_path / "train.tsv.gz")
     with pytest.raises(UserError, match=r"train\.tsv\.gz: cannot be read"):
         get_task("rte").load(DataRequest(folder=tmp_path))
+
+
+def test_a_damaged_gzip_is_named(tmp_path: Path) -> None:
+    whole = gzip.compress(b"sentence\tlabel\n" + b"a good film\t1\n" * 1000)
+    (tmp_path / "dev.tsv").write_text("sentence\tlabel\na\t1\n")
+    for place in (0, 12, 20, len(whole) - 6):
+        damaged = bytearray(whole)
+        damaged[place] ^= 0xFF
+        (tmp_path / "train.tsv.gz").write_bytes(damaged)
+        with pytest.raises(UserError, match=r"train\.tsv\.gz: cannot be read"):
+            get_task("sst2").load(DataRequest(folder=tmp_path))
