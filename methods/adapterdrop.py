@@ -11,7 +11,7 @@ from pydantic import Field, NonNegativeInt, model_validator
 
 from methods.base import Handle, Method, Stage
 from methods.common.in_place import InPlaceHandle
-from methods.common.over import Over, OverHandle, attach_base, base_method, check_base
+from methods.common.over import Over, OverHandle, OverMethod, attach_base, base_method, check_base
 from methods.wording import label_of
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from methods.base import Change, Need, Plan
 
 
-class AdapterDrop(Method):
+class AdapterDrop(OverMethod):
     """Leave adapters of low layers out: fewer for each step (robust), or some for good.
 
     `robust` draws n uniformly from {0, .., L-1} at every step and runs without the adapters of the
@@ -52,11 +52,6 @@ class AdapterDrop(Method):
         else:
             check_base(self.name, self.over, dict.fromkeys(("units", "skip"), "adapterdrop"))
         return self
-
-    @property
-    def revision(self) -> int:
-        """Return the base method's."""
-        return base_method(self.over).revision
 
     @property
     def label(self) -> str:
@@ -95,11 +90,11 @@ class AdapterDrop(Method):
     def obstacles(self) -> Mapping[Need, str]:
         """Add that steps differ, where they do."""
         own: dict[Need, str] = {"cache": "its steps differ in their forward pass"}
-        return {**(own if self.mode != "specialised" else {}), **base_method(self.over).obstacles()}
+        return {**(own if self.mode != "specialised" else {}), **super().obstacles()}
 
     def remarks(self, model: nn.Module, plan: Plan | None) -> list[str]:
         """Add what evaluation runs on."""
-        below = base_method(self.over).remarks(model, plan)
+        below = super().remarks(model, plan)
         if not self.layers_dropped:
             return below
         return [

@@ -53,6 +53,38 @@ def base_method(over: Over, **changed: Any) -> Method:
     return get_method(name)(**{**options, **changed})
 
 
+class OverMethod(Method):
+    """A method over another one's adapters, which is as that one is where it says nothing else.
+
+    A subclass has the option `over`.
+    """
+
+    if TYPE_CHECKING:
+        over: Over
+
+    @property
+    def base(self) -> Method:
+        """The base method, as it is attached."""
+        return base_method(self.over)
+
+    @property
+    def revision(self) -> int:
+        """Return the base method's."""
+        return self.base.revision
+
+    def obstacles(self) -> Mapping[Need, str]:
+        """Return the base method's."""
+        return self.base.obstacles()
+
+    def remarks(self, model: nn.Module, plan: Plan | None) -> list[str]:
+        """Return the base method's."""
+        return self.base.remarks(model, plan)
+
+    def expected_count(self, model: nn.Module) -> int | None:
+        """Return the base method's count."""
+        return self.base.expected_count(model)
+
+
 def check_base(wrapper: str, over: Over, needs: Mapping[Need, str]) -> None:
     """Refuse a base method that cannot give what a method over it needs, or that is the same.
 

@@ -13,8 +13,8 @@ from pydantic import (
     model_validator,
 )
 
-from methods.base import Method, Stage
-from methods.common.over import Over, attach_base, base_method, check_base
+from methods.base import Stage
+from methods.common.over import Over, OverMethod, attach_base, check_base
 from methods.common.schedules import Span
 from methods.safe.options import CacheLimits, FeatureSource, Quantile
 from methods.wording import label_of
@@ -35,7 +35,7 @@ def _switch(value: Any) -> Any:
     return {True: {}, False: None}[value] if isinstance(value, bool) else value
 
 
-class Safe(Method):
+class Safe(OverMethod):
     """Freeze the adapters of layers whose features hardly differ from the base model's.
 
     Unit: all adapter tensors of one transformer layer. Importance of unit i after an epoch:
@@ -91,7 +91,7 @@ class Safe(Method):
     @property
     def revision(self) -> int:
         """Return 1 more for a quantile: until November 2026 it was one of epoch t_w alone."""
-        return base_method(self.over).revision + isinstance(self.tau, Quantile)
+        return super().revision + isinstance(self.tau, Quantile)
 
     @field_validator("tau")
     @classmethod
@@ -118,7 +118,7 @@ class Safe(Method):
         quantile = isinstance(self.tau, Quantile)
         options = type(self).model_fields
         parts: list[tuple[str, object, object]] = [
-            ("", base_method(self.over).label, None),
+            ("", self.base.label, None),
             ("q" if quantile else "tau", getattr(self.tau, "quantile", self.tau), None),
             ("final", str(self.t_f), str(options["t_f"].default)),
         ]
@@ -134,7 +134,7 @@ class Safe(Method):
         from methods.safe.handle import SafeHandle
 
         self._check(plan)
-        base = attach_base(base_method(self.over), model, plan, self.name)
+        base = attach_base(self.base, model, plan, self.name)
         if self.activation == "local":
             base.prepare_to_skip()
         if self.merge:
@@ -179,7 +179,7 @@ class Safe(Method):
             own["skip"] = "adapters that it merged can no longer be left out"
         if self.cache_prefix:
             own["skip"] = "the outputs that it caches have the adapters in them"
-        return {**own, **base_method(self.over).obstacles()}
+        return {**own, **super().obstacles()}
 
     def remarks(self, model: nn.Module, plan: Plan | None) -> list[str]:
         """Add what the options beyond the paper do beside."""
@@ -193,12 +193,8 @@ class Safe(Method):
             "freeze_in_final freezes in the last epochs too, which the paper leaves alone":
                 self.freeze_in_final,
         }  # fmt: skip
-        below = base_method(self.over).remarks(model, plan)
+        below = super().remarks(model, plan)
         return [*below, *(text for text, given in effects.items() if given)]
-
-    def expected_count(self, model: nn.Module) -> int | None:
-        """Return the base method's count: at first everything trains."""
-        return base_method(self.over).expected_count(model)
 
     def _check(self, plan: Plan) -> None:
         """Refuse a run in which nothing could freeze or that could not go back.

@@ -7,21 +7,19 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from methods.base import Method
-from methods.common.over import Over, attach_base, base_method
+from methods.common.over import Over, OverMethod, attach_base, base_method
 from methods.sparseadapter.options import Pruner, Scope
 from methods.wording import label_of, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from torch import nn
 
-    from methods.base import Handle, Need, Plan, Stage
+    from methods.base import Handle, Plan, Stage
 
 BASES = ("lora", "houlsby", "pfeiffer")
 
 
-class SparseAdapter(Method):
+class SparseAdapter(OverMethod):
     """Mask entries of the adapters' matrices once, and train what is left: P * M in place of P.
 
     Every matrix is masked (LoRA's A and B; D and U of a bottleneck), biases never. The entries
@@ -103,11 +101,6 @@ class SparseAdapter(Method):
         return self.keep_ratio / self.large
 
     @property
-    def revision(self) -> int:
-        """Return the base method's."""
-        return base_method(self.over).revision
-
-    @property
     def label(self) -> str:
         """Return `sparseadapter-lora-r8-rand-keep0.6`, with what is not the default."""
         parts = [
@@ -136,7 +129,7 @@ class SparseAdapter(Method):
                 f"be one without masks; take less than {plan.steps_per_epoch} steps, or set "
                 "train.checkpoint: last"
             )
-        base = attach_base(self._base(), model, plan, self.name)
+        base = attach_base(self.base, model, plan, self.name)
         return SparseHandle.around(
             base,
             pruner=self.resolved_pruner,
@@ -148,15 +141,11 @@ class SparseAdapter(Method):
 
     def stages(self, plan: Plan) -> list[Stage]:
         """Return the base method's."""
-        return self._base().stages(plan)
-
-    def obstacles(self) -> Mapping[Need, str]:
-        """Return the base method's."""
-        return self._base().obstacles()
+        return self.base.stages(plan)
 
     def remarks(self, model: nn.Module, plan: Plan | None) -> list[str]:
         """Add what the options do beside masking."""
-        effects = [*self._base().remarks(model, plan)]
+        effects = super().remarks(model, plan)
         if self.large > 1:
             alpha = " and alpha" if "lora" in self.over else ""
             effects.append(f"large {self.large} makes the adapters{alpha} so many times as large")
@@ -164,12 +153,12 @@ class SparseAdapter(Method):
             effects.append(f"score_after trains {self.score_after} steps on all entries first")
         return effects
 
-    def expected_count(self, model: nn.Module) -> int | None:
-        """Return the base method's count: tensors are dense, the record tells what stays."""
-        return self._base().expected_count(model)
+    @property
+    def base(self) -> Method:
+        """The base method, wider where that is asked for.
 
-    def _base(self) -> Method:
-        """Return the base method, wider where that is asked for."""
+        Its count is ours, too: tensors are dense, the record tells what stays.
+        """
         [(name, options)] = self.over.items()
         if name == "lora":
             wider = {key: options[key] * self.large for key in ("r", "alpha")}
