@@ -11,13 +11,13 @@ where U V has the rank that the initialisation took out (none for AdaLoRA).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from harness.export.peft_folder import changed, head_of, remove, same, write_files
+from harness.export.peft_folder import Trained, changed, head_of, same, write_files
 from harness.export.recipe import named_tensors
 
 if TYPE_CHECKING:
@@ -28,45 +28,27 @@ CLOSE = 1e-5  # largest deviation of a weight, as a share of its matrix's larges
 OVERSAMPLING, ITERATIONS = 8, 4  # of the randomised SVD (Halko et al., 2011)
 
 
-def write_lora(
-    folder: Path,
-    peft: PeftModel,
-    trained: Collection[str],
-    source: str,
-    base: Callable[[], nn.Module],
-) -> str | None:
-    """Write peft's folder of a plain LoRA; then load it with peft, and compare.
+def write_lora(folder: Path, ours: Trained) -> str | None:
+    """Write the adapter as a plain LoRA, for `peft_folder.tried`."""
+    from peft import LoraConfig
 
-    Args: as `peft_folder.write_peft`.
-
-    Returns:
-        None, or why there is no such LoRA; the folder then holds nothing of it.
-    """
-    from peft import LoraConfig, PeftModel
-
-    given: Any = peft.peft_config["default"]
+    given: Any = ours.peft.peft_config["default"]
     if reason := _more_than_low_rank(given):
         return reason
-    fresh = base()
-    plain, layers = named_tensors(fresh), dict(_layers(peft))
-    try:
-        ranks, weights = _factors(layers, plain)
-        most = max(ranks.values(), default=1)
-        config = LoraConfig(
-            r=most,
-            lora_alpha=most,
-            target_modules=list(layers),
-            rank_pattern={name: r for name, r in ranks.items() if r != most},
-            alpha_pattern={name: r for name, r in ranks.items() if r != most},
-            fan_in_fan_out=given.fan_in_fan_out,
-        )
-        write_files(folder, config, weights, head_of(peft, trained), source)
-        reason = _difference(layers, peft, trained, fresh, folder, PeftModel)
-    except Exception as error:  # whatever peft cannot build or read
-        reason = f"{type(error).__name__}: {error}"
-    if reason is not None:
-        remove(folder)
-    return reason
+    fresh, layers = ours.base(), dict(_layers(ours.peft))
+    ranks, weights = _factors(layers, named_tensors(fresh))
+    most = max(ranks.values(), default=1)
+    others = {name: rank for name, rank in ranks.items() if rank != most}
+    config = LoraConfig(
+        r=most,
+        lora_alpha=most,
+        target_modules=list(layers),
+        rank_pattern=others,
+        alpha_pattern=dict(others),
+        fan_in_fan_out=given.fan_in_fan_out,
+    )
+    write_files(folder, config, weights, ours)
+    return _difference(layers, ours, fresh, folder)
 
 
 def _more_than_low_rank(config: Any) -> str | None:
@@ -128,26 +110,25 @@ def _low_rank(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor]:
 
 
 def _difference(
-    layers: Mapping[str, Any],
-    peft: PeftModel,
-    trained: Collection[str],
-    fresh: nn.Module,
-    folder: Path,
-    kind: Any,
+    layers: Mapping[str, Any], ours: Trained, fresh: nn.Module, folder: Path
 ) -> str | None:
     """Return the first weight of the loaded model that is another one, up to rounding."""
+    from peft import PeftModel
+
     targets = {f"{name}.weight" for name in layers}
     plain = {n: t for n, t in named_tensors(fresh).items() if n not in targets}
-    if reason := changed(named_tensors(peft), plain, trained):
+    if reason := changed(named_tensors(ours.peft), plain, ours.names):
         return reason
-    again = kind.from_pretrained(fresh, folder)
+    again = PeftModel.from_pretrained(fresh, folder)
     loaded = dict(_layers(again))
     for name, layer in layers.items():
-        ours, theirs = _merged(layer), _merged(loaded[name])
-        if float((ours - theirs).abs().max()) > CLOSE * float(ours.abs().max()):
+        mine, theirs = _merged(layer), _merged(loaded[name])
+        if float((mine - theirs).abs().max()) > CLOSE * float(mine.abs().max()):
             return f"{name} is no base weight and a LoRA"
-    heads = zip(head_of(peft, trained).values(), head_of(again, trained).values(), strict=True)
-    return None if all(same(*pair) for pair in heads) else "the head is another one"
+    heads = (head_of(peft, ours.names).values() for peft in (ours.peft, again))
+    return (
+        None if all(same(*pair) for pair in zip(*heads, strict=True)) else "the head is another one"
+    )
 
 
 def _merged(layer: Any) -> Tensor:

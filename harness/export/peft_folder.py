@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,61 +20,66 @@ CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _COPY, _KEPT = ".modules_to_save.default", ".original_module."
 
 
-def write_peft(
-    folder: Path,
-    peft: PeftModel,
-    trained: Collection[str],
-    source: str,
-    base: Callable[[], nn.Module],
-) -> str | None:
-    """Write config and weights; then load them with peft, and compare.
+@dataclass(frozen=True)
+class Trained:
+    """What is to be written.
+
+    Attributes:
+        peft: the trained model.
+        names: of all tensors that trained, as the model in peft calls them.
+        source: of the base model, as the config names it.
+        base: returns a fresh base model, which peft edits.
+    """
+
+    peft: PeftModel
+    names: Collection[str]
+    source: str
+    base: Callable[[], nn.Module]
+
+
+def tried(folder: Path, write: Callable[[Path, Trained], str | None], ours: Trained) -> str | None:
+    """Write peft's two files, load them with peft, and compare.
 
     Args:
         folder: exists.
-        peft: the trained model.
-        trained: names of all tensors that trained, as the model in peft calls them.
-        source: of the base model, as the config names it.
-        base: returns a fresh base model, which peft edits.
+        write: does it; returns None, or why plain peft would load another model.
+        ours: the trained model.
 
     Returns:
-        None, or why plain peft would load another model; the folder then holds nothing of it.
+        What `write` does, or what went wrong in it; the folder then holds nothing of it.
     """
-    from peft import PeftModel, get_peft_model_state_dict
-
     try:
-        weights = get_peft_model_state_dict(peft, save_embedding_layers=False)
-        config = copy.deepcopy(peft.peft_config["default"])
-        write_files(folder, config, weights, head_of(peft, trained), source)
-        fresh = base()
-        reason = changed(named_tensors(peft), named_tensors(fresh), trained)
-        if reason is None:
-            reason = _difference(peft, PeftModel.from_pretrained(fresh, folder))
-    except Exception as error:  # whatever a type of peft cannot write or read of its own
+        reason = write(folder, ours)
+    except Exception as error:  # whatever a type of peft cannot build, write or read of its own
         reason = f"{type(error).__name__}: {error}"
     if reason is not None:
-        remove(folder)
+        for name in (CONFIG, WEIGHTS):
+            (folder / name).unlink(missing_ok=True)
     return reason
 
 
+def write_peft(folder: Path, ours: Trained) -> str | None:
+    """Write the adapter as its own type of peft, for `tried`."""
+    from peft import PeftModel, get_peft_model_state_dict
+
+    peft = ours.peft
+    weights = get_peft_model_state_dict(peft, save_embedding_layers=False)
+    write_files(folder, copy.deepcopy(peft.peft_config["default"]), weights, ours)
+    fresh = ours.base()
+    reason = changed(named_tensors(peft), named_tensors(fresh), ours.names)
+    return reason or _difference(peft, PeftModel.from_pretrained(fresh, folder))
+
+
 def write_files(
-    folder: Path,
-    config: PeftConfig,
-    weights: Mapping[str, Tensor],
-    head: Mapping[str, Tensor],
-    source: str,
+    folder: Path, config: PeftConfig, weights: Mapping[str, Tensor], ours: Trained
 ) -> None:
     """Write the two files; peft loads the head as modules of its own."""
     options: Any = config
+    head = head_of(ours.peft, ours.names)
     options.modules_to_save = sorted({*(options.modules_to_save or ()), *_modules(head)}) or None
-    options.base_model_name_or_path, options.inference_mode = source, True
+    options.base_model_name_or_path, options.inference_mode = ours.source, True
     options.save_pretrained(folder)
     save_tensors({**weights, **head}, folder / WEIGHTS)
-
-
-def remove(folder: Path) -> None:
-    """Take the two files out."""
-    for name in (CONFIG, WEIGHTS):
-        (folder / name).unlink(missing_ok=True)
 
 
 def head_of(peft: PeftModel, trained: Collection[str]) -> dict[str, Tensor]:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import durable
 from harness.export.as_lora import write_lora
-from harness.export.peft_folder import CONFIG, write_peft
+from harness.export.peft_folder import CONFIG, Trained, tried, write_peft
 from harness.export.reading import ADAPTER, MODEL, OWN_MODEL, load, read_export
 from harness.export.recipe import FORMAT, Recipe, base_of, named_tensors, rebuilt
 from harness.training.saved import Saved, read_state, save_tensors, write_state
@@ -134,11 +134,12 @@ def _write_tuner(
     base: Callable[[], nn.Module],
 ) -> tuple[ExportReader, str | None]:
     """Write peft's folder if plain peft reads it right: of the type itself, or of a plain LoRA."""
-    own = "its ranks are a result of training" if handle.state_dict() else \
-        write_peft(folder, handle.peft, trained, source, base)  # fmt: skip
+    ours = Trained(handle.peft, trained, source, base)
+    ranks = "its ranks are a result of training" if handle.state_dict() else None
+    own = ranks or tried(folder, write_peft, ours)
     if own is None:
         return "peft", None
-    other = write_lora(folder, handle.peft, trained, source, base)
+    other = tried(folder, write_lora, ours)
     if other is None:
         return "peft", f"written as a plain LoRA: {own}"
     return "harness.export", f"{own}; {other}"
