@@ -83,11 +83,9 @@ class _Explainer:
         if not isinstance(own, Remedy):
             raise UserError(f"{self.cell.path}: {own}")
         peak = need_of(own.step)
-        helpful = [
-            (change, remedy)
-            for change, remedy in zip(changes, singly, strict=True)
-            if isinstance(remedy, Remedy) and _saves(remedy, peak)
-        ]
+        answers = list(zip(changes, singly, strict=True))
+        made = [(change, each) for change, each in answers if isinstance(each, Remedy)]
+        helpful = [pair for pair in made if _saves(pair[1], peak)]
         helpful.sort(key=lambda pair: need_of(pair[1].step))
         return Explanation(
             cell=self.cell,
@@ -96,16 +94,8 @@ class _Explainer:
             entries=own.by_gpu,
             remedies=[remedy for _, remedy in helpful],
             together=self._together([change for change, _ in helpful]),
-            useless=[
-                change.text
-                for change, remedy in zip(changes, singly, strict=True)
-                if isinstance(remedy, Remedy) and not _saves(remedy, peak)
-            ],
-            impossible={
-                change.text: remedy
-                for change, remedy in zip(changes, singly, strict=True)
-                if not isinstance(remedy, Remedy)
-            },
+            useless=[change.text for change, remedy in made if not _saves(remedy, peak)],
+            impossible={change.text: why for change, why in answers if isinstance(why, str)},
         )
 
     def _together(self, changes: Sequence[Change]) -> list[Remedy]:

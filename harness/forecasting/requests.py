@@ -57,7 +57,6 @@ def shapes_without_data(cell: Cell) -> StepShapes:
         for length in lengths or (settings.max_length, settings.max_length)
     )
     longest = batch(settings.evaluation_batch, max(step.length for step in steps))
-    probe = batch(settings.evaluation_batch, longest.length)
     evaluation = longest if cell.family.evaluation == "logits" else None
     assumptions = []
     if not fixed and shape is None:
@@ -65,7 +64,7 @@ def shapes_without_data(cell: Cell) -> StepShapes:
     if evaluation is None:
         assumptions.append("evaluation by generation is left out")
     told = tuple(f"{cell.task_label}: {text}" for text in assumptions)
-    return StepShapes(steps, evaluation, probe, told)
+    return StepShapes(steps, evaluation, longest, told)
 
 
 def shapes_of_run(
@@ -80,18 +79,13 @@ def shapes_of_run(
     Where attention may do without a mask, a batch without padding needs less than one of fewer
     tokens with it, so of both kinds the largest is there.
     """
-    from harness.training.batches import evaluation_order, width_of
+    from harness.training.batches import largest_evaluation
 
     shapes = [order.largest(step) for epoch in range(order.num_epochs)
               for step in order.epoch(epoch)]  # fmt: skip
     kinds = [[shape for shape in shapes if shape.padded == padded] for padded in (False, True)]
     largest = [max(kind, key=lambda shape: shape.tokens) for kind in kinds if kind]
-    width = width_of(order.settings)
-    evaluated = [
-        data.shape(evaluation_order(data, order.settings)[0], width)
-        for data in evaluations
-        if len(data)
-    ]
+    evaluated = [largest_evaluation(data, order.settings)[1] for data in evaluations if len(data)]
     return StepShapes(
         (*shapes[: num_steps - 1], *sorted(largest, key=lambda shape: shape.tokens)),
         max(evaluated, key=lambda shape: shape.tokens, default=None),

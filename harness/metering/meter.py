@@ -66,13 +66,13 @@ class Meter:
         first = min(1, len(upcoming) - 1) if step == 0 else 0
         later = range(first, len(upcoming))
         longest: dict[Hashable, int] = {}
+        self._largest = {}
         for i in later:
             shape, variant = upcoming[i]
-            kind = (variant, shape.padded)  # without padding attention may do without a mask
-            if kind not in longest or shape.tokens > upcoming[longest[kind]][0].tokens:
-                longest[kind] = i
+            kind, tokens = _kind_of([shape], variant)
+            if tokens > self._largest.get(kind, 0):
+                longest[kind], self._largest[kind] = i, tokens
         self._audits = {step + later[0], *(step + i for i in longest.values())}
-        self._largest = {kind: upcoming[i][0].tokens for kind, i in longest.items()}
         if self.cuda:
             self.cuda.start_phase()
 
@@ -80,11 +80,10 @@ class Meter:
         """Tell whether `step` is to be audited: foreseen, or the largest of its variant so far."""
         if step in self._audits:
             return True
-        largest = max(shapes, key=lambda shape: shape.tokens)
-        kind = (variant, largest.padded)
-        if largest.tokens <= self._largest.get(kind, 0):
+        kind, tokens = _kind_of(shapes, variant)
+        if tokens <= self._largest.get(kind, 0):
             return False
-        self._largest[kind] = largest.tokens
+        self._largest[kind] = tokens
         return True
 
     def knows(self, variant: Hashable) -> bool:
@@ -103,15 +102,13 @@ class Meter:
             yield ledger
         self._note(step, ledger.report())
 
-    def count(self, shapes: Iterable[BatchShape], variant: Hashable) -> None:
+    def count(self, shapes: Sequence[BatchShape], variant: Hashable) -> None:
         """Count one optimizer step of this variant, made of forward passes of these shapes."""
-        shapes = list(shapes)
-        largest = max(shapes, key=lambda shape: shape.tokens)
-        kind = (variant, largest.padded)
+        kind, tokens = _kind_of(shapes, variant)
         if self._audited is not None:
-            self._step_peaks.audited(kind, largest.tokens, self._audited)
+            self._step_peaks.audited(kind, tokens, self._audited)
             self._audited = None
-        self._step_peaks.ran(kind, largest.tokens)
+        self._step_peaks.ran(kind, tokens)
         self.phases[-1].steps += 1
         self.flops[-1] += sum(self._fits[variant].at(shape) for shape in shapes)
 
@@ -252,6 +249,15 @@ class Meter:
             if any(parameter.requires_grad for parameter in unit):
                 return index
         return None
+
+
+def _kind_of(shapes: Iterable[BatchShape], variant: Hashable) -> tuple[Hashable, int]:
+    """Return the kind of a step with batches of these shapes, and its largest one's padded tokens.
+
+    Without padding attention may do without a mask, which makes a kind of its own.
+    """
+    largest = max(shapes, key=lambda shape: shape.tokens)
+    return (variant, largest.padded), largest.tokens
 
 
 def _empty_phase(step: int, trainable: int, layer: int | None) -> PhaseMemory:

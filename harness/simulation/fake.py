@@ -57,7 +57,6 @@ class FakeRun:
     Attributes:
         events: everything since before the first step, for an allocator replay.
         since: number of the event with which the second step begins.
-        until: number of events with the last step; what follows is beside training.
         report: of the second step and later ones.
         beside: largest sum of live tensors in what follows, by its name, in its order.
         begins: number of the event with which each of these begins.
@@ -68,7 +67,6 @@ class FakeRun:
 
     events: list[Event]
     since: int
-    until: int
     report: LedgerReport
     beside: dict[str, int]
     begins: dict[str, int]
@@ -162,7 +160,6 @@ def _observed(
     return FakeRun(
         events=events,
         since=since,
-        until=until,
         report=summarize(events[:until], since, top=10_000),
         beside={
             name: summarize(events[:end], start).peak

@@ -92,7 +92,20 @@ def evaluation_batches(
 ) -> Iterator[tuple[list[int], Batch]]:
     """Yield (example indices, batch) over all examples; sorted by length to waste no padding."""
     for indices in evaluation_order(data, settings):
-        yield indices, _on(data.batch(indices, width_of(settings)), device)
+        yield indices, evaluation_batch(data, indices, settings, device)
+
+
+def evaluation_batch(
+    data: Encoded, indices: list[int], settings: TrainSettings, device: torch.device
+) -> Batch:
+    """Make one evaluation batch on the device."""
+    return _on(data.batch(indices, width_of(settings)), device)
+
+
+def largest_evaluation(data: Encoded, settings: TrainSettings) -> tuple[list[int], BatchShape]:
+    """Return the examples of the evaluation batch with the longest ones, and its shape."""
+    longest = evaluation_order(data, settings)[0]
+    return longest, data.shape(longest, width_of(settings))
 
 
 def evaluation_order(data: Encoded, settings: TrainSettings) -> list[list[int]]:

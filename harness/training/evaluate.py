@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from harness.training.batches import Batch, evaluation_batches, evaluation_order, width_of
+from harness.training.batches import Batch, evaluation_batch, evaluation_batches, largest_evaluation
 from harness.training.precision import autocast
 
 if TYPE_CHECKING:
@@ -22,10 +22,10 @@ def evaluate_on(setup: Setup, name: str) -> dict[str, float]:
     data, settings, device = setup.evaluations[name], setup.settings, setup.device
     setup.handle.evaluating(on=True)
     with setup.clock.apart("metering"):
-        longest = evaluation_order(data, settings)[0]
-        tokens = data.shape(longest, width_of(settings)).tokens
-        optimizer = setup.state.optimizer
-        setup.meter.audit_evaluation(lambda: _predict_longest(setup, data), tokens, optimizer)
+        longest, shape = largest_evaluation(data, settings)
+        setup.meter.audit_evaluation(
+            lambda: _predict(setup, data, longest), shape.tokens, setup.state.optimizer
+        )
     with setup.clock.apart("evaluation"), setup.meter.evaluation():
         scores = evaluate(setup.model, setup.task, setup.family, data, settings, device)
     setup.handle.evaluating(on=False)
@@ -57,9 +57,9 @@ def predict(
     return [kept[index] for index in range(len(data))]
 
 
-def _predict_longest(setup: Setup, data: Encoded) -> None:
-    """Run the batch with the longest examples, as `predict` does, and drop its output."""
-    _, batch = next(evaluation_batches(data, setup.settings, setup.device))
+def _predict(setup: Setup, data: Encoded, indices: list[int]) -> None:
+    """Run one batch, as `predict` does, and drop its output."""
+    batch = evaluation_batch(data, indices, setup.settings, setup.device)
     predict_batch(setup.model, setup.family, batch, setup.settings, setup.device)
 
 

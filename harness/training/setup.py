@@ -22,7 +22,6 @@ from harness.training.attach import build_step
 from harness.training.batches import Batch, Probe, TrainingOrder, width_of
 from harness.training.optim import make_schedule
 from harness.training.precision import set_matmul_mode, weight_dtype
-from methods import get_method
 
 if TYPE_CHECKING:
     from harness.shapes import BatchShape
@@ -161,9 +160,8 @@ def set_up(
     progress({"doing": "attaching method"})
     plan = _plan(cell, order)
     torch.manual_seed(cell.seed)
-    method = get_method(cell.method)(**cell.method_options)
     try:
-        state = build_step(model, method, plan, settings, device, family)
+        state = build_step(model, cell.configured_method, plan, settings, device, family)
     except ValueError as error:
         raise UserError(f"{cell.path}: {error}") from None
     refuse_beyond(
