@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from fuzz import changed_bytes, fuzzed
+from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -138,19 +138,14 @@ def test_shipped_budgets_are_budgets() -> None:
         assert read_budget(file).cells
 
 
-@settings(
-    max_examples=int(os.environ.get("HEADROOM_FUZZ", "150")), deadline=None, derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)  # fmt: skip
+@fuzzed(150)
 @given(data=st.data())
 def test_changed_bytes_are_another_budget_or_an_error(file: Path, data: st.DataObject) -> None:
     whole = file.read_bytes()
-    start = data.draw(st.integers(0, len(whole)))
-    end = data.draw(st.integers(start, min(len(whole), start + 40)))
-    new = data.draw(st.binary(max_size=12) | st.text(max_size=8).map(
-        lambda text: text.encode("utf-8", "surrogatepass")))  # fmt: skip
+    new = st.binary(max_size=12) | st.text(max_size=8).map(
+        lambda text: text.encode("utf-8", "surrogatepass"))  # fmt: skip
     mended = file.with_name("changed.yaml")
-    mended.write_bytes(whole[:start] + new + whole[end:])
+    mended.write_bytes(changed_bytes(data, whole, 40, new))
     found: Budget | None = None
     with suppress(UserError):
         found = read_budget(mended)

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 from asked import request
-from hypothesis import HealthCheck, given, settings
+from fuzz import changed_bytes, fuzzed
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import durable
@@ -137,10 +138,7 @@ def test_without_a_home_nothing_is_kept(
     assert "home" in capsys.readouterr().err
 
 
-@settings(
-    max_examples=int(os.environ.get("HEADROOM_FUZZ", "300")), deadline=None, derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)  # fmt: skip
+@fuzzed(300)
 @given(data=st.data())
 def test_no_changed_byte_is_believed(tmp_path: Path, data: st.DataObject) -> None:
     cache = Cache(tmp_path)
@@ -150,9 +148,7 @@ def test_no_changed_byte_is_believed(tmp_path: Path, data: st.DataObject) -> Non
         cache.write("one", STEP)
         (tmp_path / "whole").write_bytes(file.read_bytes())
     whole = (tmp_path / "whole").read_bytes()
-    start = data.draw(st.integers(0, len(whole)))
-    end = data.draw(st.integers(start, min(len(whole), start + 20)))
-    changed = whole[:start] + data.draw(st.binary(max_size=8)) + whole[end:]
+    changed = changed_bytes(data, whole)
     file.write_bytes(changed)
     found = cache.read("one")
     assert found is None or (found == STEP and json.loads(changed.partition(b"\n")[2]))

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from fuzz import changed_bytes, fuzzed
+from hypothesis import given
 from hypothesis import strategies as st
 from records import eight_cells, record
 from typer.testing import CliRunner
@@ -259,10 +260,7 @@ VALUES = st.recursive(
 )  # fmt: skip
 
 
-@settings(
-    max_examples=int(os.environ.get("HEADROOM_FUZZ", "40")), deadline=None, derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)  # fmt: skip
+@fuzzed(40)
 @given(data=st.data())
 def test_any_value_anywhere_leaves_the_others_their_report(
     cells: list[Cell], store: Store, data: st.DataObject
@@ -278,10 +276,7 @@ def test_any_value_anywhere_leaves_the_others_their_report(
     assert (code == 1) == ("left out: " in output)
 
 
-@settings(
-    max_examples=int(os.environ.get("HEADROOM_FUZZ", "40")), deadline=None, derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)  # fmt: skip
+@fuzzed(40)
 @given(data=st.data())
 def test_any_value_anywhere_in_the_manifest_is_an_error_or_a_report(
     cells: list[Cell], store: Store, data: st.DataObject
@@ -307,18 +302,12 @@ def draw_into(content: Any, data: st.DataObject) -> None:
     place[key] = data.draw(VALUES)
 
 
-@settings(
-    max_examples=int(os.environ.get("HEADROOM_FUZZ", "200")), deadline=None, derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)  # fmt: skip
+@fuzzed(200)
 @given(data=st.data())
 def test_no_changed_byte_of_a_record_is_believed(
     cells: list[Cell], store: Store, data: st.DataObject
 ) -> None:
     file, whole = store.record_file(cells[0]), record(cells[0], 0.5)
     store.write(cells[0], whole)
-    text = file.read_bytes()
-    start = data.draw(st.integers(0, len(text)))
-    end = data.draw(st.integers(start, min(len(text), start + 20)))
-    file.write_bytes(text[:start] + data.draw(st.binary(max_size=8)) + text[end:])
+    file.write_bytes(changed_bytes(data, file.read_bytes()))
     assert store.read(cells[0]) in (None, whole)
