@@ -16,7 +16,6 @@ from harness.provenance import Data
 from harness.record import Export, ExportKind, Flops, Outcome, Parameters, Record, sentences
 from harness.store import Store
 from harness.suite.suite import Cell
-from methods import get_method
 
 if TYPE_CHECKING:
     from harness.metering.flops import ForwardFlops
@@ -106,8 +105,8 @@ def _set_up(
     record.provenance = provenance(cell.model)
     record.provenance.redrawn = redrawn(cell.model, model) or None
     setup = set_up(cell, data, model, progress, checkpoints)
-    method = get_method(cell.method)(**cell.method_options)
-    record.remarks = sentences(method.remarks(setup.model, setup.plan))
+    remarks = cell.configured_method.remarks(setup.model, setup.plan)
+    record.remarks = sentences(remarks)
     return setup
 
 

@@ -101,17 +101,22 @@ def run(
             overrides=overrides or [],
         )  # fmt: skip
         engine = LocalEngine(store, devices, lock, 60 * checkpoint_minutes, export, asked)
-        failed = False
-        try:
-            with _ended_as_by_ctrl_c():
-                failed = _run_all(engine, todo, done_before=len(chosen) - len(todo))
-            if export:
-                _export_finished(store, chosen, export)
-        except KeyboardInterrupt:
-            print("interrupted; the same command runs what is missing, from the last checkpoint")
-            return INTERRUPTED
-        finally:
-            _report(store)
+        return _work(engine, chosen, todo)
+
+
+def _work(engine: LocalEngine, chosen: Sequence[Cell], todo: Sequence[Cell]) -> int:
+    """Run what is to do, convert what was asked for, report all; returns the exit code."""
+    store, failed = engine.store, False
+    try:
+        with _ended_as_by_ctrl_c():
+            failed = _run_all(engine, todo, done_before=len(chosen) - len(todo))
+        if engine.export:
+            _export_finished(store, chosen, engine.export)
+    except KeyboardInterrupt:
+        print("interrupted; the same command runs what is missing, from the last checkpoint")
+        return INTERRUPTED
+    finally:
+        _report(store)
     return FAILED if failed else _exit_code(store, chosen)
 
 

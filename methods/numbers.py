@@ -23,7 +23,7 @@ class ExactNumbers(BaseModel):
             for item in _items(value):
                 if isinstance(item, bool) and bool not in kinds:
                     raise PydanticCustomError("number_type", "Input should be a valid number")
-                if isinstance(item, str) and _spells_a_number(item):
+                if isinstance(item, str) and spells_a_number(item):
                     raise PydanticCustomError(
                         "number_type", "Input should be a valid number, not text that spells one"
                     )
@@ -59,8 +59,8 @@ def _items(value: Any) -> Iterator[Any]:
         yield value
 
 
-def _spells_a_number(text: str) -> bool:
-    """Tell whether Python would read a number here; all other text pydantic refuses by itself."""
+def spells_a_number(text: str) -> bool:
+    """Tell whether Python would read a number here."""
     try:
         float(text)
     except ValueError:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import UserError
-from harness.suite.reading import Path_, Unreadable, parse
+from harness.suite.reading import NoSuiteText, Path_, parse
 from methods.wording import mistake, nearest, shortened
 
 M = TypeVar("M", bound=BaseModel)
@@ -74,7 +74,7 @@ def read_yaml(path: Path) -> Document:
         raise UserError(_missing_file(path, error)) from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text: {error}") from None
-    except Unreadable as error:
+    except NoSuiteText as error:
         place = path if error.line is None else f"{path}:{error.line}"
         raise UserError(f"{place}: {error}") from None
     if not isinstance(data, dict):
@@ -101,7 +101,7 @@ def split_assignment(text: str) -> tuple[str, Any]:
         raise UserError(f"override {text!r}: expected key=value, such as train.batch_size=16")
     try:
         return key.strip(), parse(value)[0]
-    except Unreadable as error:
+    except NoSuiteText as error:
         raise UserError(f"override {shortened(text)}: {error}") from None
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from methods import get_method
 from methods.base import Plan
 
 if TYPE_CHECKING:
@@ -55,4 +54,4 @@ def stages_of(cell: Cell) -> list[Stage]:
     Raises:
         ValueError: method and settings do not go together.
     """
-    return get_method(cell.method)(**cell.method_options).stages(nominal_plan(cell))
+    return cell.configured_method.stages(nominal_plan(cell))

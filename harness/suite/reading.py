@@ -26,10 +26,10 @@ WORDS = {"": None, "~": None} | {
 }
 INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 NUMBER = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-UNWRITABLE = re.compile("[\0\ud800-\udfff]")  # in no file name and in no UTF-8
+IMPOSSIBLE = re.compile("[\0\ud800-\udfff]")  # in no file name and in no UTF-8
 
 
-class Unreadable(ValueError):
+class NoSuiteText(ValueError):
     """Text that is not what a suite may hold; `line` counts from 1, None where it is the whole."""
 
     def __init__(self, line: int | None, message: str) -> None:
@@ -41,21 +41,21 @@ def parse(text: str) -> tuple[Any, dict[Path_, int]]:
     """Return the value that the text spells, and the line of every place in it.
 
     Raises:
-        Unreadable: no YAML, too large or too deep, a tag, a key twice, an alias inside of itself, a
-            number or a character that nothing downstream can hold.
+        NoSuiteText: no YAML, too large or too deep, a tag, a key twice, an alias inside of itself,
+            a number or a character that nothing downstream can hold.
     """
     if len(text) > LARGEST:
-        raise Unreadable(None, f"{len(text):,} characters; a suite has at most {LARGEST:,}")
+        raise NoSuiteText(None, f"{len(text):,} characters; a suite has at most {LARGEST:,}")
     try:
         node = yaml.compose(text, Loader=_Loader)
-    except Unreadable:
+    except NoSuiteText:
         raise
     except yaml.YAMLError as error:
-        raise Unreadable(None, f"not valid YAML: {error}") from None
+        raise NoSuiteText(None, f"not valid YAML: {error}") from None
     except RecursionError:
-        raise Unreadable(None, f"not valid YAML: more than {DEEPEST} levels deep") from None
+        raise NoSuiteText(None, f"not valid YAML: more than {DEEPEST} levels deep") from None
     except (ValueError, OverflowError) as error:  # an escape that is no character
-        raise Unreadable(None, f"not valid YAML: {error}") from None
+        raise NoSuiteText(None, f"not valid YAML: {error}") from None
     reader = _Reader()
     return (None if node is None else reader.value(node, ())), reader.lines
 
@@ -70,7 +70,7 @@ class _Loader(yaml.SafeLoader):
         tag = getattr(event, "tag", None)
         if tag is not None:
             line = event.start_mark.line + 1
-            raise Unreadable(line, f"the tag {tag}: a suite has none; quote what is text")
+            raise NoSuiteText(line, f"the tag {tag}: a suite has none; quote what is text")
         return super().compose_node(parent, index)
 
 
@@ -83,22 +83,22 @@ class _Reader:
         self._open: set[int] = set()
 
     def value(self, node: yaml.Node, path: Path_) -> Any:
-        """Return the node's value; raises Unreadable."""
+        """Return the node's value; raises NoSuiteText."""
         self._values += 1
         if self._values > MOST_VALUES:
-            raise Unreadable(_line(node), f"more than {MOST_VALUES:,} values, aliases followed")
+            raise NoSuiteText(_line(node), f"more than {MOST_VALUES:,} values, aliases followed")
         self.lines[path] = _line(node)
         if isinstance(node, yaml.ScalarNode):
             self._text += len(node.value)
             if self._text > MOST_TEXT:
-                raise Unreadable(
+                raise NoSuiteText(
                     _line(node), f"more than {MOST_TEXT:,} characters, aliases followed"
                 )
             return _scalar(node)
         if id(node) in self._open:
-            raise Unreadable(_line(node), "an alias of what it stands in")
+            raise NoSuiteText(_line(node), "an alias of what it stands in")
         if len(self._open) >= DEEPEST:
-            raise Unreadable(_line(node), f"more than {DEEPEST} levels deep")
+            raise NoSuiteText(_line(node), f"more than {DEEPEST} levels deep")
         self._open.add(id(node))
         try:
             if isinstance(node, yaml.MappingNode):
@@ -114,7 +114,7 @@ class _Reader:
         for key, value in node.value:
             name, line = _key(key), _line(key)
             if name in seen:
-                raise Unreadable(line, f"key {name!r} is already given on line {seen[name]}")
+                raise NoSuiteText(line, f"key {name!r} is already given on line {seen[name]}")
             seen[name] = line
             if name == "<<" and key.style is None:
                 for each in self._merged(value, path):
@@ -129,7 +129,7 @@ class _Reader:
         for each in node.value if isinstance(node, yaml.SequenceNode) else [node]:
             value = self.value(each, path)
             if not isinstance(value, dict):
-                raise Unreadable(_line(each), f"<< takes mappings, this is {value!r}")
+                raise NoSuiteText(_line(each), f"<< takes mappings, this is {value!r}")
             yield value
 
 
@@ -140,15 +140,15 @@ def _line(node: yaml.Node) -> int:
 def _key(node: yaml.Node) -> str:
     """Return a key: text, also where a value would be a number."""
     if not isinstance(node, yaml.ScalarNode):
-        raise Unreadable(_line(node), "a key is a word, not a list or a mapping")
+        raise NoSuiteText(_line(node), "a key is a word, not a list or a mapping")
     return _text(node)
 
 
 def _text(node: yaml.ScalarNode) -> str:
     text = str(node.value)
-    wrong = UNWRITABLE.search(text)
+    wrong = IMPOSSIBLE.search(text)
     if wrong:
-        raise Unreadable(_line(node), f"text with the character U+{ord(wrong[0]):04X}")
+        raise NoSuiteText(_line(node), f"text with the character U+{ord(wrong[0]):04X}")
     return text
 
 
@@ -160,11 +160,11 @@ def _scalar(node: yaml.ScalarNode) -> Any:
         return WORDS[text]
     if INTEGER.fullmatch(text):
         if len(text) > 20 or not -(2**63) <= int(text) < 2**63:
-            raise Unreadable(_line(node), f"{text[:40]}: more than 64 bits")
+            raise NoSuiteText(_line(node), f"{text[:40]}: more than 64 bits")
         return int(text)
     if NUMBER.fullmatch(text):
         number = float(text)
         if not math.isfinite(number):
-            raise Unreadable(_line(node), f"{text[:40]}: not a finite number")
+            raise NoSuiteText(_line(node), f"{text[:40]}: not a finite number")
         return number
     return text

@@ -27,6 +27,7 @@ from methods.wording import first_mistake
 
 if TYPE_CHECKING:
     from harness.tasks.families.base import Family
+    from methods import Method
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what all generators of random numbers take
 MOST_CELLS = 100_000
@@ -54,11 +55,16 @@ class Cell(Frozen):
         content["model"].pop("label", None)
         content["train"]["eval_batch_size"] = self.train.evaluation_batch
         content["task"] = {k: v for k, v in content["task"].items() if k not in {"label", "train"}}
-        revision = get_method(self.method)(**self.method_options).revision
+        revision = self.configured_method.revision
         if revision:
             content["method_revision"] = revision
         text = json.dumps([SCHEMA_VERSION, content], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def configured_method(self) -> Method:
+        """The method with its options."""
+        return get_method(self.method)(**self.method_options)
 
     @property
     def task_label(self) -> str:

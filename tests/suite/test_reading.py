@@ -11,7 +11,7 @@ import pytest
 
 from harness.errors import UserError
 from harness.suite.load import load_suite
-from harness.suite.reading import Unreadable, parse
+from harness.suite.reading import NoSuiteText, parse
 
 GOOD = """\
 name: small
@@ -149,6 +149,6 @@ def test_a_grid_that_no_one_could_run_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_reader_says_the_line() -> None:
-    with pytest.raises(Unreadable, match="key 'a' is already given on line 1") as error:
+    with pytest.raises(NoSuiteText, match="key 'a' is already given on line 1") as error:
         parse("a: 1\nb: 2\na: 3\n")
     assert error.value.line == 3

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from methods.numbers import spells_a_number
+
 MARK = '"'
 Row = tuple[int, list[str]]
 
@@ -24,7 +26,7 @@ def is_quoted(rows: Sequence[Row]) -> bool:
     if not marked or not all(map(_is_whole, marked)):
         return False
     doubled = any(2 * MARK in field[1:-1] for field in marked)
-    return doubled or all(MARK in field for field in fields if field and not _is_number(field))
+    return doubled or all(MARK in field for field in fields if field and not spells_a_number(field))
 
 
 def unquoted(rows: Sequence[Row]) -> tuple[list[Row], int]:
@@ -40,11 +42,3 @@ def _is_whole(field: str) -> bool:
 
 def _inside(field: str) -> str:
     return field[1:-1].replace(2 * MARK, MARK) if MARK in field else field
-
-
-def _is_number(field: str) -> bool:
-    try:
-        float(field)
-    except ValueError:
-        return False
-    return True
