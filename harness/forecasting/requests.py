@@ -11,7 +11,6 @@ from harness.shapes import BatchShape
 from harness.simulation.request import Request
 from harness.simulation.target import Target
 from harness.suite.plan import nominal_plan, stages_of
-from harness.tasks import get_task
 
 if TYPE_CHECKING:
     from harness.suite.suite import Cell
@@ -57,7 +56,8 @@ def shapes_without_data(cell: Cell) -> StepShapes:
         for length in lengths or (settings.max_length, settings.max_length)
     )
     longest = batch(settings.evaluation_batch, max(step.length for step in steps))
-    evaluation = longest if cell.family.evaluation == "logits" else None
+    one_pass = cell.family.evaluation == "logits" and cell.generation is None
+    evaluation = longest if one_pass else None
     assumptions = []
     if not fixed and shape is None:
         assumptions.append(f"batches padded to max_length {settings.max_length}")
@@ -137,13 +137,15 @@ def data_shapes(cell: Cell) -> StepShapes:
     from harness.training.setup import tokenizer_for
 
     try:
-        data = get_task(cell.task.name).load(cell.data_request())
+        data = cell.configured_task.load(cell.data_request())
         names = data.scored(cell.scores_epochs)
         tokenizer = tokenizer_for(cell, data.train)
-        encoded, *evaluations = (
-            cell.family.encode(tokenizer, rows, cell.train.max_length)
-            for rows in (data.train, *(data.evaluations[name] for name in names))
-        )
+        family, longest = cell.family, cell.train.max_length
+        encoded = family.encode(tokenizer, data.train, longest)
+        evaluations = [
+            family.encode_evaluation(tokenizer, data.evaluations[name], longest, cell.generation)
+            for name in names
+        ]
     except UserError as error:
         raise UserError(
             f"{cell.path}: {error}\n       (train.padding=max forecasts batches of max_length, "
@@ -158,4 +160,4 @@ def has_own_data(cell: Cell) -> bool:
     """Tell whether lengths vary and the data that says how is on this machine."""
     if cell.task.shape is not None or cell.train.padding != "longest":
         return False
-    return get_task(cell.task.name).is_local(cell.data_request())
+    return cell.configured_task.is_local(cell.data_request())

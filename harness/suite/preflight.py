@@ -10,7 +10,6 @@ from harness.errors import UserError
 from harness.models.check import check_model
 from harness.models.files import model_folder
 from harness.suite.plan import stages_of
-from harness.tasks import get_task
 
 if TYPE_CHECKING:
     from harness.suite.suite import Cell
@@ -56,7 +55,7 @@ def check_models(cells: Iterable[Cell], *, to_run: bool) -> None:
 def _check_data(cells: Iterable[Cell]) -> None:
     seen: set[str] = set()
     for cell in cells:
-        request, task = cell.data_request(), get_task(cell.task.name)
+        request, task = cell.data_request(), cell.configured_task
         key = repr((task.name, request))
         if key not in seen and (task.is_local(request) or hub.trouble()):
             task.load(request)

@@ -26,7 +26,9 @@ from methods import get_method
 from methods.wording import first_mistake
 
 if TYPE_CHECKING:
+    from harness.tasks.base import Task
     from harness.tasks.families.base import Family
+    from harness.tasks.generation import Generation
     from methods import Method
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what all generators of random numbers take
@@ -67,6 +69,16 @@ class Cell(Frozen):
         return get_method(self.method)(**self.method_options)
 
     @property
+    def configured_task(self) -> Task:
+        """The task that the entry names; not for a bare shape, which has no data."""
+        return get_task(self.task.name)
+
+    @property
+    def generation(self) -> Generation | None:
+        """How answers are generated; None: one forward pass evaluates."""
+        return None if self.task.shape else self.configured_task.generation
+
+    @property
     def task_label(self) -> str:
         """Name of the task in paths and tables."""
         return self.task.shown
@@ -82,13 +94,13 @@ class Cell(Frozen):
     def family(self) -> Family:
         """What the kind of task decides."""
         shape = self.task.shape
-        return get_family(shape.family if shape else get_task(self.task.name).family)
+        return get_family(shape.family if shape else self.configured_task.family)
 
     @property
     def num_labels(self) -> int:
         """Outputs of the model's head, where the family gives it one."""
         shape = self.task.shape
-        return shape.num_labels if shape else get_task(self.task.name).num_labels
+        return shape.num_labels if shape else self.configured_task.num_labels
 
     @property
     def keep_best(self) -> bool:

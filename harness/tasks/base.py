@@ -9,18 +9,29 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+from typing import Protocol as Structure
 
 from harness.errors import UserError
 from methods.wording import nearest
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from harness.tasks.generation import Generation
 
 Protocol = Literal["aflora", "safe", "plain"]
 
 # A subset of the rows belongs to the task and not to the cell: every seed sees the same one.
 SUBSET_SEED = 0
+
+
+class Row(Structure):
+    """One row of a task, of the kind that its family encodes."""
+
+    def facts(self) -> list[Any]:
+        """Return what a model could learn or be scored from, as JSON has it."""
+
+
+R = TypeVar("R", bound=Row)
 
 
 @dataclass(frozen=True)
@@ -84,8 +95,8 @@ class TaskData:
     "local FOLDER" or "embedded"; `fingerprint` is `fingerprint(train, evaluations)`.
     """
 
-    train: list[Example]
-    evaluations: dict[str, list[Example]]
+    train: Sequence[Row]
+    evaluations: Mapping[str, Sequence[Row]]
     select_on: str
     select_metric: str
     report_on: tuple[str, ...]
@@ -105,7 +116,8 @@ class Task(ABC):
 
     Made with the name that it is registered under. What its kind of task decides (head, encoding,
     batches) is its family's, which `family` names. `label_names` are its classes, in the order of
-    their numbers, for those who use an exported model; empty: they have no names.
+    their numbers, for those who use an exported model; empty: they have no names. Where
+    `generation` says how, what the model generates is scored; None: one forward pass is.
     """
 
     name: str
@@ -114,6 +126,7 @@ class Task(ABC):
     family: str
     metrics: tuple[str, ...]
     label_names: tuple[str, ...] = ()
+    generation: Generation | None = None
 
     @abstractmethod
     def load(self, request: DataRequest) -> TaskData:
@@ -123,19 +136,19 @@ class Task(ABC):
         """Tell whether the rows are on this machine, so that asking for them is quick."""
         return request.data_root is not None or request.folder is not None
 
-    def score(self, predictions: NDArray[Any], labels: NDArray[Any]) -> dict[str, float]:
-        """Every metric of the task, as a fraction.
+    def score(self, predictions: Any, references: Any) -> dict[str, float]:
+        """Every metric of the task, as a fraction where it is one.
 
         Args:
-            predictions: as the family makes them: logits (n, num_labels), or values (n, 1).
-            labels: the family's references: class numbers or target values (n,).
+            predictions: as the family makes them: logits (n, num_labels), or values (n, 1), here.
+            references: the family's: class numbers or target values (n,), here.
         """
         from harness.tasks.metrics import score
 
-        return score(self.metrics, predictions, labels)
+        return score(self.metrics, predictions, references)
 
 
-def limited(rows: Sequence[Example], limit: int | None) -> list[Example]:
+def limited(rows: Sequence[R], limit: int | None) -> list[R]:
     """At most `limit` rows, drawn with a fixed seed and kept in their order.
 
     A larger limit keeps every row that a smaller one kept.
@@ -147,14 +160,14 @@ def limited(rows: Sequence[Example], limit: int | None) -> list[Example]:
     return [rows[index] for index in sorted(order[:limit])]
 
 
-def limit_notes(request: DataRequest, train: Sequence[Example]) -> tuple[str, ...]:
+def limit_notes(request: DataRequest, train: Sequence[Row]) -> tuple[str, ...]:
     """Say so where fewer training rows exist than were asked for."""
     if request.train_rows is None or request.train_rows <= len(train):
         return ()
     return (f"train_rows {request.train_rows} asked for, all {len(train)} used",)
 
 
-def fingerprint(train: Iterable[Example], evaluations: Mapping[str, Iterable[Example]]) -> str:
+def fingerprint(train: Iterable[Row], evaluations: Mapping[str, Iterable[Row]]) -> str:
     """The sha256 (hex) over all rows in order: what a model could learn or be scored from."""
     digest = hashlib.sha256()
     for part, rows in {"train": train, **evaluations}.items():

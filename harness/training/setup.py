@@ -17,7 +17,6 @@ from harness.models.load import load_model
 from harness.models.positions import positions_of, refuse_beyond
 from harness.models.tokenizer import load_tokenizer
 from harness.suite.plan import plan_of
-from harness.tasks import get_task
 from harness.training.attach import build_step
 from harness.training.batches import Batch, Probe, TrainingOrder, width_of
 from harness.training.optim import make_schedule
@@ -102,7 +101,7 @@ def load_cell_data(cell: Cell) -> TaskData:
     Raises:
         UserError: they cannot be had, or are not what the task expects.
     """
-    return get_task(cell.task.name).load(cell.data_request())
+    return cell.configured_task.load(cell.data_request())
 
 
 def tokenizer_for(cell: Cell, rows: Sequence[Any]) -> Any:
@@ -153,7 +152,7 @@ def set_up(
     tokenizer = tokenizer_for(cell, data.train)
     encoded = family.encode(tokenizer, data.train, settings.max_length)
     evaluations = {
-        name: family.encode(tokenizer, rows, settings.max_length)
+        name: family.encode_evaluation(tokenizer, rows, settings.max_length, cell.generation)
         for name, rows in data.evaluations.items()
     }
     order = TrainingOrder(encoded, settings, cell.seed)
@@ -172,7 +171,7 @@ def set_up(
     return Setup(
         state=state,
         plan=plan,
-        task=get_task(cell.task.name),
+        task=cell.configured_task,
         family=family,
         data=data,
         order=order,

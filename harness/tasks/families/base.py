@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from harness.shapes import BatchShape
+    from harness.tasks.generation import Generation
 
 Evaluation = Literal["logits", "generation"]
 # What a bare shape may say of texts.
@@ -87,6 +88,19 @@ class Family(ABC):
         """
         raise UserError(f"tasks of the family {self.name} have no data here, only a shape")
 
+    def encode_evaluation(
+        self, tokenizer: Any, rows: Sequence[Any], max_length: int, generation: Generation | None
+    ) -> Encoded:
+        """Turn rows into examples to evaluate on: those that training sees, unless overridden.
+
+        Args:
+            tokenizer: as for `encode`.
+            rows: of an evaluation.
+            max_length: of the cell's settings.
+            generation: how answers to the rows are generated; None: one forward pass evaluates.
+        """
+        return self.encode(tokenizer, rows, max_length)
+
     @abstractmethod
     def hollow_batch(
         self, model: nn.Module, shape: BatchShape, *, mask: bool, dtype: torch.dtype
@@ -115,6 +129,18 @@ class Family(ABC):
         """
         logits: Tensor = model(**inputs).logits
         return logits.float()
+
+    def generate(
+        self, model: nn.Module, inputs: Mapping[str, Tensor], generation: Generation
+    ) -> Tensor:
+        """Return what evaluation keeps of a batch: one row of new tokens (B, N) an example.
+
+        Called as `predict`, for tasks that say how answers are generated.
+
+        Raises:
+            UserError: the family generates nothing.
+        """
+        raise UserError(f"a model of the family {self.name} generates no answers")
 
     def predictions(self, kept: Sequence[Tensor], data: Encoded) -> Any:
         """Turn what `predict` kept, in the order of the examples, into what the task scores."""
