@@ -54,7 +54,7 @@ def command_line(name: str, *arguments: str, **options: Any) -> str:
     for key, value in options.items():
         for one in value if isinstance(value, list) else [value]:
             if one not in (None, False, "*"):
-                words += [f"--{key}", *([] if one is True else [str(one)])]
+                words += [f"--{key.replace('_', '-')}", *([] if one is True else [str(one)])]
     return shlex.join(words)
 
 

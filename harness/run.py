@@ -23,7 +23,6 @@ from harness.command import (
     examples,
     new_app,
 )
-from harness.record import FINAL_OUTCOMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -56,6 +55,19 @@ def run(
     checkpoint_minutes: Annotated[
         float, typer.Option(min=0, help="training time between the checkpoints of a cell")
     ] = 5.0,
+    cell_minutes: Annotated[
+        float | None, typer.Option(min=0, help="end a cell that takes longer; default: never")
+    ] = None,
+    silent_minutes: Annotated[
+        float,
+        typer.Option(min=0, help="end a cell of which nothing is heard for so long; 0: never"),
+    ] = 120.0,
+    retries: Annotated[
+        int, typer.Option(min=0, max=10, help="how often a cell that crashed is run again")
+    ] = 1,
+    retry_failed: Annotated[
+        bool, typer.Option(help="also run again what ended out of memory or diverged")
+    ] = False,
     export: Annotated[
         Literal["adapter", "model"] | None,
         typer.Option(
@@ -64,6 +76,7 @@ def run(
     ] = None,
 ) -> int:
     """Run every cell of a suite that has no record yet, then print the comparison table."""
+    from harness.engines.child import Limits
     from harness.engines.local import LocalEngine
     from harness.forecasting.attachable import check_attach
     from harness.gpus import visible_devices
@@ -79,7 +92,7 @@ def run(
     cells = suite.cells()
     store = Store(out or Path("runs") / path_part(suite.name))
     chosen = choose(cells, only)
-    todo = [cell for cell in chosen if force or not store.is_done(cell)][:limit]
+    todo = [cell for cell in chosen if force or _waits(store, cell, retry_failed)][:limit]
     if dry_run:
         _print_cells(chosen, todo, store)
         return DONE
@@ -89,19 +102,28 @@ def run(
     devices = visible_devices(gpus)
     with store.lock() as lock:
         # Another run may have finished some of them while this one waited for the lock.
-        todo = [cell for cell in todo if force or not store.is_done(cell)]
+        todo = [cell for cell in todo if force or _waits(store, cell, retry_failed)]
         for cell in todo if force else ():
             store.drop_checkpoint(cell)
         store.write_manifest(suite.model_dump(mode="json"), cells)
         asked = Invocation(
             command=command_line(
                 "run", str(file), *(overrides or []), only=only, plugin=plugin, limit=limit,
-                force=force, gpus=gpus, export=export, out=out,
+                force=force, retry_failed=retry_failed, cell_minutes=cell_minutes, gpus=gpus,
+                export=export, out=out,
             ),
             overrides=overrides or [],
         )  # fmt: skip
-        engine = LocalEngine(store, devices, lock, 60 * checkpoint_minutes, export, asked)
+        limits = Limits(cell_minutes and 60 * cell_minutes, 60 * silent_minutes or None,
+                        retries=retries)  # fmt: skip
+        engine = LocalEngine(store, devices, lock, 60 * checkpoint_minutes, export, asked, limits)
         return _work(engine, chosen, todo)
+
+
+def _waits(store: Store, cell: Cell, retry_failed: bool) -> bool:
+    """Tell whether the cell has no result yet, or none that is good enough."""
+    record = store.read(cell)
+    return record is None or not record.is_final or (retry_failed and record.outcome != "ok")
 
 
 def _work(engine: LocalEngine, chosen: Sequence[Cell], todo: Sequence[Cell]) -> int:
@@ -145,23 +167,23 @@ def _ended_as_by_ctrl_c() -> Iterator[None]:
 def _exit_code(store: Store, cells: Sequence[Cell]) -> int:
     """Return FAILED where a cell crashed or was interrupted; OOM and divergence are results."""
     records = [record for record in map(store.read, cells) if record is not None]
-    return DONE if all(record.outcome in FINAL_OUTCOMES for record in records) else FAILED
+    return DONE if all(record.is_final for record in records) else FAILED
 
 
 def _run_all(engine: LocalEngine, cells: Sequence[Cell], done_before: int) -> bool:
     """Run the cells; says whether one of them failed, also where an earlier result stays."""
     from harness.engines.live import Live
 
-    outcomes: set[str] = set()
+    finals: list[bool] = []
     with Live(total=len(cells), done_before=done_before) as live:
 
         def listen(event: Event) -> None:
             if event.record is not None:
-                outcomes.add(event.record.outcome)
+                finals.append(event.record.is_final)
             live.listen(event)
 
         engine.run(cells, listen)
-    return not outcomes <= FINAL_OUTCOMES
+    return not all(finals)
 
 
 def _export_finished(store: Store, cells: Sequence[Cell], kind: ExportKind) -> None:

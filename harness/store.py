@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 from harness import durable
 from harness.errors import UserError
-from harness.record import FINAL_OUTCOMES
 from harness.run_files import read_manifest, read_record, write_record
 from harness.untrusted import Unreadable
 
@@ -88,9 +87,9 @@ class Store:
             return None
 
     def is_done(self, cell: Cell) -> bool:
-        """Tell whether the cell has a final record: crashed and interrupted ones run again."""
+        """Tell whether the cell has a final record; the others run again."""
         record = self.read(cell)
-        return record is not None and record.outcome in FINAL_OUTCOMES
+        return record is not None and record.is_final
 
     def write(self, cell: Cell, record: Record) -> None:
         """Write the record so that a reader sees all of it or nothing, whatever is killed when.
