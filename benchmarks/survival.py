@@ -22,6 +22,7 @@ from pathlib import Path
 import psutil
 
 from harness.cell import run_cell
+from harness.command import BAD_INPUT
 from harness.store import Store
 from harness.suite.load import load_suite
 from harness.suite.suite import Cell
@@ -30,9 +31,10 @@ SUITE = """\
 name: survival
 model: {{config: tiny-bert}}
 tasks: [{{name: acceptability, train_rows: 64, evaluation_rows: 32}}]
-methods: [full, bitfit, lora, {{safe: {{over: lora, tau: {{quantile: 0.6}}, probe: 16}}}}]
+methods: [full, bitfit, lora, {{safe: {{over: lora, tau: {{quantile: 0.6}}, t_f: {{epochs: 1}},
+                                          max_warmup: 2, probe: 16}}}}]
 seeds: {seeds}
-train: {{batch_size: 8, max_length: 16, epochs: 2}}
+train: {{batch_size: 8, max_length: 16, epochs: 4}}
 """
 
 
@@ -78,6 +80,8 @@ def survive(suite: Path, out: Path, pause: tuple[float, float], seed: int) -> Co
         if driver.poll() is not None:
             if len(now) == len(cells):
                 return counts
+            if driver.returncode == BAD_INPUT:
+                raise SystemExit(out.with_suffix(".log").read_text())
             counts["starts"] += 1
             driver = start(suite, out)
         elif (whom := kill_one(driver, dice)) is not None:
