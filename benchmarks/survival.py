@@ -1,8 +1,8 @@
 """Many tiny cells under random kill -9 of the driver, of cells and of what cells fork.
 
 The driver is started again until it ends by itself. Then there must be one whole record for every
-cell, none written after it was final, with the scores and losses that the same cells have in one process
-that nobody disturbs.
+cell, none written after it was final, with the scores and losses that the same cells have in one
+process that nobody disturbs.
 
     python benchmarks/survival.py [--cells 200] [--seed 0] [--pause 3 20] [--out FOLDER]
 """
@@ -118,8 +118,11 @@ def main() -> None:
     files = len(list((folder / "run" / "records").rglob("*.json")))
     attempts = sum(len(record.attempts) for record in whole)
     taken_up = sum(bool(record.resumed_at) for record in whole)
-    print(f"{len(cells)} cells: {files} files, {len(whole)} ok, {same} with the scores and "
-          f"losses of an undisturbed process ({different} different ones); {attempts} attempts repeated, {taken_up} taken up")  # fmt: skip
+    print(
+        f"{len(cells)} cells: {files} files, {len(whole)} ok, {same} with the scores and losses "
+        f"of an undisturbed process ({different} different ones); {attempts} attempts repeated, "
+        f"{taken_up} cells taken up"
+    )
 
 
 if __name__ == "__main__":
