@@ -92,7 +92,8 @@ class TaskData:
     The best checkpoint is the one with the highest `select_metric` on evaluation `select_on`. The
     table shows the scores on `report_on`, `main_metric` first. A task enters an average over tasks
     with the mean of its `averaged` metrics over `report_on`. `source` is "hub REPOSITORY@REVISION",
-    "local FOLDER" or "embedded"; `fingerprint` is `fingerprint(train, evaluations)`.
+    "local FOLDER" or "embedded"; `fingerprint` is `fingerprint(train, evaluations)`. `lowest`: the
+    best checkpoint is the one with the lowest `select_metric` instead.
     """
 
     train: Sequence[Row]
@@ -105,6 +106,7 @@ class TaskData:
     source: str
     fingerprint: str
     notes: tuple[str, ...] = ()
+    lowest: bool = False
 
     def scored(self, every_epoch: bool) -> list[str]:
         """Return the names of the evaluations that a run scores: at its end, or in each epoch."""
