@@ -91,9 +91,10 @@ class TaskData:
 
     The best checkpoint is the one with the highest `select_metric` on evaluation `select_on`. The
     table shows the scores on `report_on`, `main_metric` first. A task enters an average over tasks
-    with the mean of its `averaged` metrics over `report_on`. `source` is "hub REPOSITORY@REVISION",
-    "local FOLDER" or "embedded"; `fingerprint` is `fingerprint(train, evaluations)`. `lowest`: the
-    best checkpoint is the one with the lowest `select_metric` instead.
+    with the mean of its `averaged` metrics over `report_on`; without any it has no place in one.
+    With `lowest` the best checkpoint is the one with the lowest `select_metric`. `source` is "hub
+    REPOSITORY@REVISION", "local FOLDER" or "embedded"; `fingerprint` is `fingerprint(train,
+    evaluations)`.
     """
 
     train: Sequence[Row]

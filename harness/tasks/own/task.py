@@ -14,6 +14,7 @@ from harness.tasks.own.cells import Cells
 from harness.tasks.own.data import OwnData
 from harness.tasks.own.labels import in_order
 from harness.tasks.own.parts import Place, notes_of
+from harness.units import is_fraction
 from methods.wording import nearest
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class OwnTask(Task):
             select_metric=main,
             report_on=tuple(evaluations)[-1:],
             main_metric=main,
-            averaged=(main,),
+            averaged=(main,) if is_fraction(main) else (),
             source=self.place.source,
             fingerprint=fingerprint(train, evaluations),
             notes=(*notes, *_seen_before(train, evaluations), *limit_notes(request, train)),
