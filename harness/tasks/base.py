@@ -136,6 +136,13 @@ class Task(ABC):
     def load(self, request: DataRequest) -> TaskData:
         """Read the rows and split them by the protocol (UserError where the data is at fault)."""
 
+    def check(self) -> None:  # noqa: B027
+        """See that what scores this task is installed, before anything is trained.
+
+        Raises:
+            UserError: naming what is missing, and how to install it.
+        """
+
     def is_local(self, request: DataRequest) -> bool:
         """Tell whether the rows are on this machine, so that asking for them is quick."""
         return request.data_root is not None or request.folder is not None
