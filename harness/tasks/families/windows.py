@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,7 +20,6 @@ DOC_STRIDE = 128
 # Tokens of a question that are kept: max_query_length of BERT's run_squad.py.
 QUESTION_TOKENS = 64
 ROWS_AT_ONCE = 1000  # so that few whole texts are in memory as tokens
-CharacterSpan = tuple[int, int]  # in the text, the end exclusive
 
 
 class Place(NamedTuple):
@@ -28,12 +28,13 @@ class Place(NamedTuple):
     Attributes:
         row: number of its question.
         first: index of the window's first token of the text.
-        spans: of its tokens of the text.
+        spans: of its tokens of the text, first character and the one after the last:
+            (tokens, 2), as a list, or an array where it is kept.
     """
 
     row: int
     first: int
-    spans: list[CharacterSpan]
+    spans: Any
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def encode(
         nowhere = _special(tokenizer, window["input_ids"])
         labels.append(where or (nowhere, nowhere))
         if places:
-            kept.append(place)
+            kept.append(place._replace(spans=np.array(place.spans, dtype=np.int32)))
     pad = {"input_ids": tokenizer.pad_token_id or 0, "token_type_ids": 0, "attention_mask": 0}
     return Windows(
         {name: features.get(name, []) for name in features},
