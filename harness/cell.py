@@ -187,9 +187,10 @@ def _headline(record: Record, setup: Setup) -> None:
     several = len(data.report_on) > 1
     record.main_metric = data.main_metric
     record.main_score = fmean(scores[name][data.main_metric] for name in data.report_on)
-    record.averaged_score = fmean(
-        scores[name][metric] for name in data.report_on for metric in data.averaged
-    )
+    if data.averaged:
+        record.averaged_score = fmean(
+            scores[name][metric] for name in data.report_on for metric in data.averaged
+        )
     record.reported = {
         f"{metric} {name}" if several else metric: scores[name][metric]
         for metric in metrics

@@ -200,6 +200,12 @@ def test_a_hollow_batch_is_as_a_real_one(model, kind):
     assert set(FAMILY.inputs(real)) == set(data.features)
 
 
+def test_a_head_has_two_outputs_whatever_the_checkpoint_says():
+    config = build("tiny-bert", "classification", labels=3).config
+    FAMILY.set_head(config, 1)
+    assert config.num_labels == 2
+
+
 def test_the_loss_is_the_mean_of_the_two_positions_losses():
     model = build("tiny-bert", "question_answering").eval()
     data = FAMILY.encode(tokenizer("bert"), [question("w1 w2 w3", "w2 w3")], 64)

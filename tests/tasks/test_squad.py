@@ -200,7 +200,8 @@ def test_data_at_fault_are_named(tmp_path):
     faults: dict[str, Any] = {
         "{": "cannot be read",
         '{"data": [{}]}': "not in the form of SQuAD",
-        "[]": "no questions: there are none",
+        "[]": "empty file",
+        '{"data": []}': "no questions: there are none",
         '[{"context": "a", "question": "b"}]': "question 1: KeyError: 'answers'",
         '[{"context": 1, "question": "b", "answers": {"text": [], "answer_start": []}}]':
             "question 1: TypeError: 1 is no text",

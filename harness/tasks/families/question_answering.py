@@ -24,6 +24,10 @@ class QuestionAnswering(Family):
     auto_class: ClassVar[str] = "AutoModelForQuestionAnswering"
     label_names: ClassVar[tuple[str, ...]] = ("start_positions", "end_positions")
 
+    def set_head(self, config: Any, num_labels: int) -> None:
+        """Set two outputs a token, whatever a checkpoint's own task had."""
+        config.num_labels = 2
+
     def texts(self, rows: Iterable[Question]) -> Iterator[str]:
         """Yield questions and texts."""
         for row in rows:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import re
-import zlib
 from pathlib import Path
-from typing import Any
 
 from harness.errors import UserError
 from harness.tasks.base import DataRequest
+from harness.tasks.sources.files import kind_of, read_rows, text_of
 from harness.tasks.squad.rows import Part, from_articles, from_flat
 
 FOLDER = "squad"  # how the names of folders with these data begin
@@ -73,28 +71,11 @@ def read(path: Path) -> Part:
     Raises:
         UserError: it cannot be read, or is not of a form that is known.
     """
-    try:
-        if ".parquet" in path.suffixes:
-            return from_flat(_parquet(path), str(path))
-        text = _text(path)
-        if ".jsonl" in path.suffixes:
-            lines = [line for line in text.split("\n") if line.strip()]
-            return from_flat([json.loads(line) for line in lines], str(path))
-        document = json.loads(text)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from None
-    if isinstance(document, list):
-        return from_flat(document, str(path))
-    return from_articles(document, str(path))
-
-
-def _text(path: Path) -> str:
-    data = path.read_bytes()
-    return (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
-
-
-def _parquet(path: Path) -> list[dict[str, Any]]:
-    import pyarrow.parquet
-
-    rows: list[dict[str, Any]] = pyarrow.parquet.read_table(path).to_pylist()
-    return rows
+    if kind_of(path.name) == ".json":
+        try:
+            document = json.loads(text_of(path))
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{path}: cannot be read: {error}") from None
+        if isinstance(document, dict):
+            return from_articles(document, str(path))
+    return from_flat(read_rows(path), str(path))

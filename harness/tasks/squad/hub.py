@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from harness import hub as hugging_face
 from harness.errors import UserError
 from harness.tasks.base import DataRequest
+from harness.tasks.sources.hub import address, hub_rows
 from harness.tasks.squad.rows import Part, from_flat
 
 REPOSITORY = "rajpurkar/squad"
@@ -21,18 +21,11 @@ def read(request: DataRequest) -> tuple[dict[str, Part], str]:
         UserError: the hub cannot be reached, or its data are not as expected.
     """
     revision = request.revision or REVISION
-    source = f"hub {REPOSITORY}@{revision}"
-    trouble = hugging_face.trouble()  # before datasets is imported, which notes it down
-    from datasets import load_dataset
-
+    source = address(REPOSITORY, revision)
     try:
-        splits = load_dataset(REPOSITORY, CONFIG, revision=revision)
-        chosen = {part: splits[name] for part, name in _SPLITS.items()}
-    except (OSError, ValueError, KeyError) as error:
-        said = f"{type(error).__name__}: {str(error).splitlines()[0]}"
-        reason = f"{trouble}, and it is not in the cache" if trouble else said
-        raise UserError(
-            f"cannot load {CONFIG} of {REPOSITORY}@{revision} from the hub ({reason}); "
-            "without a network, give data_root or folder with local files"
-        ) from error
-    return {part: from_flat(rows, f"{source} {part}") for part, rows in chosen.items()}, source
+        rows = {part: hub_rows(REPOSITORY, CONFIG, revision, name)
+                for part, name in _SPLITS.items()}  # fmt: skip
+    except UserError as error:
+        advice = "without a network, give data_root or folder with local files"
+        raise UserError(f"{error}; {advice}") from error
+    return {part: from_flat(rows[part], f"{source} {part}") for part in rows}, source
