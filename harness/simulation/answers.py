@@ -28,6 +28,7 @@ _INDEX = _ATEN.index.Tensor
 _ASKING = frozenset({_VALUE, _NONZERO, _UNIQUE, _COPY, _INDEX})
 UNPADDED = object()  # the answer is whether the batch has no padding
 
+_GENERATION = "transformers/generation/utils.py"
 # (end of the file's name, function) -> the value. The first frame outside torch decides.
 VALUES: dict[tuple[str, str], Any] = {
     # Whether a mask is all ones, so that attention can do without it.
@@ -37,6 +38,11 @@ VALUES: dict[tuple[str, str], Any] = {
     ("transformers/masking_utils.py", "find_packed_sequence_indices"): True,
     # Whether there is padding that no mask was given for, which only makes a warning.
     ("transformers/modeling_utils.py", "warn_if_padding_and_no_attention_mask"): False,
+    # Whether the padding id ends texts, too, and whether it is a number: only a warning.
+    (_GENERATION, "_prepare_special_tokens"): False,
+    # Whether prompts need no mask; before that, whether they are padded on the wrong side, which
+    # only makes a warning.
+    (_GENERATION, "generate"): UNPADDED,
     # No gradient overflowed, so the optimizer steps.
     ("torch/amp/grad_scaler.py", "<genexpr>"): 0.0,
     ("torch/amp/grad_scaler.py", "_maybe_opt_step"): 0.0,
@@ -62,6 +68,18 @@ VALUES: dict[tuple[str, str], Any] = {
     # Whether any learned token has moved away from its start.
     ("peft/tuners/cpt/model.py", "get_projection"): True,
 }
+# The same where the function's own local variables have the answer.
+FROM_LOCALS: dict[tuple[str, str], Callable[[dict[str, Any]], Any]] = {
+    # Whether all answers are whole: where they have as many tokens as they may.
+    (_GENERATION, "_sample"): lambda names: (
+        names["input_ids"].shape[1] >= names["stopping_criteria"].max_length
+    ),
+    # Whether some are not; and at the end, how many tokens there are.
+    (_GENERATION, "_beam_search"): lambda names: (
+        names["max_length"] if "output_length" in names or "max_generated_length" in names
+        else names["cur_len"] < names["max_length"]
+    ),
+}  # fmt: skip
 # The same for the number of rows that `nonzero` finds, from the shape of what it looks at and the
 # local variables of the function that asks.
 ROWS: dict[tuple[str, str], Callable[[torch.Size, dict[str, Any]], int]] = {
@@ -113,7 +131,9 @@ class KnownAnswers(TorchDispatchMode):  # type: ignore[no-untyped-call]
             answer, _ = _answer(VALUES, "values")
             return torch.full(args[0].shape, answer, dtype=args[0].dtype)
         if func is _VALUE:
-            answer, _ = _answer(VALUES, "a value")
+            answer, names = _answer({**VALUES, **FROM_LOCALS}, "a value")
+            if callable(answer):
+                return answer(names)
             return self._is_unpadded(args[0]) if answer is UNPADDED else answer
         if func is _INDEX:
             return func(args[0], [part for index in args[1] for part in _without_mask(index)])

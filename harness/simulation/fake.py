@@ -186,8 +186,10 @@ def _beside(
 
     def evaluate(shape: BatchShape) -> None:
         batch = batch_of(shape)
+        if request.generation is not None:
+            batch = family.inputs(batch)  # prompts have no labels
         state.handle.evaluating(on=True)
-        predict_batch(state.model, family, batch, request.train, device)
+        predict_batch(state.model, family, batch, request.train, device, request.generation)
         state.handle.evaluating(on=False)
 
     def look(shape: BatchShape) -> None:
