@@ -28,6 +28,7 @@ _INDEX = _ATEN.index.Tensor
 _ASKING = frozenset({_VALUE, _NONZERO, _UNIQUE, _COPY, _INDEX})
 UNPADDED = object()  # the answer is whether the batch has no padding
 
+_PROCESSORS = "transformers/generation/logits_process.py"
 _GENERATION = "transformers/generation/utils.py"
 # (end of the file's name, function) -> the value. The first frame outside torch decides.
 VALUES: dict[tuple[str, str], Any] = {
@@ -40,6 +41,8 @@ VALUES: dict[tuple[str, str], Any] = {
     ("transformers/modeling_utils.py", "warn_if_padding_and_no_attention_mask"): False,
     # Whether the padding id ends texts, too, and whether it is a number: only a warning.
     (_GENERATION, "_prepare_special_tokens"): False,
+    # The same of ids that end or begin an answer by force.
+    (_PROCESSORS, "__init__"): False,
     # Whether prompts need no mask; before that, whether they are padded on the wrong side, which
     # only makes a warning.
     (_GENERATION, "generate"): UNPADDED,
@@ -95,6 +98,8 @@ ROWS: dict[tuple[str, str], Callable[[torch.Size, dict[str, Any]], int]] = {
 }
 # The same for the number of distinct values: one, where a model only checks that all are equal.
 DISTINCT = {("transformers/models/bart/modeling_bart.py", "forward"): 1}
+# Inside of functions that the tables know: what is asked here is not theirs.
+_UNKNOWN = (_PROCESSORS,)
 _NOT_CALLERS = ("/torch/", "/harness/metering/", "/harness/simulation/")
 
 
@@ -178,11 +183,25 @@ def _answer(table: dict[tuple[str, str], Any], what: str) -> tuple[Any, dict[str
         file, function = frame.f_code.co_filename.replace("\\", "/"), frame.f_code.co_name
         for (end, name), answer in table.items():
             if name == function and file.endswith(end):
-                return answer, frame.f_locals
+                return answer, _locals(frame)
         if not asked and not any(part in file for part in _NOT_CALLERS):
             asked = f"{file}:{frame.f_lineno} in {function}"
+        if file.endswith(_UNKNOWN):
+            break
         frame = frame.f_back
     raise UserError(
         f"the forecast cannot know {what} that {asked or 'torch'} reads from a tensor; such code "
         "needs an entry in harness/simulation/answers.py"
     )
+
+
+def _locals(frame: Any) -> dict[str, Any]:
+    """Return a function's local variables, without keeping any of them alive.
+
+    Up to Python 3.12 a frame keeps the dict that it gives away, and with it tensors that the
+    function has long forgotten.
+    """
+    names = dict(frame.f_locals)
+    if isinstance(frame.f_locals, dict):
+        frame.f_locals.clear()
+    return names
