@@ -31,7 +31,10 @@ def meanings() -> list[tuple[str, list[str]]]:
 def articles() -> list[dict[str, str]]:
     """Return texts of several lengths with short ones."""
     return [
-        {"article": " ".join([f"{name} serves food. "] * (1 + i % 3)), "highlights": f"{name} opens."}
+        {
+            "article": " ".join([f"{name} serves food. "] * (1 + i % 3)),
+            "highlights": f"{name} opens.",
+        }
         for i, name in enumerate(NAMES * 3)
     ]
 
