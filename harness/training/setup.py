@@ -17,6 +17,7 @@ from harness.models.load import load_model
 from harness.models.positions import positions_of, refuse_beyond
 from harness.models.tokenizer import load_tokenizer, refuse_made_up, refuse_other_end
 from harness.suite.plan import plan_of
+from harness.tasks.families.decoding import refuse_wrapped
 from harness.training.attach import build_step
 from harness.training.batches import Batch, Probe, TrainingOrder, width_of
 from harness.training.optim import make_schedule
@@ -172,6 +173,8 @@ def set_up(
     torch.manual_seed(cell.seed)
     try:
         state = build_step(model, cell.configured_method, plan, settings, device, family)
+        if cell.generation is not None:
+            refuse_wrapped(state.model)
     except ValueError as error:
         raise UserError(f"{cell.path}: {error}") from None
     refuse_beyond(state.model, _longest(settings, family, [encoded], None), cell.model.name)
