@@ -127,6 +127,7 @@ class Cell(Frozen):
             text_column=self.task.text_column,
             pair_column=self.task.pair_column,
             label_column=self.task.label_column,
+            eval=self.task.eval,
         )
 
     def __str__(self) -> str:

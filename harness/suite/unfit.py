@@ -21,6 +21,11 @@ def refuse_unfit(cells: Sequence[Cell]) -> None:
     for cell in cells:
         if cell.task.shape:
             cell.task.shape.check(f"suite {cell.suite}, task {cell.task_label}")
+        elif cell.task.eval is not None and not cell.configured_task.holds_out:
+            raise UserError(
+                f"suite {cell.suite}, task {cell.task_label}: eval {cell.task.eval:g}: this task "
+                "has a development set of its own"
+            )
         for key in FAMILY_SETTINGS:
             _refuse_unused(cell, key)
         if cell.train.label_smoothing and not cell.family.smooths:
