@@ -25,7 +25,7 @@ StandIn = Literal["meta", "cpu", "cuda"]
 INERT = (
     "batch_size", "eval_batch_size", "epochs", "max_steps", "max_length", "padding",
     "length_grouping", "lr", "head_lr", "betas", "eps", "schedule", "warmup", "evaluate",
-    "checkpoint",
+    "checkpoint", "augmentation",
 )  # fmt: skip
 
 

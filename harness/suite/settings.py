@@ -67,6 +67,11 @@ class TrainSettings(Frozen):
         "the next step replaces them, as a loop does that calls zero_grad first",
     )
     label_smoothing: float = Field(0.0, ge=0, lt=1)
+    augmentation: Literal["mirror", "none"] = Field(
+        "mirror",
+        description="of images in training: mirrored left to right at random, or left as they are",
+        exclude_if=lambda value: value == "mirror",
+    )
     train_pooler: bool = Field(False, description="train the pooler with the head")
     evaluate: Literal["epoch", "end"] = Field(
         "end", description="score every epoch or at the end; the best checkpoint needs every epoch"

@@ -240,6 +240,12 @@ def _refuse_unfit(cells: Sequence[Cell]) -> None:
                 f"{cell.train.label_smoothing:g}: a {cell.family.name} has no label smoothing; set "
                 "it for the other tasks only (rules)"
             )
+        if cell.train.augmentation != "mirror" and not cell.family.augments:
+            raise UserError(
+                f"suite {cell.suite}, {cell.path}: train.augmentation = {cell.train.augmentation}: "
+                f"a {cell.family.name} has none to leave out; set it for the image tasks only "
+                "(rules)"
+            )
 
 
 def choose(cells: Sequence[Cell], only: str, option: str = "--only") -> list[Cell]:

@@ -12,12 +12,15 @@ from methods.wording import nearest
 if TYPE_CHECKING:
     from harness.tasks.base import Task
 
+IMAGES = ("cifar10", "cifar100", "country211", "fashion_mnist", "food101", "oxford_flowers",
+          "stanford_cars", "tiny_imagenet")  # fmt: skip
 GLUE = ("cola", "sst2", "mrpc", "qqp", "stsb", "mnli", "qnli", "rte", "wnli")
 
 # Name -> "module:factory"; the factory is called with the name.
 TASKS: dict[str, str] = {
     "acceptability": "harness.tasks.acceptability.task:AcceptabilityTask",
     **dict.fromkeys(GLUE, "harness.tasks.glue.task:GlueTask"),
+    **dict.fromkeys(IMAGES, "harness.tasks.images.task:ImageTask"),
 }
 
 

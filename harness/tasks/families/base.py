@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from harness.tasks.generation import Generation
 
 Evaluation = Literal["logits", "generation"]
+Preparer = Literal["tokenizer", "image processor"]
 # What a bare shape may say of texts.
 TEXT_SHAPE = frozenset({"length", "lengths", "mask"})
 
@@ -56,7 +57,8 @@ class Family(ABC):
         evaluation: whether predictions come from one forward pass or from generated tokens.
         smooths: whether label smoothing means something here; `smoothed_loss` then says what.
         label_names: the inputs of a batch that predictions do without.
-        tokenizes: examples are made by the model's tokenizer.
+        preparer: what of the model makes examples of rows; None: nothing of it.
+        augments: examples of training differ from epoch to epoch; `augmented` then says how.
         shape_keys: what a bare shape may say, beside family and batch_size.
     """
 
@@ -65,7 +67,8 @@ class Family(ABC):
     evaluation: ClassVar[Evaluation] = "logits"
     smooths: ClassVar[bool] = False
     label_names: ClassVar[tuple[str, ...]] = ("labels",)
-    tokenizes: ClassVar[bool] = True
+    preparer: ClassVar[Preparer | None] = "tokenizer"
+    augments: ClassVar[bool] = False
     shape_keys: ClassVar[frozenset[str]] = TEXT_SHAPE
 
     def set_head(self, config: Any, num_labels: int) -> None:  # noqa: B027
@@ -79,7 +82,7 @@ class Family(ABC):
         """Turn rows of the task into examples of at most `max_length` tokens, labels included.
 
         Args:
-            tokenizer: of the model; None where the family does not tokenize.
+            tokenizer: of the model, or whatever else `preparer` names; None where it names none.
             rows: of one part of the data.
             max_length: of the cell's settings.
 
@@ -100,6 +103,19 @@ class Family(ABC):
             generation: how answers to the rows are generated; None: one forward pass evaluates.
         """
         return self.encode(tokenizer, rows, max_length)
+
+    def augmented(self, data: Any, seed: int, epoch: int) -> Encoded:
+        """Return training examples as one epoch sees them, of the same number and shapes.
+
+        What is drawn depends on the seed, the epoch and an example's number alone: a resumed run,
+        and every method, sees the same.
+
+        Args:
+            data: as `encode` returned it.
+            seed: of the cell.
+            epoch: from 0.
+        """
+        raise NotImplementedError(f"{self.name} has no augmentation")
 
     @abstractmethod
     def hollow_batch(
