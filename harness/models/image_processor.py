@@ -10,6 +10,7 @@ from harness.models.config import build_config
 from harness.models.files import model_folder
 from harness.tasks.families.image import pixel_size
 from harness.tasks.images.stored import MODE, pillow_image
+from harness.untrusted import WRONG, said
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,10 +86,9 @@ def _loaded(spec: ModelSpec) -> Any:
         return AutoImageProcessor.from_pretrained(
             model_folder(spec), backend="pil", local_files_only=True, trust_remote_code=False
         )
-    except (OSError, ValueError, ImportError) as error:
+    except (*WRONG, ImportError) as error:
         raise UserError(
-            f"model {spec.name}: no image processor (preprocessor_config.json): "
-            f"{str(error).strip().splitlines()[0]}"
+            f"model {spec.name}: no image processor (preprocessor_config.json): {said(error)}"
         ) from None
 
 

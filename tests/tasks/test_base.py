@@ -56,7 +56,6 @@ def test_request_refuses_what_it_does_not_know():
 
 def test_registry_makes_every_task():
     assert names() == sorted(TASKS)
-    assert len(names()) == 10
     for name in names():
         task = get_task(name)
         assert task.name == name

@@ -35,7 +35,7 @@ class Table(NamedTuple):
 def by_folders(images: Mapping[str, Stored], where: str) -> Parts | None:
     """Sort images by `PART/CLASS/.../FILE`, or by `CLASS/FILE` into one part called train.
 
-    None: they do not lie like this.
+    None: they do not lie like this, or all in one class.
     """
     paths = {name: PurePosixPath(name).parts for name in images}
     tops = {parts[0].lower() for parts in paths.values() if len(parts) > 1}
@@ -48,7 +48,8 @@ def by_folders(images: Mapping[str, Stored], where: str) -> Parts | None:
         parts = paths[name]
         part = parts[0].lower() if parted else TRAIN[0]
         found.setdefault(part, []).append(Labelled(images[name], parts[depth - 2]))
-    return found
+    classes = {row.label for rows in found.values() for row in rows}
+    return found if len(classes) > 1 else None
 
 
 def by_table(

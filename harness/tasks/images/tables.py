@@ -11,6 +11,7 @@ from harness.errors import UserError
 from harness.tasks.images.collection import LABEL_COLUMNS, Parts
 from harness.tasks.images.row import Labelled
 from harness.tasks.images.stored import InTable, pillow_image
+from harness.untrusted import said
 from methods.wording import nearest
 
 USUAL_LABELS = (*LABEL_COLUMNS, "labels", "cls")
@@ -33,12 +34,12 @@ def hub_parts(
     pillow_image()  # at once: without Pillow the library says less
     trouble = hugging_face.trouble()  # before datasets is imported, which notes it down
     from datasets import load_dataset
+    from datasets.exceptions import DatasetsError
 
     try:
         tables = load_dataset(repository, revision=revision)
-    except (OSError, ValueError, RuntimeError) as error:
-        said = f"{type(error).__name__}: {str(error).splitlines()[0]}"
-        reason = f"{trouble}, and it is not in the cache" if trouble else said
+    except (OSError, ValueError, RuntimeError, DatasetsError) as error:
+        reason = f"{trouble}, and it is not in the cache" if trouble else _why(error)
         raise UserError(
             f"cannot load {repository}@{revision} from the hub ({reason}); "
             "without a network, give data_root or folder with local files"
@@ -61,15 +62,22 @@ def parquet_parts(
         return None
     pillow_image()
     from datasets import load_dataset
+    from datasets.exceptions import DatasetsError
 
     by_part: dict[str, list[str]] = {}
     for file in files:
         by_part.setdefault(file.name.partition("-")[0].partition(".")[0], []).append(str(file))
     try:
         tables = load_dataset("parquet", data_files=by_part)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise UserError(f"{folder}: no readable Parquet: {str(error).splitlines()[0]}") from error
+    except (OSError, ValueError, RuntimeError, DatasetsError) as error:
+        raise UserError(f"{folder}: no readable Parquet: {_why(error)}") from error
     return _parts(tables, str(folder), columns, (usual_label, *USUAL_LABELS))
+
+
+def _why(error: BaseException) -> str:
+    """Return what the library says, or what it says it of."""
+    cause = error.__cause__ or error
+    return f"{type(cause).__name__}: {said(cause)}"
 
 
 def _parts(
