@@ -105,7 +105,7 @@ def _set_up(
     record.provenance = provenance(cell.model, tokenizer=cell.family.preparer == "tokenizer")
     record.provenance.redrawn = redrawn(cell.model, model) or None
     setup = set_up(cell, data, model, progress, checkpoints)
-    record.data.notes += setup.notes
+    record.data.notes += setup.encoding_notes()
     remarks = cell.configured_method.remarks(setup.model, setup.plan)
     record.remarks = sentences(remarks)
     return setup
@@ -118,7 +118,7 @@ def _describe(cell: Cell, data: TaskData) -> Data:
         protocol=cell.protocol,
         train_rows=len(data.train),
         evaluation_rows={name: len(rows) for name, rows in data.evaluations.items()},
-        evaluation=cell.family.evaluation,
+        evaluation="generation" if cell.generation else "logits",
         notes=list(data.notes),
     )
 
@@ -188,9 +188,10 @@ def _headline(record: Record, setup: Setup) -> None:
     several = len(data.report_on) > 1
     record.main_metric = data.main_metric
     record.main_score = fmean(scores[name][data.main_metric] for name in data.report_on)
-    record.averaged_score = fmean(
-        scores[name][metric] for name in data.report_on for metric in data.averaged
-    )
+    if data.averaged:
+        record.averaged_score = fmean(
+            scores[name][metric] for name in data.report_on for metric in data.averaged
+        )
     record.reported = {
         f"{metric} {name}" if several else metric: scores[name][metric]
         for metric in metrics

@@ -22,6 +22,7 @@ from harness.suite.settings import Frozen, TrainSettings
 from harness.tasks import get_task
 from harness.tasks.base import DataRequest, Protocol
 from harness.tasks.families import get_family
+from harness.tasks.families.base import FAMILY_SETTINGS
 from methods import get_method
 from methods.wording import first_mistake
 
@@ -94,7 +95,8 @@ class Cell(Frozen):
     def family(self) -> Family:
         """What the kind of task decides."""
         shape = self.task.shape
-        return get_family(shape.family if shape else self.configured_task.family)
+        family = get_family(shape.family if shape else self.configured_task.family)
+        return family.configured(**{name: getattr(self.train, name) for name in family.settings})
 
     @property
     def num_labels(self) -> int:
@@ -234,18 +236,32 @@ def _refuse_unfit(cells: Sequence[Cell]) -> None:
     for cell in cells:
         if cell.task.shape:
             cell.task.shape.check(f"suite {cell.suite}, task {cell.task_label}")
+        for key in FAMILY_SETTINGS:
+            _refuse_unused(cell, key)
         if cell.train.label_smoothing and not cell.family.smooths:
             raise UserError(
                 f"suite {cell.suite}, {cell.path}: train.label_smoothing = "
                 f"{cell.train.label_smoothing:g}: a {cell.family.name} has no label smoothing; set "
                 "it for the other tasks only (rules)"
             )
-        if cell.train.augmentation != "mirror" and not cell.family.augments:
-            raise UserError(
-                f"suite {cell.suite}, {cell.path}: train.augmentation = {cell.train.augmentation}: "
-                f"a {cell.family.name} has none to leave out; set it for the image tasks only "
-                "(rules)"
-            )
+
+
+def _refuse_unused(cell: Cell, key: str) -> None:
+    """Refuse a setting of other families, or one that a bare shape says in its own words."""
+    value = getattr(cell.train, key)
+    if value is None:
+        return
+    where = f"suite {cell.suite}, {cell.path}: train.{key} = {value!r}"
+    if cell.task.shape:
+        raise UserError(
+            f"{where}: a bare shape has no rows to encode"
+            + ("; shape.target_length says it" if key == "max_target_length" else "")
+        )
+    if key not in cell.family.settings:
+        raise UserError(
+            f"{where}: means nothing for the family {cell.family.name}; set it for the other tasks "
+            "only (rules)"
+        )
 
 
 def choose(cells: Sequence[Cell], only: str, option: str = "--only") -> list[Cell]:

@@ -91,8 +91,10 @@ class TaskData:
 
     The best checkpoint is the one with the highest `select_metric` on evaluation `select_on`. The
     table shows the scores on `report_on`, `main_metric` first. A task enters an average over tasks
-    with the mean of its `averaged` metrics over `report_on`. `source` is "hub REPOSITORY@REVISION",
-    "local FOLDER" or "embedded"; `fingerprint` is `fingerprint(train, evaluations)`.
+    with the mean of its `averaged` metrics over `report_on`; without any it has no place in one.
+    With `lowest` the best checkpoint is the one with the lowest `select_metric`. `source` is "hub
+    REPOSITORY@REVISION", "local FOLDER" or "embedded"; `fingerprint` is `fingerprint(train,
+    evaluations)`.
     """
 
     train: Sequence[Row]
@@ -105,6 +107,7 @@ class TaskData:
     source: str
     fingerprint: str
     notes: tuple[str, ...] = ()
+    lowest: bool = False
 
     def scored(self, every_epoch: bool) -> list[str]:
         """Return the names of the evaluations that a run scores: at its end, or in each epoch."""

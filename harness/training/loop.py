@@ -143,7 +143,7 @@ class Loop:
         if setup.keep_best or setup.settings.evaluate == "epoch":
             name = setup.data.select_on
             entry[name] = self._evaluate(name)
-            score = entry[name][setup.data.select_metric]
+            score = entry[name][setup.data.select_metric] * (-1 if setup.data.lowest else 1)
             if setup.keep_best and (self.state.best is None or score > self.state.best[0]):
                 self.state.best = (score, self.state.snapshot())
                 self.result.best_epoch = epoch

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from harness.suite.suite import Cell
     from harness.tasks.base import Task, TaskData
     from harness.tasks.families.base import Encoded, Family
+    from harness.tasks.generation import Generation
     from harness.training.checkpoint import Checkpoints
     from harness.training.state import TrainState
     from methods.base import Handle, Plan
@@ -85,26 +86,10 @@ class Setup:
         """The method at work."""
         return self.state.handle
 
-    @property
-    def augments(self) -> bool:
-        """Whether each epoch sees the training examples in another way."""
-        return self.family.augments and self.settings.augmentation != "none"
-
-    @property
-    def notes(self) -> list[str]:
-        """What a report should say of the inputs."""
-        if self.family.preparer != "image processor":
-            return []
-        mirrored = ["mirrored at random in training (assumed)"] if self.augments else []
-        return [str(self.preparer), *mirrored]
-
     def order_in(self, epoch: int) -> TrainingOrder:
         """Return the order with the examples as an epoch sees them."""
-        if not self.augments:
-            return self.order
-        return replace(
-            self.order, data=self.family.augmented(self.order.data, self.order.seed, epoch)
-        )
+        seen = self.family.augmented(self.order.data, self.order.seed, epoch)
+        return replace(self.order, data=seen)
 
     @property
     def full_shape(self) -> BatchShape:
@@ -112,6 +97,12 @@ class Setup:
         longest = self.settings.max_length
         shape = self.order.data.shape([0], min(longest, positions_of(self.model) or longest))
         return shape._replace(target_length=shape.target_length and shape.length)
+
+    def encoding_notes(self) -> list[str]:
+        """Return what encoding did to the rows, in sentences, by the part of the data."""
+        parts = {"training": self.order.data, **self.evaluations}
+        return [f"{name}: {note}" for name, part in parts.items()
+                for note in getattr(part, "notes", ())]  # fmt: skip
 
     def full_example(self) -> Batch:
         """Return such an example without its labels, on the device."""
@@ -193,8 +184,9 @@ def set_up(
         state = build_step(model, cell.configured_method, plan, settings, device, family)
     except ValueError as error:
         raise UserError(f"{cell.path}: {error}") from None
+    evaluated = [(part, cell.generation) for part in evaluations.values()]
     refuse_beyond(
-        state.model, _longest(settings, [encoded, *evaluations.values()]), cell.model.name
+        state.model, _longest(settings, family, [(encoded, None), *evaluated]), cell.model.name
     )
     state.schedule = make_schedule(state.optimizer, settings, order.num_steps)
     torch.manual_seed(cell.seed)
@@ -231,9 +223,17 @@ def _plan(cell: Cell, order: TrainingOrder) -> Plan:
     )
 
 
-def _longest(settings: TrainSettings, parts: Iterable[Encoded]) -> int:
-    """Return the length of the longest input, in tokens."""
-    return width_of(settings) or max(max(part.lengths, default=0) for part in parts)
+def _longest(
+    settings: TrainSettings,
+    family: Family,
+    parts: Iterable[tuple[Encoded, Generation | None]],
+) -> int:
+    """Return how many positions the longest example needs, with its target or its answer."""
+    return max(
+        family.positions(part.shape(range(len(part)), width_of(settings)), generation)
+        for part, generation in parts
+        if len(part)
+    )
 
 
 def _fit_flops(model: nn.Module, data: Encoded, device: torch.device) -> StepFlops:

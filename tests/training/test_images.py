@@ -86,11 +86,11 @@ def test_augmentation_may_be_left_out(tmp_path: Path) -> None:
     plain, usual = cell_of(tmp_path, LORA, "train.augmentation=none"), cell_of(tmp_path, LORA)
     setup = setup_of(plain)
     assert torch.equal(pixels(setup, 0), pixels(setup, 1))
-    assert setup.notes == [str(setup.preparer)]
+    assert setup.encoding_notes() == [f"training: {setup.preparer}"]
     assert plain.key != usual.key
     assert "augmentation" not in usual.model_dump(mode="json")["train"]
     text = "tasks=[{name: acceptability, train_rows: 8}]"
-    refused = r"acceptability.*train.augmentation = none: a classification has none to leave out"
+    refused = r"acceptability.*train.augmentation = 'none': means nothing for the family classific"
     with pytest.raises(UserError, match=refused):
         cell_of(tmp_path, LORA, text, "model.config=tiny-bert", "train.augmentation=none")
 
@@ -129,7 +129,7 @@ def test_the_forecast_of_a_run_on_images_is_its_ledger(
     # In whichever stage of its method the run was first evaluated.
     apart = [abs((s.peak_evaluation or 0) - (record.memory.peak_evaluation or 0)) for s in stages]
     assert min(apart) <= 64
-    assert "mirrored at random in training (assumed)" in record.data.notes  # type: ignore[union-attr]
+    assert "training: mirrored at random (assumed)" in record.data.notes  # type: ignore[union-attr]
     assert set(record.scores) == {"test"}
 
 

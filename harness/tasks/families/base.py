@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Evaluation = Literal["logits", "generation"]
 Preparer = Literal["tokenizer", "image processor"]
+# Training settings of single families, and what they say beside the others: nothing.
+FAMILY_SETTINGS = ("train_on_prompt", "max_target_length", "augmentation")
 # What a bare shape may say of texts.
 TEXT_SHAPE = frozenset({"length", "lengths", "mask"})
 
@@ -31,7 +33,10 @@ class Encoded(Protocol):
 
     @property
     def lengths(self) -> Sequence[int]:
-        """Tokens of each example, by which batches may be grouped."""
+        """Tokens of each example, by which batches may be grouped.
+
+        What the record shall say of the encoding may stand in `notes`, sentences.
+        """
 
     def shape(self, indices: Sequence[int], width: int | None = None) -> BatchShape:
         """Return the shape that `batch` has, without making it."""
@@ -49,7 +54,8 @@ class Encoded(Protocol):
 class Family(ABC):
     """A kind of task: head, encoding, batches, loss and predictions.
 
-    A family holds no state, and torch is imported inside its methods: suites load without it.
+    A family holds nothing but the training settings that are its own, and torch is imported inside
+    its methods: suites load without it.
 
     Attributes:
         name: as a suite's `shape` and a task's `family` call it.
@@ -58,8 +64,9 @@ class Family(ABC):
         smooths: whether label smoothing means something here; `smoothed_loss` then says what.
         label_names: the inputs of a batch that predictions do without.
         preparer: what of the model makes examples of rows; None: nothing of it.
-        augments: examples of training differ from epoch to epoch; `augmented` then says how.
         shape_keys: what a bare shape may say, beside family and batch_size.
+        settings: the training settings that mean something for this family only, of those named in
+            `FAMILY_SETTINGS`: its class takes them by name.
     """
 
     name: ClassVar[str]
@@ -68,8 +75,12 @@ class Family(ABC):
     smooths: ClassVar[bool] = False
     label_names: ClassVar[tuple[str, ...]] = ("labels",)
     preparer: ClassVar[Preparer | None] = "tokenizer"
-    augments: ClassVar[bool] = False
     shape_keys: ClassVar[frozenset[str]] = TEXT_SHAPE
+    settings: ClassVar[tuple[str, ...]] = ()
+
+    def configured(self, **settings: Any) -> Family:
+        """Return the family with the settings that are its own."""
+        return type(self)(**settings) if settings else self
 
     def set_head(self, config: Any, num_labels: int) -> None:  # noqa: B027
         """Tell the model's config what its head shall be; nothing where it needs no telling."""
@@ -107,15 +118,17 @@ class Family(ABC):
     def augmented(self, data: Any, seed: int, epoch: int) -> Encoded:
         """Return training examples as one epoch sees them, of the same number and shapes.
 
-        What is drawn depends on the seed, the epoch and an example's number alone: a resumed run,
-        and every method, sees the same.
+        They are what they are, unless a family draws something for each (augmentation): by the
+        seed, the epoch and an example's number alone, so that a resumed run, and every method, sees
+        the same.
 
         Args:
             data: as `encode` returned it.
             seed: of the cell.
             epoch: from 0.
         """
-        raise NotImplementedError(f"{self.name} has no augmentation")
+        examples: Encoded = data
+        return examples
 
     @abstractmethod
     def hollow_batch(
@@ -137,6 +150,14 @@ class Family(ABC):
     def inputs(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return a batch without its labels."""
         return {name: value for name, value in batch.items() if name not in self.label_names}
+
+    def prediction_inputs(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return what `predict` takes of a batch: no labels, unless they are what is predicted."""
+        return self.inputs(batch)
+
+    def positions(self, shape: BatchShape, generation: Generation | None) -> int:
+        """Return how many positions a model needs for a batch of this shape, or to answer it."""
+        return shape.length
 
     def predict(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return what evaluation keeps of a batch, one row an example: its logits, in float32.

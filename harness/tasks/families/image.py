@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from harness.tasks.families.base import Encoded, Family, Preparer
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from harness.shapes import BatchShape
     from harness.tasks.families.pixels import Images
+    from harness.tasks.generation import Generation
     from harness.tasks.images.row import ImageExample
 
 
@@ -28,8 +30,11 @@ class ImageClassification(Family):
     auto_class: ClassVar[str] = "AutoModelForImageClassification"
     smooths: ClassVar[bool] = True
     preparer: ClassVar[Preparer] = "image processor"
-    augments: ClassVar[bool] = True
     shape_keys: ClassVar[frozenset[str]] = frozenset({"num_labels"})
+    settings: ClassVar[tuple[str, ...]] = ("augmentation",)
+
+    def __init__(self, augmentation: Literal["mirror", "none"] | None = None) -> None:
+        self._mirrors = augmentation != "none"
 
     def set_head(self, config: Any, num_labels: int) -> None:
         """Set the number of classes and the kind of loss."""
@@ -42,12 +47,24 @@ class ImageClassification(Family):
 
         from harness.tasks.families.pixels import Images
 
-        return Images(rows, torch.tensor([row.label for row in rows]), tokenizer)
+        notes = [str(tokenizer), *(["mirrored at random (assumed)"] if self._mirrors else [])]
+        labels = torch.tensor([row.label for row in rows])
+        return Images(rows, labels, tokenizer, notes=tuple(notes))
+
+    def encode_evaluation(
+        self,
+        tokenizer: Any,
+        rows: Sequence[ImageExample],
+        max_length: int,
+        generation: Generation | None,
+    ) -> Images:
+        """Return the same of images to evaluate on, of which nothing more is to be said."""
+        return replace(self.encode(tokenizer, rows, max_length), notes=())
 
     def augmented(self, data: Any, seed: int, epoch: int) -> Images:
         """Mirror half of the images."""
-        mirrored: Images = data.mirrored_at_random(seed, epoch)
-        return mirrored
+        images: Images = data.mirrored_at_random(seed, epoch) if self._mirrors else data
+        return images
 
     def hollow_batch(
         self, model: nn.Module, shape: BatchShape, *, mask: bool, dtype: torch.dtype

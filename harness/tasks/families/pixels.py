@@ -28,12 +28,14 @@ class Images:
         processor: of the model; its `pixels` makes an array of an image, `size` and `dtype` say
             which.
         mirrored: (examples,) which of them are mirrored left to right; None: none is.
+        notes: what the record shall say of them.
     """
 
     rows: Sequence[ImageExample]
     labels: Tensor
     processor: Any
     mirrored: Tensor | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def lengths(self) -> list[int]:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import gzip
 import re
-import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from harness.errors import UserError
 from harness.tasks.base import DataRequest, Example
-from harness.tasks.glue.quotes import Row, is_quoted, unquoted
 from harness.tasks.glue.rows import Rows, find_columns, label_of
 from harness.tasks.glue.splits import Parts
 from harness.tasks.glue.table import GlueSpec
+from harness.tasks.sources.delimited import tab_rows
+from harness.tasks.sources.files import text_of
+from harness.tasks.sources.quotes import Row, is_quoted, unquoted
 
 # The original CoLA files have no header.
 COLA_COLUMNS = ["source", "label", "author_mark", "sentence"]
@@ -122,10 +121,7 @@ def _examples(spec: GlueSpec, request: DataRequest, path: Path, table: Table) ->
 
 
 def _table(spec: GlueSpec, path: Path) -> Table:
-    try:
-        rows = list(_lines(path))
-    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
-        raise UserError(f"{path}: cannot be read as UTF-8 text: {error}") from None
+    rows = tab_rows(text_of(path))
     if not rows:
         raise UserError(f"{path}: empty file")
     quoted = 0
@@ -135,17 +131,3 @@ def _table(spec: GlueSpec, path: Path) -> Table:
     if spec.name == "cola" and len(first) == len(COLA_COLUMNS) and first[1] in ("0", "1"):
         return Table(COLA_COLUMNS, rows, quoted)
     return Table(first, rows[1:], quoted)
-
-
-def _lines(path: Path) -> Iterator[Row]:
-    """The fields of each line that is not blank, with their quotes.
-
-    No line break but a newline, as csv.QUOTE_NONE would have it; the csv module itself refuses a
-    lone carriage return, of which the texts have some.
-    """
-    opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8-sig", newline="\n") as file:
-        for number, line in enumerate(file, start=1):
-            text = line.rstrip("\r\n")
-            if text:
-                yield number, text.split("\t")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness import hub as hugging_face
 from harness.errors import UserError
 from harness.tasks.base import DataRequest, Example
 from harness.tasks.glue.rows import Rows, find_columns, label_of
 from harness.tasks.glue.splits import Parts
 from harness.tasks.glue.table import GlueSpec
+from harness.tasks.sources.hub import address, hub_part
 
 REPOSITORY = "nyu-mll/glue"
 # Pinned, so that a record says which rows it saw: the parquet files of January 2024.
@@ -23,32 +23,23 @@ def read(spec: GlueSpec, request: DataRequest) -> Rows:
         UserError: if the hub cannot be reached or its data are not as expected.
     """
     revision = request.revision or REVISION
-    source = f"hub {REPOSITORY}@{revision}"
-    parts = _load(spec.name, revision)
+    source = address(REPOSITORY, revision)
     names = {"train": "train", "dev": "validation"}
     if spec.rule == "mismatched":
         names = {"train": "train", "dev": "validation_matched"}
         names["mismatched"] = "validation_mismatched"
+    try:
+        loaded = {
+            part: hub_part(REPOSITORY, spec.name, revision, name) for part, name in names.items()
+        }
+    except UserError as error:
+        advice = "without a network, give data_root or folder with local files"
+        raise UserError(f"{error}; {advice}") from error
     rows = {
-        part: _examples(spec, request, parts[name], f"{source} {spec.name} {name}")
+        part: _examples(spec, request, loaded[part], f"{source} {spec.name} {name}")
         for part, name in names.items()
     }
     return Rows(Parts(**rows), source)
-
-
-def _load(config: str, revision: str) -> Any:
-    trouble = hugging_face.trouble()  # before datasets is imported, which notes it down
-    from datasets import load_dataset
-
-    try:
-        return load_dataset(REPOSITORY, config, revision=revision)
-    except (OSError, ValueError) as error:
-        said = f"{type(error).__name__}: {str(error).splitlines()[0]}"
-        reason = f"{trouble}, and it is not in the cache" if trouble else said
-        raise UserError(
-            f"cannot load {config} of {REPOSITORY}@{revision} from the hub ({reason}); "
-            "without a network, give data_root or folder with local files"
-        ) from error
 
 
 def _examples(spec: GlueSpec, request: DataRequest, part: Any, where: str) -> list[Example]:

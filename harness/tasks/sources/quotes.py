@@ -23,22 +23,26 @@ def is_quoted(rows: Sequence[Row]) -> bool:
     """
     fields = [field for _, row in rows for field in row]
     marked = [field for field in fields if MARK in field]
-    if not marked or not all(map(_is_whole, marked)):
+    if not marked or not all(map(is_whole, marked)):
         return False
     doubled = any(2 * MARK in field[1:-1] for field in marked)
     return doubled or all(MARK in field for field in fields if field and not spells_a_number(field))
 
 
 def unquoted(rows: Sequence[Row]) -> tuple[list[Row], int]:
-    """Return the rows of a quoted file as they were before, and how many fields were in quotes."""
-    count = sum(MARK in field for _, row in rows for field in row)
+    """Return the rows of a quoted file as they were before, and how many fields were in quotes.
+
+    A field that is not in quotes as a whole stays as it is.
+    """
+    count = sum(is_whole(field) for _, row in rows for field in row)
     return [(line, [_inside(field) for field in row]) for line, row in rows], count
 
 
-def _is_whole(field: str) -> bool:
+def is_whole(field: str) -> bool:
+    """Tell whether the field is in quotes from end to end, as a CSV writer puts it."""
     ends = len(field) >= 2 and field[0] == field[-1] == MARK
     return ends and MARK not in field[1:-1].replace(2 * MARK, "")
 
 
 def _inside(field: str) -> str:
-    return field[1:-1].replace(2 * MARK, MARK) if MARK in field else field
+    return field[1:-1].replace(2 * MARK, MARK) if is_whole(field) else field
