@@ -72,7 +72,7 @@ def run(
     from harness.reporting.terminal import counting
     from harness.store import Store
     from harness.suite.load import load_suite
-    from harness.suite.preflight import check_cells
+    from harness.suite.preflight import check_cells, check_own_data
     from harness.suite.suite import choose
 
     suite = load_suite(file, overrides or [], plugin or [])
@@ -81,6 +81,7 @@ def run(
     chosen = choose(cells, only)
     todo = [cell for cell in chosen if force or not store.is_done(cell)][:limit]
     if dry_run:
+        check_own_data(chosen)
         _print_cells(chosen, todo, store)
         return DONE
     check_cells(todo)

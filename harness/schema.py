@@ -44,13 +44,35 @@ def suite_schema() -> dict[str, Any]:
     definitions["ModelEntry"]["oneOf"] = _one_of(*SOURCES)
     definitions["Shape"]["properties"]["family"]["enum"] = families.names()
     entry = definitions["TaskEntry"]
-    entry["properties"] |= settings | {"name": {"enum": tasks.names()}}
+    entry["properties"] |= settings
+    own = _own_data(entry, definitions["OwnData"])
+    entry["properties"] |= {"name": {"enum": tasks.names()}}
+    del entry["properties"]["data"]
     del entry["required"]  # a shape has a name of its own
     entry["oneOf"] = _one_of("name", "shape")
     entry["dependentSchemas"] = {"shape": {"properties": dict.fromkeys(DATA_KEYS, False)}}
-    definitions["TaskEntry"] = {"anyOf": [{"enum": tasks.names()}, entry]}
+    definitions["TaskEntry"] = {"anyOf": [{"enum": tasks.names()}, entry, *own]}
     _add_methods(definitions)
     return document
+
+
+def _own_data(entry: dict[str, Any], data: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a task of own data, with its keys flat and under `data`."""
+    from harness.tasks.own.kinds import KINDS
+
+    data["properties"]["kind"]["enum"] = list(KINDS)
+    shared = {
+        key: value
+        for key, value in entry["properties"].items()
+        if key not in {"data", "shape", "label", "folder"} and not key.endswith("_column")
+    }
+    flat = shared | data["properties"]
+    long = shared | {key: entry["properties"][key] for key in ("data", "label")}
+    kind = {"type": "object", "additionalProperties": False}
+    return [
+        kind | {"properties": flat, "required": ["name", *data["required"]]},
+        kind | {"properties": long, "required": ["name", "data"]},
+    ]
 
 
 def _one_of(*keys: str) -> list[dict[str, Any]]:

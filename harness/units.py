@@ -4,6 +4,8 @@ from __future__ import annotations
 
 GIB = 2**30
 MIB = 2**20
+# Metrics that are no fractions, and shown as they are; so is what a user's own function returns.
+NO_FRACTIONS = frozenset({"perplexity", "mae", "mse", "rmse", "nist", "cider"})
 
 
 def gib(count: float | None) -> str:
@@ -19,9 +21,19 @@ def mib(count: float | None) -> str:
     return "-" if count is None else f"{count / MIB:,.1f}"
 
 
-def score(fraction: float | None) -> str:
-    """Format a metric as per cent points, as the papers print it."""
-    return "-" if fraction is None else f"{100 * fraction:.2f}"
+def is_fraction(metric: str | None) -> bool:
+    """Tell whether a metric is shown in per cent; its name may have an evaluation's behind it."""
+    name = (metric or "").partition(" ")[0]
+    return name not in NO_FRACTIONS and ":" not in name
+
+
+def score(value: float | None, metric: str | None = None) -> str:
+    """Format a metric as per cent points, as the papers print it; what is no fraction as it is."""
+    if value is None:
+        return "-"
+    if is_fraction(metric):
+        return f"{100 * value:.2f}"
+    return f"{value:.2f}" if abs(value) >= 10 else f"{value:.3f}"
 
 
 def millions(count: float | None) -> str:

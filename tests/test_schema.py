@@ -17,6 +17,7 @@ from harness.suite.load import load_suite
 from harness.suite.settings import TrainSettings
 from harness.tasks import names as task_names
 from harness.tasks.families import names as family_names
+from harness.tasks.own.data import OwnData
 from methods import get_method
 from methods import names as method_names
 
@@ -42,6 +43,8 @@ def test_every_shipped_suite_is_valid(file: Path, schema: dict[str, Any]) -> Non
     assert [f"{error.json_path}: {error.message[:200]}" for error in found] == []
 
 
+OWN = {"name": "x", "kind": "classification", "path": "a.csv", "eval": 0.1, "label": "category"}
+
 SAID = [
     ({"tasks": [{"shape": {"family": "causal_lm", "length": 9}}]}, True),
     ({"tasks": [{"label": "neither name nor shape"}]}, False),
@@ -49,6 +52,20 @@ SAID = [
     ({"tasks": [{"shape": {"family": "causal_lm", "length": 9}, "train_rows": 5}]}, False),
     ({"tasks": [{"shape": {"family": "causal_lm", "length": 9}, "epochs": 5}]}, True),
     ({"tasks": "rte"}, False),
+    ({"tasks": [OWN]}, True),
+    ({"tasks": [OWN | {"labels": [1, True, "x"], "metrics": ["accuracy", "m:f"]}]}, True),
+    ({"tasks": [OWN | {"epochs": 5, "train_rows": 9, "config": "c", "revision": "r"}]}, True),
+    ({"tasks": [{"name": "x", "data": {"kind": "regression", "path": "a.csv"}}]}, True),
+    ({"tasks": [{"kind": "regression", "path": "a.csv"}]}, False),
+    ({"tasks": [{"name": "x", "kind": "regression"}]}, False),
+    ({"tasks": [{"name": "x", "path": "a.csv"}]}, False),
+    ({"tasks": [OWN | {"kind": "clasification"}]}, False),
+    ({"tasks": [OWN | {"text_column": "x"}]}, False),
+    ({"tasks": [OWN | {"folder": "x"}]}, False),
+    ({"tasks": [OWN | {"shape": {"family": "causal_lm", "length": 9}}]}, False),
+    ({"tasks": [OWN | {"eval": 1.5}]}, False),
+    ({"tasks": [OWN | {"labels": ["one"]}]}, False),
+    ({"tasks": [OWN | {"metrics": []}]}, False),
     ({"methods": [{"full": None}]}, True),
     ({"methods": [{"name": "lora", "options": {"r": 3}, "label": "a"}]}, True),
     ({"methods": [{"name": "lora", "options": {"rank": 3}}]}, False),
@@ -96,11 +113,12 @@ def test_every_method_with_its_options(schema: dict[str, Any]) -> None:
 
 def test_every_task_and_family_and_setting(schema: dict[str, Any]) -> None:
     definitions = schema["$defs"]
-    short, long = definitions["TaskEntry"]["anyOf"]
+    short, long, flat, _ = definitions["TaskEntry"]["anyOf"]
     assert short == {"enum": task_names()}
     assert set(TrainSettings.model_fields) < set(long["properties"])
     assert set(TrainSettings.model_fields) == set(schema["properties"]["grid"]["properties"])
     assert definitions["Shape"]["properties"]["family"]["enum"] == family_names()
+    assert {*OwnData.model_fields, *TrainSettings.model_fields} < set(flat["properties"])
 
 
 def test_every_reference_has_its_definition(schema: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from harness.env import MEMORY_PACKAGES
 from harness.record import Record
 from harness.reporting.comparison import IMAGE, Comparison, forecast_ratio, forward_lengths
 from harness.reporting.ran import what_ran
+from harness.units import is_fraction
 
 
 def caption(comparison: Comparison) -> list[str]:
@@ -16,11 +17,13 @@ def caption(comparison: Comparison) -> list[str]:
     records = [record for record in comparison.records if record.outcome == "ok"]
     if not records:
         return ["No cell ended well.", *what_ran(comparison.records)]
-    metrics = _each((r.task, " / ".join(r.reported)) for r in records)
+    metrics = _each((r.task, " / ".join(map(_metric, r.reported))) for r in records)
+    if any(is_fraction(name) for r in records for name in r.reported):
+        metrics += ", in per cent"
     protocols = _values(str(r.cell["protocol"]) for r in records)
     seeds = len({r.seed for r in records})
     return [
-        f"Scores: {metrics}, in per cent; mean ± standard deviation over {seeds} seed"
+        f"Scores: {metrics}; mean ± standard deviation over {seeds} seed"
         f"{'s' if seeds > 1 else ''}; protocol {protocols} ({_checkpoint(records)} checkpoint).",
         f"Memory: {_meter(records)}; the largest over tasks and seeds, split at that peak; "
         "activations include temporaries, 1 MiB = 2^20 B." + _rest(records),
@@ -40,6 +43,10 @@ def caption(comparison: Comparison) -> list[str]:
 
 def _each(pairs: Iterable[tuple[str, str]]) -> str:
     return ", ".join(f"{task} {metric}" for task, metric in dict.fromkeys(pairs))
+
+
+def _metric(name: str) -> str:
+    return name if is_fraction(name) else f"{name} (as it is)"
 
 
 def _values(values: Iterable[str]) -> str:

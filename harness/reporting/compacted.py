@@ -18,6 +18,7 @@ from harness.reporting.columns import (
 )
 from harness.reporting.comparison import coarse, mean_known
 from harness.reporting.phases import Group, per_step, tables_by_model
+from harness.units import is_fraction
 
 
 def compacted_tables(records: Sequence[Record]) -> list[Table[Group]]:
@@ -67,7 +68,8 @@ def _columns() -> list[Column[Group]]:
         ]
 
     return [
-        *both(percent, "score", lambda p: p.record.main_score, _main),
+        *both(percent, "score", lambda p: _shown(p, p.record.main_score),
+              lambda p: _shown(p, _main(p))),
         *both(parameters, "parameters", _total, lambda p: p.after.parameters_total),
         *both(mebibytes, "peak", lambda p: p.before.peak_allocated,
               lambda p: p.after.memory.peak_allocated),
@@ -82,6 +84,11 @@ def _columns() -> list[Column[Group]]:
 
 def _total(pair: _Pair) -> float | None:
     return pair.record.parameters.total if pair.record.parameters else None
+
+
+def _shown(pair: _Pair, value: float | None) -> float | None:
+    """Leave out what is no fraction: the column is in per cent, over all tasks."""
+    return value if is_fraction(pair.record.main_metric) else None
 
 
 def _main(pair: _Pair) -> float | None:

@@ -56,9 +56,28 @@ class Document:
         return None
 
     def key_of(self, loc: Path_) -> str:
-        """Return what the user calls the place: by the override's key, if one wrote there."""
+        """Return what the user calls the place: by the override's key, if one wrote there.
+
+        A mapping that validation made of keys that stand flat is no part of it.
+        """
         path, key = self.override_at(loc) or ((), "")
-        return ".".join([*([key] if key else []), *map(str, loc[len(path) :])])
+        parts: list[str] = [key] if key else []
+        value: Any = self.data
+        for depth, part in enumerate(loc):
+            made = isinstance(value, dict) and part not in value and depth < len(loc) - 1
+            if depth >= len(path) and not made:
+                parts.append(str(part))
+            if not made:
+                value = _inside(value, part)
+        return ".".join(parts)
+
+
+def _inside(value: Any, part: str | int) -> Any:
+    """Return what stands there, None where nothing does."""
+    try:
+        return value[part]
+    except (LookupError, TypeError):
+        return None
 
 
 def read_yaml(path: Path) -> Document:

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from fnmatch import fnmatch
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field, PositiveInt, ValidationError, model_validator
 
 from harness import tasks
 from harness.models.spec import ModelSpec
-from harness.paths import check_name
+from harness.paths import check_name, user_path
 from harness.suite.settings import Frozen, TrainSettings
 from harness.suite.shape import Shape
+from harness.tasks.own.data import OwnData
+from harness.tasks.own.task import OwnTask
 from methods import get_method
 from methods.wording import nearest
+
+if TYPE_CHECKING:
+    from harness.tasks.base import Task
 
 Label = Annotated[str, AfterValidator(check_name)]
 SHAPE = "shape"  # the name of a task without data
 # What is said of a task's data.
-DATA_KEYS = ("folder", "revision", "train_rows", "evaluation_rows", "text_column", "pair_column",
-             "label_column")  # fmt: skip
+DATA_KEYS = ("data", "folder", "revision", "train_rows", "evaluation_rows", "text_column",
+             "pair_column", "label_column")  # fmt: skip
 
 
 class MethodEntry(Frozen):
@@ -55,10 +60,15 @@ class MethodEntry(Frozen):
 class TaskEntry(Frozen):
     """`rte`, or `{name: rte, epochs: 20, train_rows: 1000}`; training settings may stand flat.
 
-    `{shape: {family: causal_lm, batch_size: 4, length: 650}}` is a task without data, to forecast.
+    `{shape: {family: causal_lm, batch_size: 4, length: 650}}` is a task without data, to forecast;
+    `{name: mine, kind: classification, path: train.csv, eval: 0.1}` one with a user's own data,
+    whose keys may stand flat, too: `label` is then a column.
     """
 
     name: str
+    data: OwnData | None = Field(
+        None, description="own data", exclude_if=lambda value: value is None
+    )
     shape: Shape | None = None
     label: Label | None = None
     folder: str | None = Field(None, description="this task's own data folder")
@@ -79,9 +89,26 @@ class TaskEntry(Frozen):
     def _known(self) -> TaskEntry:
         if self.shape is not None:
             self._refuse_data()
+        elif self.data is not None:
+            self._check_own(self.data)
         elif self.name not in tasks.names():
             raise ValueError(f"unknown task {self.name!r}; {nearest(self.name, tasks.names())}")
         return self
+
+    def _check_own(self, data: OwnData) -> None:
+        """Refuse what is said of tasks that are known, and a name that one of them has."""
+        check_name(self.name)
+        if self.name in {*tasks.names(), SHAPE}:
+            raise ValueError(f"name {self.name!r} is a known task's; give own data another one")
+        for key in ("folder", "text_column", "pair_column", "label_column"):
+            if getattr(self, key) is not None:
+                own = "path" if key == "folder" else key.removesuffix("_column")
+                raise ValueError(f"{key} is of known tasks; own data has {own}")
+        if self.revision is not None and data.config is None:
+            raise ValueError(
+                f"revision {self.revision!r} is of a data set of the hub, which has its config "
+                "beside the path; config: default where it has none"
+            )
 
     def _refuse_data(self) -> None:
         """Refuse what only data could heed."""
@@ -99,6 +126,9 @@ class TaskEntry(Frozen):
             return {"name": data}
         if not isinstance(data, dict):
             return data
+        if "kind" in data or "path" in data:
+            said = {key: value for key, value in data.items() if key in OwnData.model_fields}
+            data = {key: value for key, value in data.items() if key not in said} | {"data": said}
         flat = {key: value for key, value in data.items() if key in TrainSettings.model_fields}
         rest = {key: value for key, value in data.items() if key not in flat}
         if "shape" in data:
@@ -113,6 +143,13 @@ class TaskEntry(Frozen):
         if not flat or not isinstance(own, dict):  # no mapping: the field's own validation says so
             return rest
         return {**rest, "train": {**flat, **own}}
+
+    def configured(self, data_root: str | None) -> Task:
+        """Return the task that has this name, or these data; not for a bare shape."""
+        if self.data is None:
+            return tasks.get_task(self.name)
+        root = None if data_root is None else user_path(data_root)
+        return OwnTask(self.name, self.data, root, self.revision)
 
     def bare(self) -> TaskEntry:
         """Return the task without its settings, which a cell holds merged with all others."""

@@ -19,6 +19,7 @@ from harness.suite.reading import Path_
 from harness.suite.settings import Frozen, TrainSettings
 from harness.suite.shape import Shape
 from harness.suite.suite import Suite
+from harness.tasks.own.data import OwnData
 from methods.wording import first_finding, first_mistake, shortened
 
 OTHERS = ("label", "train")  # keys of an entry that are not its name
@@ -107,8 +108,10 @@ def _allowed_keys(loc: Path_) -> Iterable[str]:
         return TrainSettings.model_fields
     if parent[-1:] == ["shape"]:
         return Shape.model_fields
+    if parent == ["tasks", "data"]:
+        return OwnData.model_fields
     if parent[:1] == ["tasks"]:
-        return [*TaskEntry.model_fields, *TrainSettings.model_fields]
+        return [*TaskEntry.model_fields, *TrainSettings.model_fields, *OwnData.model_fields]
     kinds: dict[str, type[Frozen] | type[ModelEntry]] = {
         "methods": MethodEntry,
         "rules": Rule,

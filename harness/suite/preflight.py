@@ -57,6 +57,15 @@ def check_models(cells: Iterable[Cell], *, to_run: bool) -> None:
             model_folder(spec)  # at once: it is in the cache or nowhere
 
 
+def check_own_data(cells: Iterable[Cell]) -> None:
+    """Check the data that suites describe themselves, as far as they are on this machine.
+
+    Raises:
+        UserError: naming file and place of the first mistake.
+    """
+    _check_data(cell for cell in cells if cell.task.data is not None)
+
+
 def _check_data(cells: Iterable[Cell]) -> None:
     seen: set[str] = set()
     for cell in cells:

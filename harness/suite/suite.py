@@ -19,7 +19,6 @@ from harness.record import SCHEMA_VERSION
 from harness.suite.entries import MethodEntry, ModelEntry, Rule, Some, TaskEntry
 from harness.suite.grid import Grid
 from harness.suite.settings import Frozen, TrainSettings
-from harness.tasks import get_task
 from harness.tasks.base import DataRequest, Protocol
 from harness.tasks.families import get_family
 from harness.tasks.families.base import FAMILY_SETTINGS
@@ -71,8 +70,8 @@ class Cell(Frozen):
 
     @property
     def configured_task(self) -> Task:
-        """The task that the entry names; not for a bare shape, which has no data."""
-        return get_task(self.task.name)
+        """The task that the entry names or describes; not for a bare shape, which has no data."""
+        return self.task.configured(self.data_root)
 
     @property
     def generation(self) -> Generation | None:

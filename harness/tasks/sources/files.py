@@ -54,6 +54,7 @@ def read_table(path: Path) -> Table:
         path = _only_member(path)
     kind, source = kind_of(path.name), str(path)
     if kind is None:
+        content_of(path)  # where it is not there, that is what is wrong
         raise UserError(f"{source}: {_wanted(path.name)}")
     if kind == ".parquet":
         return parquet_table(content_of(path), source)

@@ -31,7 +31,7 @@ def hub_rows(
 
 
 def hub_table(repository: str, config: str, revision: str | None, split: str) -> Table:
-    """Return the rows of one split with their places, and the names of their classes.
+    """Return the rows of one split with their places; classes are names, None where there is none.
 
     Raises:
         UserError: as `hub_rows`.
@@ -42,8 +42,13 @@ def hub_table(repository: str, config: str, revision: str | None, split: str) ->
         for column, feature in part.features.items()
         if getattr(feature, "names", None)
     }
-    source = f"{address(repository, revision)} {config} {split}"
     columns, rows = tuple(part.column_names), part.to_list()
+    for column, names in named.items():
+        for row in rows:
+            number = row[column]
+            known = number is not None and 0 <= number < len(names)
+            row[column] = names[number] if known else None
+    source = f"{address(repository, revision)} {config} {split}"
     return Table(source, columns, rows, range(1, len(rows) + 1), "row", named)
 
 

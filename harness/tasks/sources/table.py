@@ -20,7 +20,7 @@ class Table:
         rows: by column; what JSON leaves out of a row is not in it.
         numbers: of each row: its line in a text, else its place in the order.
         unit: what the numbers count: `line` or `row`.
-        classes: the names of a column's class numbers, where the source has them, in their order.
+        classes: the names that a column takes, where the source fixes them, in their order.
         notes: on how it was read, for the record.
     """
 
