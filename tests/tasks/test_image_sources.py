@@ -129,8 +129,8 @@ def replaced(file: str, old: str, new: str) -> Callable[[Path], None]:
     [
         (with_table, without("all/train-003.png"), r"csv, line 5: there is no image 'all/tr"),
         (with_table, replaced("labels.csv", "label", "kind"), "none of the columns label, c.*ki"),
-        (with_table, replaced("labels.csv", "train,cat", "train"), "line 2: 2 columns where"),
-        (with_table, cut("labels.csv", 18), "labels.csv: no rows"),
+        (with_table, replaced("labels.csv", "train,cat", "train"), "labels.csv, line 2: 2 "),
+        (with_table, cut("labels.csv", 21), "labels.csv: no rows"),
         (with_table, without("labels.csv"), "26 images without labels; taken are .*IDX files"),
         (zipped, cut("images.zip", 900), r"images.zip: no zip archive"),
         (zipped, replaced("labels.csv", "train-001.png", "train-01.png"), "line 3: there is no im"),

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
 from harness.errors import UserError
 from harness.tasks.images.row import Labelled
 from harness.tasks.images.stored import InFile, InZip, Stored, open_zip
+from harness.tasks.sources import Table, read_table
+from harness.tasks.sources.files import kind_of, members
 from methods.wording import nearest
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
-TABLES = {".csv": ",", ".tsv": "\t"}
+TABLES = {".csv", ".tsv", ".json", ".jsonl"}
+CALLED = {"labels", "metadata"}
 # How the columns of a table are called, the first that is there.
 FILE_COLUMNS = ("file", "file_name", "filename", "image", "path", "name")
 LABEL_COLUMNS = ("label", "class", "fine_label", "category", "target")
@@ -22,14 +22,6 @@ SPLIT_COLUMNS = ("split", "part", "subset")
 TRAIN = ("train", "training")
 TEST = ("test", "testing", "valid", "validation", "val", "dev", "eval")
 Parts = dict[str, list[Labelled]]
-
-
-class Table(NamedTuple):
-    """A table of labels: its place, header and rows with their line numbers."""
-
-    where: str
-    header: list[str]
-    rows: list[tuple[int, list[str]]]
 
 
 def by_folders(images: Mapping[str, Stored], where: str) -> Parts | None:
@@ -67,33 +59,29 @@ def by_table(
     """
     file = _column(table, "text_column", columns[0], FILE_COLUMNS)
     label = _column(table, "label_column", columns[1], LABEL_COLUMNS)
-    splits = [name for name in SPLIT_COLUMNS if name in table.header]
-    split = table.header.index(splits[0]) if splits else None
+    split = next((name for name in SPLIT_COLUMNS if name in table.columns), None)
     found: Parts = {}
-    for line, row in table.rows:
-        if len(row) != len(table.header):
-            raise UserError(
-                f"{table.where}, line {line}: {len(row)} columns where the header has "
-                f"{len(table.header)}"
-            )
-        stored = images.get(PurePosixPath(row[file]).as_posix())
+    for index in range(len(table.rows)):
+        name = str(table.value(index, file))
+        stored = images.get(PurePosixPath(name).as_posix())
         if stored is None:
-            raise UserError(f"{table.where}, line {line}: there is no image {row[file]!r}")
-        part = row[split].lower() if split is not None else TRAIN[0]
-        found.setdefault(part, []).append(Labelled(stored, row[label]))
+            raise UserError(f"{table.place(index)}: there is no image {name!r}")
+        part = TRAIN[0] if split is None else str(table.value(index, split)).lower()
+        found.setdefault(part, []).append(Labelled(stored, table.value(index, label)))
+    if not found:
+        raise UserError(f"{table.source}: no rows")
     return found
 
 
-def _column(table: Table, key: str, given: str | None, usual: Sequence[str]) -> int:
-    names = [given] if given is not None else usual
-    for name in names:
-        if name in table.header:
-            return table.header.index(name)
+def _column(table: Table, key: str, given: str | None, usual: Sequence[str]) -> str:
+    for name in [given] if given is not None else usual:
+        if name in table.columns:
+            return name
     if given is not None:
-        raise UserError(f"{table.where}: {key} {given!r}: {nearest(given, table.header)}")
+        raise UserError(f"{table.source}: {key} {given!r}: {nearest(given, table.columns)}")
     raise UserError(
-        f"{table.where}: none of the columns {', '.join(usual)} in its header "
-        f"({', '.join(table.header)}); name it with {key}"
+        f"{table.source}: none of the columns {', '.join(usual)} in its header "
+        f"({', '.join(table.columns)}); name it with {key}"
     )
 
 
@@ -126,38 +114,23 @@ def table_in(folder: Path) -> Table | None:
     """Return the table of labels that lies in a folder: its only one, or the one called labels.
 
     Raises:
-        UserError: several could be it.
+        UserError: several could be it, or it is damaged.
     """
-    files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in TABLES]
-    called = [path for path in files if path.stem.lower() in {"labels", "metadata"}] or files
-    tables = [_read(path.read_bytes(), path.name, str(path)) for path in called]
-    tables = [table for table in tables if set(table.header) & set(FILE_COLUMNS)] or tables
+    files = [path for path in sorted(folder.iterdir()) if kind_of(path.name) in TABLES]
+    called = [path for path in files if path.name.partition(".")[0].lower() in CALLED] or files
+    tables = [read_table(path) for path in called]
+    tables = [table for table in tables if {*table.columns} & {*FILE_COLUMNS}] or tables
     if len(tables) > 1:
-        which = " or ".join(table.where for table in tables)
+        which = " or ".join(table.source for table in tables)
         raise UserError(f"which table has the labels, {which}? call it labels.csv")
     return tables[0] if tables else None
 
 
 def table_of_zip(archive: Path) -> Table | None:
-    """Return the table of labels inside an archive, None where there is none."""
-    names = [name for name in open_zip(archive).namelist()
-             if PurePosixPath(name).suffix.lower() in TABLES and not _is_hidden(name)]  # fmt: skip
-    if len(names) != 1:
-        return None
-    return _read(InZip(archive, names[0]).read(), names[0], f"{archive}: {names[0]}")
+    """Return the only table inside of an archive; None where there is none, or several are.
 
-
-def _read(data: bytes, name: str, where: str) -> Table:
-    try:
-        text = data.decode("utf-8-sig")
-        reader = csv.reader(
-            io.StringIO(text, newline=""),
-            delimiter=TABLES[PurePosixPath(name).suffix.lower()],
-            strict=True,
-        )
-        rows = [(reader.line_num, row) for row in reader if row]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{where}: no table in UTF-8: {error}") from None
-    if len(rows) < 2:
-        raise UserError(f"{where}: no rows")
-    return Table(where, rows[0][1], rows[1:])
+    Raises:
+        UserError: it is damaged.
+    """
+    found = [path for path in members(archive) if kind_of(path.name) in TABLES]
+    return read_table(found[0]) if len(found) == 1 else None

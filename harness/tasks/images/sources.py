@@ -8,7 +8,6 @@ from harness.errors import UserError
 from harness.tasks.images.arrays import cifar_parts, idx_parts
 from harness.tasks.images.collection import (
     Parts,
-    Table,
     by_folders,
     by_table,
     images_in,
@@ -18,6 +17,7 @@ from harness.tasks.images.collection import (
 )
 from harness.tasks.images.stored import Stored
 from harness.tasks.images.tables import parquet_parts
+from harness.tasks.sources import Table
 
 TAKEN = (
     "Parquet files with an image column, IDX files, CIFAR's binary batches, folders "

@@ -18,7 +18,11 @@ USUAL_LABELS = (*LABEL_COLUMNS, "labels", "cls")
 
 
 def hub_parts(
-    repository: str, revision: str, columns: tuple[str | None, str | None], usual_label: str
+    repository: str,
+    revision: str,
+    columns: tuple[str | None, str | None],
+    usual_label: str = "label",
+    config: str | None = None,
 ) -> Parts:
     """Return a repository's images by the names of its splits.
 
@@ -27,6 +31,7 @@ def hub_parts(
         revision: branch, tag or commit.
         columns: those that the user names: of the image and of the label.
         usual_label: what the repository calls its label.
+        config: of the data set; None: its only one.
 
     Raises:
         UserError: the hub cannot be reached, or its data are not as expected.
@@ -37,7 +42,7 @@ def hub_parts(
     from datasets.exceptions import DatasetsError
 
     try:
-        tables = load_dataset(repository, revision=revision)
+        tables = load_dataset(repository, config, revision=revision)
     except (OSError, ValueError, RuntimeError, DatasetsError) as error:
         reason = f"{trouble}, and it is not in the cache" if trouble else _why(error)
         raise UserError(
