@@ -111,7 +111,7 @@ def _set_up(
     record.data = _describe(cell, data)
     progress({"doing": "loading model"})
     model = load_cell_model(cell)
-    record.provenance = provenance(cell.model)
+    record.provenance = provenance(cell.model, tokenizer=cell.family.preparer == "tokenizer")
     record.provenance.redrawn = redrawn(cell.model, model) or None
     setup = set_up(cell, data, model, progress, checkpoints)
     record.data.notes += setup.encoding_notes()
@@ -225,11 +225,10 @@ def _flops(setup: Setup, forward: ForwardFlops) -> Flops:
 def _export(record: Record, cell: Cell, setup: Setup, kind: ExportKind, store: Store) -> None:
     """Write what a user deploys; whatever fails in it is no reason to lose the run."""
     from harness.export import Extras, recipe_of, write
-    from harness.training.setup import tokenizer_for
 
     folder = store.export_folder(cell, kind)
     try:
-        extras = Extras(tokenizer_for(cell, setup.data.train), setup.task.label_names)
+        extras = Extras(setup.preparer, setup.task.label_names)
         done = write(
             folder, kind, recipe_of(cell, setup.plan), setup.handle, setup.state.names,
             extras=extras,

@@ -104,7 +104,9 @@ class Flops(Part):
     forward_macs: int | None = Field(description="fvcore, one example of `forward_length` tokens")
     forward: int | None = Field(description="torch's counter, the same example")
     forward_length: int | None = Field(
-        None, description="the settings' max_length; null, until November 2026: the first example's"
+        None,
+        description="the settings' max_length, of an image 1; null, until November 2026: the "
+        "first example's",
     )
     step: int | None = Field(description="forward and backward, first phase, mean over its steps")
     training: int | None = Field(description="sum over phases of step FLOPs times steps")

@@ -45,9 +45,9 @@ class Written:
 
 @dataclass(frozen=True)
 class Extras:
-    """What goes beside the weights: the tokenizer, and the names of the classes."""
+    """What goes beside the weights: tokenizer or image processor, and the names of the classes."""
 
-    tokenizer: Any = None
+    preparer: Any = None
     label_names: Sequence[str] = ()
 
 
@@ -91,8 +91,8 @@ def write(
         if kind == "adapter" and reader != "peft":
             stored = read_state(new)["state"]  # as `load` will find it, off the device
             _write_adapter(new, handle, trained, rebuilt(recipe, fresh(), stored))
-        if extras.tokenizer is not None:
-            extras.tokenizer.save_pretrained(new)
+        if extras.preparer is not None:
+            extras.preparer.save_pretrained(new)
     return Written(_size(folder), reader, reason)
 
 
@@ -107,12 +107,12 @@ def convert(adapter: Path, folder: Path, base: nn.Module | None = None) -> Writt
         write_state(new, {**content, "kind": "model"})
         model = load(adapter, base)
         reader = _write_model(new, model, Extras(label_names=content.get("labels", ())))
-        for file in filter(_is_tokenizers, adapter.iterdir()):
+        for file in filter(_is_preparers, adapter.iterdir()):
             shutil.copy(file, new / file.name)
     return Written(_size(folder), reader)
 
 
-def _is_tokenizers(file: Path) -> bool:
+def _is_preparers(file: Path) -> bool:
     mine = {"state.json", CONFIG}
     return file.suffix in {".json", ".txt", ".model", ".jinja"} and file.name not in mine
 

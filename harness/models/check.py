@@ -15,16 +15,20 @@ if TYPE_CHECKING:
 LFS = b"version https://git-lfs"
 LFS_SIZE = 1024  # bytes, of a pointer at most
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model", "*.tiktoken")
+IMAGE_PROCESSOR = "preprocessor_config.json"
 READ = ("*.json", "*.safetensors", "*.txt", "*.model")
 
 
-def check_model(spec: ModelSpec, *, weights: bool, tokenizer: bool = False) -> None:
+def check_model(
+    spec: ModelSpec, *, weights: bool, tokenizer: bool = False, image_processor: bool = False
+) -> None:
     """Check folder or package of a model; what lies on the hub is checked as it is loaded.
 
     Args:
         spec: of the model.
         weights: they are wanted, and must be there; else they are looked at where they are.
         tokenizer: one is wanted, and must be there.
+        image_processor: the same.
 
     Raises:
         UserError: files that are missing, cut off or Git LFS pointers; a padding id or a
@@ -45,6 +49,11 @@ def check_model(spec: ModelSpec, *, weights: bool, tokenizer: bool = False) -> N
         raise UserError(
             f"model {spec.name}: no tokenizer files in {folder}, such as {', '.join(TOKENIZERS)}; "
             "tokenizer.save_pretrained(FOLDER) writes them"
+        )
+    if image_processor and not (folder / IMAGE_PROCESSOR).is_file():
+        raise UserError(
+            f"model {spec.name}: no {IMAGE_PROCESSOR} in {folder}; "
+            "image_processor.save_pretrained(FOLDER) writes it"
         )
     refuse_ids(spec.name, _largest_id(folder), size)
 

@@ -68,15 +68,18 @@ def local_folder(spec: ModelSpec) -> Path | None:
     return folder
 
 
-def provenance(spec: ModelSpec) -> Provenance:
-    """Say for the record which model it was: source, version or commit, sha256 of the weights."""
+def provenance(spec: ModelSpec, *, tokenizer: bool = True) -> Provenance:
+    """Say for the record which model it was: source, version or commit, sha256 of the weights.
+
+    `tokenizer` says that one was used; a config-only model's is made up.
+    """
     if spec.config:
         entry = CATALOGUE[spec.config]
         return Provenance(
             config=spec.config,
             source=entry.source,
             weights="random",
-            tokenizer="words of the data",
+            tokenizer="words of the data" if tokenizer else None,
         )
     folder = model_folder(spec)
     if spec.hub:

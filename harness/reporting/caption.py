@@ -7,7 +7,7 @@ from statistics import median
 
 from harness.env import MEMORY_PACKAGES
 from harness.record import Record
-from harness.reporting.comparison import Comparison, forecast_ratio, forward_lengths
+from harness.reporting.comparison import IMAGE, Comparison, forecast_ratio, forward_lengths
 from harness.reporting.ran import what_ran
 from harness.units import is_fraction
 
@@ -114,8 +114,9 @@ def _redrawn(records: Sequence[Record]) -> list[str]:
 def _length(records: Sequence[Record]) -> str:
     """Say how long the example is whose forward pass is counted."""
     lengths = forward_lengths(records)
-    known = "/".join(str(length) for length in lengths if length is not None)
+    known = "/".join(str(length) for length in lengths if length not in (None, IMAGE))
     said = [f"of {known} tokens (max_length)"] if known else []
+    said += ["an image"] if IMAGE in lengths else []
     said += ["the first of the training rows, its length not recorded"] if None in lengths else []
     return " or ".join(said)
 

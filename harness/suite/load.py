@@ -13,7 +13,7 @@ from harness.errors import UserError
 from harness.models.spec import SOURCES
 from harness.plugins import load_plugins
 from harness.suite.document import Document, assign, read_yaml, split_assignment, validate
-from harness.suite.entries import MethodEntry, ModelEntry, Rule, TaskEntry
+from harness.suite.entries import MethodEntry, ModelEntry, Rule, Some, TaskEntry
 from harness.suite.names import Written, refuse_idle_names
 from harness.suite.reading import Path_
 from harness.suite.settings import Frozen, TrainSettings
@@ -115,6 +115,7 @@ def _allowed_keys(loc: Path_) -> Iterable[str]:
     kinds: dict[str, type[Frozen] | type[ModelEntry]] = {
         "methods": MethodEntry,
         "rules": Rule,
+        "without": Some,
         "model": ModelEntry,
         "models": ModelEntry,
     }

@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UserError
-from harness.suite.entries import MethodEntry, ModelEntry, TaskEntry
+from harness.suite.entries import MethodEntry, ModelEntry, Some, TaskEntry
 from methods.wording import nearest
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def _name(entry: Entry) -> str:
 
 
 def refuse_idle_names(suite: Suite, document: Document, written: Written) -> None:
-    """Refuse a rule with a pattern that no entry fits, and a baseline that is no method.
+    """Refuse a rule, or what is left out, with a pattern that no entry fits, and such a baseline.
 
     Raises:
         UserError: naming file, line, key, value and the nearest name.
@@ -56,16 +56,22 @@ def refuse_idle_names(suite: Suite, document: Document, written: Written) -> Non
         "tasks": {*map(_name, suite.tasks), *written.names("tasks")},
         "models": {*map(_name, suite.chosen_models), *written.names("models")},
     }
-    for index, rule in enumerate(suite.rules):
+    for key, index, some in _patterns(suite):
         for axis, names in known.items():
-            for pattern in getattr(rule, axis):
+            for pattern in getattr(some, axis):
                 if not any(fnmatch(name, pattern) for name in names):
-                    where = document.where(("rules", index, axis))
-                    raise UserError(f"{where}: rules.{index}.{axis}: {_fits_none(pattern, names)}")
+                    where = document.where((key, index, axis))
+                    raise UserError(f"{where}: {key}.{index}.{axis}: {_fits_none(pattern, names)}")
     base = suite.baseline
     if base is not None and not any(f"{base} ".startswith(f"{m} ") for m in known["methods"]):
         where = document.where(("baseline",))
         raise UserError(f"{where}: baseline: {_fits_none(base, known['methods'])}")
+
+
+def _patterns(suite: Suite) -> Iterator[tuple[str, int, Some]]:
+    """Yield what chooses cells by patterns, with its key and number."""
+    for key, entries in {"rules": suite.rules, "without": suite.without}.items():
+        yield from ((key, index, some) for index, some in enumerate(entries))
 
 
 def _fits_none(given: str, names: Iterable[str]) -> str:

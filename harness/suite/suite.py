@@ -16,7 +16,7 @@ from harness.errors import UserError
 from harness.models.spec import ModelSpec
 from harness.paths import check_name, path_part, user_path
 from harness.record import SCHEMA_VERSION
-from harness.suite.entries import MethodEntry, ModelEntry, Rule, TaskEntry
+from harness.suite.entries import MethodEntry, ModelEntry, Rule, Some, TaskEntry
 from harness.suite.grid import Grid
 from harness.suite.settings import Frozen, TrainSettings
 from harness.suite.unfit import refuse_unfit
@@ -149,6 +149,9 @@ class Suite(Frozen):
     train: TrainSettings = TrainSettings()
     grid: Grid = Field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
+    without: tuple[Some, ...] = Field(
+        (), description="cells to leave out", exclude_if=lambda value: not value
+    )
     protocol: Protocol = "plain"
     data_root: str | None = Field(None, description="folder of local data sets; null: the hub")
     baseline: str | None = Field(None, description="method that times are relative to")
@@ -173,7 +176,7 @@ class Suite(Frozen):
         """Expand models x tasks x methods x grid x seeds, in reading order.
 
         Raises:
-            UserError: two cells with one path, or settings that do not go together.
+            UserError: none is left, two have one path, or settings do not go together.
         """
         chosen = [(entry, get_method(entry.name)(**entry.options)) for entry in self.methods]
         cells: list[Cell] = []
@@ -187,6 +190,8 @@ class Suite(Frozen):
             self.chosen_models, self.tasks, chosen, points, self.seeds
         ):
             label = entry.label or method.label
+            if any(some.fits(label, task.shown, model.name) for some in self.without):
+                continue
             cells.append(
                 Cell(
                     suite=self.name,
@@ -202,6 +207,8 @@ class Suite(Frozen):
                     axes=axes,
                 )
             )
+        if not cells:
+            raise UserError(f"suite {self.name}: without leaves out every cell")
         _refuse_twins(cells)
         refuse_unfit(cells)
         return cells

@@ -14,15 +14,20 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from harness.tasks.own.functions import call, function_of, is_function
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from harness.tasks.base import Row
     from harness.tasks.generation import Generation
     from harness.tasks.own.cells import Cells
+    from harness.tasks.own.data import OwnData
+    from harness.tasks.own.parts import Place
 
 # Name -> "module:class", imported when it is asked for.
 KINDS: dict[str, str] = {
     "classification": "harness.tasks.own.one_label:OwnClassification",
     "regression": "harness.tasks.own.one_label:OwnRegression",
     "question_answering": "harness.tasks.own.question_answering:OwnQuestionAnswering",
+    "image": "harness.tasks.own.images:OwnImages",
 }
 
 
@@ -45,6 +50,12 @@ class Kind(ABC):
     known_metrics: ClassVar[tuple[str, ...]]
     usual_metrics: ClassVar[tuple[str, ...]]
     generation: ClassVar[Generation | None] = None
+
+    def place(self, data: OwnData, root: Path | None, revision: str | None) -> Place:
+        """Return where the rows lie: files, or the hub, as tables."""
+        from harness.tasks.own.parts import Place
+
+        return Place(data, root, revision)
 
     @abstractmethod
     def row(self, cells: Cells, classes: Mapping[str, int]) -> Row:

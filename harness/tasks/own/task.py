@@ -37,9 +37,8 @@ class OwnTask(Task):
     def __init__(
         self, name: str, data: OwnData, root: Path | None = None, revision: str | None = None
     ) -> None:
-        self.name, self.data = name, data
-        self.place = Place(data, root, revision)
-        self.kind = data.of_kind
+        self.name, self.data, self.kind = name, data, data.of_kind
+        self.place = self.kind.place(data, root, revision)
         self.description = f"own data: {data.kind} of {data.path}"
         self.family = self.kind.family
         self.metrics = data.scored
