@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 import torch
 from folders import WEIGHTS, Tensors, edit, load, save_as, saved, set_json
+from records import eight_cells, record
 from safetensors.torch import save_file
 
 from harness.errors import UserError
 from harness.models.check import check_model
-from harness.models.files import weights_sha256
+from harness.models.files import provenance, weights_sha256
 from harness.models.spec import ModelSpec
+from harness.reporting.caption import caption
+from harness.reporting.comparison import compare_methods
 
 # Class that saved the folder, and family that trains on it.
 LAYOUTS = {
@@ -182,3 +185,24 @@ def test_an_adapter_beside_the_weights_is_refused(tmp_path: Path) -> None:
             call()
     (folder / "adapter_config.json").unlink()  # the file of its weights is not looked at
     assert list(load(folder).state_dict()) == list(base.state_dict())
+
+
+def test_a_record_tells_weights_config_and_tokenizer_apart(tmp_path: Path) -> None:
+    """Rows of one table with different bases are named, whatever of them differs."""
+    folder, cells = saved(tmp_path / "mine"), eight_cells(tmp_path)
+    spec = ModelSpec(path=str(folder))
+    first = provenance(spec)
+    changes: dict[str, Callable[[], object]] = {
+        "weights": lambda: edit(folder, lambda t: t["bert.pooler.dense.bias"].add_(1)),
+        "config.json": lambda: set_json(folder / "config.json", hidden_act="relu"),
+        "tokenizer": lambda: (folder / "tokenizer.json").write_text("{}"),
+    }
+    for changed, change in changes.items():
+        before = provenance(spec)
+        change()
+        rows = [record(cells[n], 0.5, model=p) for n, p in enumerate((before, first, first))]
+        rows[1].provenance = provenance(spec)
+        (note,) = [n for n in caption(compare_methods(rows[:2], None)) if "Different bases" in n]
+        assert f"was not the same in all cells, by its {changed}: " in note
+        same = caption(compare_methods([rows[2], rows[2]], None))
+        assert not any("Different bases" in note for note in same)
