@@ -131,11 +131,13 @@ class Fit:
             )
 
     def _refuse_missing(self, missing: Iterable[str]) -> None:
-        """Only a head, or a pooler in front of one, may be absent from the weights."""
+        """Only a head, or the whole pooler in front of one, may be absent from the weights."""
         from methods import surgery
 
-        new = surgery.head_parameters(self.hollow) | surgery.pooler_parameters(self.hollow)
-        lost = sorted(set(missing) - set(new))
+        absent = set(missing)
+        pooler = set(surgery.pooler_parameters(self.hollow))
+        new = set(surgery.head_parameters(self.hollow)) | (pooler if pooler <= absent else set())
+        lost = sorted(absent - new)
         if lost:
             raise UserError(
                 f"model {self.name}: its weights lack {len(lost)} tensors of a "

@@ -63,6 +63,7 @@ TENSORS: dict[str, tuple[Callable[[Tensors], object], str]] = {
     "transposed": (put("bert.encoder.layer.1.output.dense.weight", lambda t: t.T),
                    r"is \(64, 32\) in its weights and \(32, 64\) by"),
     "one is lost": (lambda t: t.pop(QUERY), f"lack 1 tensors .* such as {QUERY}"),
+    "half a pooler": (lambda t: t.pop("bert.pooler.dense.bias"), "lack 1 tensors .*pooler"),
     "one more layer": (add(QUERY.replace("layer.0", "layer.4")), "1 tensors .*such as .*layer.4"),
     "an adapter's": (add(f"{QUERY[:-7]}.lora_A.default.weight"), r"such as .*lora_A"),
     "unknown": (add("linear.weight"), r"no place for, such as linear.weight"),
