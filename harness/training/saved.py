@@ -11,6 +11,8 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from harness.untrusted import bytes_of
+
 SUMS = "SHA256SUMS"
 # Nested dicts and lists of tensors and JSON values.
 Saved = dict[str, Any]
@@ -32,16 +34,22 @@ def save_tensors(tensors: Mapping[str, Tensor], file: Path) -> None:
     save_file(copies, file, metadata={"format": "pt"})
 
 
-def read_state(folder: Path) -> Saved:
+def read_state(folder: Path, *, summed: bool = False) -> Saved:
     """Read what `write_state` wrote.
+
+    Args:
+        folder: that holds it.
+        summed: it has sums, without which nothing in it is believed; exports of before November
+            2026 have none.
 
     Raises:
         OSError, ValueError, SafetensorError: it is not there, not whole, or not what was written.
     """
-    # Folders of before November 2026 have no sums.
-    if (folder / SUMS).exists() and (folder / SUMS).read_text(encoding="utf-8") != _sums(folder):
-        raise ValueError(f"{folder}: its files are not those of {SUMS}")
-    content = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    if summed or (folder / SUMS).exists():
+        said = bytes_of(folder / SUMS).decode()
+        if said != _sums(folder):
+            raise ValueError(f"{folder}: its files are not those of {SUMS}")
+    content = json.loads(bytes_of(folder / "state.json").decode())
     state: Saved = _unpack(content, load_file(folder / "tensors.safetensors"))
     return state
 
@@ -49,7 +57,7 @@ def read_state(folder: Path) -> Saved:
 def _sums(folder: Path) -> str:
     """Return the files' hashes, as `sha256sum` prints and checks them."""
     names = ("state.json", "tensors.safetensors")
-    sums = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
+    sums = {name: hashlib.sha256(bytes_of(folder / name)).hexdigest() for name in names}
     return "".join(f"{value}  {name}\n" for name, value in sums.items())
 
 
