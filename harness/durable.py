@@ -6,10 +6,14 @@ All that is written here is written beside its place first, brought to the disk,
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+DRAFT = re.compile(r"\..+\.(\d+)\.tmp")  # of a file; the writer's process
+NEW = ".new"  # of a folder
 
 
 def write_text(file: Path, text: str) -> None:
@@ -32,7 +36,7 @@ def write_text(file: Path, text: str) -> None:
 
 def draft_of(folder: Path) -> Path:
     """Return where a folder is written before it takes its place."""
-    return folder.with_name(folder.name + ".new")
+    return folder.with_name(folder.name + NEW)
 
 
 @contextmanager
