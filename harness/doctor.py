@@ -25,7 +25,9 @@ EXAMPLES = examples("headroom doctor runs/*", "headroom doctor runs/quick --json
 
 @command(app, epilog=EXAMPLES)
 def doctor(
-    runs: Annotated[list[Path], typer.Argument(help="run folders, such as runs/quick")],
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUNS", help="run folders, such as runs/quick")
+    ],
     json_file: Annotated[
         Path | None,
         typer.Option("--json", metavar="FILE", help="write it here, too; -: print it instead"),

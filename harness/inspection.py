@@ -20,7 +20,7 @@ from harness.record import FINAL_OUTCOMES, Record
 from harness.run_files import PATH, read_manifest, read_record
 from harness.store import LOCK, MANIFEST, Store, fate
 from harness.sums import SAVED, SUMS, check_sums
-from harness.units import gib
+from harness.units import mib
 from harness.untrusted import WRONG, Unreadable, first_byte, said
 
 LITTLE = 2**30  # bytes: less free space than this is told
@@ -222,7 +222,7 @@ class _Inspector:
                 self._say(LOCK, f"in use by {holder}")
         self.found.free_bytes = shutil.disk_usage(self.folder).free
         if self.found.free_bytes < LITTLE:
-            self._say(".", f"{gib(self.found.free_bytes)} GiB are free on its disk")
+            self._say(".", f"{mib(self.found.free_bytes)} MiB are free on its disk")
         if not os.access(self.folder, os.W_OK):
             self._say(".", "nothing can be written here")
 

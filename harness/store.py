@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -107,6 +108,17 @@ class Store:
             with suppress(OSError):
                 file.rename(next(name for name in names if not name.exists()))
         write_record(file, record)
+
+    def make_room(self, cells: Iterable[Cell]) -> None:
+        """Make the folders of the cells' records, before any work that they are to keep is done.
+
+        Raises:
+            OSError: one cannot be made, or nothing can be written into it.
+        """
+        for folder in dict.fromkeys(self.record_file(cell).parent for cell in cells):
+            folder.mkdir(parents=True, exist_ok=True)
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
     def write_manifest(self, suite: dict[str, Any], cells: Iterable[Cell]) -> None:
         """Note which cells the folder is about now, in the suite's order."""

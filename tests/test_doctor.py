@@ -249,7 +249,7 @@ def test_a_lock_that_is_held_is_told_with_its_holder(store: Store) -> None:
 
 def test_little_space_is_noted(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inspection, "LITTLE", 2**60)
-    assert "GiB are free" in reasons(store, wrong=False)["."]
+    assert "MiB are free" in reasons(store, wrong=False)["."]
     assert invoke(store.folder)[0] == 0
 
 

@@ -106,12 +106,16 @@ def report_on(
 
 
 def write(report: Report, folder: Path) -> Path:
-    """Write the report's files and print its tables; returns the Markdown file."""
+    """Print the report's tables and write its files; returns the Markdown file.
+
+    Raises:
+        OSError: a file cannot be written; the tables are printed by then.
+    """
+    print_tables(report.tables, report.notes)
     file = folder / "report.md"
     durable.write_text(file, report.text)
     write_csv(folder / "comparison.csv", report.comparison)
     durable.write_text(folder / "results.csv", report.frame.to_csv(index=False))
-    print_tables(report.tables, report.notes)
     print(f"report: {file}  table: {folder / 'comparison.csv'}  "
           f"cells: {folder / 'results.csv'}")  # fmt: skip
     return file
