@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -22,7 +23,9 @@ from harness.command import (
     command_line,
     examples,
     new_app,
+    told,
 )
+from harness.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -104,6 +107,7 @@ def run(
     with store.lock() as lock:
         # Another run may have finished some of them while this one waited for the lock.
         todo = [cell for cell in todo if force or _waits(store, cell, retry_failed)]
+        store.make_room(todo)
         for cell in todo if force else ():
             store.drop_checkpoint(cell)
         store.write_manifest(suite.model_dump(mode="json"), cells)
@@ -129,18 +133,19 @@ def _waits(store: Store, cell: Cell, retry_failed: bool) -> bool:
 
 def _work(engine: LocalEngine, chosen: Sequence[Cell], todo: Sequence[Cell]) -> int:
     """Run what is to do, convert what was asked for, report all; returns the exit code."""
-    store, failed = engine.store, False
+    store = engine.store
     try:
         with _ended_as_by_ctrl_c():
             failed = _run_all(engine, todo, done_before=len(chosen) - len(todo))
         if engine.export:
             _export_finished(store, chosen, engine.export)
+        code = FAILED if failed else _exit_code(store, chosen)
     except KeyboardInterrupt:
         print("interrupted; the same command runs what is missing, from the last checkpoint")
-        return INTERRUPTED
+        code = INTERRUPTED
     finally:
-        _report(store)
-    return FAILED if failed else _exit_code(store, chosen)
+        reported = _report(store)
+    return code if reported else code or FAILED
 
 
 @contextmanager
@@ -225,17 +230,23 @@ def _print_cells(chosen: Sequence[Cell], todo: Sequence[Cell], store: Store) -> 
     print(f"{len(chosen)} cells, {len(todo)} to run, out: {store.folder}")
 
 
-def _report(store: Store) -> None:
+def _report(store: Store) -> bool:
+    """Report what there is; tells whether that went well: a full disk hides no exit code."""
     from harness.printed import lines
     from harness.reporting.report import write_report
 
-    records = store.records()
-    if records:
-        write_report(store)
+    try:
+        records = store.records()
+        if records:
+            write_report(store)
+    except (OSError, UserError) as error:
+        print(f"no report: {told(error)}", file=sys.stderr)
+        return False
     for record in records:
         if record.outcome != "ok" or record.message:
             why = record.message or "see its log"
             print(f"{record.outcome}: {lines(f'{record.path}: {why}')}")
+    return True
 
 
 if __name__ == "__main__":
