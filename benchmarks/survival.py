@@ -25,8 +25,8 @@ from harness.cell import run_cell
 from harness.command import BAD_INPUT
 from harness.record import Record
 from harness.store import Store
+from harness.suite.cell import Cell
 from harness.suite.load import load_suite
-from harness.suite.suite import Cell
 
 SUITE = """\
 name: survival

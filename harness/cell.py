@@ -24,7 +24,7 @@ from harness.record import (
     sentences,
 )
 from harness.store import Store
-from harness.suite.suite import Cell
+from harness.suite.cell import Cell
 
 if TYPE_CHECKING:
     from harness.metering.flops import ForwardFlops

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from harness.forecasting.cards import Card
     from harness.forecasting.forecaster import Forecaster
     from harness.forecasting.result import Forecast
-    from harness.suite.suite import Cell
+    from harness.suite.cell import Cell
 
 app = new_app()
 EXAMPLES = examples(

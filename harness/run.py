@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from harness.engines.local import LocalEngine
     from harness.record import ExportKind
     from harness.store import Store
-    from harness.suite.suite import Cell
+    from harness.suite.cell import Cell
 
 app = new_app()
 EXAMPLES = examples(

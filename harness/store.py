@@ -26,7 +26,7 @@ from harness.untrusted import Unreadable
 
 if TYPE_CHECKING:
     from harness.record import ExportKind, Record
-    from harness.suite.suite import Cell
+    from harness.suite.cell import Cell
 
 MANIFEST, LOCK = "suite.json", ".lock"
 

@@ -12,7 +12,7 @@ from cells import cell_of, rows, setup_of, silent
 from harness.cell import new_record, run_cell
 from harness.errors import UserError
 from harness.record import Record
-from harness.suite.suite import Cell
+from harness.suite.cell import Cell
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from harness.export.reading import read_export
 from harness.inspection import Finding, inspect
 from harness.reporting.report import report_on
 from harness.store import MANIFEST, Store
-from harness.suite.suite import Cell
+from harness.suite.cell import Cell
 from harness.training.checkpoint import Checkpoints
 
 

@@ -21,8 +21,8 @@ from harness import doctor, durable, report, run
 from harness.engines.base import Event
 from harness.engines.local import LocalEngine
 from harness.store import Store
+from harness.suite.cell import Cell
 from harness.suite.load import load_suite
-from harness.suite.suite import Cell
 
 SMALL = (rows(16, 8), "train.epochs=1")
 FULL = os.strerror(errno.ENOSPC)

@@ -15,7 +15,7 @@ from harness.part import Part
 from harness.plugins import Plugin
 from harness.provenance import Invocation
 from harness.record import ExportKind, Record
-from harness.suite.suite import Cell
+from harness.suite.cell import Cell
 from harness.units import gib
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from harness.cell import new_record
 from harness.engines.base import End, Event, Order, conclude, kernel_oom_kills, worth_another
 from harness.engines.child import Child, Limits
 from harness.store import Store
-from harness.suite.suite import Cell
+from harness.suite.cell import Cell
 
 if TYPE_CHECKING:
     from harness.provenance import Invocation

@@ -22,7 +22,7 @@ from harness.engines.base import EXIT_INTERRUPTED, EXIT_USER_ERROR, Order
 from harness.errors import UserError
 from harness.plugins import load_plugins
 from harness.store import Store
-from harness.suite.suite import Cell
+from harness.suite.cell import Cell
 
 if TYPE_CHECKING:
     from harness.training.setup import Progress

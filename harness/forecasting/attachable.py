@@ -20,7 +20,7 @@ from harness.models.files import local_folder
 from harness.suite.plan import nominal_plan
 
 if TYPE_CHECKING:
-    from harness.suite.suite import Cell
+    from harness.suite.cell import Cell
     from methods.base import Plan
 
 

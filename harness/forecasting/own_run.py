@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import torch
 
     from harness.simulation.request import Request
-    from harness.suite.suite import Cell
+    from harness.suite.cell import Cell
     from harness.training.setup import Setup
 
 

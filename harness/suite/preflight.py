@@ -13,7 +13,7 @@ from harness.models.tokenizer import refuse_made_up
 from harness.suite.plan import stages_of
 
 if TYPE_CHECKING:
-    from harness.suite.suite import Cell
+    from harness.suite.cell import Cell
 
 
 def check_cells(cells: Sequence[Cell]) -> None:

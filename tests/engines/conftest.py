@@ -12,8 +12,8 @@ from cells import suite_file
 
 from harness import tasks
 from harness.plugins import load_plugins
+from harness.suite.cell import Cell
 from harness.suite.load import load_suite
-from harness.suite.suite import Cell
 
 TASK = """\
 import os, signal, subprocess, sys, time

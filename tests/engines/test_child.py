@@ -18,7 +18,7 @@ from harness.engines.child import Limits
 from harness.engines.local import LocalEngine
 from harness.record import Record
 from harness.store import Store
-from harness.suite.suite import Cell
+from harness.suite.cell import Cell
 
 Make = Callable[..., list[Cell]]
 

@@ -14,8 +14,8 @@ from harness.engines.child import Limits
 from harness.engines.live import Live
 from harness.engines.local import LocalEngine
 from harness.store import Store
+from harness.suite.cell import Cell
 from harness.suite.load import load_suite
-from harness.suite.suite import Cell
 
 
 def test_cells_run_in_order_and_a_mistake_costs_only_its_own(tmp_path: Path) -> None:

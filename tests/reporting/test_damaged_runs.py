@@ -20,7 +20,7 @@ from harness.budgets.figures import figures_of
 from harness.errors import UserError
 from harness.run_files import CHECKSUM
 from harness.store import MANIFEST, Store
-from harness.suite.suite import Cell
+from harness.suite.cell import Cell
 
 
 @pytest.fixture

@@ -23,10 +23,11 @@ from harness.models.spec import ModelSpec
 from harness.run_files import read_manifest
 from harness.simulation.target import CPU
 from harness.store import MANIFEST, Store
+from harness.suite.cell import Cell
 from harness.suite.load import load_suite
 from harness.suite.reading import parse
 from harness.suite.settings import TrainSettings
-from harness.suite.suite import Cell, Suite
+from harness.suite.suite import Suite
 
 ROOT = Path(__file__).resolve().parents[2]
 SUITES = [file.read_bytes() for file in sorted((ROOT / "suites").glob("*.yaml"))]
