@@ -20,6 +20,7 @@ from harness.reporting.spreadsheet import to_frame, write_csv
 from harness.reporting.tables import comparison_tables
 from harness.reporting.terminal import print_tables
 from harness.store import LeftOut
+from harness.suite.assumed import sentences
 from harness.untrusted import said
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ def make_report(
     tables: list[Table[Any]] = [
         *compared, *phase_tables(records), *compacted_tables(records),
     ]  # fmt: skip
-    notes = [*caption(comparison), *phase_notes(records), *compacted_notes(records)]
+    assumed = sentences(manifest["suite"])
+    notes = [*caption(comparison), *assumed, *phase_notes(records), *compacted_notes(records)]
     text = render(manifest, records, tables, notes, left_out)
     for table in compared:
         _ = table.figures  # all figures can be had, before the first file is written

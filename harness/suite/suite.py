@@ -47,6 +47,10 @@ class Suite(Frozen):
     protocol: Protocol = "plain"
     data_root: str | None = Field(None, description="folder of local data sets; null: the hub")
     baseline: str | None = Field(None, description="method that times are relative to")
+    assumed: dict[str, str] = Field(
+        default_factory=dict,
+        description="places of values that the source does not give, such as train.clip: why",
+    )
 
     @field_validator("name")
     @classmethod
