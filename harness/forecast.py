@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 app = new_app()
 EXAMPLES = examples(
     "headroom forecast suites/safe_squad_shape.yaml --gpu rtx4090,a6000",
-    "headroom forecast suites/glue.yaml --gpu a6000 tasks=[rte] --max-batch",
+    "headroom forecast suites/glue.yaml --catalogued --gpu a6000 tasks=[rte] --max-batch",
     "headroom forecast suites/safe_squad_shape.yaml --explain '*/bert-large*/*'",
 )
 
@@ -54,6 +54,9 @@ def forecast(
     json_file: Annotated[Path | None, typer.Option("--json", help="write all figures here")] = None,
     native: Annotated[
         bool, typer.Option("--native", help="compare with fake tensors of this machine's GPU")
+    ] = False,
+    catalogued: Annotated[
+        bool, typer.Option(help="models of the hub by the catalogue's configs, without the hub")
     ] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="processes; default: cores")] = None,
     cache: Annotated[bool, typer.Option(help="reuse forecasts of the same code")] = True,
@@ -80,6 +83,8 @@ def forecast(
         raise UserError("--gpu: name at least one card")
     cells = load_suite(file, overrides or [], plugin or []).cells()
     chosen = choose(cells, only) if explain is None else choose(cells, explain, "--explain")
+    if catalogued:
+        chosen = [_with_catalogued(cell) for cell in chosen]
     check_models(chosen, to_run=False)
     with counting("forecast") as progress:
         forecaster = Forecaster(cache_folder() if cache else None, workers, progress)
@@ -91,6 +96,18 @@ def forecast(
         if max_batch:
             forecasts = add_max_batch(forecaster, chosen, cards, forecasts)
     return _show(forecasts, json_file)
+
+
+def _with_catalogued(cell: Cell) -> Cell:
+    """Return the cell with a config that is here.
+
+    Raises:
+        UserError: its model is of the hub and not in the catalogue.
+    """
+    model = cell.model.catalogued()
+    if model.hub:
+        raise UserError(f"--catalogued: {model.hub} is not in the catalogue (headroom ls models)")
+    return cell.model_copy(update={"model": model})
 
 
 def _compare_native(

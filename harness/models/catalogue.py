@@ -203,3 +203,9 @@ CATALOGUE: dict[str, Architecture] = {
         | {"image_size": 32},
     ),
 }
+# Other repositories of the hub whose models differ from these in no tensor but the head's.
+SAME = {
+    "yahma/llama-7b-hf": "llama-7b",
+    "google/vit-base-patch16-224-in21k": "vit-base-patch16-224",
+    "google/vit-large-patch16-224-in21k": "vit-large-patch16-224",
+}

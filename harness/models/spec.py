@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from harness.models.catalogue import CATALOGUE
+from harness.models.catalogue import CATALOGUE, SAME
 from harness.paths import check_name
 from methods.wording import nearest
 
@@ -49,6 +49,16 @@ class ModelSpec(BaseModel):
         if self.sha256 and self.config:
             raise ValueError("sha256 pins weights, and a config has none")
         return self
+
+    def catalogued(self) -> ModelSpec:
+        """Return the catalogue's config of a model of the hub, under this model's name.
+
+        It is this one where it is of no hub, or the catalogue does not have it.
+        """
+        names = SAME | {entry.source: name for name, entry in CATALOGUE.items() if entry.source}
+        if self.hub not in names:
+            return self
+        return ModelSpec(config=names[self.hub], label=self.name)
 
     @property
     def name(self) -> str:

@@ -9,11 +9,15 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+from cells import cell_of
 
-from harness.engines.base import Event
+from harness.cell import new_record
+from harness.engines import worker
+from harness.engines.base import Event, Order
 from harness.engines.child import Limits
 from harness.engines.local import LocalEngine
 from harness.record import Record
@@ -129,6 +133,34 @@ def test_how_often_a_cell_is_tried(
     assert record is not None
     assert len(record.attempts) == tries - 1
     assert not store.is_done(cells[0])
+
+
+def test_a_record_that_finds_no_room_takes_the_checkpoint_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell, store = cell_of(tmp_path, "bitfit", "train.epochs=1"), Store(tmp_path / "out")
+    saved = store.checkpoint_folder(cell) / "large"
+    write = Store.write
+
+    def full(store: Store, cell: Cell, record: Record) -> None:
+        if saved.exists():
+            raise OSError(28, "No space left on device")
+        write(store, cell, record)
+
+    def save(cell: Cell, *_: Any) -> Record:
+        saved.parent.mkdir(parents=True)
+        saved.touch()
+        return new_record(cell)
+
+    monkeypatch.setattr(Store, "write", full)
+    monkeypatch.setattr(worker, "run_cell", save)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    reading, writing = os.pipe()
+    order = Order(cell=cell.model_dump(mode="json"), plugins=[], folder=store.folder, lock=0,
+                  progress=writing, checkpoint_seconds=1.0)  # fmt: skip
+    worker._run(order)
+    os.close(reading)
+    assert store.is_done(cell)
 
 
 def test_a_killed_runner_takes_all_of_a_cell_with_it(tmp_path: Path) -> None:
