@@ -23,11 +23,20 @@ from harness.models.spec import ModelSpec
 from harness.run_files import read_manifest
 from harness.simulation.target import CPU
 from harness.store import MANIFEST, Store
+<<<<<<< .merge_file_90ZoCS
 from harness.suite.cell import Cell
 from harness.suite.load import load_suite
 from harness.suite.reading import parse
 from harness.suite.settings import TrainSettings
 from harness.suite.suite import Suite
+=======
+from harness.suite.entries import MethodEntry, ModelEntry, Rule, TaskEntry
+from harness.suite.load import load_suite
+from harness.suite.reading import parse
+from harness.suite.settings import TrainSettings
+from harness.suite.shape import Shape
+from harness.suite.suite import Cell, Suite
+>>>>>>> .merge_file_jWEqd3
 
 ROOT = Path(__file__).resolve().parents[2]
 SUITES = [file.read_bytes() for file in sorted((ROOT / "suites").glob("*.yaml"))]
@@ -77,7 +86,14 @@ SCALARS = st.one_of(
     st.none(), st.booleans(), NUMBERS, st.integers(), st.floats(), st.sampled_from(ODD),
     st.sampled_from(WORDS), st.text(max_size=8),
 )  # fmt: skip
-KEYS = st.one_of(st.sampled_from(WORDS), st.sampled_from(ODD), st.text(max_size=6))
+STRUCTURE = sorted({key for model in (Suite, MethodEntry, TaskEntry, ModelEntry, Rule, Shape)
+                    for key in model.model_fields})  # fmt: skip
+KEYS = st.one_of(
+    st.sampled_from(STRUCTURE), st.sampled_from(WORDS), st.sampled_from(ODD), st.text(max_size=6)
+)
+# What files break on most often.
+SHARP = st.sampled_from([None, {}, [], "", 0, -1, True, float("inf"), float("nan"), 1e308, 10**17,
+                         "yes", "..", [None]])  # fmt: skip
 VALUES = st.one_of(
     SCALARS,
     st.sampled_from(PARTS),
@@ -92,7 +108,7 @@ VALUES = st.one_of(
 def value_for(key: str) -> st.SearchStrategy[Any]:
     """Draw what the key has elsewhere, a number, or anything."""
     fitting = st.sampled_from(BY_KEY.get(key) or PARTS)
-    return st.one_of(fitting, fitting, NUMBERS, VALUES)
+    return st.one_of(fitting, SHARP, SHARP, NUMBERS, VALUES)
 
 
 def changed(suite: Any, data: st.DataObject) -> Any:
@@ -193,7 +209,7 @@ def overrides(draw: st.DrawFn) -> str:
                           st.text(max_size=12).map(f"{key}=".__add__)))  # fmt: skip
 
 
-@fuzzed(150)
+@fuzzed(100)
 @given(data=st.data())
 def test_any_overrides_of_a_suite(tmp_path: Path, data: st.DataObject) -> None:
     file = tmp_path / "suite.yaml"
