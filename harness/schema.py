@@ -46,7 +46,12 @@ def suite_schema() -> dict[str, Any]:
     document["properties"]["model"] = {"$ref": "#/$defs/ModelEntry"}
     needed = [key for key in document.pop("required") if key != "name"]
     document["required"] = ["name"]
-    whole = {"required": needed, "oneOf": _one_of("model", "models")}
+    # Laid over another suite, a bare name may be a label of that one.
+    entries = {key: document["properties"][key] for key in ("methods", "tasks")}
+    whole = {"required": needed, "oneOf": _one_of("model", "models"), "properties": entries}
+    for key, entry in entries.items():
+        named = {**entry, "items": {"anyOf": [entry["items"], {"type": "string"}]}}
+        document["properties"][key] = named
     document["anyOf"] = [{"required": ["extends"]}, whole]
     definitions["ModelEntry"]["oneOf"] = _one_of(*SOURCES)
     definitions["Shape"]["properties"]["family"]["enum"] = families.names()

@@ -23,20 +23,12 @@ from harness.models.spec import ModelSpec
 from harness.run_files import read_manifest
 from harness.simulation.target import CPU
 from harness.store import MANIFEST, Store
-<<<<<<< .merge_file_90ZoCS
-from harness.suite.cell import Cell
-from harness.suite.load import load_suite
-from harness.suite.reading import parse
-from harness.suite.settings import TrainSettings
-from harness.suite.suite import Suite
-=======
 from harness.suite.entries import MethodEntry, ModelEntry, Rule, TaskEntry
 from harness.suite.load import load_suite
 from harness.suite.reading import parse
 from harness.suite.settings import TrainSettings
 from harness.suite.shape import Shape
 from harness.suite.suite import Cell, Suite
->>>>>>> .merge_file_jWEqd3
 
 ROOT = Path(__file__).resolve().parents[2]
 SUITES = [file.read_bytes() for file in sorted((ROOT / "suites").glob("*.yaml"))]
