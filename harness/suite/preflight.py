@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def check_cells(cells: Sequence[Cell]) -> None:
-    """Check each distinct model and data set of the cells, and method against settings.
+    """Check each distinct model, task and data set of the cells, and method against settings.
 
     What lies on the hub is left to the cells where the hub answers: asking for it may be slow.
 
@@ -66,6 +66,8 @@ def _check_data(cells: Iterable[Cell]) -> None:
     for cell in cells:
         request, task = cell.data_request(), cell.configured_task
         key = repr((task.name, request))
-        if key not in seen and (task.is_local(request) or hub.trouble()):
-            task.load(request)
+        if key not in seen:
+            task.check()
+            if task.is_local(request) or hub.trouble():
+                task.load(request)
         seen.add(key)

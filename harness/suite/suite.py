@@ -124,6 +124,7 @@ class Cell(Frozen):
             text_column=self.task.text_column,
             pair_column=self.task.pair_column,
             label_column=self.task.label_column,
+            eval=self.task.eval,
         )
 
     def __str__(self) -> str:
@@ -233,6 +234,11 @@ def _refuse_unfit(cells: Sequence[Cell]) -> None:
     for cell in cells:
         if cell.task.shape:
             cell.task.shape.check(f"suite {cell.suite}, task {cell.task_label}")
+        elif cell.task.eval is not None and not cell.configured_task.holds_out:
+            raise UserError(
+                f"suite {cell.suite}, task {cell.task_label}: eval {cell.task.eval:g}: this task "
+                "has a development set of its own"
+            )
         if cell.train.label_smoothing and not cell.family.smooths:
             raise UserError(
                 f"suite {cell.suite}, {cell.path}: train.label_smoothing = "

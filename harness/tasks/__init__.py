@@ -18,6 +18,7 @@ GLUE = ("cola", "sst2", "mrpc", "qqp", "stsb", "mnli", "qnli", "rte", "wnli")
 TASKS: dict[str, str] = {
     "acceptability": "harness.tasks.acceptability.task:AcceptabilityTask",
     **dict.fromkeys(GLUE, "harness.tasks.glue.task:GlueTask"),
+    "squad": "harness.tasks.squad.task:SquadTask",
 }
 
 
