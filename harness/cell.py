@@ -105,6 +105,7 @@ def _set_up(
     record.provenance = provenance(cell.model)
     record.provenance.redrawn = redrawn(cell.model, model) or None
     setup = set_up(cell, data, model, progress, checkpoints)
+    record.data.notes += setup.encoding_notes()
     remarks = cell.configured_method.remarks(setup.model, setup.plan)
     record.remarks = sentences(remarks)
     return setup
@@ -117,7 +118,7 @@ def _describe(cell: Cell, data: TaskData) -> Data:
         protocol=cell.protocol,
         train_rows=len(data.train),
         evaluation_rows={name: len(rows) for name, rows in data.evaluations.items()},
-        evaluation=cell.family.evaluation,
+        evaluation="generation" if cell.generation else "logits",
         notes=list(data.notes),
     )
 

@@ -27,7 +27,7 @@ class StepShapes:
 
     Attributes:
         steps: of training.
-        evaluation: of the largest batch that is evaluated; None: nothing is known of evaluation.
+        evaluation: of the largest batch that is evaluated, or answered; None: nothing is known.
         probe: of the largest batch of a probe, for methods that have one.
     """
 
@@ -43,7 +43,7 @@ def shapes_without_data(cell: Cell) -> StepShapes:
     Where batches are padded to their longest example only, the maximum length stands in for it.
     """
     settings, shape = cell.train, cell.task.shape
-    target_length = shape.target_length if shape is not None else None
+    target_length = shape.target_length if shape is not None else settings.max_target_length
     lengths = shape.lengths if shape is not None else ()
     fixed = settings.padding == "max"
 
@@ -56,15 +56,15 @@ def shapes_without_data(cell: Cell) -> StepShapes:
         for length in lengths or (settings.max_length, settings.max_length)
     )
     longest = batch(settings.evaluation_batch, max(step.length for step in steps))
-    one_pass = cell.family.evaluation == "logits" and cell.generation is None
-    evaluation = longest if one_pass else None
+    # A bare shape does not say how a model's answers would be generated.
+    untold = shape is not None and cell.family.evaluation == "generation"
     assumptions = []
     if not fixed and shape is None:
         assumptions.append(f"batches padded to max_length {settings.max_length}")
-    if evaluation is None:
+    if untold:
         assumptions.append("evaluation by generation is left out")
     told = tuple(f"{cell.task_label}: {text}" for text in assumptions)
-    return StepShapes(steps, evaluation, longest, told)
+    return StepShapes(steps, None if untold else longest, longest, told)
 
 
 def shapes_of_run(
@@ -116,6 +116,7 @@ def requests_of(cell: Cell, target: Target, shapes: StepShapes) -> list[Request]
             evaluation=shapes.evaluation,
             probe=shapes.probe,
             mask=bare.mask if bare is not None else True,
+            generation=cell.generation,
             target=target,
             stage=stage,
             num_steps=plan.num_steps,

@@ -28,6 +28,8 @@ _INDEX = _ATEN.index.Tensor
 _ASKING = frozenset({_VALUE, _NONZERO, _UNIQUE, _COPY, _INDEX})
 UNPADDED = object()  # the answer is whether the batch has no padding
 
+_PROCESSORS = "transformers/generation/logits_process.py"
+_GENERATION = "transformers/generation/utils.py"
 # (end of the file's name, function) -> the value. The first frame outside torch decides.
 VALUES: dict[tuple[str, str], Any] = {
     # Whether a mask is all ones, so that attention can do without it.
@@ -37,6 +39,13 @@ VALUES: dict[tuple[str, str], Any] = {
     ("transformers/masking_utils.py", "find_packed_sequence_indices"): True,
     # Whether there is padding that no mask was given for, which only makes a warning.
     ("transformers/modeling_utils.py", "warn_if_padding_and_no_attention_mask"): False,
+    # Whether the padding id ends texts, too, and whether it is a number: only a warning.
+    (_GENERATION, "_prepare_special_tokens"): False,
+    # The same of ids that end or begin an answer by force.
+    (_PROCESSORS, "__init__"): False,
+    # Whether prompts need no mask; before that, whether they are padded on the wrong side, which
+    # only makes a warning.
+    (_GENERATION, "generate"): UNPADDED,
     # No gradient overflowed, so the optimizer steps.
     ("torch/amp/grad_scaler.py", "<genexpr>"): 0.0,
     ("torch/amp/grad_scaler.py", "_maybe_opt_step"): 0.0,
@@ -62,6 +71,18 @@ VALUES: dict[tuple[str, str], Any] = {
     # Whether any learned token has moved away from its start.
     ("peft/tuners/cpt/model.py", "get_projection"): True,
 }
+# The same where the function's own local variables have the answer.
+FROM_LOCALS: dict[tuple[str, str], Callable[[dict[str, Any]], Any]] = {
+    # Whether all answers are whole: where they have as many tokens as they may.
+    (_GENERATION, "_sample"): lambda names: (
+        names["input_ids"].shape[1] >= names["stopping_criteria"].max_length
+    ),
+    # Whether some are not; and at the end, how many tokens there are.
+    (_GENERATION, "_beam_search"): lambda names: (
+        names["max_length"] if "output_length" in names or "max_generated_length" in names
+        else names["cur_len"] < names["max_length"]
+    ),
+}  # fmt: skip
 # The same for the number of rows that `nonzero` finds, from the shape of what it looks at and the
 # local variables of the function that asks.
 ROWS: dict[tuple[str, str], Callable[[torch.Size, dict[str, Any]], int]] = {
@@ -77,6 +98,8 @@ ROWS: dict[tuple[str, str], Callable[[torch.Size, dict[str, Any]], int]] = {
 }
 # The same for the number of distinct values: one, where a model only checks that all are equal.
 DISTINCT = {("transformers/models/bart/modeling_bart.py", "forward"): 1}
+# Inside of functions that the tables know: what is asked here is not theirs.
+_UNKNOWN = (_PROCESSORS,)
 _NOT_CALLERS = ("/torch/", "/harness/metering/", "/harness/simulation/")
 
 
@@ -113,7 +136,9 @@ class KnownAnswers(TorchDispatchMode):  # type: ignore[no-untyped-call]
             answer, _ = _answer(VALUES, "values")
             return torch.full(args[0].shape, answer, dtype=args[0].dtype)
         if func is _VALUE:
-            answer, _ = _answer(VALUES, "a value")
+            answer, names = _answer({**VALUES, **FROM_LOCALS}, "a value")
+            if callable(answer):
+                return answer(names)
             return self._is_unpadded(args[0]) if answer is UNPADDED else answer
         if func is _INDEX:
             return func(args[0], [part for index in args[1] for part in _without_mask(index)])
@@ -158,11 +183,25 @@ def _answer(table: dict[tuple[str, str], Any], what: str) -> tuple[Any, dict[str
         file, function = frame.f_code.co_filename.replace("\\", "/"), frame.f_code.co_name
         for (end, name), answer in table.items():
             if name == function and file.endswith(end):
-                return answer, frame.f_locals
+                return answer, _locals(frame)
         if not asked and not any(part in file for part in _NOT_CALLERS):
             asked = f"{file}:{frame.f_lineno} in {function}"
+        if file.endswith(_UNKNOWN):
+            break
         frame = frame.f_back
     raise UserError(
         f"the forecast cannot know {what} that {asked or 'torch'} reads from a tensor; such code "
         "needs an entry in harness/simulation/answers.py"
     )
+
+
+def _locals(frame: Any) -> dict[str, Any]:
+    """Return a function's local variables, without keeping any of them alive.
+
+    Up to Python 3.12 a frame keeps the dict that it gives away, and with it tensors that the
+    function has long forgotten.
+    """
+    names = dict(frame.f_locals)
+    if isinstance(frame.f_locals, dict):
+        frame.f_locals.clear()
+    return names

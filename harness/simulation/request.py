@@ -15,6 +15,7 @@ from harness.simulation.target import Target
 from harness.suite.plan import plan_of
 from harness.suite.settings import Frozen, TrainSettings
 from harness.tasks.families import get_family
+from harness.tasks.generation import Generation
 from methods.base import Plan, Stage
 
 if TYPE_CHECKING:
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
 StandIn = Literal["meta", "cpu", "cuda"]
 # Training settings that no byte depends on; the batch is in the shapes.
 INERT = (
-    "batch_size", "eval_batch_size", "epochs", "max_steps", "max_length", "padding",
-    "length_grouping", "lr", "head_lr", "betas", "eps", "schedule", "warmup", "evaluate",
-    "checkpoint",
+    "batch_size", "eval_batch_size", "epochs", "max_steps", "max_length", "max_target_length",
+    "train_on_prompt", "padding", "length_grouping", "lr", "head_lr", "betas", "eps", "schedule",
+    "warmup", "evaluate", "checkpoint",
 )  # fmt: skip
 
 
@@ -37,6 +38,7 @@ class Request(Frozen):
         steps: shapes of consecutive optimizer steps' batches. The peak is sought from the second
             one on; the allocator sees all of them.
         evaluation: shape of the largest evaluation batch; None: evaluation is left out.
+        generation: how answers to such a batch are generated; None: one forward pass evaluates.
         probe: shape of the largest batch of the method's probe, where it has one.
         mask: the model gets an attention mask; whether it has zeros is in the shapes.
         num_steps, num_epochs: of the run, for methods with a schedule.
@@ -54,6 +56,7 @@ class Request(Frozen):
     mask: bool
     target: Target
     evaluation: BatchShape | None = None
+    generation: Generation | None = None
     probe: BatchShape | None = None
     stage: Stage = Stage("training")
     num_steps: PositiveInt = 1000
@@ -77,9 +80,10 @@ class Request(Frozen):
         from harness.models.positions import refuse_beyond
         from harness.training.precision import weight_dtype
 
-        refuse_beyond(model, max(shape.length, shape.target_length or 0), self.model.name)
+        family = get_family(self.family)
+        refuse_beyond(model, family.positions(shape, None), self.model.name)
         dtype = weight_dtype(self.train.precision)
-        return get_family(self.family).hollow_batch(model, shape, mask=self.mask, dtype=dtype)
+        return family.hollow_batch(model, shape, mask=self.mask, dtype=dtype)
 
     def key(self) -> str:
         """Hash of the request, the libraries' versions and this project's source.

@@ -9,6 +9,7 @@ from harness import hub
 from harness.errors import UserError
 from harness.models.check import check_model
 from harness.models.files import model_folder
+from harness.models.tokenizer import refuse_made_up
 from harness.suite.plan import stages_of
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ def check_cells(cells: Sequence[Cell]) -> None:
         UserError: naming the first thing that is missing or wrong.
     """
     for cell in cells:
+        if cell.generation is not None:
+            refuse_made_up(cell.model, cell.task_label)
         if cell.task.shape is not None:
             raise UserError(
                 f"task {cell.task_label} is a shape without data, which cannot be trained on; "

@@ -33,6 +33,16 @@ class TrainSettings(Frozen):
     epochs: PositiveInt = 3
     max_steps: PositiveInt | None = Field(None, description="stop after so many optimizer steps")
     max_length: PositiveInt = Field(128, description="tokens; longer examples are cut")
+    max_target_length: PositiveInt | None = Field(
+        None,
+        description="tokens of an encoder-decoder's targets; longer ones are cut; null: max_length",
+        exclude_if=lambda value: value is None,
+    )
+    train_on_prompt: bool | None = Field(
+        None,
+        description="take a decoder's loss of prompts, too; null: as the task's recipe has it",
+        exclude_if=lambda value: value is None,
+    )
     padding: Literal["max", "longest"] = Field(
         "longest", description="pad to max_length or to the longest example of the batch"
     )

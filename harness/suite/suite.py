@@ -19,6 +19,7 @@ from harness.record import SCHEMA_VERSION
 from harness.suite.entries import MethodEntry, ModelEntry, Rule, TaskEntry
 from harness.suite.grid import Grid
 from harness.suite.settings import Frozen, TrainSettings
+from harness.suite.unfit import refuse_unfit
 from harness.tasks.base import DataRequest, Protocol
 from harness.tasks.families import get_family
 from methods import get_method
@@ -93,7 +94,8 @@ class Cell(Frozen):
     def family(self) -> Family:
         """What the kind of task decides."""
         shape = self.task.shape
-        return get_family(shape.family if shape else self.configured_task.family)
+        family = get_family(shape.family if shape else self.configured_task.family)
+        return family.configured(**{name: getattr(self.train, name) for name in family.settings})
 
     @property
     def num_labels(self) -> int:
@@ -201,7 +203,7 @@ class Suite(Frozen):
                 )
             )
         _refuse_twins(cells)
-        _refuse_unfit(cells)
+        refuse_unfit(cells)
         return cells
 
     def _settings(
@@ -227,24 +229,6 @@ class Suite(Frozen):
         except ValidationError as error:
             what = first_mistake(error, "train", model=TrainSettings)
             raise UserError(f"suite {self.name}, {task.shown} x {label}: {what}") from None
-
-
-def _refuse_unfit(cells: Sequence[Cell]) -> None:
-    """Refuse settings that mean nothing for the cell's kind of task."""
-    for cell in cells:
-        if cell.task.shape:
-            cell.task.shape.check(f"suite {cell.suite}, task {cell.task_label}")
-        elif cell.task.eval is not None and not cell.configured_task.holds_out:
-            raise UserError(
-                f"suite {cell.suite}, task {cell.task_label}: eval {cell.task.eval:g}: this task "
-                "has a development set of its own"
-            )
-        if cell.train.label_smoothing and not cell.family.smooths:
-            raise UserError(
-                f"suite {cell.suite}, {cell.path}: train.label_smoothing = "
-                f"{cell.train.label_smoothing:g}: a {cell.family.name} has no label smoothing; set "
-                "it for the other tasks only (rules)"
-            )
 
 
 def choose(cells: Sequence[Cell], only: str, option: str = "--only") -> list[Cell]:

@@ -19,6 +19,11 @@ TASKS: dict[str, str] = {
     "acceptability": "harness.tasks.acceptability.task:AcceptabilityTask",
     **dict.fromkeys(GLUE, "harness.tasks.glue.task:GlueTask"),
     "squad": "harness.tasks.squad.task:SquadTask",
+    "e2e": "harness.tasks.language.e2e:E2eTask",
+    "wikitext": "harness.tasks.language.wikitext:WikitextTask",
+    "instructions": "harness.tasks.language.instructions:InstructionsTask",
+    "gsm8k": "harness.tasks.language.gsm8k:Gsm8kTask",
+    "cnn_dailymail": "harness.tasks.language.cnn_dailymail:CnnDailymailTask",
 }
 
 

@@ -65,11 +65,10 @@ def predict_batch(
     """Return what the family keeps of one batch, on the device: an example's row, or its answer."""
     was_training = model.training
     model.eval()
-    inputs = family.inputs(batch)
     with autocast(settings.precision, device):
         if generation is None:
-            rows = family.predict(model, inputs)
+            rows = family.predict(model, family.prediction_inputs(batch))
         else:
-            rows = family.generate(model, inputs, generation)
+            rows = family.generate(model, family.inputs(batch), generation)
     model.train(was_training)
     return rows

@@ -15,8 +15,9 @@ from harness.metering.flops import StepFlops, fit_step_flops
 from harness.metering.meter import Meter
 from harness.models.load import load_model
 from harness.models.positions import positions_of, refuse_beyond
-from harness.models.tokenizer import load_tokenizer
+from harness.models.tokenizer import load_tokenizer, refuse_made_up, refuse_other_end
 from harness.suite.plan import plan_of
+from harness.tasks.families.decoding import refuse_wrapped
 from harness.training.attach import build_step
 from harness.training.batches import Batch, Probe, TrainingOrder, width_of
 from harness.training.optim import make_schedule
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from harness.suite.suite import Cell
     from harness.tasks.base import Task, TaskData
     from harness.tasks.families.base import Encoded, Family
+    from harness.tasks.generation import Generation
     from harness.training.checkpoint import Checkpoints
     from harness.training.state import TrainState
     from methods.base import Handle, Plan
@@ -89,6 +91,12 @@ class Setup:
         shape = self.order.data.shape([0], min(longest, positions_of(self.model) or longest))
         return shape._replace(target_length=shape.target_length and shape.length)
 
+    def encoding_notes(self) -> list[str]:
+        """Return what encoding did to the rows, in sentences, by the part of the data."""
+        parts = {"training": self.order.data, **self.evaluations}
+        return [f"{name}: {note}" for name, part in parts.items()
+                for note in getattr(part, "notes", ())]  # fmt: skip
+
     def full_example(self) -> Batch:
         """Return such an example without its labels, on the device."""
         batch = self.family.inputs(self.order.data.sample(self.full_shape))
@@ -108,8 +116,10 @@ def tokenizer_for(cell: Cell, rows: Sequence[Any]) -> Any:
     """Return the tokenizer of the cell's model; None where its family encodes no text.
 
     Raises:
-        UserError: the model has none.
+        UserError: the model has none, or none of its own for a task that generates text.
     """
+    if cell.generation is not None:
+        refuse_made_up(cell.model, cell.task_label)
     return load_tokenizer(cell.model, cell.family.texts(rows)) if cell.family.tokenizes else None
 
 
@@ -150,6 +160,8 @@ def set_up(
     settings, family = cell.train, cell.family
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = tokenizer_for(cell, data.train)
+    if cell.generation is not None:
+        refuse_other_end(cell.model, tokenizer, model)
     encoded = family.encode(tokenizer, data.train, settings.max_length)
     evaluations = {
         name: family.encode_evaluation(tokenizer, rows, settings.max_length, cell.generation)
@@ -161,11 +173,13 @@ def set_up(
     torch.manual_seed(cell.seed)
     try:
         state = build_step(model, cell.configured_method, plan, settings, device, family)
+        if cell.generation is not None:
+            refuse_wrapped(state.model)
     except ValueError as error:
         raise UserError(f"{cell.path}: {error}") from None
-    refuse_beyond(
-        state.model, _longest(settings, [encoded, *evaluations.values()]), cell.model.name
-    )
+    refuse_beyond(state.model, _longest(settings, family, [encoded], None), cell.model.name)
+    asked = _longest(settings, family, evaluations.values(), cell.generation)
+    refuse_beyond(state.model, asked, cell.model.name, cell.generation)
     state.schedule = make_schedule(state.optimizer, settings, order.num_steps)
     torch.manual_seed(cell.seed)
     return Setup(
@@ -200,9 +214,16 @@ def _plan(cell: Cell, order: TrainingOrder) -> Plan:
     )
 
 
-def _longest(settings: TrainSettings, parts: Iterable[Encoded]) -> int:
-    """Return the length of the longest input, in tokens."""
-    return width_of(settings) or max(max(part.lengths, default=0) for part in parts)
+def _longest(
+    settings: TrainSettings,
+    family: Family,
+    parts: Iterable[Encoded],
+    generation: Generation | None,
+) -> int:
+    """Return how many positions the longest example needs, with its target or its answer."""
+    width = width_of(settings)
+    shapes = [part.shape(range(len(part)), width) for part in parts if len(part)]
+    return max((family.positions(shape, generation) for shape in shapes), default=0)
 
 
 def _fit_flops(model: nn.Module, data: Encoded, device: torch.device) -> StepFlops:

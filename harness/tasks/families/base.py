@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from harness.tasks.generation import Generation
 
 Evaluation = Literal["logits", "generation"]
+# Training settings of single families, and what they say beside the others: nothing.
+FAMILY_SETTINGS = ("train_on_prompt", "max_target_length")
 # What a bare shape may say of texts.
 TEXT_SHAPE = frozenset({"length", "lengths", "mask"})
 
@@ -30,7 +32,10 @@ class Encoded(Protocol):
 
     @property
     def lengths(self) -> Sequence[int]:
-        """Tokens of each example, by which batches may be grouped."""
+        """Tokens of each example, by which batches may be grouped.
+
+        What the record shall say of the encoding may stand in `notes`, sentences.
+        """
 
     def shape(self, indices: Sequence[int], width: int | None = None) -> BatchShape:
         """Return the shape that `batch` has, without making it."""
@@ -48,7 +53,8 @@ class Encoded(Protocol):
 class Family(ABC):
     """A kind of task: head, encoding, batches, loss and predictions.
 
-    A family holds no state, and torch is imported inside its methods: suites load without it.
+    A family holds nothing but the training settings that are its own, and torch is imported inside
+    its methods: suites load without it.
 
     Attributes:
         name: as a suite's `shape` and a task's `family` call it.
@@ -58,6 +64,8 @@ class Family(ABC):
         label_names: the inputs of a batch that predictions do without.
         tokenizes: examples are made by the model's tokenizer.
         shape_keys: what a bare shape may say, beside family and batch_size.
+        settings: the training settings that mean something for this family only, of those named in
+            `FAMILY_SETTINGS`: its class takes them by name.
     """
 
     name: ClassVar[str]
@@ -67,6 +75,11 @@ class Family(ABC):
     label_names: ClassVar[tuple[str, ...]] = ("labels",)
     tokenizes: ClassVar[bool] = True
     shape_keys: ClassVar[frozenset[str]] = TEXT_SHAPE
+    settings: ClassVar[tuple[str, ...]] = ()
+
+    def configured(self, **settings: Any) -> Family:
+        """Return the family with the settings that are its own."""
+        return type(self)(**settings) if settings else self
 
     def set_head(self, config: Any, num_labels: int) -> None:  # noqa: B027
         """Tell the model's config what its head shall be; nothing where it needs no telling."""
@@ -121,6 +134,14 @@ class Family(ABC):
     def inputs(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return a batch without its labels."""
         return {name: value for name, value in batch.items() if name not in self.label_names}
+
+    def prediction_inputs(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return what `predict` takes of a batch: no labels, unless they are what is predicted."""
+        return self.inputs(batch)
+
+    def positions(self, shape: BatchShape, generation: Generation | None) -> int:
+        """Return how many positions a model needs for a batch of this shape, or to answer it."""
+        return shape.length
 
     def predict(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return what evaluation keeps of a batch, one row an example: its logits, in float32.

@@ -1,10 +1,11 @@
-"""Language models: the next token, of a decoder alone or behind an encoder. Bare shapes so far."""
+"""Language models: the next token, of a decoder alone or behind an encoder."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from harness.errors import UserError
 from harness.tasks.families.base import TEXT_SHAPE, Evaluation, Family
 
 if TYPE_CHECKING:
@@ -12,16 +13,88 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from harness.shapes import BatchShape
+    from harness.tasks.families.base import Encoded
+    from harness.tasks.generation import Generation
 
 IGNORED = -100  # the label of tokens that no loss is taken of
 
 
-class CausalLM(Family):
-    """Every token from those before it; a token's label stands at its own place."""
+class _Language(Family):
+    """What both kinds share: token losses, answers as token ids."""
+
+    smooths: ClassVar[bool] = True
+
+    def texts(self, rows: Iterable[Any]) -> Iterator[str]:
+        """Yield texts, prompts and responses."""
+        for row in rows:
+            yield from [row.text] if hasattr(row, "text") else [row.prompt, row.response]
+
+    def prediction_inputs(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the batch with its labels, whose likelihood is what is predicted."""
+        return dict(batch)
+
+    def generate(
+        self, model: nn.Module, inputs: Mapping[str, Tensor], generation: Generation
+    ) -> Tensor:
+        """Return the new tokens (B, N) of the best answer to each prompt."""
+        from harness.tasks.families.decoding import new_tokens
+
+        return new_tokens(model, inputs, generation)
+
+    def predictions(self, kept: Sequence[Tensor], data: Any) -> Any:
+        """Return generated answers as texts, or (examples, 2): sum of -log p, and tokens."""
+        import torch
+
+        if hasattr(data, "text"):
+            return [data.text(tokens) for tokens in kept]
+        return torch.stack(list(kept)).double().numpy()
+
+    def references(self, data: Any) -> Any:
+        """Return the accepted texts of each answer; of likelihoods nothing but their number."""
+        return data.references if hasattr(data, "text") else [None] * len(data)
+
+
+class CausalLM(_Language):
+    """Every token from those before it; a token's label stands at its own place.
+
+    Args:
+        train_on_prompt: whether the loss is taken of prompts, too; None: as the rows say.
+    """
 
     name: ClassVar[str] = "causal_lm"
     auto_class: ClassVar[str] = "AutoModelForCausalLM"
-    smooths: ClassVar[bool] = True
+    settings: ClassVar[tuple[str, ...]] = ("train_on_prompt",)
+
+    def __init__(self, train_on_prompt: bool | None = None) -> None:
+        self.train_on_prompt = train_on_prompt
+
+    def encode(self, tokenizer: Any, rows: Sequence[Any], max_length: int) -> Encoded:
+        """Return running text as blocks of `max_length` tokens, or prompts with responses."""
+        from harness.tasks.families import encoding
+
+        if encoding.all_text(rows, self.name):
+            return encoding.blocks(tokenizer, rows, max_length)
+        return encoding.sequences(tokenizer, rows, max_length, self.train_on_prompt)
+
+    def encode_evaluation(
+        self, tokenizer: Any, rows: Sequence[Any], max_length: int, generation: Generation | None
+    ) -> Encoded:
+        """Return prompts alone where answers are generated; else what training sees.
+
+        Raises:
+            UserError: an answer to running text is asked for.
+        """
+        from harness.tasks.families import encoding
+
+        if generation is None:
+            return self.encode(tokenizer, rows, max_length)
+        if encoding.all_text(rows, self.name):
+            raise UserError("running text has no prompts to generate answers to")
+        return encoding.prompts(tokenizer, rows, max_length)
+
+    def positions(self, shape: BatchShape, generation: Generation | None) -> int:
+        """Return the tokens of a prompt and of the answer behind it."""
+        return shape.length + (generation.max_new_tokens if generation else 0)
 
     def hollow_batch(
         self, model: nn.Module, shape: BatchShape, *, mask: bool, dtype: torch.dtype
@@ -36,15 +109,55 @@ class CausalLM(Family):
         """Return the cross-entropy of each token given those before it, in float32."""
         return _token_loss(outputs.logits[:, :-1], inputs["labels"][:, 1:], smoothing)
 
+    def predict(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Return (B, 2): the sum of -log p over the labels of each example, and their number."""
+        ids = {name: value for name, value in inputs.items() if name != "labels"}
+        return _likelihoods(model(**ids).logits[:, :-1], inputs["labels"][:, 1:])
 
-class Seq2Seq(Family):
-    """A decoder's tokens from those before them and from the encoder's text."""
+
+class Seq2Seq(_Language):
+    """A decoder's tokens from those before them and from the encoder's text.
+
+    Args:
+        max_target_length: tokens of a target, at most; None: as many as of a source.
+    """
 
     name: ClassVar[str] = "seq2seq"
     auto_class: ClassVar[str] = "AutoModelForSeq2SeqLM"
     evaluation: ClassVar[Evaluation] = "generation"
     shape_keys: ClassVar[frozenset[str]] = TEXT_SHAPE | {"target_length"}
-    smooths: ClassVar[bool] = True
+    settings: ClassVar[tuple[str, ...]] = ("max_target_length",)
+
+    def __init__(self, max_target_length: int | None = None) -> None:
+        self.max_target_length = max_target_length
+
+    def encode(self, tokenizer: Any, rows: Sequence[Any], max_length: int) -> Encoded:
+        """Return sources and targets.
+
+        Raises:
+            UserError: rows of running text, which have neither.
+        """
+        from harness.tasks.families import encoding
+
+        self._refuse_text(rows)
+        return encoding.pairs(tokenizer, rows, max_length, self.max_target_length)
+
+    def encode_evaluation(
+        self, tokenizer: Any, rows: Sequence[Any], max_length: int, generation: Generation | None
+    ) -> Encoded:
+        """Return sources alone where answers are generated; else what training sees."""
+        from harness.tasks.families import encoding
+
+        if generation is None:
+            return self.encode(tokenizer, rows, max_length)
+        self._refuse_text(rows)
+        return encoding.sources(tokenizer, rows, max_length)
+
+    def positions(self, shape: BatchShape, generation: Generation | None) -> int:
+        """Return the tokens of the source, the target or the answer, whichever are most."""
+        # The decoder's start token takes the place of the last new one, which is never read.
+        answer = generation.max_new_tokens if generation else 0
+        return max(shape.length, shape.target_length or 0, answer)
 
     def hollow_batch(
         self, model: nn.Module, shape: BatchShape, *, mask: bool, dtype: torch.dtype
@@ -59,6 +172,16 @@ class Seq2Seq(Family):
         """Return the cross-entropy of the decoder's tokens, in float32."""
         return _token_loss(outputs.logits, inputs["labels"], smoothing)
 
+    def predict(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Return (B, 2): the sum of -log p over each target's tokens, and their number."""
+        return _likelihoods(model(**inputs).logits, inputs["labels"])
+
+    def _refuse_text(self, rows: Sequence[Any]) -> None:
+        from harness.tasks.families import encoding
+
+        if encoding.all_text(rows, self.name):
+            raise UserError("running text has no targets for an encoder-decoder")
+
 
 def _token_loss(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
     from torch.nn import functional
@@ -69,3 +192,15 @@ def _token_loss(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
         ignore_index=IGNORED,
         label_smoothing=smoothing,
     )
+
+
+def _likelihoods(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return (B, 2) of logits (B, S, V): one example's are in float32 at a time."""
+    import torch
+    from torch.nn import functional
+
+    sums = [
+        functional.cross_entropy(row.float(), wanted, ignore_index=IGNORED, reduction="sum")
+        for row, wanted in zip(logits, labels, strict=True)
+    ]
+    return torch.stack([torch.stack(sums), (labels != IGNORED).sum(dim=1).float()], dim=1)
