@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from harness.errors import UserError
-from harness.tasks.base import Example
+from harness.tasks.base import Example, Row
 from harness.tasks.own.cells import Cells
 from harness.tasks.own.functions import call, is_function
-from harness.tasks.own.kinds import Kind
+from harness.tasks.own.kind import Kind
 from methods.numbers import spells_a_number
 
 
@@ -19,7 +19,7 @@ class _OneLabel(Kind):
 
     roles: ClassVar[Mapping[str, str | None]] = {"text": "text", "pair": None, "label": "label"}
 
-    def row(self, cells: Cells, classes: Mapping[str, int]) -> Example:
+    def row(self, cells: Cells, classes: Mapping[str, int]) -> Row:
         """Take over the texts, and make a number of the label."""
         pair = cells.text("pair") if "pair" in cells.columns else None
         return Example(cells.text("text"), pair, self._number(cells, classes))
@@ -87,6 +87,7 @@ class OwnRegression(_OneLabel):
     known_metrics: ClassVar[tuple[str, ...]] = (
         "pearson", "spearman", "mae", "mse", "rmse", "r2",
     )  # fmt: skip
+    lowest: ClassVar[frozenset[str]] = frozenset({"mae", "mse", "rmse"})
     usual_metrics: ClassVar[tuple[str, ...]] = ("pearson", "spearman")
 
     def predicted(self, predictions: Any) -> Any:
