@@ -13,9 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 from harness.durable import draft_of
 from harness.provenance import Data
-from harness.record import Export, ExportKind, Flops, Outcome, Parameters, Record, sentences
+from harness.record import (
+    HOST_MEMORY,
+    Export,
+    ExportKind,
+    Flops,
+    Outcome,
+    Parameters,
+    Record,
+    sentences,
+)
 from harness.store import Store
-from harness.suite.suite import Cell
+from harness.suite.cell import Cell
 
 if TYPE_CHECKING:
     from harness.metering.flops import ForwardFlops
@@ -79,7 +88,7 @@ def run_cell(
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and "can't allocate memory" not in str(error):
             raise
-        record.outcome, record.message = "oom", f"host memory: {_first_line(error)}"
+        record.outcome, record.message = "oom", f"{HOST_MEMORY}: {_first_line(error)}"
     record.environment.plugins = in_use()
     record.seconds = time.perf_counter() - began
     return record
@@ -102,7 +111,7 @@ def _set_up(
     record.data = _describe(cell, data)
     progress({"doing": "loading model"})
     model = load_cell_model(cell)
-    record.provenance = provenance(cell.model)
+    record.provenance = provenance(cell.model, tokenizer=cell.family.preparer == "tokenizer")
     record.provenance.redrawn = redrawn(cell.model, model) or None
     setup = set_up(cell, data, model, progress, checkpoints)
     record.data.notes += setup.encoding_notes()
@@ -216,11 +225,10 @@ def _flops(setup: Setup, forward: ForwardFlops) -> Flops:
 def _export(record: Record, cell: Cell, setup: Setup, kind: ExportKind, store: Store) -> None:
     """Write what a user deploys; whatever fails in it is no reason to lose the run."""
     from harness.export import Extras, recipe_of, write
-    from harness.training.setup import tokenizer_for
 
     folder = store.export_folder(cell, kind)
     try:
-        extras = Extras(tokenizer_for(cell, setup.data.train), setup.task.label_names)
+        extras = Extras(setup.preparer, setup.task.label_names)
         done = write(
             folder, kind, recipe_of(cell, setup.plan), setup.handle, setup.state.names,
             extras=extras,

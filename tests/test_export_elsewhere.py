@@ -23,7 +23,6 @@ from harness.models.spec import ModelSpec
 from harness.models.tokenizer import load_tokenizer
 from harness.record import ExportKind
 from harness.store import Store
-from harness.training.setup import tokenizer_for
 
 SHORT = (rows(32, 8), "train.epochs=3", "train.lr=1.0e-2")
 TEXTS = ["The cat sat on the mat.", "A dog that runs is happy."]
@@ -110,7 +109,7 @@ def trained(folder: Path, base: Path, method: str, kind: ExportKind, *settings: 
     setup = train(cell)
     setup.handle.evaluating(on=True)
     said = logits(setup.model.eval())
-    extras = Extras(tokenizer_for(cell, ()), setup.task.label_names)
+    extras = Extras(setup.preparer, setup.task.label_names)
     recipe = recipe_of(cell, setup.plan)
     written = write(folder / kind, kind, recipe, setup.handle, setup.state.names, extras=extras)
     return Trained(folder / kind, written, said)

@@ -24,6 +24,7 @@ from harness.export.as_lora import write_lora
 from harness.export.peft_folder import CONFIG, Trained, tried, write_peft
 from harness.export.reading import ADAPTER, MODEL, OWN_MODEL, load, read_export
 from harness.export.recipe import FORMAT, Recipe, base_of, named_tensors, rebuilt
+from harness.sums import write_sums
 from harness.training.saved import Saved, read_state, save_tensors, write_state
 
 if TYPE_CHECKING:
@@ -45,9 +46,9 @@ class Written:
 
 @dataclass(frozen=True)
 class Extras:
-    """What goes beside the weights: the tokenizer, and the names of the classes."""
+    """What goes beside the weights: tokenizer or image processor, and the names of the classes."""
 
-    tokenizer: Any = None
+    preparer: Any = None
     label_names: Sequence[str] = ()
 
 
@@ -91,8 +92,9 @@ def write(
         if kind == "adapter" and reader != "peft":
             stored = read_state(new)["state"]  # as `load` will find it, off the device
             _write_adapter(new, handle, trained, rebuilt(recipe, fresh(), stored))
-        if extras.tokenizer is not None:
-            extras.tokenizer.save_pretrained(new)
+        if extras.preparer is not None:
+            extras.preparer.save_pretrained(new)
+        write_sums(new)
     return Written(_size(folder), reader, reason)
 
 
@@ -107,12 +109,13 @@ def convert(adapter: Path, folder: Path, base: nn.Module | None = None) -> Writt
         write_state(new, {**content, "kind": "model"})
         model = load(adapter, base)
         reader = _write_model(new, model, Extras(label_names=content.get("labels", ())))
-        for file in filter(_is_tokenizers, adapter.iterdir()):
+        for file in filter(_is_preparers, adapter.iterdir()):
             shutil.copy(file, new / file.name)
+        write_sums(new)
     return Written(_size(folder), reader)
 
 
-def _is_tokenizers(file: Path) -> bool:
+def _is_preparers(file: Path) -> bool:
     mine = {"state.json", CONFIG}
     return file.suffix in {".json", ".txt", ".model", ".jinja"} and file.name not in mine
 

@@ -13,7 +13,7 @@ from harness.simulation.target import Target
 from harness.suite.plan import nominal_plan, stages_of
 
 if TYPE_CHECKING:
-    from harness.suite.suite import Cell
+    from harness.suite.cell import Cell
     from harness.tasks.families.base import Encoded
     from harness.training.batches import Probe, TrainingOrder
 
@@ -42,6 +42,8 @@ def shapes_without_data(cell: Cell) -> StepShapes:
 
     Where batches are padded to their longest example only, the maximum length stands in for it.
     """
+    if cell.family.preparer == "image processor":
+        return _of_images(cell)
     settings, shape = cell.train, cell.task.shape
     target_length = shape.target_length if shape is not None else settings.max_target_length
     lengths = shape.lengths if shape is not None else ()
@@ -65,6 +67,13 @@ def shapes_without_data(cell: Cell) -> StepShapes:
         assumptions.append("evaluation by generation is left out")
     told = tuple(f"{cell.task_label}: {text}" for text in assumptions)
     return StepShapes(steps, None if untold else longest, longest, told)
+
+
+def _of_images(cell: Cell) -> StepShapes:
+    """Return the shapes of batches of images, of which none is longer than another."""
+    sizes = (cell.train.batch_size, cell.train.evaluation_batch)
+    step, evaluation = (BatchShape(size, 1, padded=False) for size in sizes)
+    return StepShapes((step, step), evaluation, evaluation)
 
 
 def shapes_of_run(
@@ -135,16 +144,16 @@ def data_shapes(cell: Cell) -> StepShapes:
     import torch
 
     from harness.training.batches import Probe, TrainingOrder
-    from harness.training.setup import tokenizer_for
+    from harness.training.setup import preparer_for
 
     try:
         data = cell.configured_task.load(cell.data_request())
         names = data.scored(cell.scores_epochs)
-        tokenizer = tokenizer_for(cell, data.train)
+        preparer = preparer_for(cell, data.train)
         family, longest = cell.family, cell.train.max_length
-        encoded = family.encode(tokenizer, data.train, longest)
+        encoded = family.encode(preparer, data.train, longest)
         evaluations = [
-            family.encode_evaluation(tokenizer, data.evaluations[name], longest, cell.generation)
+            family.encode_evaluation(preparer, data.evaluations[name], longest, cell.generation)
             for name in names
         ]
     except UserError as error:
@@ -159,6 +168,7 @@ def data_shapes(cell: Cell) -> StepShapes:
 
 def has_own_data(cell: Cell) -> bool:
     """Tell whether lengths vary and the data that says how is on this machine."""
-    if cell.task.shape is not None or cell.train.padding != "longest":
+    one_size = cell.train.padding != "longest" or cell.family.preparer == "image processor"
+    if cell.task.shape is not None or one_size:
         return False
     return cell.configured_task.is_local(cell.data_request())

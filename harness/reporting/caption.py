@@ -7,9 +7,15 @@ from statistics import median
 
 from harness.env import MEMORY_PACKAGES
 from harness.record import Record
-from harness.reporting.comparison import Comparison, forecast_ratio, forward_lengths
+from harness.reporting.comparison import IMAGE, Comparison, forecast_ratio, forward_lengths
 from harness.reporting.ran import what_ran
 from harness.units import is_fraction
+
+# What a record says of a model that changes with it; older records say less.
+BASE = {
+    "sha256": "weights", "commit": "commit on the hub", "config_sha256": "config.json",
+    "tokenizer_sha256": "tokenizer",
+}  # fmt: skip
 
 
 def caption(comparison: Comparison) -> list[str]:
@@ -37,6 +43,7 @@ def caption(comparison: Comparison) -> list[str]:
         *what_ran(comparison.records),
         *_doubts(records),
         *_redrawn(records),
+        *_bases(records),
         f"Machine: {_machine(records)}. Versions: {_versions(records)}.",
     ]
 
@@ -111,11 +118,30 @@ def _redrawn(records: Sequence[Record]) -> list[str]:
     return [f"New head: {model} has one of another size: {what}." for model, what in heads]
 
 
+def _bases(records: Sequence[Record]) -> list[str]:
+    """Name the models that were not the same one in all cells."""
+    notes = []
+    for model in dict.fromkeys(record.model for record in records):
+        found = [r.provenance for r in records if r.model == model and r.provenance]
+        differ = [
+            words
+            for field, words in BASE.items()
+            if len({getattr(where, field) for where in found} - {None}) > 1
+        ]
+        if differ:
+            notes.append(
+                f"Different bases: {model} was not the same in all cells, by its "
+                f"{', '.join(differ)}: their rows do not compare (each record's provenance)."
+            )
+    return notes
+
+
 def _length(records: Sequence[Record]) -> str:
     """Say how long the example is whose forward pass is counted."""
     lengths = forward_lengths(records)
-    known = "/".join(str(length) for length in lengths if length is not None)
+    known = "/".join(str(length) for length in lengths if length not in (None, IMAGE))
     said = [f"of {known} tokens (max_length)"] if known else []
+    said += ["an image"] if IMAGE in lengths else []
     said += ["the first of the training rows, its length not recorded"] if None in lengths else []
     return " or ".join(said)
 

@@ -133,8 +133,14 @@ def forecast_ratio(record: Record) -> float | None:
     return forecast / record.memory.peak_training
 
 
+IMAGE = 1  # the length of an example that has none
+
+
 def forward_lengths(records: Iterable[Record]) -> list[int | None]:
-    """Return the lengths, in tokens, of the examples that forward FLOPs are of; None: unknown."""
+    """Return the lengths, in tokens, of the examples that forward FLOPs are of.
+
+    IMAGE: it is one; None: unknown.
+    """
     return list(dict.fromkeys(r.flops.forward_length for r in records if r.flops))
 
 

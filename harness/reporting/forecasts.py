@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from harness.forecasting.result import AtBatch, Forecast, LargestBatch
 from harness.reporting.columns import Column, Table, number, words
-from harness.reporting.comparison import SPLIT, coarse
+from harness.reporting.comparison import IMAGE, SPLIT, coarse
 from harness.units import MIB, gib
 
 SHOWN = ("weights", "gradients", "optimizer", "activations")
@@ -158,7 +158,7 @@ def _batch(entry: Forecast) -> str:
 
 
 def _size(step: Sequence[int]) -> str:
-    return f"{step[0]} x {step[1]}"
+    return f"{step[0]} images" if step[1] == IMAGE else f"{step[0]} x {step[1]}"
 
 
 def fit_text(entry: Forecast | None) -> str:

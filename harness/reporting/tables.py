@@ -17,7 +17,7 @@ from harness.reporting.columns import (
     teraflop,
     words,
 )
-from harness.reporting.comparison import SPLIT, Comparison, Row, Score, forward_lengths
+from harness.reporting.comparison import IMAGE, SPLIT, Comparison, Row, Score, forward_lengths
 from harness.reporting.method_notes import method_notes
 from harness.units import MIB, giga, is_fraction, score
 
@@ -72,7 +72,7 @@ def _forward_header(comparison: Comparison) -> str:
     """Name the length that the forward pass is counted at, where it is one for all."""
     lengths = forward_lengths(r for r in comparison.records if r.outcome == "ok")
     one = lengths[0] if len(lengths) == 1 else None
-    return "fwd GFLOP" if one is None else f"fwd GFLOP at {one}"
+    return "fwd GFLOP" if one in (None, IMAGE) else f"fwd GFLOP at {one}"
 
 
 def _four_digits(value: float | None) -> str:

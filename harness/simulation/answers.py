@@ -18,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from harness.errors import UserError
 from harness.simulation.full_masks import FullMasks
+from harness.simulation.layouts import as_kernels_do
 
 _ATEN = torch.ops.aten
 _VALUE = _ATEN._local_scalar_dense.default
@@ -129,7 +130,7 @@ class KnownAnswers(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if func not in _ASKING or not _is_hollow(args[0]) or not _asks(func, args):
             out = func(*args, **kwargs) if kwargs else func(*args)
             self._full_masks.see(func, args, out)
-            return out
+            return as_kernels_do(func, out)
         if func is _COPY:
             if not args[0].is_meta or (kwargs or {}).get("device") != torch.device("cpu"):
                 return func(*args, **kwargs) if kwargs else func(*args)

@@ -26,7 +26,7 @@ StandIn = Literal["meta", "cpu", "cuda"]
 INERT = (
     "batch_size", "eval_batch_size", "epochs", "max_steps", "max_length", "max_target_length",
     "train_on_prompt", "padding", "length_grouping", "lr", "head_lr", "betas", "eps", "schedule",
-    "warmup", "evaluate", "checkpoint",
+    "warmup", "evaluate", "checkpoint", "augmentation",
 )  # fmt: skip
 
 

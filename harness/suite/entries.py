@@ -176,15 +176,20 @@ class ModelEntry(ModelSpec):
         return ModelSpec(**self.model_dump(exclude={"train"}))
 
 
-class Rule(Frozen):
-    """Training settings for some of the cells, such as a method's learning rate on one task."""
+class Some(Frozen):
+    """Some of the cells, by patterns of their labels."""
 
     methods: tuple[str, ...] = ("*",)
     tasks: tuple[str, ...] = ("*",)
     models: tuple[str, ...] = ("*",)
-    train: TrainSettings
 
     def fits(self, method: str, task: str, model: str) -> bool:
         """Tell whether the labels match one of the patterns of each axis."""
         pairs = ((self.methods, method), (self.tasks, task), (self.models, model))
         return all(any(fnmatch(name, p) for p in patterns) for patterns, name in pairs)
+
+
+class Rule(Some):
+    """Training settings for some of the cells, such as a method's learning rate on one task."""
+
+    train: TrainSettings

@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UserError
-from harness.suite.entries import MethodEntry, ModelEntry, TaskEntry
+from harness.suite.entries import MethodEntry, ModelEntry, Some, TaskEntry
 from methods.wording import nearest
 
 if TYPE_CHECKING:
@@ -21,16 +21,20 @@ KINDS: dict[str, type[Entry]] = {"methods": MethodEntry, "tasks": TaskEntry, "mo
 
 @dataclass(frozen=True)
 class Written:
-    """What the file lists before anything overrides it: a choice of it is no mistake of a rule."""
+    """What files list before anything overrides it: a choice of it is no mistake of a rule."""
 
     entries: Mapping[str, list[Any]]
 
     @classmethod
-    def of(cls, data: Mapping[str, Any]) -> Written:
-        """Keep the lists of the suite's axes."""
-        lists = {axis: data.get(axis) for axis in KINDS}
-        lists["models"] = lists["models"] or [data.get("model")]
-        return cls({axis: [*raw] for axis, raw in lists.items() if isinstance(raw, list)})
+    def of(cls, document: Document) -> Written:
+        """Keep the lists of the suite's axes, and of those that it extends."""
+        lists: dict[str, list[Any]] = {axis: [] for axis in KINDS}
+        for data in (document.data, *document.below):
+            for axis, entries in lists.items():
+                raw = data.get(axis)
+                entries += raw if isinstance(raw, list) else []
+            lists["models"].append(data.get("model"))
+        return cls(lists)
 
     def names(self, axis: str) -> Iterator[str]:
         """Yield the names of an axis' entries, as far as they have any."""
@@ -46,7 +50,7 @@ def _name(entry: Entry) -> str:
 
 
 def refuse_idle_names(suite: Suite, document: Document, written: Written) -> None:
-    """Refuse a rule with a pattern that no entry fits, and a baseline that is no method.
+    """Refuse a rule, or what is left out, with a pattern that no entry fits, and such a baseline.
 
     Raises:
         UserError: naming file, line, key, value and the nearest name.
@@ -56,16 +60,22 @@ def refuse_idle_names(suite: Suite, document: Document, written: Written) -> Non
         "tasks": {*map(_name, suite.tasks), *written.names("tasks")},
         "models": {*map(_name, suite.chosen_models), *written.names("models")},
     }
-    for index, rule in enumerate(suite.rules):
+    for key, index, some in _patterns(suite):
         for axis, names in known.items():
-            for pattern in getattr(rule, axis):
+            for pattern in getattr(some, axis):
                 if not any(fnmatch(name, pattern) for name in names):
-                    where = document.where(("rules", index, axis))
-                    raise UserError(f"{where}: rules.{index}.{axis}: {_fits_none(pattern, names)}")
+                    where = document.where((key, index, axis))
+                    raise UserError(f"{where}: {key}.{index}.{axis}: {_fits_none(pattern, names)}")
     base = suite.baseline
     if base is not None and not any(f"{base} ".startswith(f"{m} ") for m in known["methods"]):
         where = document.where(("baseline",))
         raise UserError(f"{where}: baseline: {_fits_none(base, known['methods'])}")
+
+
+def _patterns(suite: Suite) -> Iterator[tuple[str, int, Some]]:
+    """Yield what chooses cells by patterns, with its key and number."""
+    for key, entries in {"rules": suite.rules, "without": suite.without}.items():
+        yield from ((key, index, some) for index, some in enumerate(entries))
 
 
 def _fits_none(given: str, names: Iterable[str]) -> str:

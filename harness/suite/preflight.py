@@ -13,7 +13,7 @@ from harness.models.tokenizer import refuse_made_up
 from harness.suite.plan import stages_of
 
 if TYPE_CHECKING:
-    from harness.suite.suite import Cell
+    from harness.suite.cell import Cell
 
 
 def check_cells(cells: Sequence[Cell]) -> None:
@@ -47,10 +47,15 @@ def check_models(cells: Iterable[Cell], *, to_run: bool) -> None:
     Raises:
         UserError: naming the first thing that is missing or wrong.
     """
-    checks = {(cell.model.model_dump_json(), to_run and cell.family.tokenizes): cell.model
+    checks = {(cell.model.model_dump_json(), cell.family.preparer if to_run else None): cell.model
               for cell in cells}  # fmt: skip
-    for (_, tokenizer), spec in checks.items():
-        check_model(spec, weights=to_run, tokenizer=tokenizer)
+    for (_, preparer), spec in checks.items():
+        check_model(
+            spec,
+            weights=to_run,
+            tokenizer=preparer == "tokenizer",
+            image_processor=preparer == "image processor",
+        )
         if to_run and spec.hub and hub.trouble():
             model_folder(spec)  # at once: it is in the cache or nowhere
 

@@ -77,6 +77,12 @@ class TrainSettings(Frozen):
         "the next step replaces them, as a loop does that calls zero_grad first",
     )
     label_smoothing: float = Field(0.0, ge=0, lt=1)
+    augmentation: Literal["mirror", "none"] | None = Field(
+        None,
+        description="of images in training: mirrored left to right at random, or left as they are; "
+        "null: mirrored",
+        exclude_if=lambda value: value is None,
+    )
     train_pooler: bool = Field(False, description="train the pooler with the head")
     evaluate: Literal["epoch", "end"] = Field(
         "end", description="score every epoch or at the end; the best checkpoint needs every epoch"

@@ -12,6 +12,8 @@ from methods.wording import nearest
 if TYPE_CHECKING:
     from harness.tasks.base import Task
 
+IMAGES = ("cifar10", "cifar100", "country211", "fashion_mnist", "food101", "oxford_flowers",
+          "stanford_cars", "tiny_imagenet")  # fmt: skip
 GLUE = ("cola", "sst2", "mrpc", "qqp", "stsb", "mnli", "qnli", "rte", "wnli")
 
 # Name -> "module:factory"; the factory is called with the name.
@@ -24,6 +26,7 @@ TASKS: dict[str, str] = {
     "instructions": "harness.tasks.language.instructions:InstructionsTask",
     "gsm8k": "harness.tasks.language.gsm8k:Gsm8kTask",
     "cnn_dailymail": "harness.tasks.language.cnn_dailymail:CnnDailymailTask",
+    **dict.fromkeys(IMAGES, "harness.tasks.images.task:ImageTask"),
 }
 
 

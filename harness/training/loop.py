@@ -35,6 +35,7 @@ class Loop:
 
     def __init__(self, setup: Setup) -> None:
         self.setup, self.state, self.result = setup, setup.state, setup.state.result
+        self._order = setup.order  # with the examples as the epoch sees them
 
     def run(self) -> Result:
         """Train to the end, then score the checkpoint that the protocol reports.
@@ -51,7 +52,8 @@ class Loop:
         first = resume(setup)
         self._tell({"doing": "training"})
         for epoch in range(first.epoch, setup.order.num_epochs):
-            steps = setup.order.epoch(epoch)
+            self._order = setup.order_in(epoch)
+            steps = self._order.epoch(epoch)
             for index in range(first.step if epoch == first.epoch else 0, len(steps)):
                 self._run_step(steps, Place(epoch, index))
                 self._save_if_due(Place(epoch, index + 1))
@@ -108,8 +110,8 @@ class Loop:
     def _step(self, batches: list[list[int]], watch: Watch) -> bool:
         """Run one optimizer step; returns whether the method changed anything."""
         setup = self.setup
-        tensors = (setup.order.tensors(batch, setup.device) for batch in batches)
-        parts = setup.order.parts(batches)
+        tensors = (self._order.tensors(batch, setup.device) for batch in batches)
+        parts = self._order.parts(batches)
         changed = self.state.step.run(self.result.steps, tensors, parts, watch)
         assert self.state.schedule is not None
         self.state.schedule.step()

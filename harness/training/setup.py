@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,6 +13,7 @@ from harness.errors import UserError
 from harness.metering.clock import Clock
 from harness.metering.flops import StepFlops, fit_step_flops
 from harness.metering.meter import Meter
+from harness.models.image_processor import load_image_processor
 from harness.models.load import load_model
 from harness.models.positions import positions_of, refuse_beyond
 from harness.models.tokenizer import load_tokenizer, refuse_made_up, refuse_other_end
@@ -25,8 +26,8 @@ from harness.training.precision import set_matmul_mode, weight_dtype
 
 if TYPE_CHECKING:
     from harness.shapes import BatchShape
+    from harness.suite.cell import Cell
     from harness.suite.settings import TrainSettings
-    from harness.suite.suite import Cell
     from harness.tasks.base import Task, TaskData
     from harness.tasks.families.base import Encoded, Family
     from harness.tasks.generation import Generation
@@ -45,6 +46,7 @@ class Setup:
     Attributes:
         state: what the run changes: the method on its model, optimizer, step, results.
         plan: what the method was told of the run.
+        preparer: what makes examples of rows, as `preparer_for` returns it.
         task: scores predictions.
         family: of the task.
         data: its rows, and what the protocol does with them.
@@ -59,6 +61,7 @@ class Setup:
 
     state: TrainState
     plan: Plan
+    preparer: Any
     task: Task
     family: Family
     data: TaskData
@@ -83,6 +86,11 @@ class Setup:
     def handle(self) -> Handle:
         """The method at work."""
         return self.state.handle
+
+    def order_in(self, epoch: int) -> TrainingOrder:
+        """Return the order with the examples as an epoch sees them."""
+        seen = self.family.augmented(self.order.data, self.order.seed, epoch)
+        return replace(self.order, data=seen)
 
     @property
     def full_shape(self) -> BatchShape:
@@ -112,15 +120,21 @@ def load_cell_data(cell: Cell) -> TaskData:
     return cell.configured_task.load(cell.data_request())
 
 
-def tokenizer_for(cell: Cell, rows: Sequence[Any]) -> Any:
-    """Return the tokenizer of the cell's model; None where its family encodes no text.
+def preparer_for(cell: Cell, rows: Sequence[Any]) -> Any:
+    """Return what makes examples of rows: the model's tokenizer, its image processor, or None.
 
     Raises:
         UserError: the model has none, or none of its own for a task that generates text.
     """
     if cell.generation is not None:
         refuse_made_up(cell.model, cell.task_label)
-    return load_tokenizer(cell.model, cell.family.texts(rows)) if cell.family.tokenizes else None
+    match cell.family.preparer:
+        case "tokenizer":
+            return load_tokenizer(cell.model, cell.family.texts(rows))
+        case "image processor":
+            return load_image_processor(cell.model, weight_dtype(cell.train.precision))
+        case None:
+            return None
 
 
 def load_cell_model(cell: Cell) -> nn.Module:
@@ -159,12 +173,12 @@ def set_up(
     """
     settings, family = cell.train, cell.family
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    tokenizer = tokenizer_for(cell, data.train)
+    preparer = preparer_for(cell, data.train)
     if cell.generation is not None:
-        refuse_other_end(cell.model, tokenizer, model)
-    encoded = family.encode(tokenizer, data.train, settings.max_length)
+        refuse_other_end(cell.model, preparer, model)
+    encoded = family.encode(preparer, data.train, settings.max_length)
     evaluations = {
-        name: family.encode_evaluation(tokenizer, rows, settings.max_length, cell.generation)
+        name: family.encode_evaluation(preparer, rows, settings.max_length, cell.generation)
         for name, rows in data.evaluations.items()
     }
     order = TrainingOrder(encoded, settings, cell.seed)
@@ -185,6 +199,7 @@ def set_up(
     return Setup(
         state=state,
         plan=plan,
+        preparer=preparer,
         task=cell.configured_task,
         family=family,
         data=data,

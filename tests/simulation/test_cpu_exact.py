@@ -33,8 +33,7 @@ def test_forecast_of_a_cpu_step_is_the_step(model: str, method: str, train: dict
     asked = request(model, method, family=family, target=CPU, **train)
     assert not autocasts(asked)
     forecast, real = forked(fake_run, asked).report, real_run(asked)
-    # Apart: the sum of losses; and in Swin a copy in backward that strides of fakes ask for.
-    assert abs(forecast.peak - real.peak) <= (8192 if model == "tiny-swin" else 64)
+    assert abs(forecast.peak - real.peak) <= 64  # apart: the sum of losses
     assert abs(forecast.at_rest - real.at_rest) <= 64
     assert forecast.saved == real.saved
     assert abs(forecast.split["activations"] - real.split["activations"]) <= 64

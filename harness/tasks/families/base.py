@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from harness.tasks.generation import Generation
 
 Evaluation = Literal["logits", "generation"]
+Preparer = Literal["tokenizer", "image processor"]
 # Training settings of single families, and what they say beside the others: nothing.
-FAMILY_SETTINGS = ("train_on_prompt", "max_target_length")
+FAMILY_SETTINGS = ("train_on_prompt", "max_target_length", "augmentation")
 # What a bare shape may say of texts.
 TEXT_SHAPE = frozenset({"length", "lengths", "mask"})
 
@@ -62,7 +63,7 @@ class Family(ABC):
         evaluation: whether predictions come from one forward pass or from generated tokens.
         smooths: whether label smoothing means something here; `smoothed_loss` then says what.
         label_names: the inputs of a batch that predictions do without.
-        tokenizes: examples are made by the model's tokenizer.
+        preparer: what of the model makes examples of rows; None: nothing of it.
         shape_keys: what a bare shape may say, beside family and batch_size.
         settings: the training settings that mean something for this family only, of those named in
             `FAMILY_SETTINGS`: its class takes them by name.
@@ -73,7 +74,7 @@ class Family(ABC):
     evaluation: ClassVar[Evaluation] = "logits"
     smooths: ClassVar[bool] = False
     label_names: ClassVar[tuple[str, ...]] = ("labels",)
-    tokenizes: ClassVar[bool] = True
+    preparer: ClassVar[Preparer | None] = "tokenizer"
     shape_keys: ClassVar[frozenset[str]] = TEXT_SHAPE
     settings: ClassVar[tuple[str, ...]] = ()
 
@@ -92,7 +93,7 @@ class Family(ABC):
         """Turn rows of the task into examples of at most `max_length` tokens, labels included.
 
         Args:
-            tokenizer: of the model; None where the family does not tokenize.
+            tokenizer: of the model, or whatever else `preparer` names; None where it names none.
             rows: of one part of the data.
             max_length: of the cell's settings.
 
@@ -113,6 +114,21 @@ class Family(ABC):
             generation: how answers to the rows are generated; None: one forward pass evaluates.
         """
         return self.encode(tokenizer, rows, max_length)
+
+    def augmented(self, data: Any, seed: int, epoch: int) -> Encoded:
+        """Return training examples as one epoch sees them, of the same number and shapes.
+
+        They are what they are, unless a family draws something for each (augmentation): by the
+        seed, the epoch and an example's number alone, so that a resumed run, and every method, sees
+        the same.
+
+        Args:
+            data: as `encode` returned it.
+            seed: of the cell.
+            epoch: from 0.
+        """
+        examples: Encoded = data
+        return examples
 
     @abstractmethod
     def hollow_batch(

@@ -13,6 +13,7 @@ KINDS: dict[str, str] = {
     "question_answering": "harness.tasks.own.question_answering:OwnQuestionAnswering",
     "causal_lm": "harness.tasks.own.language:OwnCausalLM",
     "seq2seq": "harness.tasks.own.language:OwnSeq2Seq",
+    "image": "harness.tasks.own.images:OwnImages",
 }
 
 
