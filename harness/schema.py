@@ -79,6 +79,7 @@ def _own_data(entry: dict[str, Any], data: dict[str, Any]) -> list[dict[str, Any
         if key not in {"data", "shape", "label", "folder"} and not key.endswith("_column")
     }
     flat = shared | data["properties"]
+    del shared["eval"]
     long = shared | {key: entry["properties"][key] for key in ("data", "label")}
     kind = {"type": "object", "additionalProperties": False}
     return [

@@ -73,7 +73,7 @@ def _check_data(cells: Iterable[Cell]) -> None:
     seen: set[str] = set()
     for cell in cells:
         request, task = cell.data_request(), cell.configured_task
-        key = repr((task.name, request))
+        key = repr((task.name, cell.task.data, request))
         if key not in seen:
             task.check()
             if task.is_local(request) or hub.trouble():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 import re
@@ -60,6 +61,7 @@ def load(own: OwnTask, **request: Any) -> TaskData:
         ([True, False], ["false", "true"]),
         ([3, 1, 10], ["1", "3", "10"]),
         (["1", "nan", "2"], ["1", "2", "nan"]),
+        (["1_0", "9"], ["1_0", "9"]),
     ],
 )
 @pytest.mark.parametrize("turned", [False, True])
@@ -183,7 +185,7 @@ def test_numbers_to_learn(tmp_path: Path) -> None:
         -2.5, 0.0, 1.0, 100.0,
     ]  # fmt: skip
     assert (data.select_metric, data.lowest, data.averaged) == ("mae", True, ())
-    for wrong in ("1,5", "nan", "inf", "high"):
+    for wrong in ("1,5", "nan", "inf", "high", "1_0", "١", "1e999"):
         write(tmp_path / "wrong.csv", [("a", "1"), ("b", wrong)])
         message = rf"wrong\.csv, line 3, column 'label': '{wrong}' is no number"
         with pytest.raises(UserError, match=message):
@@ -317,3 +319,37 @@ def test_every_kind_says_which_columns_and_metrics_it_has() -> None:
         assert set(kind.usual_metrics) <= set(kind.known_metrics)
     assert set(get_kind("classification").known_metrics) == {*CLASSIFICATION, *RANKING}
     assert set(get_kind("regression").known_metrics) == set(REGRESSION)
+
+
+# -- real files, where they are at hand ----------------------------------------------------------
+
+GLUE = {
+    "sst2": ("sentence", None, "label"),
+    "mrpc": ("#1 String", "#2 String", "Quality"),
+    "rte": ("sentence1", "sentence2", "label"),
+    "stsb": ("sentence1", "sentence2", "score"),
+}
+
+
+@pytest.mark.parametrize("name", GLUE)
+def test_files_of_glue_read_as_own_data_are_glue_s_rows(name: str, shared_data: Path) -> None:
+    from harness.tasks import get_task
+
+    text, pair, label = GLUE[name]
+    folder = shared_data / f"glue-{name}"
+    [train] = folder.glob("train.tsv*")
+    kind = "regression" if name == "stsb" else "classification"
+    own = task(train, kind, eval=str(folder / "dev.tsv"), text=text, pair=pair, label=label)
+    ours, theirs = load(own), get_task(name).load(DataRequest(folder=folder))
+    assert ours.fingerprint == theirs.fingerprint
+
+
+@pytest.mark.parametrize(("name", "count"), [("devset", 4672), ("testset_w_refs", 4693)])
+def test_real_csv_is_read_as_python_reads_it(name: str, count: int, shared_data: Path) -> None:
+    from harness.tasks.sources import read_rows
+
+    path = shared_data / "e2e-nlg" / f"{name}.csv"
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        expected = list(csv.DictReader(file))
+    assert read_rows(path) == expected
+    assert len(expected) == count
