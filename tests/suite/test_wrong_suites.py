@@ -12,6 +12,7 @@ from harness.errors import UserError
 from harness.forecasting.attachable import check_attach
 from harness.suite.load import load_suite
 from harness.suite.preflight import check_cells
+from harness.tasks.base import Task
 
 GOOD = """\
 name: small
@@ -202,6 +203,21 @@ def test_data_is_checked_before_the_first_cell(
         check_cells(load_suite(file, overrides).cells())
     for part in said:
         assert part in str(error.value)
+
+
+def test_what_scores_a_task_is_looked_for_before_the_first_cell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(_task: Task) -> None:
+        raise UserError("metric bleu needs sacrebleu")
+
+    file = tmp_path / "good.yaml"
+    file.write_text(GOOD)
+    cells = load_suite(file).cells()
+    check_cells(cells)
+    monkeypatch.setattr(Task, "check", missing)
+    with pytest.raises(UserError, match="metric bleu needs sacrebleu"):
+        check_cells(cells)
 
 
 @pytest.mark.parametrize("arguments", [["nowhere.yaml"], ["{file}", "train.lr=-1"],

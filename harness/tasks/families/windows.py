@@ -43,7 +43,7 @@ class Windows(Tokens):
 
     Attributes:
         rows: the questions; empty for training, which does without them.
-        places: of each window; empty as well.
+        places: of each window; empty for training, too.
     """
 
     rows: Sequence[Question] = ()
@@ -64,7 +64,7 @@ def encode(
     Every window has the question, and shares DOC_STRIDE tokens of the text with the one before it,
     or half of its tokens of the text where they are fewer than twice as many. A window without the
     whole first answer is labelled with its first special token ([CLS], <s>). A question loses the
-    white space in front of it, and its tokens from number QUESTION_TOKENS on.
+    white space in front of it, and its tokens behind the first QUESTION_TOKENS.
 
     Args:
         tokenizer: a fast one, which knows the characters of each token.
@@ -95,7 +95,7 @@ def encode(
             kept.append(place._replace(spans=np.array(place.spans, dtype=np.int32)))
     pad = {"input_ids": tokenizer.pad_token_id or 0, "token_type_ids": 0, "attention_mask": 0}
     return Windows(
-        {name: features.get(name, []) for name in features},
+        features,
         torch.tensor(labels, dtype=torch.int64).reshape(-1, 2),
         {name: pad[name] for name in features},
         rows if places else (),

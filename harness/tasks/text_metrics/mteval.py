@@ -48,7 +48,7 @@ def words(text: str) -> list[str]:
 
 
 def bleu(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> float:
-    """Return BLEU of the corpus, as a fraction."""
+    """Return BLEU of the corpus, as a fraction; 0 without any match, or without any 4-gram."""
     from sacrebleu.metrics.bleu import BLEU
 
     most = max(map(len, references))
