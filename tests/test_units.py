@@ -16,3 +16,11 @@ def test_units() -> None:
     assert tera(2_117_791e12) == "2,117,791"
     assert clock(3671) == "1:01:11"
     assert {gib(None), score(None), mib(None), tera(None), millions(None)} == {"-"}
+
+
+def test_what_is_no_fraction_is_shown_as_it_is() -> None:
+    assert [score(0.5, name) for name in ("accuracy", "mae", "perplexity dev", "ours:gain")] == [
+        "50.00", "0.500", "0.500", "0.500",
+    ]  # fmt: skip
+    assert score(1234.567, "perplexity") == "1234.57"
+    assert score(None, "mae") == "-"

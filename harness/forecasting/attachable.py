@@ -57,6 +57,7 @@ def _what_attach_sees(cell: Cell) -> str:
     train = cell.train.model_dump(mode="json", include=set(run))
     model, family = cell.model.model_dump(mode="json"), cell.family.name
     facts = [model, family, cell.num_labels, cell.method, cell.method_options, cell.keep_best]
+    facts.append(cell.generation is not None)
     return json.dumps([*facts, train], sort_keys=True)
 
 
@@ -80,6 +81,7 @@ def _refused(cell: Cell, plan: Plan) -> str | None:
     from transformers.initialization import no_init_weights
 
     from harness.models.load import build_model
+    from harness.tasks.families.decoding import refuse_wrapped
     from harness.training.attach import attach
     from harness.training.precision import weight_dtype
     from methods import get_method
@@ -94,7 +96,9 @@ def _refused(cell: Cell, plan: Plan) -> str | None:
     method = get_method(cell.method)(**structure_only(cell.method_options))
     try:
         with redirect_stderr(StringIO()):  # some types show a bar of their own
-            attach(model, method, plan, settings, device)
+            attached = attach(model, method, plan, settings, device)
+            if cell.generation is not None:
+                refuse_wrapped(attached.handle.model)
     except ValueError as error:
         return None if isinstance(error.__cause__, NotImplementedError) else str(error)
     return None

@@ -9,24 +9,35 @@ from harness.errors import UserError
 if TYPE_CHECKING:
     from torch import nn
 
+    from harness.tasks.generation import Generation
+
 # How transformers names a table of absolute positions: BERT and its kin, CLIP, BART and OPT, GPT-2,
 # GPT. Relative positions are called otherwise.
 _NAMES = {"position_embeddings", "position_embedding", "embed_positions", "wpe", "positions_embed"}
 
 
-def refuse_beyond(model: nn.Module, length: int, name: str) -> None:
+def refuse_beyond(
+    model: nn.Module, length: int, name: str, generation: Generation | None = None
+) -> None:
     """Refuse inputs that the model has no positions for; the same for a run and for a forecast.
 
     Args:
         model: with its method attached.
         length: tokens of the longest input.
         name: of the model.
+        generation: inputs are prompts, and the answers to them take places, too.
 
     Raises:
         UserError: naming the limit.
     """
     positions = positions_of(model)
     if positions is not None and length > positions:
+        if generation is not None:
+            raise UserError(
+                f"{name} has {positions} positions, and prompts with answers of up to "
+                f"{generation.max_new_tokens} tokens need {length}; a smaller train.max_length "
+                "cuts prompts, a smaller max_new_tokens of the task answers"
+            )
         raise UserError(
             f"{name} has {positions} positions, and inputs have {length} tokens; "
             f"train.max_length={positions} cuts them"

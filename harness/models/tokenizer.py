@@ -14,6 +14,35 @@ if TYPE_CHECKING:
     from harness.models.spec import ModelSpec
 
 
+def refuse_made_up(spec: ModelSpec, task: str) -> None:
+    """Refuse to generate texts with a model that has no tokenizer of its own.
+
+    Raises:
+        UserError: its tokenizer would be made from the words of the data.
+    """
+    if spec.config:
+        raise UserError(
+            f"model.config = {spec.config}: {task} generates text, and a model that is only a "
+            "config has no tokenizer of its own; give model.path, model.package or model.hub"
+        )
+
+
+def refuse_other_end(spec: ModelSpec, tokenizer: Any, model: Any) -> None:
+    """Refuse a tokenizer whose end-of-text token does not end what the model generates.
+
+    Raises:
+        UserError: they name different ids, so that answers would go on behind their end.
+    """
+    configs = (getattr(model, "generation_config", None), model.config)
+    ends = next((e for c in configs if (e := getattr(c, "eos_token_id", None)) is not None), None)
+    end = tokenizer.eos_token_id
+    if end not in (ends if isinstance(ends, list) else [ends]):
+        raise UserError(
+            f"model {spec.name}: its tokenizer ends texts with id {end}, and its config generates "
+            f"up to {ends}; set eos_token_id in config.json and generation_config.json"
+        )
+
+
 def load_tokenizer(spec: ModelSpec, texts: Iterable[str]) -> Any:
     """Load the model's tokenizer; a config-only model gets a word-level one made from `texts`.
 

@@ -34,7 +34,7 @@ from harness.models.load import build_model
 from harness.shapes import BatchShape
 from harness.simulation.answers import KnownAnswers
 from harness.simulation.choices import choices_of
-from harness.simulation.decoding import quiet_generation
+from harness.simulation.decoding import answer_batch
 from harness.simulation.observer import Observer, Workspaces
 from harness.simulation.request import Request, StandIn
 from harness.simulation.target import Target
@@ -186,12 +186,11 @@ def _beside(
             return request.hollow_batch(state.model, shape)
 
     def evaluate(shape: BatchShape) -> None:
-        batch = batch_of(shape)
-        if request.generation is not None:
-            batch = family.inputs(batch)  # prompts have no labels
         state.handle.evaluating(on=True)
-        with quiet_generation():
-            predict_batch(state.model, family, batch, request.train, device, request.generation)
+        if request.generation is None:
+            predict_batch(state.model, family, batch_of(shape), request.train, device)
+        else:  # prompts have no labels
+            answer_batch(request, state.model, shape, family.inputs(batch_of(shape)), device)
         state.handle.evaluating(on=False)
 
     def look(shape: BatchShape) -> None:

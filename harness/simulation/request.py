@@ -80,9 +80,10 @@ class Request(Frozen):
         from harness.models.positions import refuse_beyond
         from harness.training.precision import weight_dtype
 
-        refuse_beyond(model, max(shape.length, shape.target_length or 0), self.model.name)
+        family = get_family(self.family)
+        refuse_beyond(model, family.positions(shape, None), self.model.name)
         dtype = weight_dtype(self.train.precision)
-        return get_family(self.family).hollow_batch(model, shape, mask=self.mask, dtype=dtype)
+        return family.hollow_batch(model, shape, mask=self.mask, dtype=dtype)
 
     def key(self) -> str:
         """Hash of the request, the libraries' versions and this project's source.

@@ -24,7 +24,7 @@ Label = Annotated[str, AfterValidator(check_name)]
 SHAPE = "shape"  # the name of a task without data
 # What is said of a task's data.
 DATA_KEYS = ("data", "folder", "revision", "train_rows", "evaluation_rows", "text_column",
-             "pair_column", "label_column")  # fmt: skip
+             "pair_column", "label_column", "eval")  # fmt: skip
 
 
 class MethodEntry(Frozen):
@@ -78,6 +78,10 @@ class TaskEntry(Frozen):
     text_column: str | None = Field(None, description="column name where the files differ")
     pair_column: str | None = None
     label_column: str | None = None
+    eval: float | None = Field(
+        None, gt=0, lt=1, description="share held out to evaluate on, of data in one part",
+        exclude_if=lambda value: value is None,
+    )  # fmt: skip
     train: TrainSettings = TrainSettings()
 
     @property

@@ -9,6 +9,7 @@ from harness import hub
 from harness.errors import UserError
 from harness.models.check import check_model
 from harness.models.files import model_folder
+from harness.models.tokenizer import refuse_made_up
 from harness.suite.plan import stages_of
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def check_cells(cells: Sequence[Cell]) -> None:
-    """Check each distinct model and data set of the cells, and method against settings.
+    """Check each distinct model, task and data set of the cells, and method against settings.
 
     What lies on the hub is left to the cells where the hub answers: asking for it may be slow.
 
@@ -24,6 +25,8 @@ def check_cells(cells: Sequence[Cell]) -> None:
         UserError: naming the first thing that is missing or wrong.
     """
     for cell in cells:
+        if cell.generation is not None:
+            refuse_made_up(cell.model, cell.task_label)
         if cell.task.shape is not None:
             raise UserError(
                 f"task {cell.task_label} is a shape without data, which cannot be trained on; "
@@ -71,6 +74,8 @@ def _check_data(cells: Iterable[Cell]) -> None:
     for cell in cells:
         request, task = cell.data_request(), cell.configured_task
         key = repr((task.name, request))
-        if key not in seen and (task.is_local(request) or hub.trouble()):
-            task.load(request)
+        if key not in seen:
+            task.check()
+            if task.is_local(request) or hub.trouble():
+                task.load(request)
         seen.add(key)

@@ -19,9 +19,9 @@ from harness.record import SCHEMA_VERSION
 from harness.suite.entries import MethodEntry, ModelEntry, Rule, Some, TaskEntry
 from harness.suite.grid import Grid
 from harness.suite.settings import Frozen, TrainSettings
+from harness.suite.unfit import refuse_unfit
 from harness.tasks.base import DataRequest, Protocol
 from harness.tasks.families import get_family
-from harness.tasks.families.base import FAMILY_SETTINGS
 from methods import get_method
 from methods.wording import first_mistake
 
@@ -126,6 +126,7 @@ class Cell(Frozen):
             text_column=self.task.text_column,
             pair_column=self.task.pair_column,
             label_column=self.task.label_column,
+            eval=self.task.eval,
         )
 
     def __str__(self) -> str:
@@ -209,7 +210,7 @@ class Suite(Frozen):
         if not cells:
             raise UserError(f"suite {self.name}: without leaves out every cell")
         _refuse_twins(cells)
-        _refuse_unfit(cells)
+        refuse_unfit(cells)
         return cells
 
     def _settings(
@@ -235,39 +236,6 @@ class Suite(Frozen):
         except ValidationError as error:
             what = first_mistake(error, "train", model=TrainSettings)
             raise UserError(f"suite {self.name}, {task.shown} x {label}: {what}") from None
-
-
-def _refuse_unfit(cells: Sequence[Cell]) -> None:
-    """Refuse settings that mean nothing for the cell's kind of task."""
-    for cell in cells:
-        if cell.task.shape:
-            cell.task.shape.check(f"suite {cell.suite}, task {cell.task_label}")
-        for key in FAMILY_SETTINGS:
-            _refuse_unused(cell, key)
-        if cell.train.label_smoothing and not cell.family.smooths:
-            raise UserError(
-                f"suite {cell.suite}, {cell.path}: train.label_smoothing = "
-                f"{cell.train.label_smoothing:g}: a {cell.family.name} has no label smoothing; set "
-                "it for the other tasks only (rules)"
-            )
-
-
-def _refuse_unused(cell: Cell, key: str) -> None:
-    """Refuse a setting of other families, or one that a bare shape says in its own words."""
-    value = getattr(cell.train, key)
-    if value is None:
-        return
-    where = f"suite {cell.suite}, {cell.path}: train.{key} = {value!r}"
-    if cell.task.shape:
-        raise UserError(
-            f"{where}: a bare shape has no rows to encode"
-            + ("; shape.target_length says it" if key == "max_target_length" else "")
-        )
-    if key not in cell.family.settings:
-        raise UserError(
-            f"{where}: means nothing for the family {cell.family.name}; set it for the other tasks "
-            "only (rules)"
-        )
 
 
 def choose(cells: Sequence[Cell], only: str, option: str = "--only") -> list[Cell]:

@@ -20,6 +20,7 @@ GLUE = ("cola", "sst2", "mrpc", "qqp", "stsb", "mnli", "qnli", "rte", "wnli")
 TASKS: dict[str, str] = {
     "acceptability": "harness.tasks.acceptability.task:AcceptabilityTask",
     **dict.fromkeys(GLUE, "harness.tasks.glue.task:GlueTask"),
+    "squad": "harness.tasks.squad.task:SquadTask",
     "e2e": "harness.tasks.language.e2e:E2eTask",
     "wikitext": "harness.tasks.language.wikitext:WikitextTask",
     "instructions": "harness.tasks.language.instructions:InstructionsTask",

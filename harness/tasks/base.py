@@ -58,7 +58,8 @@ class DataRequest:
 
     `data_root` is a folder of folders, searched by the task's usual names; `folder` is this task's
     own folder; with neither, the hub at `revision`. `train_rows` and `evaluation_rows` are upper
-    limits. The columns override the header names that the task would look for.
+    limits. The columns override the header names that the task would look for. `eval` is the share
+    of the rows that is held out to evaluate on, where the data come as one part.
 
     Raises:
         UserError: for an unknown protocol or a limit below one.
@@ -73,6 +74,7 @@ class DataRequest:
     text_column: str | None = None
     pair_column: str | None = None
     label_column: str | None = None
+    eval: float | None = None
 
     def __post_init__(self) -> None:
         if self.protocol not in get_args(Protocol):
@@ -120,7 +122,8 @@ class Task(ABC):
     Made with the name that it is registered under. What its kind of task decides (head, encoding,
     batches) is its family's, which `family` names. `label_names` are its classes, in the order of
     their numbers, for those who use an exported model; empty: they have no names. Where
-    `generation` says how, what the model generates is scored; None: one forward pass is.
+    `generation` says how, what the model generates is scored; None: one forward pass is. One that
+    `holds_out` can split data that come as one part, as a request's `eval` says.
     """
 
     name: str
@@ -130,10 +133,18 @@ class Task(ABC):
     metrics: tuple[str, ...]
     label_names: tuple[str, ...] = ()
     generation: Generation | None = None
+    holds_out: bool = False
 
     @abstractmethod
     def load(self, request: DataRequest) -> TaskData:
         """Read the rows and split them by the protocol (UserError where the data is at fault)."""
+
+    def check(self) -> None:  # noqa: B027
+        """See that what scores this task is installed, before anything is trained.
+
+        Raises:
+            UserError: naming what is missing, and how to install it.
+        """
 
     def is_local(self, request: DataRequest) -> bool:
         """Tell whether the rows are on this machine, so that asking for them is quick."""

@@ -16,8 +16,9 @@ from harness.metering.meter import Meter
 from harness.models.image_processor import load_image_processor
 from harness.models.load import load_model
 from harness.models.positions import positions_of, refuse_beyond
-from harness.models.tokenizer import load_tokenizer
+from harness.models.tokenizer import load_tokenizer, refuse_made_up, refuse_other_end
 from harness.suite.plan import plan_of
+from harness.tasks.families.decoding import refuse_wrapped
 from harness.training.attach import build_step
 from harness.training.batches import Batch, Probe, TrainingOrder, width_of
 from harness.training.optim import make_schedule
@@ -123,8 +124,10 @@ def preparer_for(cell: Cell, rows: Sequence[Any]) -> Any:
     """Return what makes examples of rows: the model's tokenizer, its image processor, or None.
 
     Raises:
-        UserError: the model has none.
+        UserError: the model has none, or none of its own for a task that generates text.
     """
+    if cell.generation is not None:
+        refuse_made_up(cell.model, cell.task_label)
     match cell.family.preparer:
         case "tokenizer":
             return load_tokenizer(cell.model, cell.family.texts(rows))
@@ -171,6 +174,8 @@ def set_up(
     settings, family = cell.train, cell.family
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     preparer = preparer_for(cell, data.train)
+    if cell.generation is not None:
+        refuse_other_end(cell.model, preparer, model)
     encoded = family.encode(preparer, data.train, settings.max_length)
     evaluations = {
         name: family.encode_evaluation(preparer, rows, settings.max_length, cell.generation)
@@ -182,12 +187,13 @@ def set_up(
     torch.manual_seed(cell.seed)
     try:
         state = build_step(model, cell.configured_method, plan, settings, device, family)
+        if cell.generation is not None:
+            refuse_wrapped(state.model)
     except ValueError as error:
         raise UserError(f"{cell.path}: {error}") from None
-    evaluated = [(part, cell.generation) for part in evaluations.values()]
-    refuse_beyond(
-        state.model, _longest(settings, family, [(encoded, None), *evaluated]), cell.model.name
-    )
+    refuse_beyond(state.model, _longest(settings, family, [encoded], None), cell.model.name)
+    asked = _longest(settings, family, evaluations.values(), cell.generation)
+    refuse_beyond(state.model, asked, cell.model.name, cell.generation)
     state.schedule = make_schedule(state.optimizer, settings, order.num_steps)
     torch.manual_seed(cell.seed)
     return Setup(
@@ -226,14 +232,13 @@ def _plan(cell: Cell, order: TrainingOrder) -> Plan:
 def _longest(
     settings: TrainSettings,
     family: Family,
-    parts: Iterable[tuple[Encoded, Generation | None]],
+    parts: Iterable[Encoded],
+    generation: Generation | None,
 ) -> int:
     """Return how many positions the longest example needs, with its target or its answer."""
-    return max(
-        family.positions(part.shape(range(len(part)), width_of(settings)), generation)
-        for part, generation in parts
-        if len(part)
-    )
+    width = width_of(settings)
+    shapes = [part.shape(range(len(part)), width) for part in parts if len(part)]
+    return max((family.positions(shape, generation) for shape in shapes), default=0)
 
 
 def _fit_flops(model: nn.Module, data: Encoded, device: torch.device) -> StepFlops:

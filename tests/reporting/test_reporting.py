@@ -51,6 +51,20 @@ def test_outcomes_are_shown_where_the_score_would_be(cells: list[Cell]) -> None:
     assert full[table.headers.index("average")] == "-", "no average over missing tasks"
 
 
+def test_errors_are_shown_as_they_are(cells: list[Cell]) -> None:
+    mae = {"main_metric": "mae", "averaged_score": None}
+    chosen = [cell for cell in cells if cell.method == "full" and cell.task.name == "rte"]
+    found = [
+        record(cell, error, reported={"mae": error, "r2": 0.5}, **mae)
+        for cell, error in zip(chosen, (0.25, 0.75), strict=True)
+    ]
+    table = comparison_tables(compare_methods(found))[0]
+    assert table.texts[0][1] == "0.500 ± 0.354 / 50.00"
+    headers = {"rte mae", "rte mae standard deviation", "rte r2 (fraction)"}
+    assert headers <= {*table.figure_headers}
+    assert "Scores: rte mae (as it is) / r2, in per cent;" in caption(compare_methods(found))[0]
+
+
 def test_caption_says_which_memory_device_precision_padding_and_versions(cells: list[Cell]) -> None:
     text = "\n".join(caption(compare_methods([record(cell, 0.5) for cell in cells])))
     for part in ("on the CPU", "abacus", "precision fp32", "padding longest", "attention sdpa",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 import re
@@ -317,3 +318,37 @@ def test_every_kind_says_which_columns_and_metrics_it_has() -> None:
         assert set(kind.usual_metrics) <= set(kind.known_metrics)
     assert set(get_kind("classification").known_metrics) == {*CLASSIFICATION, *RANKING}
     assert set(get_kind("regression").known_metrics) == set(REGRESSION)
+
+
+# -- real files, where they are at hand ----------------------------------------------------------
+
+GLUE = {
+    "sst2": ("sentence", None, "label"),
+    "mrpc": ("#1 String", "#2 String", "Quality"),
+    "rte": ("sentence1", "sentence2", "label"),
+    "stsb": ("sentence1", "sentence2", "score"),
+}
+
+
+@pytest.mark.parametrize("name", GLUE)
+def test_files_of_glue_read_as_own_data_are_glue_s_rows(name: str, shared_data: Path) -> None:
+    from harness.tasks import get_task
+
+    text, pair, label = GLUE[name]
+    folder = shared_data / f"glue-{name}"
+    [train] = folder.glob("train.tsv*")
+    kind = "regression" if name == "stsb" else "classification"
+    own = task(train, kind, eval=str(folder / "dev.tsv"), text=text, pair=pair, label=label)
+    ours, theirs = load(own), get_task(name).load(DataRequest(folder=folder))
+    assert ours.fingerprint == theirs.fingerprint
+
+
+@pytest.mark.parametrize(("name", "count"), [("devset", 4672), ("testset_w_refs", 4693)])
+def test_real_csv_is_read_as_python_reads_it(name: str, count: int, shared_data: Path) -> None:
+    from harness.tasks.sources import read_rows
+
+    path = shared_data / "e2e-nlg" / f"{name}.csv"
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        expected = list(csv.DictReader(file))
+    assert read_rows(path) == expected
+    assert len(expected) == count

@@ -40,6 +40,20 @@ def new_tokens(model: nn.Module, inputs: Mapping[str, Tensor], generation: Gener
     return out[:, 1:] if encoder_decoder else out[:, inputs["input_ids"].shape[1] :]
 
 
+def refuse_wrapped(model: nn.Module) -> None:
+    """Refuse a model that a method has wrapped: the search would call what is inside.
+
+    Raises:
+        ValueError: peft's prompt types do so, whose prompts stand in the wrapper's own forward.
+    """
+    if not isinstance(model, PreTrainedModel):
+        raise ValueError(
+            f"answers cannot be generated through {type(model).__name__}: transformers' search "
+            "calls the model inside, without the prompts that were learned; take another method "
+            "for tasks that generate text"
+        )
+
+
 def generation_config(model: nn.Module, generation: Generation) -> GenerationConfig:
     """Return transformers' own form of the settings, with the model's special tokens."""
     transformer = _transformer(model)

@@ -24,6 +24,12 @@ class LanguageTask(Task):
     def __init__(self, name: str) -> None:
         self.name = name
 
+    def check(self) -> None:
+        """See that the metrics of generated text are installed."""
+        from harness.tasks.text_metrics import METRICS, require
+
+        require([name for name in self.metrics if name in METRICS])
+
     def score(self, predictions: Any, references: Any) -> dict[str, float]:
         """Every metric of the task.
 
@@ -37,8 +43,7 @@ class LanguageTask(Task):
             return {"perplexity": perplexity(predictions)}
         from harness.tasks.text_metrics import score_text
 
-        scores: dict[str, float] = score_text(self.metrics, predictions, references)
-        return scores
+        return score_text(self.metrics, predictions, references)
 
     def data(
         self,

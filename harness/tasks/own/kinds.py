@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 KINDS: dict[str, str] = {
     "classification": "harness.tasks.own.one_label:OwnClassification",
     "regression": "harness.tasks.own.one_label:OwnRegression",
+    "question_answering": "harness.tasks.own.question_answering:OwnQuestionAnswering",
     "image": "harness.tasks.own.images:OwnImages",
 }
 

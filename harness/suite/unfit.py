@@ -1,0 +1,54 @@
+"""Settings that mean nothing for a cell's kind of task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from harness.errors import UserError
+from harness.tasks.families.base import FAMILY_SETTINGS
+
+if TYPE_CHECKING:
+    from harness.suite.suite import Cell
+
+
+def refuse_unfit(cells: Sequence[Cell]) -> None:
+    """Refuse settings that mean nothing for the cell's kind of task.
+
+    Raises:
+        UserError: naming suite, cell, key and value.
+    """
+    for cell in cells:
+        if cell.task.shape:
+            cell.task.shape.check(f"suite {cell.suite}, task {cell.task_label}")
+        elif cell.task.eval is not None and not cell.configured_task.holds_out:
+            raise UserError(
+                f"suite {cell.suite}, task {cell.task_label}: eval {cell.task.eval:g}: this task "
+                "has a development set of its own"
+            )
+        for key in FAMILY_SETTINGS:
+            _refuse_unused(cell, key)
+        if cell.train.label_smoothing and not cell.family.smooths:
+            raise UserError(
+                f"suite {cell.suite}, {cell.path}: train.label_smoothing = "
+                f"{cell.train.label_smoothing:g}: a {cell.family.name} has no label smoothing; set "
+                "it for the other tasks only (rules)"
+            )
+
+
+def _refuse_unused(cell: Cell, key: str) -> None:
+    """Refuse a setting of other families, or one that a bare shape says in its own words."""
+    value = getattr(cell.train, key)
+    if value is None:
+        return
+    where = f"suite {cell.suite}, {cell.path}: train.{key} = {value!r}"
+    if cell.task.shape:
+        raise UserError(
+            f"{where}: a bare shape has no rows to encode"
+            + ("; shape.target_length says it" if key == "max_target_length" else "")
+        )
+    if key not in cell.family.settings:
+        raise UserError(
+            f"{where}: means nothing for the family {cell.family.name}; set it for the other tasks "
+            "only (rules)"
+        )
