@@ -14,13 +14,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from harness.tasks.own.functions import call, function_of, is_function
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from harness.tasks.base import Row
     from harness.tasks.generation import Generation
     from harness.tasks.own.cells import Cells
-    from harness.tasks.own.data import OwnData
-    from harness.tasks.own.parts import Place
 
 # Name -> "module:class", imported when it is asked for.
 KINDS: dict[str, str] = {
@@ -42,6 +38,7 @@ class Kind(ABC):
         known_metrics: what a suite may name, beside functions.
         usual_metrics: where a suite names none, the main one first.
         generation: how answers are generated; None: one forward pass evaluates.
+        place: "module:class" of what finds the rows and makes tables of them.
     """
 
     family: ClassVar[str]
@@ -50,12 +47,7 @@ class Kind(ABC):
     known_metrics: ClassVar[tuple[str, ...]]
     usual_metrics: ClassVar[tuple[str, ...]]
     generation: ClassVar[Generation | None] = None
-
-    def place(self, data: OwnData, root: Path | None, revision: str | None) -> Place:
-        """Return where the rows lie: files, or the hub, as tables."""
-        from harness.tasks.own.parts import Place
-
-        return Place(data, root, revision)
+    place: ClassVar[str] = "harness.tasks.own.parts:Place"
 
     @abstractmethod
     def row(self, cells: Cells, classes: Mapping[str, int]) -> Row:
@@ -101,6 +93,11 @@ class Kind(ABC):
 @cache
 def get_kind(name: str) -> Kind:
     """Return the kind of this name, one of KINDS."""
-    module, _, attribute = KINDS[name].partition(":")
-    kind: Kind = getattr(import_module(module), attribute)()
+    kind: Kind = named(KINDS[name])()
     return kind
+
+
+def named(place: str) -> Any:
+    """Return what stands at "module:attribute", imported now."""
+    module, _, attribute = place.partition(":")
+    return getattr(import_module(module), attribute)

@@ -12,6 +12,7 @@ from harness.errors import UserError
 from harness.tasks.base import DataRequest, Row, Task, TaskData, fingerprint, limit_notes, limited
 from harness.tasks.own.cells import Cells
 from harness.tasks.own.data import OwnData
+from harness.tasks.own.kinds import named
 from harness.tasks.own.labels import in_order
 from harness.tasks.own.parts import Place, notes_of
 from harness.units import is_fraction
@@ -38,7 +39,7 @@ class OwnTask(Task):
         self, name: str, data: OwnData, root: Path | None = None, revision: str | None = None
     ) -> None:
         self.name, self.data, self.kind = name, data, data.of_kind
-        self.place = self.kind.place(data, root, revision)
+        self.place: Place = named(self.kind.place)(data, root, revision)
         self.description = f"own data: {data.kind} of {data.path}"
         self.family = self.kind.family
         self.metrics = data.scored
