@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatch
 from itertools import product
 from math import prod
+from operator import not_
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -41,9 +42,7 @@ class Suite(Frozen):
     train: TrainSettings = TrainSettings()
     grid: Grid = Field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
-    without: tuple[Some, ...] = Field(
-        (), description="cells to leave out", exclude_if=lambda value: not value
-    )
+    without: tuple[Some, ...] = Field((), description="cells to leave out", exclude_if=not_)
     protocol: Protocol = "plain"
     data_root: str | None = Field(None, description="folder of local data sets; null: the hub")
     baseline: str | None = Field(None, description="method that times are relative to")

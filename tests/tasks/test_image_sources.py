@@ -166,7 +166,7 @@ def test_damaged_images_are_named(tmp_path: Path) -> None:
         file.write_bytes(data)
         (row,) = [row for row in local_parts(root)["train"] if file.name in row.stored.where]
         with pytest.raises(UserError, match=re.escape(f"{file}: no image that Pillow can read")):
-            row.stored.check()
+            row.stored.checked()
         with pytest.raises(UserError, match=re.escape(str(file))):
             row.stored.image()
 

@@ -24,5 +24,9 @@ class ImageExample:
     label: int
 
     def facts(self) -> list[Any]:
-        """Return the sha256 of the stored bytes, and the class."""
-        return [hashlib.sha256(self.stored.read()).hexdigest(), self.label]
+        """Return the sha256 of the stored bytes, which are looked at on the way, and the class.
+
+        Raises:
+            UserError: they are none of an image.
+        """
+        return [hashlib.sha256(self.stored.checked()).hexdigest(), self.label]

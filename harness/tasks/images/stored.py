@@ -33,8 +33,8 @@ class Stored(Protocol):
             UserError: they cannot be had.
         """
 
-    def check(self) -> None:
-        """Look at the bytes without decoding them, so that most faults show before a run.
+    def checked(self) -> bytes:
+        """Return the bytes, looked at without decoding: most faults show before a run.
 
         Raises:
             UserError: they cannot be had, or do not begin as an image does.
@@ -51,11 +51,12 @@ class Stored(Protocol):
 class _Encoded:
     """Bytes of a PNG, a JPEG or another file that Pillow knows."""
 
-    def check(self: Any) -> None:
-        """Read the header; of a PNG all checksums."""
-        pillow = pillow_image()
-        with _explained(pillow, self.where), pillow.open(io.BytesIO(self.read())) as image:
+    def checked(self: Any) -> bytes:
+        """Look at the header; of a PNG at all checksums."""
+        pillow, data = pillow_image(), self.read()
+        with _explained(pillow, self.where), pillow.open(io.BytesIO(data)) as image:
             image.verify()
+        return bytes(data)
 
     def image(self: Any) -> Any:
         """Decode the bytes."""
@@ -153,8 +154,9 @@ class Raw:
         """Return the pixels."""
         return self.file[self.offset : self.offset + self.planes * self.height * self.width]
 
-    def check(self) -> None:
-        """Do nothing: any byte is a pixel."""
+    def checked(self) -> bytes:
+        """Return the pixels: any byte is one."""
+        return self.read()
 
     def image(self) -> Any:
         """Put the planes together."""

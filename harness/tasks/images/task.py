@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
 from pathlib import Path
 
 from harness.errors import UserError
@@ -58,8 +57,6 @@ class ImageTask(Task):
         evaluations = {
             name: limited(rows, request.evaluation_rows) for name, rows in evaluations.items()
         }
-        for row in chain(train, *evaluations.values()):
-            row.stored.check()
         return TaskData(
             train=train,
             evaluations=evaluations,
