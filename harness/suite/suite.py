@@ -204,7 +204,8 @@ class Suite(Frozen):
                 )
             )
         _refuse_twins(cells)
-        refuse_unfit(cells)
+        for cell in cells:
+            refuse_unfit(self.name, cell.path, cell.task, cell.train, cell.family)
         return cells
 
     def _settings(

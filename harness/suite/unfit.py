@@ -2,53 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from harness.errors import UserError
+from harness.tasks import get_task
 from harness.tasks.families.base import FAMILY_SETTINGS
 
 if TYPE_CHECKING:
-    from harness.suite.suite import Cell
+    from harness.suite.entries import TaskEntry
+    from harness.suite.settings import TrainSettings
+    from harness.tasks.families.base import Family
 
 
-def refuse_unfit(cells: Sequence[Cell]) -> None:
-    """Refuse settings that mean nothing for the cell's kind of task.
+def refuse_unfit(
+    suite: str, path: str, task: TaskEntry, train: TrainSettings, family: Family
+) -> None:
+    """Refuse settings of a cell that mean nothing for its kind of task.
 
     Raises:
         UserError: naming suite, cell, key and value.
     """
-    for cell in cells:
-        if cell.task.shape:
-            cell.task.shape.check(f"suite {cell.suite}, task {cell.task_label}")
-        elif cell.task.eval is not None and not cell.configured_task.holds_out:
-            raise UserError(
-                f"suite {cell.suite}, task {cell.task_label}: eval {cell.task.eval:g}: this task "
-                "has a development set of its own"
-            )
-        for key in FAMILY_SETTINGS:
-            _refuse_unused(cell, key)
-        if cell.train.label_smoothing and not cell.family.smooths:
-            raise UserError(
-                f"suite {cell.suite}, {cell.path}: train.label_smoothing = "
-                f"{cell.train.label_smoothing:g}: a {cell.family.name} has no label smoothing; set "
-                "it for the other tasks only (rules)"
-            )
-
-
-def _refuse_unused(cell: Cell, key: str) -> None:
-    """Refuse a setting of other families, or one that a bare shape says in its own words."""
-    value = getattr(cell.train, key)
-    if value is None:
-        return
-    where = f"suite {cell.suite}, {cell.path}: train.{key} = {value!r}"
-    if cell.task.shape:
+    if task.shape:
+        task.shape.check(f"suite {suite}, task {task.shown}")
+    elif task.eval is not None and not get_task(task.name).holds_out:
         raise UserError(
-            f"{where}: a bare shape has no rows to encode"
-            + ("; shape.target_length says it" if key == "max_target_length" else "")
+            f"suite {suite}, task {task.shown}: eval {task.eval:g}: this task has a development "
+            "set of its own"
         )
-    if key not in cell.family.settings:
+    for key in FAMILY_SETTINGS:
+        value = getattr(train, key)
+        if value is None or (key in family.settings and not task.shape):
+            continue
+        reason = (
+            f"means nothing for the family {family.name}; set it for the other tasks only (rules)"
+        )
+        if task.shape:
+            reason = "a bare shape has no rows to encode"
+            if key == "max_target_length":
+                reason += "; shape.target_length says it"
+        raise UserError(f"suite {suite}, {path}: train.{key} = {value!r}: {reason}")
+    if train.label_smoothing and not family.smooths:
         raise UserError(
-            f"{where}: means nothing for the family {cell.family.name}; set it for the other tasks "
-            "only (rules)"
+            f"suite {suite}, {path}: train.label_smoothing = {train.label_smoothing:g}: a "
+            f"{family.name} has no label smoothing; set it for the other tasks only (rules)"
         )
