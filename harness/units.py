@@ -19,9 +19,26 @@ def mib(count: float | None) -> str:
     return "-" if count is None else f"{count / MIB:,.1f}"
 
 
-def score(fraction: float | None) -> str:
-    """Format a metric as per cent points, as the papers print it."""
-    return "-" if fraction is None else f"{100 * fraction:.2f}"
+# Metrics that are no fractions, and are printed as they are.
+NO_FRACTIONS = frozenset({"perplexity", "nist", "cider"})
+
+
+def score(value: float | None, metric: str | None = None) -> str:
+    """Format a metric as the papers print it: a fraction as per cent points.
+
+    `metric` is its name, or begins with it (`perplexity test`).
+    """
+    return "-" if value is None else f"{scale_of(metric) * value:.2f}"
+
+
+def scale_of(metric: str | None) -> int:
+    """Return what a metric is multiplied with where people read it."""
+    return 1 if metric and metric.split()[0] in NO_FRACTIONS else 100
+
+
+def unit_of(metric: str | None) -> str:
+    """Return what machines read behind a metric's name."""
+    return "" if scale_of(metric) == 1 else " (fraction)"
 
 
 def millions(count: float | None) -> str:

@@ -80,7 +80,7 @@ def shape_at(model: nn.Module, name: str) -> tuple[int, int]:
 
 
 def home_of(model: nn.Module, name: str) -> tuple[str, tuple[str, ...]]:
-    """Return the name of the layer that `name` is a part of, and its parts' names; none: of none."""
+    """Return the name of the layer that a target is part of, and its parts; none: no part."""
     home, _, part = name.rpartition(".")
     parts = surgery.architecture(model).fused.get(home.rpartition(".")[2], ())
     return home, parts if part in parts else ()

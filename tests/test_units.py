@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.units import clock, gib, mib, millions, score, tera
+from harness.units import clock, gib, mib, millions, score, tera, unit_of
 
 
 def test_units() -> None:
@@ -16,3 +16,11 @@ def test_units() -> None:
     assert tera(2_117_791e12) == "2,117,791"
     assert clock(3671) == "1:01:11"
     assert {gib(None), score(None), mib(None), tera(None), millions(None)} == {"-"}
+
+
+def test_a_metric_that_is_no_fraction_is_printed_as_it_is() -> None:
+    assert score(0.7157) == score(0.7157, "accuracy") == "71.57"
+    assert score(23.456, "perplexity") == score(23.456, "perplexity test") == "23.46"
+    assert score(8.85, "nist") == "8.85"
+    assert unit_of("cider") == ""
+    assert unit_of("bleu") == " (fraction)"

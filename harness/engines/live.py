@@ -93,7 +93,8 @@ class Live:
         figures = MARKS[record.outcome]
         if record.outcome == "ok" and record.memory:
             peak = gib(record.memory.peak_training)
-            figures = f"{record.main_metric} {score(record.main_score)}  peak {peak} GiB"
+            found = score(record.main_score, record.main_metric)
+            figures = f"{record.main_metric} {found}  peak {peak} GiB"
         if record.outcome == "crashed" and record.message:
             figures += f": {one_line(record.message.splitlines()[0])}"
         place = self._place(time.monotonic())

@@ -9,6 +9,7 @@ from harness.env import MEMORY_PACKAGES
 from harness.record import Record
 from harness.reporting.comparison import Comparison, forecast_ratio, forward_lengths
 from harness.reporting.ran import what_ran
+from harness.units import scale_of
 
 
 def caption(comparison: Comparison) -> list[str]:
@@ -20,7 +21,7 @@ def caption(comparison: Comparison) -> list[str]:
     protocols = _values(str(r.cell["protocol"]) for r in records)
     seeds = len({r.seed for r in records})
     return [
-        f"Scores: {metrics}, in per cent; mean ± standard deviation over {seeds} seed"
+        f"Scores: {metrics}, {_scales(records)}; mean ± standard deviation over {seeds} seed"
         f"{'s' if seeds > 1 else ''}; protocol {protocols} ({_checkpoint(records)} checkpoint).",
         f"Memory: {_meter(records)}; the largest over tasks and seeds, split at that peak; "
         "activations include temporaries, 1 MiB = 2^20 B." + _rest(records),
@@ -92,6 +93,16 @@ def _doubts(records: Sequence[Record]) -> list[str]:
         f"Doubtful: other processes were on the card during {', '.join(shared[:3])}{more}: step "
         "times depend on them, peaks allocated do not."
     ]
+
+
+def _scales(records: Sequence[Record]) -> str:
+    """Say which scores are in per cent, and which are no fractions."""
+    named = dict.fromkeys(metric.split()[0] for r in records for metric in r.reported)
+    plain = [name for name in named if scale_of(name) == 1]
+    if not plain:
+        return "in per cent"
+    others = "the others in per cent" if len(plain) < len(named) else ""
+    return ", ".join([f"{' and '.join(plain)} as computed", *([others] if others else [])])
 
 
 def _redrawn(records: Sequence[Record]) -> list[str]:

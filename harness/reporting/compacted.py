@@ -13,11 +13,11 @@ from harness.reporting.columns import (
     gigaflop,
     mebibytes,
     parameters,
-    percent,
     quotient,
 )
 from harness.reporting.comparison import coarse, mean_known
 from harness.reporting.phases import Group, per_step, tables_by_model
+from harness.units import score
 
 
 def compacted_tables(records: Sequence[Record]) -> list[Table[Group]]:
@@ -67,7 +67,8 @@ def _columns() -> list[Column[Group]]:
         ]
 
     return [
-        *both(percent, "score", lambda p: p.record.main_score, _main),
+        _score("score", lambda p: p.record.main_score),
+        _score("score, compacted", _main),
         *both(parameters, "parameters", _total, lambda p: p.after.parameters_total),
         *both(mebibytes, "peak", lambda p: p.before.peak_allocated,
               lambda p: p.after.memory.peak_allocated),
@@ -78,6 +79,20 @@ def _columns() -> list[Column[Group]]:
         quotient("step time, compacted / before",
                  lambda group: mean_known(map(_speed, _pairs(group)))),
     ]  # fmt: skip
+
+
+def _score(header: str, read: Callable[[_Pair], float | None]) -> Column[Group]:
+    """Return a column of main metrics, each as its own is printed."""
+    return Column(
+        header,
+        lambda group: (mean_known(map(read, _pairs(group))), _metric(group)),
+        lambda found: score(*found),
+        {f"{header} (fraction)": lambda found: found[0]},
+    )
+
+
+def _metric(group: Group) -> str | None:
+    return next((pair.record.main_metric for pair in _pairs(group)), None)
 
 
 def _total(pair: _Pair) -> float | None:

@@ -19,7 +19,7 @@ from harness.reporting.columns import (
 )
 from harness.reporting.comparison import SPLIT, Comparison, Row, Score, forward_lengths
 from harness.reporting.method_notes import method_notes
-from harness.units import MIB, giga, score
+from harness.units import MIB, giga, score, unit_of
 
 # Parts of the split that have a column even where they are nothing at the peak.
 ALWAYS_SHOWN = ("weights", "gradients", "optimizer", "activations")
@@ -97,9 +97,9 @@ def _score_column(comparison: Comparison, task: str) -> Column[Row]:
         lambda row: row.scores[task],
         score_text,
         {
-            f"{task} {main} (fraction)": lambda value: value.mean,
-            f"{task} {main} standard deviation (fraction)": lambda value: value.spread,
-            **{f"{task} {name} (fraction)": _other(name) for name in others},
+            f"{task} {main}{unit_of(main)}": lambda value: value.mean,
+            f"{task} {main} standard deviation{unit_of(main)}": lambda value: value.spread,
+            **{f"{task} {name}{unit_of(name)}": _other(name) for name in others},
             f"{task} seeds": lambda value: value.seeds,
             f"{task} without a score (seeds)": lambda value: sum(value.outcomes.values()),
             f"{task} outcome": _outcome,
@@ -116,13 +116,13 @@ def _other(name: str) -> Callable[[Score], float | None]:
 
 
 def score_text(value: Score) -> str:
-    """Format `main ± standard deviation / other metrics` in per cent, and what went wrong."""
+    """Format `main ± standard deviation / other metrics`, and what went wrong."""
     failed = ", ".join(
         f"{count} {MARKS[outcome]}" if count > 1 else MARKS[outcome]
         for outcome, count in value.outcomes.items()
     )
     if value.mean is None:
         return failed or "-"
-    spread = "" if value.spread is None else f" ± {100 * value.spread:.2f}"
-    others = "".join(f" / {score(other)}" for other in value.others.values())
-    return score(value.mean) + spread + others + (f" ({failed})" if failed else "")
+    spread = "" if value.spread is None else f" ± {score(value.spread, value.metric)}"
+    others = "".join(f" / {score(other, name)}" for name, other in value.others.items())
+    return score(value.mean, value.metric) + spread + others + (f" ({failed})" if failed else "")

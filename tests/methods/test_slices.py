@@ -6,11 +6,15 @@ from typing import Any
 
 import pytest
 import torch
+from asked import forked, request
 from contract import PLAN
+from real import real_run
 from sizes import attach, size
 from tiny import batch, build
 from torch import nn
 
+from harness.simulation.fake import fake_run
+from harness.simulation.target import CPU
 from methods import get_method, slices, surgery
 
 QV: dict[str, Any] = {"r": 4, "targets": "qv"}
@@ -104,6 +108,14 @@ def test_heads_are_pruned_whole() -> None:
     method = get_method("loraprune")(r=4, targets="qv", metric="magnitude")
     with pytest.raises(ValueError, match="parts of one layer here"):
         method.attach(gpt2(), PLAN)
+
+
+@pytest.mark.parametrize(("name", "options"), [CASES[0], CASES[5], CASES[7]])
+def test_the_forecast_takes_it_apart_as_a_run_does(name: str, options: dict[str, Any]) -> None:
+    asked = request("tiny-gpt2", name, options, family="causal_lm", target=CPU)
+    forecast, real = forked(fake_run, asked).report, real_run(asked)
+    assert abs(forecast.peak - real.peak) <= 64
+    assert forecast.saved == real.saved
 
 
 @pytest.mark.parametrize(("name", "count"), [("gpt2-medium", 393_216), ("gpt2-large", 737_280)])
