@@ -56,7 +56,8 @@ def test_request_refuses_what_it_does_not_know():
 
 def test_registry_makes_every_task():
     assert names() == sorted(TASKS)
-    others = {"stsb": "regression", "squad": "question_answering"}
+    others = {"stsb": "regression", "squad": "question_answering", "cnn_dailymail": "seq2seq"}
+    others |= dict.fromkeys(("e2e", "wikitext", "instructions", "gsm8k"), "causal_lm")
     for name in names():
         task = get_task(name)
         assert task.name == name
