@@ -29,6 +29,7 @@ class Architecture:
         qv: the query and value projections.
         six: the linear layers of the original transformer, where that is not attention + ffn.
         departures: what a named set is here that its name does not say, as `targets SET` goes on.
+        fused: layers that are several in one, by their last name, with the names of the parts.
     """
 
     family: str
@@ -39,6 +40,7 @@ class Architecture:
     qv: tuple[str, ...]
     six: tuple[str, ...] = ()
     departures: Mapping[str, str] = field(default_factory=dict)
+    fused: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def named_set(self, name: str) -> tuple[str, ...]:
         """Return the names inside a layer that `name`, one of TARGET_SETS, stands for."""
@@ -82,11 +84,13 @@ _GPT2 = Architecture(
     ffn=("mlp.c_fc", "mlp.c_proj"),
     # One Conv1D makes query, key and value. LoRA on all of it has as many parameters as on query
     # and value apart (4rh), but it is another model: it moves the keys too.
-    qv=("attn.c_attn",),
+    qv=_inside("attn.c_attn", "query value"),
     departures={
-        "qv": "is attn.c_attn here, query, key and value in one: keys are adapted, too",
+        "qv": "is two thirds of attn.c_attn here, which makes query, key and value: it is taken "
+        "apart for it",
         "six": "is four linear layers here: attn.c_attn is query, key and value in one",
     },
+    fused={"c_attn": ("query", "key", "value")},
 )
 _LLAMA = Architecture(
     "llama",

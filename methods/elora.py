@@ -64,7 +64,7 @@ class Elora(LayerOptions):
             projection_prng_key=plan.seed,
             vera_dropout=self.dropout,
             d_initial=self.d_initial,
-            target_modules=self.target_names(model),
+            target_modules=self.opened_targets(model),
             fan_in_fan_out=surgery.family(model) == "gpt2",
         )
         handle = attach_tuner(model, config, plan)

@@ -60,7 +60,7 @@ class Lora(LayerOptions):
             r=self.r,
             lora_alpha=self.alpha,
             lora_dropout=self.dropout,
-            target_modules=self.target_names(model),
+            target_modules=self.opened_targets(model),
             fan_in_fan_out=surgery.family(model) == "gpt2",
         )
         handle = attach_tuner(model, config, plan)

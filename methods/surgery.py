@@ -115,6 +115,8 @@ def target_modules(
 ) -> list[str]:
     """Return the full names of the linear layers that an adapter shall change.
 
+    Of a layer that is several in one they may be parts, which `slices.opened` makes layers of.
+
     Args:
         model: a transformers model, plain or edited.
         targets: one of TARGET_SETS, or suffixes of module names inside the transformer layers. A
@@ -125,11 +127,8 @@ def target_modules(
         ValueError: a set or a suffix that this model does not have.
     """
     names = layer_names(model)
-    inner = {
-        index: {name.removeprefix(names[index] + "."): name for name in _linear_names(model, layer)}
-        for index, layer in enumerate(names)
-    }
-    short_names = dict.fromkeys(short for layer in inner.values() for short in layer)
+    inner = [{n.removeprefix(f"{at}."): n for n in _linear_names(model, at)} for at in names]
+    short_names = dict.fromkeys(short for layer in inner for short in layer)
     target_names = _resolve(architecture(model), targets, list(short_names))
     return [
         full
@@ -245,13 +244,15 @@ def _base(model: nn.Module) -> tuple[str, nn.Module]:
 
 
 def _linear_names(model: nn.Module, prefix: str) -> Iterator[str]:
-    """Yield the linear layers at or below `prefix`, without looking into adapters."""
+    """Yield the linear layers at or below `prefix`, and parts of those that are several in one."""
     from torch import nn
     from transformers.pytorch_utils import Conv1D
 
     module = model.get_submodule(prefix)
     if isinstance(unwrap(module), nn.Linear | Conv1D):
         yield prefix
+        fused = architecture(model).fused.get(prefix.rpartition(".")[2], ())
+        yield from (f"{prefix}.{part}" for part in fused)
         return
     for name, _ in module.named_children():
         yield from _linear_names(model, f"{prefix}.{name}")

@@ -34,7 +34,7 @@ def test_sets_of_targets_say_what_they_are_on_each_family() -> None:
     [six] = [line for line in lines if line.startswith("llama six ")]
     assert "mlp.up_proj, mlp.down_proj  (leaves out mlp.gate_proj" in six
     [qv] = [line for line in lines if line.startswith("gpt2 qv ")]
-    assert "keys are adapted, too" in qv
+    assert "it is taken apart for it" in qv
     methods = CliRunner().invoke(app, ["methods"]).output.splitlines()
     [lora] = [line for line in methods if line.startswith("lora ")]
     assert "targets='six' (see ls targets)" in lora

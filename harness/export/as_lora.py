@@ -7,6 +7,9 @@ target with base weight W, W' after attaching and an adapter s B A,
     W' + s B A = W + [B, U] [s A; V],  U V = W' - W,
 
 where U V has the rank that the initialisation took out (none for AdaLoRA).
+
+Where the targets are parts of one layer (GPT-2's query and value), that layer's LoRA has the parts'
+A below one another, and their B in the rows of each part: its rank is the sum of theirs.
 """
 
 from __future__ import annotations
@@ -19,11 +22,13 @@ import torch
 
 from harness.export.peft_folder import Trained, changed, head_of, same, write_files
 from harness.export.recipe import named_tensors
+from methods import slices
 
 if TYPE_CHECKING:
     from peft import PeftModel
     from torch import Tensor, nn
 
+Factors = tuple["Tensor", "Tensor"]
 CLOSE = 1e-5  # largest deviation of a weight, as a share of its matrix's largest
 OVERSAMPLING, ITERATIONS = 8, 4  # of the randomised SVD (Halko et al., 2011)
 
@@ -36,13 +41,16 @@ def write_lora(folder: Path, ours: Trained) -> str | None:
     if reason := _more_than_low_rank(given):
         return reason
     fresh, layers = ours.base(), dict(_layers(ours.peft))
-    ranks, weights = _factors(layers, named_tensors(fresh))
+    pairs = _whole(fresh, _factors(layers, fresh))
+    ranks = {name: len(a) for name, (a, _) in pairs.items()}
+    weights = {f"base_model.model.{name}.lora_{key}.weight": tensor for name, pair in pairs.items()
+               for key, tensor in zip("AB", pair, strict=True)}  # fmt: skip
     most = max(ranks.values(), default=1)
     others = {name: rank for name, rank in ranks.items() if rank != most}
     config = LoraConfig(
         r=most,
         lora_alpha=most,
-        target_modules=list(layers),
+        target_modules=list(pairs),
         rank_pattern=others,
         alpha_pattern=dict(others),
         fan_in_fan_out=given.fan_in_fan_out,
@@ -70,12 +78,9 @@ def _layers(peft: PeftModel) -> Iterator[tuple[str, Any]]:
             yield name, module
 
 
-def _factors(
-    layers: Mapping[str, Any], plain: Mapping[str, Tensor]
-) -> tuple[dict[str, int], dict[str, Tensor]]:
-    """Return each target's rank, and A and B by peft's names."""
-    ranks: dict[str, int] = {}
-    weights: dict[str, Tensor] = {}
+def _factors(layers: Mapping[str, Any], base: nn.Module) -> dict[str, Factors]:
+    """Return A (r, d_in) and B (d_out, r) of each target."""
+    factors: dict[str, Factors] = {}
     for name, layer in layers.items():
         a, b = (_tensor(layer, key) for key in ("lora_A", "lora_B"))
         factor = layer.scaling["default"]
@@ -84,15 +89,38 @@ def _factors(
                 a * _tensor(layer, "lora_E"),
                 factor / (float(layer.ranknum["default"]) + 1e-5),
             )
-        before, after = plain[f"{name}.weight"], layer.get_base_layer().weight.detach().cpu()
+        before, after = _weight(base, name), layer.get_base_layer().weight.detach().cpu()
         parts = [(factor * a, b)]
         if not torch.equal(before, after):
             moved = after.float() - before.float()
             parts.append(_low_rank(moved.T if layer.fan_in_fan_out else moved, len(a)))
-        weights[f"base_model.model.{name}.lora_A.weight"] = torch.cat([p[0] for p in parts])
-        weights[f"base_model.model.{name}.lora_B.weight"] = torch.cat([p[1] for p in parts], 1)
-        ranks[name] = sum(len(p[0]) for p in parts)
-    return ranks, weights
+        factors[name] = torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts], 1)
+    return factors
+
+
+def _weight(base: nn.Module, name: str) -> Tensor:
+    """Return the weight of a target in the base model: of a part, its columns of the whole."""
+    home, parts = slices.home_of(base, name)
+    if not parts:
+        return named_tensors(base)[f"{name}.weight"]
+    place = parts.index(name.rpartition(".")[2])
+    return named_tensors(base)[f"{home}.weight"].chunk(len(parts), dim=1)[place]
+
+
+def _whole(base: nn.Module, factors: Mapping[str, Factors]) -> dict[str, Factors]:
+    """Return the same, with the parts of one layer as that layer's."""
+    found: dict[str, Factors] = {}
+    for name, (a, b) in factors.items():
+        home, parts = slices.home_of(base, name)
+        if not parts:
+            found[name] = a, b
+            continue
+        rows = b.new_zeros(len(b) * len(parts), b.shape[1])
+        rows.chunk(len(parts))[parts.index(name.rpartition(".")[2])].copy_(b)
+        before = found.get(home)
+        found[home] = (a, rows) if before is None else (
+            torch.cat([before[0], a]), torch.cat([before[1], rows], 1))  # fmt: skip
+    return found
 
 
 def _tensor(layer: Any, key: str) -> Tensor:
@@ -115,20 +143,33 @@ def _difference(
     """Return the first weight of the loaded model that is another one, up to rounding."""
     from peft import PeftModel
 
-    targets = {f"{name}.weight" for name in layers}
+    homes = [slices.home_of(fresh, name) for name in layers]
+    targets = {f"{name}.weight" for name in [*layers, *(home for home, parts in homes if parts)]}
     plain = {n: t for n, t in named_tensors(fresh).items() if n not in targets}
     if reason := changed(named_tensors(ours.peft), plain, ours.names):
         return reason
     again = PeftModel.from_pretrained(fresh, folder)
     loaded = dict(_layers(again))
-    for name, layer in layers.items():
-        mine, theirs = _merged(layer), _merged(loaded[name])
+    for name, theirs in ((name, _merged(layer)) for name, layer in loaded.items()):
+        mine = _trained(ours.peft, layers, name)
         if float((mine - theirs).abs().max()) > CLOSE * float(mine.abs().max()):
             return f"{name} is no base weight and a LoRA"
     heads = (head_of(peft, ours.names).values() for peft in (ours.peft, again))
     return (
         None if all(same(*pair) for pair in zip(*heads, strict=True)) else "the head is another one"
     )
+
+
+def _trained(peft: PeftModel, layers: Mapping[str, Any], name: str) -> Tensor:
+    """Return the weight of a layer with its adapter, or with those of its parts."""
+    if name in layers:
+        return _merged(layers[name])
+    inner: Any = peft.base_model.model
+    parts = inner.get_submodule(name).named_children()
+    return torch.cat(
+        [_merged(part) if f"{name}.{key}" in layers else part.weight.detach().float().cpu()
+         for key, part in parts], dim=1,
+    )  # fmt: skip
 
 
 def _merged(layer: Any) -> Tensor:

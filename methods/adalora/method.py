@@ -87,7 +87,7 @@ class AdaLora(LayerOptions):
             target_r=self.target_r,
             lora_alpha=self.alpha,
             lora_dropout=self.dropout,
-            target_modules=self.target_names(model),
+            target_modules=self.opened_targets(model),
             fan_in_fan_out=surgery.family(model) == "gpt2",
             tinit=tinit,
             tfinal=tfinal,

@@ -99,8 +99,10 @@ class Aflora(LayerOptions):
             ValueError: the run is too short for its schedule, or no target is adaptive.
         """
         from methods.aflora.handle import AfloraHandle
+        from methods.slices import opened
 
         schedule, targets = self._schedule(plan), self._targets(model)
+        opened(model, list(targets))
         surgery.freeze_base(model, plan)
         adapter: dict[str, nn.Parameter] = {}
         adaptive: dict[str, nn.Parameter] = {}
@@ -154,9 +156,11 @@ class Aflora(LayerOptions):
 
     def expected_count(self, model: nn.Module) -> int:
         """Sum r + d_out over the targets, and r (d_in + d_out) over the adaptive ones."""
+        from methods.slices import shape_at
+
         total = 0
         for name, trains in self._targets(model).items():
-            d_in, d_out = surgery.linear_shape(model.get_submodule(name))
+            d_in, d_out = shape_at(model, name)
             total += self.r + d_out + (self.r * (d_in + d_out) if trains else 0)
         return total
 
@@ -189,12 +193,14 @@ class Aflora(LayerOptions):
         if self.adaptive in ("both", "none", ()):
             return dict.fromkeys(names, self.adaptive == "both")
         adaptive = set(surgery.target_modules(model, self.adaptive, self.layers))
-        if not adaptive.intersection(names):
+        # A part of a layer trains where the layer does.
+        trains = {n: bool({n, n.rpartition(".")[0]} & adaptive) for n in names}
+        if not any(trains.values()):
             raise ValueError(
                 f"none of targets {self.targets!r} is in adaptive {self.adaptive!r}, so no "
                 "projection would ever train; if that is meant, set adaptive: none"
             )
-        return {name: name in adaptive for name in names}
+        return trains
 
     def _schedule(self, plan: Plan) -> FreezingSchedule | None:
         """Return when projections freeze; None: never, or none is adaptive."""

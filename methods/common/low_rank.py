@@ -14,6 +14,7 @@ from transformers.pytorch_utils import Conv1D
 from methods import surgery
 from methods.base import Handle
 from methods.common import folding
+from methods.slices import put_together
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -110,4 +111,4 @@ class LowRankHandle(Handle, Generic[L]):
         """Fold every layer; the model has its original structure again."""
         self.prepare_to_fold()
         self.fold(range(len(surgery.layer_names(self.model))))
-        return model
+        return put_together(model)

@@ -37,10 +37,17 @@ class TargetOptions(Method):
         """Return the full names of the layers that get an adapter."""
         return surgery.target_modules(model, self.targets)
 
+    def opened_targets(self, model: nn.Module) -> list[str]:
+        """Return the same names, each of them a layer from now on."""
+        from methods.slices import opened
+
+        return opened(model, self.target_names(model))
+
     def target_shapes(self, model: nn.Module) -> list[tuple[int, int]]:
         """Return (d_in, d_out) of each of them."""
-        names = self.target_names(model)
-        return [surgery.linear_shape(model.get_submodule(name)) for name in names]
+        from methods.slices import shape_at
+
+        return [shape_at(model, name) for name in self.target_names(model)]
 
     def remarks(self, model: nn.Module, plan: Plan | None) -> list[str]:
         """Say what the targets are here."""

@@ -50,8 +50,9 @@ class TunerHandle(Handle):
 
     def finish(self, model: nn.Module) -> nn.Module:
         """Merge the adapters into the base weights and return the plain model."""
-        merged: nn.Module = self.peft.merge_and_unload()
-        return merged
+        from methods.slices import put_together
+
+        return put_together(self.peft.merge_and_unload())
 
     def skip(self, layers: Collection[int] | None) -> None:
         """Switch off the adapters of these layers and leave their tensors as they are.

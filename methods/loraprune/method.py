@@ -189,7 +189,14 @@ class LoraPrune(TargetOptions):
 
     def _refuse_unscored(self, model: nn.Module, live: list[GroupSet]) -> None:
         """Refuse groups whose importance is undefined, and weights that nothing merges into."""
+        from methods.slices import is_part
+
         names = set(surgery.target_modules(model, self.targets))
+        if any(is_part(model, name) for name in names):
+            raise ValueError(
+                f"loraprune: targets {self.targets!r} are parts of one layer here, whose heads are "
+                "pruned as a whole; set targets: all-linear"
+            )
         inside = [
             member.name for group_set in live for member in group_set.members if member.scored
         ]

@@ -106,6 +106,7 @@ class Peft(Method):
     def attach(self, model: nn.Module, plan: Plan) -> Handle:
         """Let peft edit the model, or wrap it where the type learns a prompt."""
         from methods.peft_any.types import NEEDS_FORWARD, UNMERGED, build_config, is_prompt
+        from methods.slices import opened
 
         task = _task_type(model)
         prompt = is_prompt(self.type)
@@ -113,7 +114,8 @@ class Peft(Method):
             raise ValueError(f"peft type {self.type} prepends tokens: it needs a text model")
         options = self.options
         if options.get("target_modules") in TARGET_SETS:
-            options["target_modules"] = surgery.target_modules(model, options["target_modules"])
+            names = surgery.target_modules(model, options["target_modules"])
+            options["target_modules"] = opened(model, names)
         config = build_config(self.type, options, task or "", plan.num_steps)
         kind = UnmergedHandle if prompt or self.type in UNMERGED else TunerHandle
         if self.type == "ADALORA":

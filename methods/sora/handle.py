@@ -15,6 +15,7 @@ from methods.common import folding
 from methods.common.in_place import UNMERGED_NORMS, InPlaceHandle
 from methods.common.low_rank import LowRankHandle
 from methods.common.ranks import RankHandle
+from methods.slices import put_together
 from methods.sora.layer import SoraLayer
 
 if TYPE_CHECKING:
@@ -231,7 +232,7 @@ class SoraHandle(LowRankHandle[SoraLayer], RankHandle):
         """Fold every layer; LayerNorms stay as trained."""
         folding.refuse_unfoldable(self.model, self.modules)
         self.fold(range(len(surgery.layer_names(self.model))))
-        return model
+        return put_together(model)
 
     def note_folded(self, name: str, module: SoraLayer) -> None:
         """Remember its rank, for the report."""

@@ -89,7 +89,7 @@ class Sora(LayerOptions):
             raise ValueError(
                 f"xi_stages {self.xi_stages}: the run has only {plan.num_steps} steps to share out"
             )
-        names = self.target_names(model)
+        names = self.opened_targets(model)
         surgery.freeze_base(model, plan)
         modules: dict[str, SoraLayer] = {}
         adapter: dict[str, nn.Parameter] = {}

@@ -25,7 +25,7 @@ FAMILIES = {
     "tiny-bert": ("bert", 4, 24, 8),
     "tiny-roberta": ("roberta", 4, 24, 8),
     "tiny-deberta-v2": ("deberta", 4, 24, 8),
-    "tiny-gpt2": ("gpt2", 4, 16, 4),  # query, key and value are one module
+    "tiny-gpt2": ("gpt2", 4, 16, 8),  # query, key and value are one module, and qv parts of it
     "tiny-llama": ("llama", 4, 24, 8),
     "tiny-bart": ("bart", 4, 32, 12),  # two decoder layers have cross-attention too
     "tiny-vit": ("vit", 4, 24, 8),

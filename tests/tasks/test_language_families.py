@@ -203,6 +203,15 @@ def test_targets_have_a_length_of_their_own(words: Any) -> None:
     assert any("target cut at 5" in note for note in data.notes)  # type: ignore[attr-defined]
 
 
+def test_a_target_ends_with_the_end_of_the_text_unless_it_was_cut(words: Any) -> None:
+    rows = [Prompted("Zizzi", "Zizzi serves food")]
+    whole: Any = Seq2Seq().encode(words, rows, 32)
+    assert whole.targets[0][-1] == words.eos_token_id
+    assert words.eos_token_id not in whole.targets[0][:-1]
+    cut: Any = Seq2Seq(max_target_length=2).encode(words, rows, 32)
+    assert cut.targets[0] == whole.targets[0][:2]
+
+
 def test_a_sequence_to_sequence_likelihood_is_the_loss(words: Any, bart: Any) -> None:
     family = Seq2Seq()
     rows = [Prompted(row["article"], row["highlights"]) for row in speaking.articles()]

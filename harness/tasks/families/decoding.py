@@ -49,8 +49,8 @@ def refuse_wrapped(model: nn.Module) -> None:
     if not isinstance(model, PreTrainedModel):
         raise ValueError(
             f"answers cannot be generated through {type(model).__name__}: transformers' search "
-            "calls the model inside, without the prompts that were learned; take another method "
-            "for tasks that generate text"
+            "calls the model inside, without what the wrapper adds; take another method for tasks "
+            "that generate text"
         )
 
 

@@ -89,13 +89,25 @@ def pairs(
     sources, targets = _texts(tokenizer, rows, length), []
     num_cut = 0
     for row in rows:
-        whole = tokenizer(text_target=row.response)["input_ids"]
-        targets.append(tokenizer(text_target=row.response, truncation=True, max_length=most)
-                       ["input_ids"])  # fmt: skip
-        num_cut += len(whole) > most
+        ids, cut = _target(tokenizer, row.response, most)
+        targets.append(ids)
+        num_cut += cut
     notes = _told(sources.num_cut, len(rows), f"source cut at {length} tokens")
     notes += _told(num_cut, len(rows), f"target cut at {most} tokens")
     return Pairs(sources, _pad(tokenizer), targets=targets, target_width=target_length, notes=notes)
+
+
+def _target(tokenizer: Any, text: str, most: int) -> tuple[list[int], bool]:
+    """Return a target's tokens, at most so many, and whether it was cut.
+
+    A tokenizer that ends texts ends also what it cuts; for others the end-of-text token is added.
+    """
+    end = end_of_text(tokenizer)
+    whole = tokenizer(text_target=text, verbose=False)["input_ids"]
+    if not whole or whole[-1] != end:
+        return [*whole, end][:most], len(whole) >= most
+    kept = tokenizer(text_target=text, truncation=True, max_length=most)["input_ids"]
+    return kept, len(whole) > most
 
 
 def prompts(tokenizer: Any, rows: Sequence[Prompted], length: int) -> Prompts:
