@@ -35,8 +35,8 @@ def read_rows(path: Path, *, columns: Sequence[str] | None = None) -> list[dict[
 
     Args:
         path: ends in .tsv, .csv, .json, .jsonl, .txt (a line a row, column `text`) or .parquet,
-            each also with .gz behind it. A zip
-            with one such file is read as that file; `ARCHIVE.zip/FOLDER/FILE` names one of several.
+            each also with .gz behind it. A zip with one such file is read as that file;
+            `ARCHIVE.zip/FOLDER/FILE` names one of several.
         columns: to return, which every row must have; None: all.
 
     Raises:
