@@ -22,8 +22,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainingArguments, get_linear_schedule_with_warmup
 
+from harness.suite.cell import Cell
 from harness.suite.load import load_suite
-from harness.suite.suite import Cell
 from harness.training.batches import TrainingOrder
 from harness.training.loop import CHECK_EVERY, Loop
 from harness.training.setup import Setup, load_cell_data, load_cell_model, set_up

@@ -13,9 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 from harness.durable import draft_of
 from harness.provenance import Data
-from harness.record import Export, ExportKind, Flops, Outcome, Parameters, Record, sentences
+from harness.record import (
+    HOST_MEMORY,
+    Export,
+    ExportKind,
+    Flops,
+    Outcome,
+    Parameters,
+    Record,
+    sentences,
+)
 from harness.store import Store
-from harness.suite.suite import Cell
+from harness.suite.cell import Cell
 
 if TYPE_CHECKING:
     from harness.metering.flops import ForwardFlops
@@ -79,7 +88,7 @@ def run_cell(
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and "can't allocate memory" not in str(error):
             raise
-        record.outcome, record.message = "oom", f"host memory: {_first_line(error)}"
+        record.outcome, record.message = "oom", f"{HOST_MEMORY}: {_first_line(error)}"
     record.environment.plugins = in_use()
     record.seconds = time.perf_counter() - began
     return record

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import sys
@@ -22,7 +23,8 @@ P = ParamSpec("P")
 
 # Exit codes of all commands; `budget` adds its own, from 1 on, to DONE and BAD_INPUT.
 DONE = 0
-# run: a cell crashed or was interrupted; forecast: a cell has none; report: a record is left out
+# run: a cell crashed or was interrupted, or no report could be written; forecast: a cell has none;
+# report: a record is left out; doctor: something in a folder is wrong
 FAILED = 1
 BAD_INPUT = 2  # a mistake in the input, or a file that cannot be read or written
 BROKEN = 70  # an error of ours, with its traceback (sysexits.h: EX_SOFTWARE); never 1: a verdict
@@ -54,8 +56,26 @@ def command_line(name: str, *arguments: str, **options: Any) -> str:
     for key, value in options.items():
         for one in value if isinstance(value, list) else [value]:
             if one not in (None, False, "*"):
-                words += [f"--{key}", *([] if one is True else [str(one)])]
+                words += [f"--{key.replace('_', '-')}", *([] if one is True else [str(one)])]
     return shlex.join(words)
+
+
+def refuse_unwritable(file: Path) -> None:
+    """Make the file's folder and look whether it can be written, before any work is done."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    is_new = not file.exists()
+    with file.open("a", encoding="utf-8"):
+        pass
+    if is_new:
+        file.unlink()
+
+
+def write_json(file: Path | None, content: object) -> None:
+    """Write all figures to the file that `--json` names, if it names one."""
+    if file is None:
+        return
+    file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    print(f"json: {file}")
 
 
 def new_app() -> typer.Typer:
@@ -90,21 +110,23 @@ def _end_of(function: Callable[P, int | None], *args: P.args, **kwargs: P.kwargs
     """Call a command; return its exit code."""
     try:
         code = function(*args, **{k: _expanded(v) for k, v in kwargs.items()})
-    except UserError as error:
-        told = str(error)
-    except OSError as error:
-        file = error.filename
-        told = str(error) if file is None else f"{os.fsdecode(file)}: {error.strerror}"
+    except (UserError, OSError) as error:
+        print(f"error: {told(error)}", file=sys.stderr)
+        return BAD_INPUT
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
     except Exception:
         traceback.print_exc()
         return BROKEN
-    else:
-        return code or DONE
-    print(f"error: {printed.lines(told)}", file=sys.stderr)
-    return BAD_INPUT
+    return code or DONE
+
+
+def told(error: UserError | OSError) -> str:
+    """Return what a user's mistake, or the system's refusal, says; the file stands first."""
+    file = error.filename if isinstance(error, OSError) else None
+    reason = getattr(error, "strerror", None)
+    return printed.lines(str(error) if file is None else f"{os.fsdecode(file)}: {reason}")
 
 
 def _expanded(value: Any) -> Any:

@@ -6,10 +6,14 @@ All that is written here is written beside its place first, brought to the disk,
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+DRAFT = re.compile(r"\..+\.(\d+)\.tmp")  # of a file; the writer's process
+NEW = ".new"  # of a folder
 
 
 def write_text(file: Path, text: str) -> None:
@@ -17,6 +21,9 @@ def write_text(file: Path, text: str) -> None:
 
     Several processes may write one file: the last one's text stays. Where writing fails (a full
     disk), the older file stays, and nothing is left beside it.
+
+    Raises:
+        OSError: with the file's name, as it was not written.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     draft = file.with_name(f".{file.name}.{os.getpid()}.tmp")
@@ -24,15 +31,18 @@ def write_text(file: Path, text: str) -> None:
         draft.write_text(text, encoding="utf-8")
         _to_disk(draft)
         draft.replace(file)
-    except BaseException:
-        draft.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+        if isinstance(error, OSError):  # of a full disk the system says it without a name
+            raise OSError(error.errno, error.strerror, str(file)) from None
         raise
     _to_disk(file.parent)
 
 
 def draft_of(folder: Path) -> Path:
     """Return where a folder is written before it takes its place."""
-    return folder.with_name(folder.name + ".new")
+    return folder.with_name(folder.name + NEW)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +17,8 @@ from harness.command import (
     command,
     examples,
     new_app,
+    refuse_unwritable,
+    write_json,
 )
 from harness.errors import UserError
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from harness.forecasting.cards import Card
     from harness.forecasting.forecaster import Forecaster
     from harness.forecasting.result import Forecast
-    from harness.suite.suite import Cell
+    from harness.suite.cell import Cell
 
 app = new_app()
 EXAMPLES = examples(
@@ -73,7 +74,7 @@ def forecast(
             {"--max-batch": max_batch, "--native": native, "--only": only != "*"}
         )
     if json_file is not None:
-        _refuse_unwritable(json_file)
+        refuse_unwritable(json_file)
     cards = [find_card(name) for name in gpu.split(",") if name.strip()]
     if not cards:
         raise UserError("--gpu: name at least one card")
@@ -116,25 +117,8 @@ def _show(forecasts: list[Forecast], json_file: Path | None) -> int:
     from harness.reporting.terminal import print_tables
 
     print_tables([forecast_table(forecasts)], forecast_notes(forecasts))
-    _write_json(json_file, [entry.model_dump(mode="json") for entry in forecasts])
+    write_json(json_file, [entry.model_dump(mode="json") for entry in forecasts])
     return FAILED if any(entry.error for entry in forecasts) else DONE
-
-
-def _write_json(file: Path | None, content: object) -> None:
-    if file is None:
-        return
-    file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    print(f"json: {file}")
-
-
-def _refuse_unwritable(file: Path) -> None:
-    """Make the file's folder and look whether it can be written, before anything is forecast."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    is_new = not file.exists()
-    with file.open("a", encoding="utf-8"):
-        pass
-    if is_new:
-        file.unlink()
 
 
 def _refuse_beside_explain(given: dict[str, bool]) -> None:
@@ -159,7 +143,7 @@ def _explain(
         raise UserError(f"--explain matches {len(cells)} cells; name one, such as {paths}")
     explanation = explain(forecaster, cells[0], cards)
     print_tables(explanation_tables(explanation), explanation_notes(explanation))
-    _write_json(json_file, explanation_data(explanation))
+    write_json(json_file, explanation_data(explanation))
     return 0
 
 

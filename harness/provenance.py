@@ -55,6 +55,8 @@ class Provenance(Part):
     version: str | None = None
     path: str | None = None
     sha256: str | None = None
+    config_sha256: str | None = Field(None, description="of config.json")
+    tokenizer_sha256: str | None = Field(None, description="of the tokenizer's files, by name")
     folder: str | None = None
     redrawn: list[str] | None = Field(
         None, description="tensors of the head that the weights have in another size: drawn anew"

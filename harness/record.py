@@ -19,7 +19,8 @@ MARKS: dict[str, str] = {
     "ok": "ok", "oom": "OOM", "crashed": "CRASHED", "diverged": "DIVERGED",
     "interrupted": "interrupted",
 }  # fmt: skip
-# A cell with one of these is finished: running it again would tell nothing new.
+# What a cell with one of these tells is its own, unless it is the host's memory that ran out.
+HOST_MEMORY = "host memory"
 FINAL_OUTCOMES: frozenset[str] = frozenset({"ok", "oom", "diverged"})
 
 
@@ -174,6 +175,9 @@ class Record(Part):
     started: str
     seconds: float = 0.0
     invocation: Invocation | None = Field(None, description="null: not recorded")
+    attempts: list[str] = Field(
+        default_factory=list, description="how earlier attempts of the same run ended"
+    )
     environment: Environment = Field(default_factory=Environment)
     provenance: Provenance | None = Field(None, alias="model")
     data: Data | None = None
@@ -227,6 +231,16 @@ class Record(Part):
     @classmethod
     def _none_where_empty(cls, value: Any) -> Any:
         return value or None  # as records had it until November 2026
+
+    @property
+    def is_final(self) -> bool:
+        """Whether running the cell again would tell nothing new."""
+        return self.outcome in FINAL_OUTCOMES and not self.is_host_oom
+
+    @property
+    def is_host_oom(self) -> bool:
+        """Whether host memory ran out, of which others take their share: another time it may do."""
+        return self.outcome == "oom" and (self.message or "").startswith(HOST_MEMORY)
 
     @property
     def task(self) -> str:

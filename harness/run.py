@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -22,8 +23,9 @@ from harness.command import (
     command_line,
     examples,
     new_app,
+    told,
 )
-from harness.record import FINAL_OUTCOMES
+from harness.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from harness.engines.local import LocalEngine
     from harness.record import ExportKind
     from harness.store import Store
-    from harness.suite.suite import Cell
+    from harness.suite.cell import Cell
 
 app = new_app()
 EXAMPLES = examples(
@@ -56,6 +58,19 @@ def run(
     checkpoint_minutes: Annotated[
         float, typer.Option(min=0, help="training time between the checkpoints of a cell")
     ] = 5.0,
+    cell_minutes: Annotated[
+        float | None, typer.Option(min=0, help="end a cell that takes longer; default: never")
+    ] = None,
+    silent_minutes: Annotated[
+        float,
+        typer.Option(min=0, help="end a cell of which nothing is heard for so long; 0: never"),
+    ] = 120.0,
+    retries: Annotated[
+        int, typer.Option(min=0, max=10, help="how often a cell that crashed is run again")
+    ] = 1,
+    retry_failed: Annotated[
+        bool, typer.Option(help="also run again what ended out of memory or diverged")
+    ] = False,
     export: Annotated[
         Literal["adapter", "model"] | None,
         typer.Option(
@@ -64,6 +79,7 @@ def run(
     ] = None,
 ) -> int:
     """Run every cell of a suite that has no record yet, then print the comparison table."""
+    from harness.engines.child import Limits
     from harness.engines.local import LocalEngine
     from harness.forecasting.attachable import check_attach
     from harness.gpus import visible_devices
@@ -79,7 +95,7 @@ def run(
     cells = suite.cells()
     store = Store(out or Path("runs") / path_part(suite.name))
     chosen = choose(cells, only)
-    todo = [cell for cell in chosen if force or not store.is_done(cell)][:limit]
+    todo = [cell for cell in chosen if force or _waits(store, cell, retry_failed)][:limit]
     if dry_run:
         check_own_data(chosen)
         _print_cells(chosen, todo, store)
@@ -90,35 +106,46 @@ def run(
     devices = visible_devices(gpus)
     with store.lock() as lock:
         # Another run may have finished some of them while this one waited for the lock.
-        todo = [cell for cell in todo if force or not store.is_done(cell)]
+        todo = [cell for cell in todo if force or _waits(store, cell, retry_failed)]
+        store.make_room(todo)
         for cell in todo if force else ():
             store.drop_checkpoint(cell)
         store.write_manifest(suite.model_dump(mode="json"), cells)
         asked = Invocation(
             command=command_line(
                 "run", str(file), *(overrides or []), only=only, plugin=plugin, limit=limit,
-                force=force, gpus=gpus, export=export, out=out,
+                force=force, retry_failed=retry_failed, cell_minutes=cell_minutes, gpus=gpus,
+                export=export, out=out,
             ),
             overrides=overrides or [],
         )  # fmt: skip
-        engine = LocalEngine(store, devices, lock, 60 * checkpoint_minutes, export, asked)
+        limits = Limits(cell_minutes and 60 * cell_minutes, 60 * silent_minutes or None,
+                        retries=retries)  # fmt: skip
+        engine = LocalEngine(store, devices, lock, 60 * checkpoint_minutes, export, asked, limits)
         return _work(engine, chosen, todo)
+
+
+def _waits(store: Store, cell: Cell, retry_failed: bool) -> bool:
+    """Tell whether the cell has no result yet, or none that is good enough."""
+    record = store.read(cell)
+    return record is None or not record.is_final or (retry_failed and record.outcome != "ok")
 
 
 def _work(engine: LocalEngine, chosen: Sequence[Cell], todo: Sequence[Cell]) -> int:
     """Run what is to do, convert what was asked for, report all; returns the exit code."""
-    store, failed = engine.store, False
+    store = engine.store
     try:
         with _ended_as_by_ctrl_c():
             failed = _run_all(engine, todo, done_before=len(chosen) - len(todo))
         if engine.export:
             _export_finished(store, chosen, engine.export)
+        code = FAILED if failed else _exit_code(store, chosen)
     except KeyboardInterrupt:
         print("interrupted; the same command runs what is missing, from the last checkpoint")
-        return INTERRUPTED
+        code = INTERRUPTED
     finally:
-        _report(store)
-    return FAILED if failed else _exit_code(store, chosen)
+        reported = _report(store)
+    return code if reported else code or FAILED
 
 
 @contextmanager
@@ -146,23 +173,23 @@ def _ended_as_by_ctrl_c() -> Iterator[None]:
 def _exit_code(store: Store, cells: Sequence[Cell]) -> int:
     """Return FAILED where a cell crashed or was interrupted; OOM and divergence are results."""
     records = [record for record in map(store.read, cells) if record is not None]
-    return DONE if all(record.outcome in FINAL_OUTCOMES for record in records) else FAILED
+    return DONE if all(record.is_final for record in records) else FAILED
 
 
 def _run_all(engine: LocalEngine, cells: Sequence[Cell], done_before: int) -> bool:
     """Run the cells; says whether one of them failed, also where an earlier result stays."""
     from harness.engines.live import Live
 
-    outcomes: set[str] = set()
+    finals: list[bool] = []
     with Live(total=len(cells), done_before=done_before) as live:
 
         def listen(event: Event) -> None:
             if event.record is not None:
-                outcomes.add(event.record.outcome)
+                finals.append(event.record.is_final)
             live.listen(event)
 
         engine.run(cells, listen)
-    return not outcomes <= FINAL_OUTCOMES
+    return not all(finals)
 
 
 def _export_finished(store: Store, cells: Sequence[Cell], kind: ExportKind) -> None:
@@ -203,17 +230,23 @@ def _print_cells(chosen: Sequence[Cell], todo: Sequence[Cell], store: Store) -> 
     print(f"{len(chosen)} cells, {len(todo)} to run, out: {store.folder}")
 
 
-def _report(store: Store) -> None:
+def _report(store: Store) -> bool:
+    """Report what there is; tells whether that went well: a full disk hides no exit code."""
     from harness.printed import lines
     from harness.reporting.report import write_report
 
-    records = store.records()
-    if records:
-        write_report(store)
+    try:
+        records = store.records()
+        if records:
+            write_report(store)
+    except (OSError, UserError) as error:
+        print(f"no report: {told(error)}", file=sys.stderr)
+        return False
     for record in records:
         if record.outcome != "ok" or record.message:
             why = record.message or "see its log"
             print(f"{record.outcome}: {lines(f'{record.path}: {why}')}")
+    return True
 
 
 if __name__ == "__main__":

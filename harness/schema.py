@@ -39,8 +39,15 @@ def suite_schema() -> dict[str, Any]:
     for field in grid["properties"].values():
         field.pop("default")
     document["properties"]["grid"] = grid
+    document["properties"]["extends"] = {
+        "type": "string",
+        "description": "a suite's file beside this one, over which this one is laid",
+    }
     document["properties"]["model"] = {"$ref": "#/$defs/ModelEntry"}
-    document["oneOf"] = _one_of("model", "models")
+    needed = [key for key in document.pop("required") if key != "name"]
+    document["required"] = ["name"]
+    whole = {"required": needed, "oneOf": _one_of("model", "models")}
+    document["anyOf"] = [{"required": ["extends"]}, whole]
     definitions["ModelEntry"]["oneOf"] = _one_of(*SOURCES)
     definitions["Shape"]["properties"]["family"]["enum"] = families.names()
     entry = definitions["TaskEntry"]
@@ -67,6 +74,7 @@ def _own_data(entry: dict[str, Any], data: dict[str, Any]) -> list[dict[str, Any
         if key not in {"data", "shape", "label", "folder"} and not key.endswith("_column")
     }
     flat = shared | data["properties"]
+    del shared["eval"]
     long = shared | {key: entry["properties"][key] for key in ("data", "label")}
     kind = {"type": "object", "additionalProperties": False}
     return [

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
+import re
 import shutil
 import socket
 import sys
@@ -18,15 +20,15 @@ from typing import TYPE_CHECKING, Any
 
 from harness import durable
 from harness.errors import UserError
-from harness.record import FINAL_OUTCOMES
+from harness.printed import one_line
 from harness.run_files import read_manifest, read_record, write_record
 from harness.untrusted import Unreadable
 
 if TYPE_CHECKING:
     from harness.record import ExportKind, Record
-    from harness.suite.suite import Cell
+    from harness.suite.cell import Cell
 
-MANIFEST = "suite.json"
+MANIFEST, LOCK = "suite.json", ".lock"
 
 
 @dataclass(frozen=True)
@@ -88,9 +90,9 @@ class Store:
             return None
 
     def is_done(self, cell: Cell) -> bool:
-        """Tell whether the cell has a final record: crashed and interrupted ones run again."""
+        """Tell whether the cell has a final record; the others run again."""
         record = self.read(cell)
-        return record is not None and record.outcome in FINAL_OUTCOMES
+        return record is not None and record.is_final
 
     def write(self, cell: Cell, record: Record) -> None:
         """Write the record so that a reader sees all of it or nothing, whatever is killed when.
@@ -105,6 +107,17 @@ class Store:
             with suppress(OSError):
                 file.rename(next(name for name in names if not name.exists()))
         write_record(file, record)
+
+    def make_room(self, cells: Iterable[Cell]) -> None:
+        """Make the folders of the cells' records, before any work that they are to keep is done.
+
+        Raises:
+            OSError: one cannot be made, or nothing can be written into it.
+        """
+        for folder in dict.fromkeys(self.record_file(cell).parent for cell in cells):
+            folder.mkdir(parents=True, exist_ok=True)
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
     def write_manifest(self, suite: dict[str, Any], cells: Iterable[Cell]) -> None:
         """Note which cells the folder is about now, in the suite's order."""
@@ -155,7 +168,7 @@ class Store:
         the kernel drops it when the last of them is gone, however they ended.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             self._acquire(descriptor, patience)
             os.ftruncate(descriptor, 0)
@@ -166,6 +179,23 @@ class Store:
         finally:
             os.close(descriptor)
 
+    def holder(self) -> str | None:
+        """Return what holds the folder now, in words; None where nothing does."""
+        try:
+            descriptor = os.open(self.folder / LOCK, os.O_RDONLY | os.O_NONBLOCK)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            said = _read_holder(descriptor)
+            taken = re.match(rf"process (\d+) on {re.escape(socket.gethostname())} ", said)
+            state = f", which {fate(int(taken[1]))}" if taken else ""
+            return f"{said}{state}; {_open_in(self.folder / LOCK)}"
+        finally:
+            os.close(descriptor)
+        return None
+
     def _acquire(self, descriptor: int, patience: float) -> None:
         deadline = time.monotonic() + patience
         while True:
@@ -174,8 +204,31 @@ class Store:
                 return
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    holder = os.pread(descriptor, 200, 0).decode() or "another process"
                     raise UserError(
-                        f"{self.folder} is in use by {holder}; wait for it or give another --out"
+                        f"{self.folder} is in use by {_read_holder(descriptor)}; "
+                        "wait for it or give another --out"
                     ) from None
                 time.sleep(0.1)
+
+
+def _read_holder(descriptor: int) -> str:
+    """Return what the lock says of who took it."""
+    said = os.pread(descriptor, 200, 0).decode(errors="replace")
+    return one_line(said) or "another process"
+
+
+def fate(pid: int) -> str:
+    """Say whether a process of this machine is there."""
+    return "runs" if Path(f"/proc/{pid}").exists() else "is gone"
+
+
+def _open_in(file: Path) -> str:
+    """Say which processes of this machine have a file open, as far as they can be seen."""
+    target, found = str(file.resolve()), set()
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        with suppress(OSError):
+            if os.readlink(link) == target:
+                found.add(int(link.parts[2]))
+    others = sorted(found - {os.getpid()})
+    names = f"process{'es' if len(others) > 1 else ''} {', '.join(map(str, others))}"
+    return f"it is open in {names}" if others else "no process of this machine has it open"

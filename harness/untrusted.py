@@ -53,9 +53,24 @@ def bytes_of(file: Path) -> bytes:
         OSError: it cannot be read.
         ValueError: it is no regular file.
     """
+    _refuse_irregular(file)
+    return file.read_bytes()
+
+
+def first_byte(file: Path) -> bytes:
+    """Return the beginning of a regular file, of which no more is believed than that it reads.
+
+    Raises:
+        OSError, ValueError: as `bytes_of`.
+    """
+    _refuse_irregular(file)
+    with file.open("rb") as stream:
+        return stream.read(1)
+
+
+def _refuse_irregular(file: Path) -> None:
     if not stat.S_ISREG(file.stat().st_mode):
         raise ValueError("it is no regular file")
-    return file.read_bytes()
 
 
 def said(error: BaseException) -> str:

@@ -12,7 +12,7 @@ from cells import cell_of, rows, setup_of, silent
 from harness.cell import new_record, run_cell
 from harness.errors import UserError
 from harness.record import Record
-from harness.suite.suite import Cell
+from harness.suite.cell import Cell
 
 
 @pytest.fixture
@@ -127,7 +127,9 @@ def test_progress_says_what_is_done(make: Any) -> None:
     ]  # fmt: skip
     steps = [event["step"] for event in events if "step" in event]
     assert set(range(9)) == set(steps), "every step is told"
-    assert events[-1]["step"] == events[-1]["steps"] == 8
+    told = [event for event in events if "step" in event]
+    assert told[-1]["step"] == told[-1]["steps"] == 8
+    assert events[-1] == {"evaluated": 32}, "an evaluation is not silent"
 
 
 def test_a_new_record_names_its_cell(make: Any) -> None:

@@ -9,14 +9,15 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from harness import __version__, forecast, run
+from harness import __version__, doctor, forecast, run
 from harness.main import app
 
+PAGES = {"run": run.EXAMPLES, "forecast": forecast.EXAMPLES, "doctor": doctor.EXAMPLES}
 EXAMPLES = {
     name: [line.strip() for line in text.splitlines() if line.startswith("  ")]
-    for name, text in (("run", run.EXAMPLES), ("forecast", forecast.EXAMPLES))
+    for name, text in PAGES.items()
 }
-COMMANDS = ("run", "forecast", "budget", "report", "ls", "schema")
+COMMANDS = ("run", "forecast", "budget", "report", "doctor", "ls", "schema")
 HEAVY = ("torch", "transformers", "peft", "datasets", "numpy", "pandas", "matplotlib", "sklearn")
 
 
@@ -86,6 +87,7 @@ def test_a_suite_loads_without_torch() -> None:
         (["run", "nowhere.yaml"], "error: nowhere.yaml: no such file"),
         (["forecast", "nowhere.yaml"], "error: nowhere.yaml: no such file"),
         (["report", "nowhere"], "error: nowhere holds no run"),
+        (["doctor", "nowhere"], "error: nowhere holds no run"),
         (["budget", "check", "nowhere", "--budget", "no.yaml"], "error: no.yaml: no such budget"),
     ],
 )

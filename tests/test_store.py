@@ -10,7 +10,7 @@ from records import eight_cells, record
 
 from harness.errors import UserError
 from harness.store import Store
-from harness.suite.suite import Cell
+from harness.suite.cell import Cell
 
 
 @pytest.fixture

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
 
 from harness.cell import new_record
 from harness.part import Part
 from harness.plugins import Plugin
 from harness.provenance import Invocation
 from harness.record import ExportKind, Record
-from harness.suite.suite import Cell
+from harness.suite.cell import Cell
+from harness.units import gib
 
 if TYPE_CHECKING:
     from harness.store import Store
@@ -31,26 +35,31 @@ class Order(Part):
         cell: as JSON: what it names may come from the plug-ins, which are loaded first.
         plugins: modules, and the folders where they may lie.
         folder: of the store.
+        lock: descriptor of its lock; what the process forks does not keep it.
         progress: descriptor that events go to, one JSON object a line.
         checkpoint_seconds: training time between checkpoints.
         invocation: how the run was asked for.
+        attempts: how this cell's earlier attempts in this run ended.
     """
 
     cell: dict[str, Any]
     plugins: list[Plugin]
     folder: Path
-    progress: int
+    lock: int
+    progress: int = -1
     checkpoint_seconds: float
     export: ExportKind | None = None
     invocation: Invocation | None = None
+    attempts: list[str] = Field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something a running cell reported: `record` when it finished, else `progress`."""
+    """News of a cell: `progress`, how an attempt ended (`put_off`: another follows), `record`."""
 
     cell: Cell
     progress: dict[str, Any] | None = None
+    put_off: str | None = None
     record: Record | None = None
 
 
@@ -62,16 +71,27 @@ class End:
         code: exit code; negative: the signal that killed it.
         seconds: that it ran.
         stopping: the engine was ending its children by then.
-        oom_killed: the kernel killed a process for memory meanwhile.
+        oom_kills: processes that the kernel killed for memory meanwhile, on all of the machine:
+            they may be others.
+        held: bytes of host memory that it held when last seen.
+        limit: that it was ended by, in words.
     """
 
     code: int
     seconds: float
-    stopping: bool
-    oom_killed: bool
+    stopping: bool = False
+    oom_kills: int = 0
+    held: int = 0
+    limit: str | None = None
 
 
-def conclude(store: Store, cell: Cell, end: End, invocation: Invocation | None = None) -> Record:
+def conclude(
+    store: Store,
+    cell: Cell,
+    end: End,
+    invocation: Invocation | None = None,
+    attempts: Sequence[str] = (),
+) -> Record:
     """Return the record that the cell wrote, or write one that says how it ended without.
 
     A result of before stays until there is another one: a cell that is run again and does not get
@@ -80,16 +100,8 @@ def conclude(store: Store, cell: Cell, end: End, invocation: Invocation | None =
     record = store.read(cell)
     if end.code == 0 and record is not None:
         return record
-    tail = tail_of(store.log_file(cell))
-    if end.stopping or end.code == EXIT_INTERRUPTED:
-        record = new_record(cell, "interrupted", end.seconds)
-    elif end.code == -signal.SIGKILL and end.oom_killed:
-        record = new_record(cell, "oom", end.seconds, message="host memory: killed by the kernel")
-    elif end.code == EXIT_USER_ERROR:
-        record = new_record(cell, "crashed", end.seconds, message=tail.strip(), log_tail=tail)
-    else:
-        record = new_record(cell, "crashed", end.seconds, message=_how(end, tail), log_tail=tail)
-    record.invocation = invocation
+    record = _without_a_word(cell, end, tail_of(store.log_file(cell)))
+    record.invocation, record.attempts = invocation, list(attempts)
     if store.is_done(cell):
         kept = "the result of before stays"
         record.message = f"{record.message}; {kept}" if record.message else kept
@@ -98,8 +110,32 @@ def conclude(store: Store, cell: Cell, end: End, invocation: Invocation | None =
     return record
 
 
+def worth_another(record: Record, end: End) -> bool:
+    """Tell whether the same cell may end otherwise at another time: not after a user's mistake."""
+    if end.stopping or end.limit or end.code == EXIT_USER_ERROR:
+        return False
+    return record.outcome == "crashed" or record.is_host_oom
+
+
+def _without_a_word(cell: Cell, end: End, tail: str) -> Record:
+    """Return the record of a process that left none."""
+    if end.limit and end.code != EXIT_INTERRUPTED:
+        return new_record(cell, "crashed", end.seconds, message=end.limit, log_tail=tail)
+    if end.limit:  # it wrote its checkpoint, and can go on
+        return new_record(cell, "interrupted", end.seconds, message=end.limit)
+    if end.stopping or end.code == EXIT_INTERRUPTED:
+        return new_record(cell, "interrupted", end.seconds)
+    how = tail.strip() if end.code == EXIT_USER_ERROR else _how(end, tail)
+    return new_record(cell, "crashed", end.seconds, message=how, log_tail=tail)
+
+
 def _how(end: End, tail: str) -> str:
     """Say how a process crashed: a signal, or the line that its exception ends with in the log."""
+    if end.code == -signal.SIGKILL and end.oom_kills:
+        return (
+            f"signal SIGKILL, and the kernel killed {end.oom_kills} for memory on this machine "
+            f"meanwhile: perhaps this one, which held {gib(end.held)} GiB when last seen"
+        )
     if end.code < 0:
         return f"signal {signal.Signals(-end.code).name}"
     last = tail.strip().rpartition("\n")[2] if end.code == EXIT_EXCEPTION else ""

@@ -82,6 +82,12 @@ class Live:
                 self.console.print(
                     f"{' ' * 9}short of what it is for: {one_line(sentence)}", style="yellow"
                 )
+        elif event.put_off is not None:
+            self.running.pop(path, None)
+            self.console.print(
+                f"{self._place(now)}  {path}  {one_line(event.put_off)}: it is tried again",
+                style="yellow",
+            )
         elif event.progress:
             if path not in self.running:
                 self.running[path] = Running(now)

@@ -7,6 +7,7 @@ JSON lines on a descriptor of its own; everything printed goes to the cell's log
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import signal
@@ -21,7 +22,7 @@ from harness.engines.base import EXIT_INTERRUPTED, EXIT_USER_ERROR, Order
 from harness.errors import UserError
 from harness.plugins import load_plugins
 from harness.store import Store
-from harness.suite.suite import Cell
+from harness.suite.cell import Cell
 
 if TYPE_CHECKING:
     from harness.training.setup import Progress
@@ -34,7 +35,11 @@ def main() -> int:
 
     The record is written before this returns; what ends the cell without one is in its log.
     """
+    faulthandler.register(signal.SIGUSR1)  # the engine asks where a silent process is
     order = Order.model_validate_json(sys.stdin.buffer.readline())
+    os.register_at_fork(after_in_child=lambda: _let_go(order.lock, order.progress))
+    for descriptor in (order.lock, order.progress):
+        os.set_inheritable(descriptor, False)
     threading.Thread(target=_die_with, args=(sys.stdin.fileno(),), daemon=True).start()
     from harness.training.loop import Interrupted
 
@@ -64,7 +69,7 @@ def _run(order: Order) -> None:
     with os.fdopen(order.progress, "wb") as stream:
         export = (order.export, store) if order.export else None
         record = run_cell(cell, _progress_to(stream), checkpoints, export)
-        record.invocation = order.invocation
+        record.invocation, record.attempts = order.invocation, order.attempts
         store.write(cell, record)
     checkpoints.drop()
 
@@ -84,10 +89,23 @@ def _progress_to(stream: BinaryIO) -> Progress:
 
 
 def _die_with(descriptor: int) -> None:
-    """End this process when the other end of the pipe closes."""
+    """End this process and all that it started when the other end of the pipe closes."""
     while os.read(descriptor, 4096):
         pass
+    if os.getpgrp() == os.getpid():  # as the engine starts it
+        os.killpg(os.getpgrp(), signal.SIGKILL)
     os._exit(1)
+
+
+def _let_go(*descriptors: int) -> None:
+    """In a fork of this process: hold neither the run folder nor the engine's pipe.
+
+    The numbers stay taken, so that whoever closes them closes nothing else.
+    """
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in descriptors:
+        os.dup2(nowhere, descriptor, inheritable=False)
+    os.close(nowhere)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from harness.errors import UserError
 from harness.export.peft_folder import CONFIG
 from harness.export.recipe import FORMAT, Recipe, base_of, hold_head, named_tensors, rebuilt
 from harness.training.saved import Saved, read_state
+from harness.untrusted import WRONG, said
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -58,8 +59,10 @@ def read_export(folder: Path) -> Saved:
 
     try:
         content = read_state(folder)
-    except (OSError, ValueError, SafetensorError) as error:
-        raise UserError(f"{folder} holds no export: {error}") from None
+        if not isinstance(content, dict):
+            raise TypeError("no mapping of keys to values")
+    except (*WRONG, SafetensorError) as error:
+        raise UserError(f"{folder} holds no export: {said(error)}") from None
     if content.get("format") != FORMAT:
         raise UserError(f"{folder}: format {content.get('format')}, this code reads {FORMAT}")
     return content

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from harness.suite.suite import Cell
+    from harness.suite.cell import Cell
     from methods.base import Handle, Plan
 
 FORMAT = 1

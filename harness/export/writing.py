@@ -24,6 +24,7 @@ from harness.export.as_lora import write_lora
 from harness.export.peft_folder import CONFIG, Trained, tried, write_peft
 from harness.export.reading import ADAPTER, MODEL, OWN_MODEL, load, read_export
 from harness.export.recipe import FORMAT, Recipe, base_of, named_tensors, rebuilt
+from harness.sums import write_sums
 from harness.training.saved import Saved, read_state, save_tensors, write_state
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ def write(
             _write_adapter(new, handle, trained, rebuilt(recipe, fresh(), stored))
         if extras.preparer is not None:
             extras.preparer.save_pretrained(new)
+        write_sums(new)
     return Written(_size(folder), reader, reason)
 
 
@@ -109,6 +111,7 @@ def convert(adapter: Path, folder: Path, base: nn.Module | None = None) -> Writt
         reader = _write_model(new, model, Extras(label_names=content.get("labels", ())))
         for file in filter(_is_preparers, adapter.iterdir()):
             shutil.copy(file, new / file.name)
+        write_sums(new)
     return Written(_size(folder), reader)
 
 

@@ -1,6 +1,7 @@
-"""What `attach` would refuse in the middle of a suite, found before its first cell.
+"""What loading and `attach` would refuse in the middle of a suite, found before its first cell.
 
-Every method is attached to its model without weights, each in a fork, as a forecast does it.
+The weights of every model are held to its config by their headers, and every method is attached to
+its model without weights, each in a fork, as a forecast does it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from harness.models.files import local_folder
 from harness.suite.plan import nominal_plan
 
 if TYPE_CHECKING:
-    from harness.suite.suite import Cell
+    from harness.suite.cell import Cell
     from methods.base import Plan
 
 
@@ -31,16 +32,24 @@ def check_attach(
     What lies on a hub is left to the cells, and so is what only values can tell.
 
     Raises:
-        UserError: naming every cell whose method and model do not go together.
+        UserError: naming every model whose weights are those of another one, and every cell whose
+            method and model do not go together.
     """
-    distinct: dict[str, Cell] = {}
+    loaded: dict[str, Cell] = {}
+    attached: dict[str, Cell] = {}
     for cell in cells:
-        if cell.model.hub is None or local_folder(cell.model) is not None:
-            distinct.setdefault(_what_attach_sees(cell), cell)
-    if not distinct:
+        if cell.model.hub is not None:
+            continue
+        attached.setdefault(_what_attach_sees(cell), cell)
+        if local_folder(cell.model) is not None:
+            loaded.setdefault(_what_loading_sees(cell), cell)
+    if not attached:
         return
     preload()
-    tasks = [(refusal, (cell,)) for cell in distinct.values()]
+    tasks: list[tuple[Callable[[Cell], str | None], tuple[Cell]]] = [
+        *((_misfit, (cell,)) for cell in loaded.values()),
+        *((refusal, (cell,)) for cell in attached.values()),
+    ]
     refused = {}
     workers = len(os.sched_getaffinity(0))
     for done, (number, answer) in enumerate(run_forked(tasks, workers), start=1):
@@ -49,6 +58,23 @@ def check_attach(
         progress(done, len(tasks))
     if refused:
         raise UserError("\n       ".join(dict.fromkeys(refused[key] for key in sorted(refused))))
+
+
+def _what_loading_sees(cell: Cell) -> str:
+    facts = [cell.model.model_dump(mode="json"), cell.family.name, cell.num_labels]
+    return json.dumps([*facts, cell.train.attention], sort_keys=True)
+
+
+def _misfit(cell: Cell) -> None:
+    """Hold the headers of the cell's weights to its model; run it in a fork."""
+    from harness.models.load import check_weights
+    from harness.training.precision import weight_dtype
+
+    settings = cell.train
+    check_weights(
+        cell.model, cell.family, cell.num_labels, settings.attention,
+        weight_dtype(settings.precision), settings.keep_outputs,
+    )  # fmt: skip
 
 
 def _what_attach_sees(cell: Cell) -> str:

@@ -13,7 +13,7 @@ from harness.simulation.request import Request
 from harness.simulation.step_forecast import StepForecast
 
 if TYPE_CHECKING:
-    from harness.suite.suite import Cell
+    from harness.suite.cell import Cell
 
 # Below this share of the card a fit is called tight: drivers, desktops and contexts differ.
 TIGHT = 0.03

@@ -17,7 +17,7 @@ from harness.simulation.request import Request
 from harness.simulation.step_forecast import StepForecast
 
 if TYPE_CHECKING:
-    from harness.suite.suite import Cell
+    from harness.suite.cell import Cell
 
 HELPS = 0.0005  # a change that saves less than this share of the peak is no help
 

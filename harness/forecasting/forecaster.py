@@ -22,7 +22,7 @@ from harness.simulation.request import Request
 from harness.simulation.step_forecast import StepForecast
 
 if TYPE_CHECKING:
-    from harness.suite.suite import Cell
+    from harness.suite.cell import Cell
 
 Answer = StepForecast | UserError | TaskFailed
 

@@ -13,7 +13,7 @@ from harness.forecasting.forecaster import Forecaster
 from harness.forecasting.result import AtBatch, Forecast, LargestBatch
 
 if TYPE_CHECKING:
-    from harness.suite.suite import Cell
+    from harness.suite.cell import Cell
 
 # Where nothing else ends a search; no card holds so many examples of anything.
 MAX_BATCH = 2**20

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import UserError
 from harness.forecasting.cards import canonical
-from harness.forecasting.pool import answer_and_exit, preload
+from harness.forecasting.pool import answer_and_exit, end_with_parent, preload
 from harness.forecasting.requests import NUM_STEPS, requests_of, shapes_of_run
 from harness.record import RunForecast, StageForecast
 from harness.simulation.step_forecast import StepForecast
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import torch
 
     from harness.simulation.request import Request
-    from harness.suite.suite import Cell
+    from harness.suite.cell import Cell
     from harness.training.setup import Setup
 
 
@@ -85,6 +85,7 @@ def _serve(pipe: Connection, other_end: Connection) -> None:
     other_end.close()
     # The cell's process only takes a note of it, and would then wait for this one for ever.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    end_with_parent()
     try:
         requests: Sequence[Request] = pipe.recv()
     except EOFError:  # the run ended before it had shapes

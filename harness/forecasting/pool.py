@@ -6,11 +6,13 @@ task is a fork of it, which starts in milliseconds and takes its changes to torc
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import importlib
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -24,6 +26,9 @@ PRELOADED = (
     "harness.simulation.step_forecast",
     "harness.simulation.fake",
 )
+
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class TaskFailed(Exception):
@@ -92,6 +97,7 @@ def answer_and_exit(
     from transformers.utils import logging
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C: the parent ends this one
+    end_with_parent()
     torch.set_num_threads(1)
     logging.set_verbosity_error()
     try:
@@ -104,6 +110,17 @@ def answer_and_exit(
     pipe.send(result)
     pipe.close()
     os._exit(0)  # the interpreter's teardown takes longer than the forecast of a small model
+
+
+def end_with_parent() -> None:
+    """In a forked child, on Linux: be killed when the process that forked it is gone, however."""
+    if not sys.platform.startswith("linux"):
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    parent = multiprocessing.parent_process()
+    if parent is not None and os.getppid() != parent.pid:  # it was gone before
+        os._exit(1)
 
 
 def _place(error: BaseException) -> str:

@@ -13,7 +13,7 @@ from harness.simulation.target import Target
 from harness.suite.plan import nominal_plan, stages_of
 
 if TYPE_CHECKING:
-    from harness.suite.suite import Cell
+    from harness.suite.cell import Cell
     from harness.tasks.families.base import Encoded
     from harness.training.batches import Probe, TrainingOrder
 

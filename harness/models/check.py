@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UserError
-from harness.models.files import check_files, local_folder
-from harness.models.weights import read_json, shapes_of
+from harness.models.files import VOCABULARIES, check_files, local_folder, refuse_adapter
+from harness.models.weights import entries_of, read_json
+from harness.untrusted import WRONG, bytes_of, said
 
 if TYPE_CHECKING:
     from harness.models.spec import ModelSpec
 
 LFS = b"version https://git-lfs"
 LFS_SIZE = 1024  # bytes, of a pointer at most
-TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model", "*.tiktoken")
 IMAGE_PROCESSOR = "preprocessor_config.json"
+# How configs name their number of layers, or of layers in each stage.
+LAYERS = {
+    "num_hidden_layers", "num_layers", "n_layer", "n_layers", "encoder_layers", "decoder_layers",
+    "num_encoder_layers", "num_decoder_layers", "depths", "num_hidden_groups", "inner_group_num",
+    "block_sizes",
+}  # fmt: skip
 READ = ("*.json", "*.safetensors", "*.txt", "*.model")
 
 
@@ -31,8 +39,9 @@ def check_model(
         image_processor: the same.
 
     Raises:
-        UserError: files that are missing, cut off or Git LFS pointers; a padding id or a
-            tokenizer's id outside of the vocabulary.
+        UserError: files that are missing, cut off or Git LFS pointers; an adapter beside the
+            weights; a padding id or a tokenizer's id outside of the vocabulary; more layers than
+            the weights can have.
     """
     folder = local_folder(spec)
     if folder is None:
@@ -41,14 +50,15 @@ def check_model(
     config = read_json(folder / "config.json")
     size = config.get("vocab_size")
     refuse_padding(f"{folder / 'config.json'}", config.get("pad_token_id"), size)
+    refuse_adapter(folder)
     if weights:
         check_files(spec)
     if weights or any(folder.glob("*.safetensors")):
-        shapes_of(folder)
-    if tokenizer and not any(file for name in TOKENIZERS for file in folder.glob(name)):
+        refuse_depth(f"{folder / 'config.json'}", config, len(entries_of(folder)))
+    if tokenizer and not any(file for name in VOCABULARIES for file in folder.glob(name)):
         raise UserError(
-            f"model {spec.name}: no tokenizer files in {folder}, such as {', '.join(TOKENIZERS)}; "
-            "tokenizer.save_pretrained(FOLDER) writes them"
+            f"model {spec.name}: no tokenizer files in {folder}, such as "
+            f"{', '.join(VOCABULARIES)}; tokenizer.save_pretrained(FOLDER) writes them"
         )
     if image_processor and not (folder / IMAGE_PROCESSOR).is_file():
         raise UserError(
@@ -70,6 +80,22 @@ def refuse_padding(where: str, pad: Any, vocabulary: Any) -> None:
             f"{where}: pad_token_id = {pad} is no token of a vocabulary of {vocabulary}; set it to "
             "the tokenizer's padding or end-of-text id, or to null"
         )
+
+
+def refuse_depth(where: str, config: Mapping[str, Any], tensors: int) -> None:
+    """Refuse a config of so many layers that building them, only to compare, would take for ever.
+
+    Raises:
+        UserError: there are more layers than tensors.
+    """
+    for key, value in config.items():
+        sizes = value if isinstance(value, list) else [value]
+        layers = sum(size for size in sizes if isinstance(size, int))
+        if key in LAYERS and layers > tensors:
+            raise UserError(
+                f"{where}: {key} = {value}, and its weights are {tensors} tensors: they belong to "
+                "different models"
+            )
 
 
 def refuse_ids(name: str, largest: int | None, vocabulary: Any) -> None:
@@ -101,12 +127,17 @@ def _starts_with(file: Path, start: bytes) -> bool:
 
 def _largest_id(folder: Path) -> int | None:
     """Return a tokenizer's largest id; None where its files need their library to be read."""
-    if (folder / "tokenizer.json").is_file():
-        content = read_json(folder / "tokenizer.json")
-        vocabulary = content.get("model", {}).get("vocab", {})
-        ids = [token["id"] for token in content.get("added_tokens", [])]
-        ids += vocabulary.values() if isinstance(vocabulary, dict) else [len(vocabulary) - 1]
-        return max(ids, default=None)
+    file = folder / "tokenizer.json"
+    if file.is_file():
+        try:
+            content = json.loads(bytes_of(file).decode())
+            vocabulary = content.get("model", {}).get("vocab", {})
+            ids = [token["id"] for token in content.get("added_tokens", [])]
+            ids += vocabulary.values() if isinstance(vocabulary, dict) else [len(vocabulary) - 1]
+            largest: int | None = max(ids, default=None)
+        except WRONG as error:
+            raise UserError(f"{file}: no readable tokenizer: {said(error)}") from None
+        return largest
     if (folder / "vocab.txt").is_file():
         with (folder / "vocab.txt").open("rb") as stream:
             return sum(1 for _ in stream) - 1

@@ -10,6 +10,16 @@ from harness.errors import UserError
 from harness.models.catalogue import CATALOGUE
 from harness.models.check import refuse_padding
 from harness.models.files import local_folder, unreachable
+from harness.models.library import files_read
+
+# What transformers takes from a config that makes its model another one than the weights say.
+REFUSED = {
+    "quantization_config": "quantised weights are neither trained nor forecast here; "
+    "take the model as it was before quantisation",
+    "transformers_weights": "only model.safetensors and the shards of its index are loaded; "
+    "rename the file and remove the key",
+    "fusion_config": "fused modules are not known here; remove the key",
+}
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,32 +34,45 @@ def build_config(spec: ModelSpec) -> Any:
     their end-of-text token, as is usual; where the config names neither, with their tokenizer's.
 
     Raises:
-        UserError: the source cannot be reached, its config.json is not of a known model type, or
-            its padding id is none.
+        UserError: the source cannot be reached, its config.json is not of a known model type, asks
+            for other weights than those beside it, or its padding id is none.
     """
+    with files_read(f"model {spec.name}"):
+        config = _catalogued(spec.config) if spec.config else _read(spec)
+        if getattr(config, "pad_token_id", None) is None:
+            end = getattr(config, "eos_token_id", None)
+            config.pad_token_id = end[0] if isinstance(end, list) else end
+        if config.pad_token_id is None and not spec.config:
+            config.pad_token_id = _padding_of_tokenizer(local_folder(spec) or spec.hub)
+    refuse_padding(f"model {spec.name}", config.pad_token_id, getattr(config, "vocab_size", None))
+    return config
+
+
+def _catalogued(name: str) -> Any:
     from transformers import AutoConfig
 
-    folder = local_folder(spec)
-    if spec.config:
-        entry = CATALOGUE[spec.config]
-        config = AutoConfig.for_model(entry.model_type, **entry.config)
-    else:
+    entry = CATALOGUE[name]
+    return AutoConfig.for_model(entry.model_type, **entry.config)
+
+
+def _read(spec: ModelSpec) -> Any:
+    from transformers import AutoConfig
+
+    if spec.hub:
+        hub.trouble()  # where it does not answer, only the cache is looked at
+    try:
+        config = AutoConfig.from_pretrained(
+            local_folder(spec) or spec.hub, revision=spec.revision or "main",
+            trust_remote_code=False,
+        )  # fmt: skip
+    except (OSError, ValueError) as error:
         if spec.hub:
-            hub.trouble()  # where it does not answer, only the cache is looked at
-        try:
-            config = AutoConfig.from_pretrained(
-                folder or spec.hub, revision=spec.revision or "main", trust_remote_code=False
-            )
-        except (OSError, ValueError) as error:
-            if spec.hub:
-                raise unreachable(spec.hub, error) from None
-            raise UserError(f"model {spec.name}: {str(error).splitlines()[0]}") from None
-    if getattr(config, "pad_token_id", None) is None:
-        end = getattr(config, "eos_token_id", None)
-        config.pad_token_id = end[0] if isinstance(end, list) else end
-    if config.pad_token_id is None and not spec.config:
-        config.pad_token_id = _padding_of_tokenizer(folder or spec.hub)
-    refuse_padding(f"model {spec.name}", config.pad_token_id, getattr(config, "vocab_size", None))
+            raise unreachable(spec.hub, error) from None
+        raise UserError(f"model {spec.name}: {str(error).splitlines()[0]}") from None
+    for part in (config, config.get_text_config(decoder=True)):
+        for key, reason in REFUSED.items():
+            if getattr(part, key, None) is not None:
+                raise UserError(f"model {spec.name}: its config.json has {key}, but {reason}")
     return config
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, files
 from importlib.metadata import version as package_version
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
 # Config, tokenizer and weights at the top of a repository; no pickles, no other frameworks.
 _PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model"]
 _SUBFOLDERS = ["*/*"]
+VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model", "*.tiktoken")
+TOKENIZER_FILES = (
+    *VOCABULARIES, "merges.txt", "tokenizer_config.json", "special_tokens_map.json",
+    "added_tokens.json",
+)  # fmt: skip
+# peft's; where it lies beside weights, transformers puts the adapter into the model it loads.
+_ADAPTER = "adapter_config.json"
 # The hub's own bot opens pull requests with a safetensors copy of pickled weights.
 _BOT, _BOT_TITLE = "SFconvertbot", "Adding `safetensors` variant of this model"
 
@@ -40,9 +48,10 @@ def model_folder(spec: ModelSpec) -> Path:
 
     Raises:
         UserError: the source is missing or cannot be reached, has no safetensors (pickled weights
-            are never read), or has other weights than the pinned ones.
+            are never read), an adapter beside them, or other weights than the pinned ones.
     """
     folder = local_folder(spec) or _snapshot(str(spec.hub), spec.revision)
+    refuse_adapter(folder)
     if not any(folder.glob("*.safetensors")):
         raise UserError(_no_safetensors(f"model {spec.name}", folder))
     if spec.sha256 is not None:
@@ -53,6 +62,19 @@ def model_folder(spec: ModelSpec) -> Path:
                 f"{spec.sha256}; correct the pin, or get the weights that were meant"
             )
     return folder
+
+
+def refuse_adapter(folder: Path) -> None:
+    """Refuse a folder of which nobody can say whether its adapter belongs to the base model.
+
+    Raises:
+        UserError: peft's adapter lies in it.
+    """
+    if (folder / _ADAPTER).exists():
+        raise UserError(
+            f"{folder / _ADAPTER}: an adapter beside the weights of a base model; copy the folder "
+            "without it, or save the model with the adapter merged (peft's merge_and_unload)"
+        )
 
 
 def local_folder(spec: ModelSpec) -> Path | None:
@@ -82,11 +104,15 @@ def provenance(spec: ModelSpec, *, tokenizer: bool = True) -> Provenance:
             tokenizer="words of the data" if tokenizer else None,
         )
     folder = model_folder(spec)
+    rest = {
+        "config_sha256": _sha256(folder, ["config.json"]),
+        "tokenizer_sha256": _sha256(folder, TOKENIZER_FILES),
+    }
     if spec.hub:
         # The hub's cache names a snapshot's folder after the commit.
         revision = spec.revision or "main"
-        return Provenance(hub=spec.hub, revision=revision, commit=folder.name)
-    facts = {"sha256": weights_sha256(folder), "folder": folder.name}
+        return Provenance(hub=spec.hub, revision=revision, commit=folder.name, **rest)
+    facts = {"sha256": weights_sha256(folder), "folder": folder.name, **rest}
     if spec.package:
         return Provenance(package=spec.package, version=package_version(spec.package), **facts)
     return Provenance(path=spec.path, **facts)
@@ -94,17 +120,20 @@ def provenance(spec: ModelSpec, *, tokenizer: bool = True) -> Provenance:
 
 def weights_sha256(folder: Path) -> str:
     """Return the sha256 over the folder's safetensors files in name order."""
-    shards = sorted(folder.glob("*.safetensors"))
-    return _digest(
-        tuple((shard, shard.stat().st_mtime_ns, shard.stat().st_size) for shard in shards)
-    )
+    return _sha256(folder, ["*.safetensors"])
+
+
+def _sha256(folder: Path, patterns: Iterable[str]) -> str:
+    """Return the sha256 over the folder's files of these names, in their order."""
+    found = sorted({f for pattern in patterns for f in folder.glob(pattern) if f.is_file()})
+    return _digest(tuple((file, file.stat().st_mtime_ns, file.stat().st_size) for file in found))
 
 
 @cache
-def _digest(shards: tuple[tuple[Path, int, int], ...]) -> str:
+def _digest(files: tuple[tuple[Path, int, int], ...]) -> str:
     digest = hashlib.sha256()
-    for shard, _, _ in shards:
-        with shard.open("rb") as stream:
+    for file, _, _ in files:
+        with file.open("rb") as stream:
             while chunk := stream.read(1 << 20):
                 digest.update(chunk)
     return digest.hexdigest()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from safetensors import safe_open
+
 from harness.errors import UserError
+from harness.models.check import refuse_depth
 from harness.models.config import build_config
 from harness.models.files import model_folder
-from harness.models.weights import shapes_of
+from harness.models.fit import Fit, load_tensors
+from harness.models.library import files_read
+from harness.models.weights import entries_of, read_json, shapes_of
 
 if TYPE_CHECKING:
     import torch
@@ -40,27 +45,46 @@ def load_model(
     """
     import torch
 
-    torch.manual_seed(seed)
     if spec.config:
+        torch.manual_seed(seed)
         return build_model(spec, family, num_labels, attention, dtype, use_cache)
-    folder = model_folder(spec)
-    config = _with_head(build_config(spec), family, num_labels, use_cache)
-    with _quiet(), _explained(spec, family, attention):
-        model, facts = _auto_class(family).from_pretrained(
-            folder,
-            config=config,
-            dtype=dtype,
-            attn_implementation=attention,
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # of a head for other classes, and of nothing else
-        )
-    _refuse_missing(spec, model, facts["missing_keys"])
-    _refuse_mismatched(spec, model, facts["mismatched_keys"])
+    fit = check_weights(spec, family, num_labels, attention, dtype, use_cache)
+    files = {entry.file for entry in fit.entries.values()}
+    with _quiet(), _explained(spec, family, attention), ExitStack() as opened:
+        readers = {file: opened.enter_context(safe_open(file, framework="pt")) for file in files}
+        tensors = {name: readers[e.file].get_slice(name) for name, e in fit.entries.items()}
+        torch.manual_seed(seed)
+        model, _ = load_tensors(fit.hollow, tensors, dtype)
+    fit.refuse_untied(model)
+    _refuse_ruined(spec, model)
+    model.name_or_path = model.config.name_or_path = str(model_folder(spec))
     trained: nn.Module = model.train()
     return trained
+
+
+def check_weights(
+    spec: ModelSpec,
+    family: Family,
+    num_labels: int,
+    attention: str,
+    dtype: torch.dtype,
+    use_cache: bool,
+) -> Fit:
+    """Hold the headers of the model's weights to its config, before anything else is read.
+
+    Raises:
+        UserError: as `load_model`.
+    """
+    import torch
+    from transformers.initialization import no_init_weights
+
+    folder = model_folder(spec)
+    entries = entries_of(folder)
+    refuse_depth(str(folder / "config.json"), read_json(folder / "config.json"), len(entries))
+    with torch.device("meta"), no_init_weights():
+        hollow: Any = build_model(spec, family, num_labels, attention, dtype, use_cache)
+    with _quiet(), _explained(spec, family, attention):
+        return Fit(spec.name, hollow, entries, dtype)
 
 
 def build_model(
@@ -97,64 +121,50 @@ def _with_head(config: Any, family: Family, num_labels: int, use_cache: bool) ->
     return config
 
 
-def _refuse_missing(spec: ModelSpec, model: nn.Module, missing: Iterable[str]) -> None:
-    """Only a head, or a pooler in front of one, may be absent from the weights."""
-    from methods import surgery
+def _refuse_ruined(spec: ModelSpec, model: nn.Module) -> None:
+    """Refuse weights that are no numbers: whatever is trained from them diverges."""
+    import torch
 
-    new = surgery.head_parameters(model) | surgery.pooler_parameters(model)
-    lost = sorted(set(missing) - set(new))
-    if lost:
-        raise UserError(
-            f"model {spec.name}: its weights lack {len(lost)} tensors of a "
-            f"{type(model).__name__}, such as {lost[0]}: they belong to another architecture"
-        )
-
-
-def _refuse_mismatched(spec: ModelSpec, model: nn.Module, mismatched: Iterable[Any]) -> None:
-    """Only a head may have another size in the weights; it is drawn anew (`redrawn` names it)."""
-    from methods import surgery
-
-    head = surgery.head_parameters(model)
-    wrong = sorted(entry for entry in mismatched if entry[0] not in head)
-    if wrong:
-        name, there, here = wrong[0]
-        raise UserError(
-            f"model {spec.name}: {name} is {tuple(there)} in its weights and {tuple(here)} by its "
-            f"config ({len(wrong)} tensors differ): they belong to different models"
-        )
+    for name, parameter in model.named_parameters():
+        ends = torch.aminmax(parameter.detach()) if parameter.numel() else ()
+        if not all(torch.isfinite(end) for end in ends):
+            raise UserError(f"model {spec.name}: {name} has values that are not finite")
 
 
 def redrawn(spec: ModelSpec, model: nn.Module) -> list[str]:
-    """Say of each tensor of the head that the weights have in another size that it is new."""
+    """Say of each tensor of a head that the weights have otherwise, or in part, that it is new."""
     from methods import surgery
 
     if spec.config:
         return []
-    there = shapes_of(model_folder(spec))
+    head, there = surgery.head_parameters(model), shapes_of(model_folder(spec))
+    if not any(name in there for name in head):
+        return []  # as for every pretrained model: the whole head is new
     return [
-        f"{name} {there[name]} in the weights, {tuple(p.shape)} here"
-        for name, p in surgery.head_parameters(model).items()
-        if there.get(name, p.shape) != p.shape
+        f"{name} {there.get(name, 'not')} in the weights, {tuple(p.shape)} here"
+        for name, p in head.items()
+        if there.get(name) != p.shape
     ]
 
 
 @contextmanager
 def _explained(spec: ModelSpec, family: Family, attention: str) -> Iterator[None]:
     """Turn what transformers refuses into one line that says which setting to change."""
-    try:
-        yield
-    except (ValueError, ImportError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        if "Unrecognized configuration class" in reason:
-            raise UserError(
-                f"model {spec.name} has no {family.name} head in transformers"
-            ) from None
-        if "attention" in reason or "Attention" in reason:
-            raise UserError(
-                f"train.attention = {attention}: model {spec.name} cannot use it: "
-                f"{reason.split('. ')[0]}; train.attention=eager always works"
-            ) from None
-        raise UserError(f"model {spec.name}: {reason}") from None
+    with files_read(f"model {spec.name}"):
+        try:
+            yield
+        except (ValueError, ImportError, OSError) as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+            if "Unrecognized configuration class" in reason:
+                raise UserError(
+                    f"model {spec.name} has no {family.name} head in transformers"
+                ) from None
+            if "attention" in reason or "Attention" in reason:
+                raise UserError(
+                    f"train.attention = {attention}: model {spec.name} cannot use it: "
+                    f"{reason.split('. ')[0]}; train.attention=eager always works"
+                ) from None
+            raise UserError(f"model {spec.name}: {reason}") from None
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from harness.errors import UserError
 from harness.models.check import refuse_ids
 from harness.models.config import build_config
 from harness.models.files import model_folder
+from harness.models.library import files_read
 
 if TYPE_CHECKING:
     from harness.models.spec import ModelSpec
@@ -56,6 +57,11 @@ def load_tokenizer(spec: ModelSpec, texts: Iterable[str]) -> Any:
         from harness.models.word_tokenizer import word_tokenizer
 
         return word_tokenizer(config, texts)
+    with files_read(f"model {spec.name}"):
+        return _read(spec, config)
+
+
+def _read(spec: ModelSpec, config: Any) -> Any:
     from transformers import AutoTokenizer
 
     try:

@@ -11,6 +11,12 @@ from harness.reporting.comparison import IMAGE, Comparison, forecast_ratio, forw
 from harness.reporting.ran import what_ran
 from harness.units import is_fraction
 
+# What a record says of a model that changes with it; older records say less.
+BASE = {
+    "sha256": "weights", "commit": "commit on the hub", "config_sha256": "config.json",
+    "tokenizer_sha256": "tokenizer",
+}  # fmt: skip
+
 
 def caption(comparison: Comparison) -> list[str]:
     """Say what the figures are: which memory, device, precision, padding, versions."""
@@ -37,6 +43,7 @@ def caption(comparison: Comparison) -> list[str]:
         *what_ran(comparison.records),
         *_doubts(records),
         *_redrawn(records),
+        *_bases(records),
         f"Machine: {_machine(records)}. Versions: {_versions(records)}.",
     ]
 
@@ -109,6 +116,24 @@ def _redrawn(records: Sequence[Record]) -> list[str]:
         if record.provenance and record.provenance.redrawn
     )
     return [f"New head: {model} has one of another size: {what}." for model, what in heads]
+
+
+def _bases(records: Sequence[Record]) -> list[str]:
+    """Name the models that were not the same one in all cells."""
+    notes = []
+    for model in dict.fromkeys(record.model for record in records):
+        found = [r.provenance for r in records if r.model == model and r.provenance]
+        differ = [
+            words
+            for field, words in BASE.items()
+            if len({getattr(where, field) for where in found} - {None}) > 1
+        ]
+        if differ:
+            notes.append(
+                f"Different bases: {model} was not the same in all cells, by its "
+                f"{', '.join(differ)}: their rows do not compare (each record's provenance)."
+            )
+    return notes
 
 
 def _length(records: Sequence[Record]) -> str:

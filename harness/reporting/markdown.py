@@ -105,7 +105,8 @@ def _provenance(records: Sequence[Record]) -> str:
 
 def _model_line(record: Record) -> str:
     where = record.provenance
-    facts = where.model_dump(exclude_none=True, exclude={"redrawn"}) if where else {}
+    unsaid = {"redrawn", "config_sha256", "tokenizer_sha256"}
+    facts = where.model_dump(exclude_none=True, exclude=unsaid) if where else {}
     return f"{record.model} ({', '.join(f'{key} {value}' for key, value in facts.items())})"
 
 

@@ -20,6 +20,7 @@ from harness.reporting.spreadsheet import to_frame, write_csv
 from harness.reporting.tables import comparison_tables
 from harness.reporting.terminal import print_tables
 from harness.store import LeftOut
+from harness.suite.assumed import sentences
 from harness.untrusted import said
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ def make_report(
     tables: list[Table[Any]] = [
         *compared, *phase_tables(records), *compacted_tables(records),
     ]  # fmt: skip
-    notes = [*caption(comparison), *phase_notes(records), *compacted_notes(records)]
+    assumed = sentences(manifest["suite"])
+    notes = [*caption(comparison), *assumed, *phase_notes(records), *compacted_notes(records)]
     text = render(manifest, records, tables, notes, left_out)
     for table in compared:
         _ = table.figures  # all figures can be had, before the first file is written
@@ -77,15 +79,7 @@ def report_of(store: Store) -> Report:
         UserError: the folder holds no records, or none that a report can be made of.
     """
     manifest = store.manifest()
-    records, left_out = store.contents()
-    report: Report | None = None
-    if records:
-        try:
-            report = make_report(manifest, records, left_out)
-        except Exception:  # some record has its types right and its content wrong
-            records, odd = reportable(manifest, records)
-            left_out += odd
-            report = make_report(manifest, records, left_out) if records else None
+    report, left_out = report_on(manifest, *store.contents())
     for each in left_out:
         print(f"left out: {each.path}: {each.reason}", file=sys.stderr)
     if report is None:
@@ -94,13 +88,36 @@ def report_of(store: Store) -> Report:
     return report
 
 
+def report_on(
+    manifest: Mapping[str, Any], records: Sequence[Record], left_out: Sequence[LeftOut] = ()
+) -> tuple[Report | None, list[LeftOut]]:
+    """Make the report of those records that one can be made of; the others are left out, too.
+
+    Returns:
+        The report, None where there is no such record, and all that is left out.
+    """
+    if not records:
+        return None, [*left_out]
+    try:
+        return make_report(manifest, records, left_out), [*left_out]
+    except Exception:  # some record has its types right and its content wrong
+        records, odd = reportable(manifest, records)
+        all_left_out = [*left_out, *odd]
+        report = make_report(manifest, records, all_left_out) if records else None
+        return report, all_left_out
+
+
 def write(report: Report, folder: Path) -> Path:
-    """Write the report's files and print its tables; returns the Markdown file."""
+    """Print the report's tables and write its files; returns the Markdown file.
+
+    Raises:
+        OSError: a file cannot be written; the tables are printed by then.
+    """
+    print_tables(report.tables, report.notes)
     file = folder / "report.md"
     durable.write_text(file, report.text)
     write_csv(folder / "comparison.csv", report.comparison)
     durable.write_text(folder / "results.csv", report.frame.to_csv(index=False))
-    print_tables(report.tables, report.notes)
     print(f"report: {file}  table: {folder / 'comparison.csv'}  "
           f"cells: {folder / 'results.csv'}")  # fmt: skip
     return file

@@ -26,6 +26,8 @@ class Document:
     data: dict[str, Any]
     lines: dict[Path_, int] = field(default_factory=dict)
     overrides: dict[Path_, str] = field(default_factory=dict)
+    files: dict[Path_, str] = field(default_factory=dict)  # where it is not the source
+    below: list[dict[str, Any]] = field(default_factory=list)  # what it is laid over, file by file
 
     def where(self, loc: Path_) -> str:
         """Say where the value at `loc` was written: an override, or file and line.
@@ -42,7 +44,9 @@ class Document:
             return sum(takewhile(bool, same)), path[-1:] == loc[-1:], -len(path)
 
         best = max(self.lines, key=fit, default=None)
-        return f"{self.source}:{self.lines[best]}" if best is not None else self.source
+        if best is None:
+            return self.source
+        return f"{self.files.get(best, self.source)}:{self.lines[best]}"
 
     def override_at(self, loc: Path_) -> tuple[Path_, str] | None:
         """Return where the override wrote that gave the value at `loc`, and its key, if one did.

@@ -108,6 +108,8 @@ class TaskEntry(Frozen):
             if getattr(self, key) is not None:
                 own = "path" if key == "folder" else key.removesuffix("_column")
                 raise ValueError(f"{key} is of known tasks; own data has {own}")
+        if self.eval is not None:
+            raise ValueError(f"eval {self.eval:g} beside data, whose eval it is; put it there")
         if self.revision is not None and data.config is None:
             raise ValueError(
                 f"revision {self.revision!r} is of a data set of the hub, which has its config "

@@ -12,8 +12,10 @@ import methods as method_registry
 from harness.errors import UserError
 from harness.models.spec import SOURCES
 from harness.plugins import load_plugins
-from harness.suite.document import Document, assign, read_yaml, split_assignment, validate
+from harness.suite.assumed import drop_overridden, refuse_idle_assumptions
+from harness.suite.document import Document, assign, split_assignment, validate
 from harness.suite.entries import MethodEntry, ModelEntry, Rule, Some, TaskEntry
+from harness.suite.extending import entries_of, read_suite
 from harness.suite.names import Written, refuse_idle_names
 from harness.suite.reading import Path_
 from harness.suite.settings import Frozen, TrainSettings
@@ -22,8 +24,6 @@ from harness.suite.suite import Suite
 from harness.tasks.own.data import OwnData
 from methods.wording import first_finding, first_mistake, shortened
 
-OTHERS = ("label", "train")  # keys of an entry that are not its name
-
 
 def load_suite(path: Path, overrides: Iterable[str] = (), plugins: Iterable[str] = ()) -> Suite:
     """Read, override and validate a suite; `plugins` are modules beside it, or installed ones.
@@ -31,15 +31,19 @@ def load_suite(path: Path, overrides: Iterable[str] = (), plugins: Iterable[str]
     Raises:
         UserError: every mistake in it, with file, line, key, value and the nearest allowed one.
     """
-    document = read_yaml(path)
+    document = read_suite(path)
     load_plugins(plugins, path.parent)
-    written = Written.of(document.data)
-    for text in overrides:
-        key, value = split_assignment(text)
+    written = Written.of(document)
+    assigned = [split_assignment(text) for text in overrides]
+    for key, value in assigned:
         _override(document, key, value)
+    if "assumed" in document.data:
+        keys = [key for key, _ in assigned]
+        document.data["assumed"] = drop_overridden(document.data["assumed"], keys)
     _check_methods(document)
     suite = validate(Suite, document, _allowed_keys)
     refuse_idle_names(suite, document, written)
+    refuse_idle_assumptions(suite, document)
     return suite
 
 
@@ -48,7 +52,8 @@ def _override(document: Document, key: str, value: Any) -> None:
     if key in {"tasks", "methods"} and isinstance(value, str):
         value = [value]
     if key in {"tasks", "methods"} and isinstance(value, list):
-        value = [entry for item in value for entry in _entries_of(document.data.get(key), item)]
+        there = document.data.get(key)
+        value = [entry for item in value for entry in _selected(there, item)]
     top, _, rest = key.partition(".")
     if top == "train" and rest:
         # What is typed last wins over the settings that single tasks or methods bring.
@@ -70,15 +75,9 @@ def _override(document: Document, key: str, value: Any) -> None:
     assign(document, key, value)
 
 
-def _entries_of(entries: Any, item: Any) -> list[Any]:
+def _selected(entries: Any, item: Any) -> list[Any]:
     """A bare name in an override selects the file's entries of that name, with their settings."""
-    matches = []
-    for entry in entries if isinstance(entries, list) else []:
-        if isinstance(item, str) and isinstance(entry, dict):
-            keys = [] if "name" in entry else [key for key in entry if key not in OTHERS]
-            if item in [entry.get("name"), entry.get("label"), *keys]:
-                matches.append(entry)
-    return matches or [item]
+    return [entries[number] for number in entries_of(entries, item)] or [item]
 
 
 def _check_methods(document: Document) -> None:

@@ -21,16 +21,20 @@ KINDS: dict[str, type[Entry]] = {"methods": MethodEntry, "tasks": TaskEntry, "mo
 
 @dataclass(frozen=True)
 class Written:
-    """What the file lists before anything overrides it: a choice of it is no mistake of a rule."""
+    """What files list before anything overrides it: a choice of it is no mistake of a rule."""
 
     entries: Mapping[str, list[Any]]
 
     @classmethod
-    def of(cls, data: Mapping[str, Any]) -> Written:
-        """Keep the lists of the suite's axes."""
-        lists = {axis: data.get(axis) for axis in KINDS}
-        lists["models"] = lists["models"] or [data.get("model")]
-        return cls({axis: [*raw] for axis, raw in lists.items() if isinstance(raw, list)})
+    def of(cls, document: Document) -> Written:
+        """Keep the lists of the suite's axes, and of those that it extends."""
+        lists: dict[str, list[Any]] = {axis: [] for axis in KINDS}
+        for data in (document.data, *document.below):
+            for axis, entries in lists.items():
+                raw = data.get(axis)
+                entries += raw if isinstance(raw, list) else []
+            lists["models"].append(data.get("model"))
+        return cls(lists)
 
     def names(self, axis: str) -> Iterator[str]:
         """Yield the names of an axis' entries, as far as they have any."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from methods.base import Plan
 
 if TYPE_CHECKING:
+    from harness.suite.cell import Cell
     from harness.suite.settings import TrainSettings
-    from harness.suite.suite import Cell
     from methods.base import Stage
 
 EPOCH_STEPS = 1000  # where nothing says how many steps an epoch has

@@ -13,7 +13,7 @@ from harness.models.tokenizer import refuse_made_up
 from harness.suite.plan import stages_of
 
 if TYPE_CHECKING:
-    from harness.suite.suite import Cell
+    from harness.suite.cell import Cell
 
 
 def check_cells(cells: Sequence[Cell]) -> None:
@@ -73,7 +73,7 @@ def _check_data(cells: Iterable[Cell]) -> None:
     seen: set[str] = set()
     for cell in cells:
         request, task = cell.data_request(), cell.configured_task
-        key = repr((task.name, request))
+        key = repr((task.name, cell.task.data, request))
         if key not in seen:
             task.check()
             if task.is_local(request) or hub.trouble():

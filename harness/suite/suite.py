@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from fnmatch import fnmatch
 from itertools import product
@@ -14,127 +12,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from harness.errors import UserError
-from harness.models.spec import ModelSpec
-from harness.paths import check_name, path_part, user_path
-from harness.record import SCHEMA_VERSION
+from harness.paths import check_name
+from harness.suite.cell import Cell
 from harness.suite.entries import MethodEntry, ModelEntry, Rule, Some, TaskEntry
 from harness.suite.grid import Grid
 from harness.suite.settings import Frozen, TrainSettings
 from harness.suite.unfit import refuse_unfit
-from harness.tasks.base import DataRequest, Protocol
-from harness.tasks.families import get_family
+from harness.tasks.base import Protocol
 from methods import get_method
 from methods.wording import first_mistake
 
 if TYPE_CHECKING:
-    from harness.tasks.base import Task
-    from harness.tasks.families.base import Family
-    from harness.tasks.generation import Generation
-    from methods import Method
+    pass
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what all generators of random numbers take
 MOST_CELLS = 100_000
-
-
-class Cell(Frozen):
-    """One (method, model, task, seed, training settings): hashable, prints as a path."""
-
-    suite: str
-    method: str
-    method_options: dict[str, Any]
-    method_label: str
-    model: ModelSpec
-    task: TaskEntry
-    seed: int
-    protocol: Protocol
-    data_root: str | None
-    train: TrainSettings
-    axes: dict[str, Any] = Field(default_factory=dict, description="this cell's grid values")
-
-    @property
-    def key(self) -> str:
-        """Hash of what the cell resolved to, with the record schema's version."""
-        content = self.model_dump(mode="json", exclude={"suite", "method_label", "axes"})
-        content["model"].pop("label", None)
-        content["train"]["eval_batch_size"] = self.train.evaluation_batch
-        content["task"] = {k: v for k, v in content["task"].items() if k not in {"label", "train"}}
-        revision = self.configured_method.revision
-        if revision:
-            content["method_revision"] = revision
-        text = json.dumps([SCHEMA_VERSION, content], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-    @property
-    def configured_method(self) -> Method:
-        """The method with its options."""
-        return get_method(self.method)(**self.method_options)
-
-    @property
-    def configured_task(self) -> Task:
-        """The task that the entry names or describes; not for a bare shape, which has no data."""
-        return self.task.configured(self.data_root)
-
-    @property
-    def generation(self) -> Generation | None:
-        """How answers are generated; None: one forward pass evaluates."""
-        return None if self.task.shape else self.configured_task.generation
-
-    @property
-    def task_label(self) -> str:
-        """Name of the task in paths and tables."""
-        return self.task.shown
-
-    @property
-    def path(self) -> str:
-        """Readable name: task/model/method[/setting=value ...]/seed."""
-        axes = [f"{name}={value}" for name, value in self.axes.items()]
-        parts = [self.task_label, self.model.name, self.method_label, *axes, f"s{self.seed}"]
-        return "/".join(map(path_part, parts))
-
-    @property
-    def family(self) -> Family:
-        """What the kind of task decides."""
-        shape = self.task.shape
-        family = get_family(shape.family if shape else self.configured_task.family)
-        return family.configured(**{name: getattr(self.train, name) for name in family.settings})
-
-    @property
-    def num_labels(self) -> int:
-        """Outputs of the model's head, where the family gives it one."""
-        shape = self.task.shape
-        return shape.num_labels if shape else self.configured_task.num_labels
-
-    @property
-    def keep_best(self) -> bool:
-        """Whether the best epoch is reported, by the settings or the protocol."""
-        checkpoint = self.train.checkpoint or ("last" if self.protocol == "plain" else "best")
-        return checkpoint == "best"
-
-    @property
-    def scores_epochs(self) -> bool:
-        """Whether every epoch is scored."""
-        return self.keep_best or self.train.evaluate == "epoch"
-
-    def data_request(self) -> DataRequest:
-        """Say which rows of which data the cell wants."""
-        return DataRequest(
-            protocol=self.protocol,
-            data_root=user_path(self.data_root) if self.data_root else None,
-            folder=user_path(self.task.folder) if self.task.folder else None,
-            train_rows=self.task.train_rows,
-            evaluation_rows=self.task.evaluation_rows,
-            revision=self.task.revision,
-            text_column=self.task.text_column,
-            pair_column=self.task.pair_column,
-            label_column=self.task.label_column,
-            eval=self.task.eval,
-        )
-
-    def __str__(self) -> str:
-        return self.path
-
-    def __hash__(self) -> int:
-        return hash(self.key)
 
 
 class Suite(Frozen):
@@ -154,6 +46,10 @@ class Suite(Frozen):
     protocol: Protocol = "plain"
     data_root: str | None = Field(None, description="folder of local data sets; null: the hub")
     baseline: str | None = Field(None, description="method that times are relative to")
+    assumed: dict[str, str] = Field(
+        default_factory=dict,
+        description="places of values that the source does not give, such as train.clip: why",
+    )
 
     @field_validator("name")
     @classmethod

@@ -9,7 +9,7 @@ from harness.errors import UserError
 from harness.tasks.families.base import FAMILY_SETTINGS
 
 if TYPE_CHECKING:
-    from harness.suite.suite import Cell
+    from harness.suite.cell import Cell
 
 
 def refuse_unfit(cells: Sequence[Cell]) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import ConfigDict, NonNegativeInt, PositiveInt
 
 from harness.part import Part
+from methods.numbers import ExactNumbers
 
 
-class Generation(Part):
+class Generation(Part, ExactNumbers):
     """What an answer is sought with, in the terms of transformers' generate: greedily or by beams.
 
     Attributes:
@@ -16,6 +17,8 @@ class Generation(Part):
         no_repeat_ngram_size: no n-gram of this size occurs twice in an answer; 0: any may.
         max_new_tokens: of an answer, its end-of-text token included.
     """
+
+    model_config = ConfigDict(frozen=True)
 
     num_beams: PositiveInt = 1
     length_penalty: float = 1.0

@@ -200,4 +200,3 @@ REGRESSION: dict[str, Callable[[Array, Array], float]] = {
     "r2": r2,
 }
 OF_CLASS_1 = frozenset({"f1", "precision", "recall"})
-LOWER_IS_BETTER = frozenset({"mae", "mse", "rmse"})

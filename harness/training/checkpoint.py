@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 
 from harness import durable
 from harness.training.saved import Saved, read_state, write_state
+from harness.untrusted import WRONG
 
 
 class Checkpoints:
@@ -59,14 +60,14 @@ class Checkpoints:
         """
         # Killed between the two steps of `save`, only the new one is there.
         for folder in (self.folder, durable.draft_of(self.folder)):
+            if not folder.exists():
+                continue
             try:
-                content = read_state(folder)
+                content = read_state(folder, summed=True)
                 if content["code"] == _code():
                     state: Saved = content["state"]
                     return state
-            except FileNotFoundError:
-                continue
-            except (OSError, ValueError, LookupError, TypeError, SafetensorError) as error:
+            except (*WRONG, SafetensorError) as error:
                 print(f"checkpoint {folder} is damaged, and not gone on from: {error}")
         return None
 

@@ -37,6 +37,7 @@ def _evaluate(setup: Setup, data: Encoded) -> dict[str, float]:
     kept: dict[int, Tensor] = {}
     for indices, batch in evaluation_batches(data, setup.settings, setup.device):
         kept |= zip(indices, _predict(setup, batch).cpu(), strict=True)
+        setup.progress({"evaluated": len(kept)})
     predictions = setup.family.predictions([kept[index] for index in range(len(data))], data)
     scores = setup.task.score(predictions, setup.family.references(data))
     return {metric: float(value) for metric, value in scores.items()}  # no scalars of numpy

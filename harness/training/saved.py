@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +10,10 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-SUMS = "SHA256SUMS"
+from harness.sums import SAVED, SUMS, check_sums, write_sums
+from harness.untrusted import bytes_of
+
+STATE, TENSORS = SAVED
 # Nested dicts and lists of tensors and JSON values.
 Saved = dict[str, Any]
 
@@ -20,9 +22,9 @@ def write_state(folder: Path, state: Saved) -> None:
     """Write nested dicts and lists of tensors and JSON values into an empty folder."""
     tensors: dict[str, Tensor] = {}
     content = _pack(state, tensors)
-    save_tensors(tensors, folder / "tensors.safetensors")
-    (folder / "state.json").write_text(json.dumps(content), encoding="utf-8")
-    (folder / SUMS).write_text(_sums(folder), encoding="utf-8")
+    save_tensors(tensors, folder / TENSORS)
+    (folder / STATE).write_text(json.dumps(content), encoding="utf-8")
+    write_sums(folder)
 
 
 def save_tensors(tensors: Mapping[str, Tensor], file: Path) -> None:
@@ -32,25 +34,22 @@ def save_tensors(tensors: Mapping[str, Tensor], file: Path) -> None:
     save_file(copies, file, metadata={"format": "pt"})
 
 
-def read_state(folder: Path) -> Saved:
+def read_state(folder: Path, *, summed: bool = False) -> Saved:
     """Read what `write_state` wrote.
+
+    Args:
+        folder: that holds it.
+        summed: it has sums, without which nothing in it is believed; exports of before November
+            2026 have none.
 
     Raises:
         OSError, ValueError, SafetensorError: it is not there, not whole, or not what was written.
     """
-    # Folders of before November 2026 have no sums.
-    if (folder / SUMS).exists() and (folder / SUMS).read_text(encoding="utf-8") != _sums(folder):
-        raise ValueError(f"{folder}: its files are not those of {SUMS}")
-    content = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-    state: Saved = _unpack(content, load_file(folder / "tensors.safetensors"))
+    if summed or (folder / SUMS).exists():
+        check_sums(folder)
+    content = json.loads(bytes_of(folder / STATE).decode())
+    state: Saved = _unpack(content, load_file(folder / TENSORS))
     return state
-
-
-def _sums(folder: Path) -> str:
-    """Return the files' hashes, as `sha256sum` prints and checks them."""
-    names = ("state.json", "tensors.safetensors")
-    sums = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
-    return "".join(f"{value}  {name}\n" for name, value in sums.items())
 
 
 def _pack(value: Any, tensors: dict[str, Tensor]) -> Any:

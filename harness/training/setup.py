@@ -26,8 +26,8 @@ from harness.training.precision import set_matmul_mode, weight_dtype
 
 if TYPE_CHECKING:
     from harness.shapes import BatchShape
+    from harness.suite.cell import Cell
     from harness.suite.settings import TrainSettings
-    from harness.suite.suite import Cell
     from harness.tasks.base import Task, TaskData
     from harness.tasks.families.base import Encoded, Family
     from harness.tasks.generation import Generation

@@ -15,7 +15,7 @@ from rich.console import Console
 from harness.engines.base import Event
 from harness.engines.live import Live
 from harness.engines.pace import Running, time_left
-from harness.suite.suite import Cell
+from harness.suite.cell import Cell
 
 
 @pytest.fixture

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cells import rows, suite_file
 
-from harness import tasks
 from harness.engines.base import Event
+from harness.engines.child import Limits
 from harness.engines.live import Live
 from harness.engines.local import LocalEngine
-from harness.plugins import load_plugins
 from harness.store import Store
+from harness.suite.cell import Cell
 from harness.suite.load import load_suite
-from harness.suite.suite import Cell
 
 
 def test_cells_run_in_order_and_a_mistake_costs_only_its_own(tmp_path: Path) -> None:
@@ -33,26 +33,13 @@ def test_cells_run_in_order_and_a_mistake_costs_only_its_own(tmp_path: Path) -> 
     assert store.log_file(cells[1]).read_text().startswith("acceptability/tiny-bert/lora")
 
 
-def test_no_error_leaves_a_cell_hanging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_error_leaves_a_cell_hanging(tmp_path: Path, odd_cells: Any) -> None:
     """Whatever a task does: the process that waits to forecast ends with the cell's."""
-    (tmp_path / "crashing.py").write_text(
-        "from harness.tasks.acceptability.task import AcceptabilityTask\n"
-        "class Crashing(AcceptabilityTask):\n"
-        "    def load(self, request):\n"
-        "        raise ValueError('no such rows')\n"
-        "    def is_local(self, request):\n"
-        "        return False\n"
-        "TASKS = {'crashing': Crashing}\n"
-    )
-    monkeypatch.setattr("harness.plugins._loaded", [])
-    for name in ("_added", "used"):
-        monkeypatch.setattr(tasks.REGISTRY, name, dict(getattr(tasks.REGISTRY, name)))
-    load_plugins(["crashing"], tmp_path)
-    cells = load_suite(suite_file(tmp_path, "full"), ["tasks=[crashing]"]).cells()
     store, events = Store(tmp_path / "out"), []
+    cells = odd_cells("raise ValueError('no such rows')")
     began = time.monotonic()
     with store.lock() as lock:
-        LocalEngine(store, [], lock).run(cells, events.append)
+        LocalEngine(store, [], lock, limits=Limits(retries=0)).run(cells, events.append)
     assert time.monotonic() - began < 60
     end = events[-1].record
     assert end is not None
@@ -71,6 +58,7 @@ def test_lines_of_finished_cells(tmp_path: Path, capsys: object) -> None:
         live.listen(Event(cells[1], record=record(cells[1], 0.5, outcome="oom")))
         said = {"outcome": "crashed", "message": "ValueError: no such rows"}
         live.listen(Event(cells[2], record=record(cells[2], 0.5, **said)))
+        live.listen(Event(cells[3], put_off="signal SIGKILL"))
     first, start, *lines = capsys.readouterr().out.splitlines()  # type: ignore[attr-defined]
     assert first == "3 cells already have a record"
     assert start.split() == ["0/2", "00:00", cells[0].path, "starts"]
@@ -78,6 +66,7 @@ def test_lines_of_finished_cells(tmp_path: Path, capsys: object) -> None:
     assert "accuracy 50.00  peak 0.001 GiB" in lines[0]
     assert "OOM" in lines[1]
     assert "CRASHED: ValueError: no such rows" in lines[2]
+    assert lines[3].split("  ")[-1] == "signal SIGKILL: it is tried again"
 
 
 def test_an_error_of_the_engine_itself_is_a_cell_s(

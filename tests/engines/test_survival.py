@@ -23,7 +23,10 @@ KILLS = int(os.environ.get("HEADROOM_KILLS", "4"))
 
 
 def command(file: Path, out: Path) -> list[str]:
-    return [sys.executable, "-m", "harness.run", str(file), *FOUR_CELLS, "--out", str(out)]
+    return [
+        sys.executable, "-m", "harness.run", str(file), *FOUR_CELLS, "--out", str(out),
+        "--retries", "0",
+    ]  # fmt: skip
 
 
 def start(file: Path, out: Path) -> subprocess.Popen[bytes]:
@@ -150,7 +153,7 @@ def test_a_cell_goes_on_from_its_checkpoint(tmp_path: Path, how: signal.Signals)
     file, out = tmp_path / "long.yaml", tmp_path / "out"
     file.write_text(LONG)
     store, [cell] = Store(out), load_suite(file).cells()
-    long = [sys.executable, "-m", "harness.run", str(file), "--out", str(out)]
+    long = [sys.executable, "-m", "harness.run", str(file), "--out", str(out), "--retries", "0"]
     runner = subprocess.Popen([*long, "--checkpoint-minutes", "0.02"],
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                               preexec_fn=hear_signals)  # fmt: skip

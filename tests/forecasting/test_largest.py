@@ -18,7 +18,7 @@ from harness.forecasting.forecaster import Forecaster
 from harness.forecasting.largest import MAX_BATCH, add_max_batch, max_batch, with_batch
 from harness.forecasting.result import Fit, Forecast, LargestBatch
 from harness.simulation.step_forecast import Need
-from harness.suite.suite import Cell
+from harness.suite.cell import Cell
 
 ROOM = Card("room", 1000, (8, 6), 0)
 Verdict = Callable[[int], Fit]

@@ -16,7 +16,7 @@ from harness.reporting.report import write_report
 from harness.reporting.spreadsheet import to_frame
 from harness.reporting.tables import comparison_tables
 from harness.store import Store
-from harness.suite.suite import Cell
+from harness.suite.cell import Cell
 
 
 @pytest.fixture

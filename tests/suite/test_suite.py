@@ -9,8 +9,8 @@ from cells import cell_of
 
 from harness.errors import UserError
 from harness.store import Store
+from harness.suite.cell import Cell
 from harness.suite.load import load_suite
-from harness.suite.suite import Cell
 from methods import get_method
 
 SUITE = """

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.suite.cell import Cell
 from harness.suite.load import load_suite
-from harness.suite.suite import Cell
 
 SUITE = """\
 name: shapes

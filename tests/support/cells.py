@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from harness.record import Memory
+from harness.suite.cell import Cell
 from harness.suite.load import load_suite
-from harness.suite.suite import Cell
 from harness.training.checkpoint import Checkpoints
 from harness.training.loop import Loop
 from harness.training.setup import Setup, load_cell_data, load_cell_model, set_up

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.record import Flops, Memory, Parameters, PhaseMemory, Record, Time
+from harness.suite.cell import Cell
 from harness.suite.load import load_suite
-from harness.suite.suite import Cell
 
 SUITE = """
 name: small

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.models.catalogue import CATALOGUE
+from harness.suite.cell import Cell
 from harness.suite.load import load_suite
-from harness.suite.suite import Cell
 
 NAMES = ("Alimentum", "Aromi", "Bibimbap House", "Blue Spice", "Clowns", "Cotto", "Giraffe",
          "The Mill", "The Phoenix", "Zizzi")  # fmt: skip

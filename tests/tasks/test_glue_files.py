@@ -171,7 +171,7 @@ def test_wrong_contents(lines, message, tmp_path):
     assert str(path) in str(caught.value)
 
 
-@pytest.mark.parametrize("score", ["5.5", "nan", "-", "-1"])
+@pytest.mark.parametrize("score", ["5.5", "nan", "-", "-1", "0_1", "١", "1e999", ""])
 def test_wrong_score(score, tmp_path):
     header = "sentence1\tsentence2\tscore"
     for part in ("train", "dev"):

@@ -11,13 +11,13 @@ import pytest
 from harness.tasks import get_task
 from harness.tasks.metrics import (
     CLASSIFICATION,
-    LOWER_IS_BETTER,
     OF_CLASS_1,
     RANKING,
     REGRESSION,
     classes,
     score,
 )
+from harness.tasks.own.kinds import get_kind
 
 
 def logits(predicted: list[int], num_labels: int = 2) -> np.ndarray:
@@ -136,9 +136,10 @@ def test_what_cannot_be_computed_is_never_good():
     assert score(("cohen_kappa", "roc_auc"), one, np.zeros(4, dtype=int)) == {
         "cohen_kappa": 0.0, "roc_auc": 0.0,
     }  # fmt: skip
+    errors = get_kind("regression").lowest
     wrong = score(tuple(REGRESSION), np.array([1.0, np.nan]), np.array([1.0, 2.0]))
-    assert {name for name, value in wrong.items() if value > 1e300} == LOWER_IS_BETTER
-    assert {value for name, value in wrong.items() if name not in LOWER_IS_BETTER} == {0.0}
+    assert {name for name, value in wrong.items() if value > 1e300} == errors
+    assert {value for name, value in wrong.items() if name not in errors} == {0.0}
 
 
 def test_a_row_without_a_prediction_is_wrong_and_no_class_of_its_own():

@@ -61,6 +61,7 @@ def load(own: OwnTask, **request: Any) -> TaskData:
         ([True, False], ["false", "true"]),
         ([3, 1, 10], ["1", "3", "10"]),
         (["1", "nan", "2"], ["1", "2", "nan"]),
+        (["1_0", "9"], ["1_0", "9"]),
     ],
 )
 @pytest.mark.parametrize("turned", [False, True])
@@ -184,7 +185,7 @@ def test_numbers_to_learn(tmp_path: Path) -> None:
         -2.5, 0.0, 1.0, 100.0,
     ]  # fmt: skip
     assert (data.select_metric, data.lowest, data.averaged) == ("mae", True, ())
-    for wrong in ("1,5", "nan", "inf", "high"):
+    for wrong in ("1,5", "nan", "inf", "high", "1_0", "١", "1e999"):
         write(tmp_path / "wrong.csv", [("a", "1"), ("b", wrong)])
         message = rf"wrong\.csv, line 3, column 'label': '{wrong}' is no number"
         with pytest.raises(UserError, match=message):

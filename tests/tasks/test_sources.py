@@ -76,6 +76,7 @@ def test_lines_are_those_of_the_file_also_below_a_text_with_line_breaks(tmp_path
         ("a.csv", 'text,label\n5" disk,x\n', [{"text": '5" disk', "label": "x"}]),
         ("a.csv", "text,label\nx,", [{"text": "x", "label": ""}]),
         ("a.csv", "text,label\n,", [{"text": "", "label": ""}]),
+        ("a.txt", "\ufeffNA\r\n\n a,b\t\n", [{"text": "NA"}, {"text": " a,b\t"}]),
         ("a.json", '[{"a": null, "b": [1]}, {"a": true}]', [{"a": None, "b": [1]}, {"a": True}]),
         ("a.json", '{"version": 1, "data": [{"a": 1.5}]}', [{"a": 1.5}]),
         ("a.jsonl", '{"a": "\\u00e9"}\r\n\n{"a": 2}\n', [{"a": "é"}, {"a": 2}]),
@@ -128,6 +129,7 @@ def test_every_kind_is_read_packed_too(kind: str, tmp_path: Path) -> None:
         read_rows(archive)
     with zipfile.ZipFile(archive, "w") as opened:
         opened.write(plain, f"rows.{kind}")
+        opened.writestr("README.txt", "no rows")
     assert read_rows(archive) == rows
 
 
@@ -143,6 +145,7 @@ def test_every_kind_is_read_packed_too(kind: str, tmp_path: Path) -> None:
         ("a.csv", b"text\n\xff\n", "a.csv: cannot be read as UTF-8 text: not UTF-8 .byte 5"),
         ("a.tsv", b"text\tlabel\na\tb\tc\n", "line 2: 3 fields where the header has 2"),
         ("a.tsv", b'text\tlabel\n"a\tb\tc\n', "line 2: 3 fields where the header has 2"),
+        ("a.txt", b"\n \n", "a.txt: empty file"),
         ("a.json", b"[1]", "a.json, row 1: no object, but int"),
         ("a.json", b'{"rows": []}', "neither a list of objects nor an object with one as 'data'"),
         ("a.json", b"[]", "a.json: empty file"),
@@ -153,7 +156,7 @@ def test_every_kind_is_read_packed_too(kind: str, tmp_path: Path) -> None:
         ("a.parquet", b"PAR1", "a.parquet: not Parquet that can be read"),
         ("a.csv.gz", b"text", "a.csv.gz: cannot be read"),
         ("a.zip", b"PK", "a.zip: cannot be read"),
-        ("a.xls", b"", "'a.xls' ends in none of .tsv, .csv, .json, .jsonl, .parquet"),
+        ("a.xls", b"", "'a.xls' ends in none of .tsv, .csv, .json, .jsonl, .txt, .parquet"),
     ],
 )
 def test_what_is_wrong_has_its_place(

@@ -16,8 +16,8 @@ from harness.cell import run_cell
 from harness.errors import UserError
 from harness.export import convert
 from harness.store import Store
+from harness.suite.cell import Cell
 from harness.suite.load import load_suite
-from harness.suite.suite import Cell
 from harness.training.checkpoint import Checkpoints
 from harness.training.loop import Interrupted
 

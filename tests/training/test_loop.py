@@ -9,7 +9,7 @@ import pytest
 import torch
 from cells import cell_of, report, rows, run, setup_of, weights
 
-from harness.suite.suite import Cell
+from harness.suite.cell import Cell
 from harness.training.evaluate import evaluate_on
 from harness.training.loop import Loop
 from methods.base import Change

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -14,6 +15,8 @@ from harness.tasks.glue.table import GlueSpec
 from methods.wording import nearest
 
 MAX_SCORE = 5.0
+# Of what Python takes for a number: no 1_0, no digits of other scripts.
+NUMBER = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 
 
 @dataclass(frozen=True)
@@ -85,10 +88,7 @@ def _column(
 
 
 def _score(value: str, where: str) -> float:
-    try:
-        score = float(value)
-    except ValueError:
-        score = math.nan
+    score = float(value) if NUMBER.fullmatch(value.strip()) else math.nan
     if not 0.0 <= score <= MAX_SCORE:
         raise UserError(f"{where}: {value!r} is not a score from 0 to {MAX_SCORE:g}")
     return score

@@ -6,8 +6,9 @@ from typing import Any
 
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from harness.tasks.generation import Generation
 from harness.tasks.own.functions import is_function
-from harness.tasks.own.kinds import KINDS, Kind, get_kind
+from harness.tasks.own.kinds import KINDS, get_kind
 from harness.tasks.own.labels import spelled
 from methods.numbers import ExactNumbers
 from methods.wording import nearest
@@ -53,9 +54,11 @@ class OwnData(ExactNumbers):
                {"type": "null"}],
     )  # fmt: skip
 
+    generation: Generation | None = _optional("of answers, where metrics are of generated texts")
+
     @property
-    def of_kind(self) -> Kind:
-        """What the kind decides."""
+    def of_kind(self) -> Any:
+        """What the kind decides, a `Kind`."""
         return get_kind(self.kind)
 
     @property
@@ -67,7 +70,7 @@ class OwnData(ExactNumbers):
     @property
     def scored(self) -> tuple[str, ...]:
         """The metrics, the main one first."""
-        return self.metrics or self.of_kind.usual_metrics
+        return self.metrics or tuple(self.of_kind.usual_metrics)
 
     @field_validator("kind")
     @classmethod
@@ -121,4 +124,7 @@ class OwnData(ExactNumbers):
                 )
         if self.labels is not None and not self.of_kind.has_classes:
             raise ValueError(f"labels: a {self.kind} has no classes")
+        refused = self.of_kind.refused(self)
+        if refused is not None:
+            raise ValueError(refused)
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import ClassVar
 
 from harness.errors import UserError
@@ -11,6 +12,7 @@ from harness.tasks.images.row import ImageExample
 from harness.tasks.images.sources import local_parts
 from harness.tasks.images.tables import hub_parts
 from harness.tasks.own.cells import Cells
+from harness.tasks.own.data import OwnData
 from harness.tasks.own.one_label import OwnClassification
 from harness.tasks.own.parts import Place
 from harness.tasks.sources import Table
@@ -23,7 +25,10 @@ class OwnImages(OwnClassification):
 
     family: ClassVar[str] = "image"
     roles: ClassVar[Mapping[str, str | None]] = {"image": "image", "label": "label"}
-    place: ClassVar[str] = "harness.tasks.own.images:ImagePlace"
+
+    def place(self, data: OwnData, root: Path | None, revision: str | None) -> Place:
+        """Return where the images lie."""
+        return ImagePlace(data, root, revision)
 
     def row(self, cells: Cells, classes: Mapping[str, int]) -> ImageExample:
         """Take over where the image lies, and make a number of the label."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from typing import Any
 
-from methods.numbers import spells_a_number
+from harness.tasks.glue.rows import NUMBER
+
+SIGNED = re.compile(rf"[-+]?({NUMBER.pattern})")
 
 
 def spelled(value: Any) -> str | None:
@@ -24,6 +27,11 @@ def spelled(value: Any) -> str | None:
     return None
 
 
+def is_number(label: str) -> bool:
+    """Tell whether a label is a decimal number: what else Python reads as one (`1_0`) is a word."""
+    return SIGNED.fullmatch(label.strip()) is not None and math.isfinite(float(label))
+
+
 def in_order(labels: Iterable[str]) -> tuple[str, ...]:
     """Return the distinct labels in the order of their class numbers.
 
@@ -31,6 +39,6 @@ def in_order(labels: Iterable[str]) -> tuple[str, ...]:
     small letters. It depends on nothing but the labels.
     """
     distinct = set(labels)
-    if all(spells_a_number(each) and math.isfinite(float(each)) for each in distinct):
+    if all(map(is_number, distinct)):
         return tuple(sorted(distinct, key=lambda each: (float(each), each)))
     return tuple(sorted(distinct))

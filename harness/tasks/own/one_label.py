@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -10,8 +9,8 @@ from harness.errors import UserError
 from harness.tasks.base import Example, Row
 from harness.tasks.own.cells import Cells
 from harness.tasks.own.functions import call, is_function
-from harness.tasks.own.kinds import Kind
-from methods.numbers import spells_a_number
+from harness.tasks.own.kind import Kind
+from harness.tasks.own.labels import is_number
 
 
 class _OneLabel(Kind):
@@ -87,6 +86,7 @@ class OwnRegression(_OneLabel):
     known_metrics: ClassVar[tuple[str, ...]] = (
         "pearson", "spearman", "mae", "mse", "rmse", "r2",
     )  # fmt: skip
+    lowest: ClassVar[frozenset[str]] = frozenset({"mae", "mse", "rmse"})
     usual_metrics: ClassVar[tuple[str, ...]] = ("pearson", "spearman")
 
     def predicted(self, predictions: Any) -> Any:
@@ -95,6 +95,6 @@ class OwnRegression(_OneLabel):
 
     def _number(self, cells: Cells, classes: Mapping[str, int]) -> float:
         label = cells.label()
-        if not spells_a_number(label) or not math.isfinite(float(label)):
+        if not is_number(label):
             raise cells.wrong("label", f"{label!r} is no number")
         return float(label)

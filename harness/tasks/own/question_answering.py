@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from harness.tasks.families.questions import Answer, Question
 from harness.tasks.own.cells import Cells
 from harness.tasks.own.functions import call, is_function
-from harness.tasks.own.kinds import Kind
+from harness.tasks.own.kind import Kind
 
 
 class OwnQuestionAnswering(Kind):

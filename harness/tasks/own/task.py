@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -12,17 +11,15 @@ from harness.errors import UserError
 from harness.tasks.base import DataRequest, Row, Task, TaskData, fingerprint, limit_notes, limited
 from harness.tasks.own.cells import Cells
 from harness.tasks.own.data import OwnData
-from harness.tasks.own.kinds import named
+from harness.tasks.own.kind import Kind
 from harness.tasks.own.labels import in_order
 from harness.tasks.own.parts import Place, notes_of
+from harness.tasks.own.shares import apart, seen_before
 from harness.units import is_fraction
 from methods.wording import nearest
 
 if TYPE_CHECKING:
     from harness.tasks.sources import Table
-
-# A split belongs to the data and not to the cell: every seed evaluates on the same rows.
-SPLIT_SEED = 42
 
 
 class OwnTask(Task):
@@ -38,12 +35,13 @@ class OwnTask(Task):
     def __init__(
         self, name: str, data: OwnData, root: Path | None = None, revision: str | None = None
     ) -> None:
-        self.name, self.data, self.kind = name, data, data.of_kind
-        self.place: Place = named(self.kind.place)(data, root, revision)
+        self.name, self.data = name, data
+        self.kind: Kind = data.of_kind
+        self.place: Place = self.kind.place(data, root, revision)
         self.description = f"own data: {data.kind} of {data.path}"
         self.family = self.kind.family
         self.metrics = data.scored
-        self.generation = self.kind.generation
+        self.generation = self.kind.generation_of(data)
 
     @cached_property
     def label_names(self) -> tuple[str, ...]:  # type: ignore[override]  # read when asked for
@@ -73,6 +71,10 @@ class OwnTask(Task):
         """
         return len(self.label_names) if self.kind.has_classes else 1
 
+    def check(self) -> None:
+        """See that the metrics can be computed here."""
+        self.kind.require(self.metrics)
+
     def is_local(self, request: DataRequest) -> bool:
         """Tell whether the rows are on this machine."""
         return self.place.is_local
@@ -89,16 +91,14 @@ class OwnTask(Task):
             raise UserError(f"task {self.name}: {error}") from None
 
     def _load(self, request: DataRequest) -> TaskData:
-        from harness.tasks.metrics import LOWER_IS_BETTER
-
         tables = {"train": self.place.train(), "validation": self.place.evaluation() or []}
         if request.protocol == "safe":
             tables["test"] = self.place.test()
         rows = {part: self._rows(each) for part, each in tables.items()}
         train, evaluations = self._split(rows, request.protocol)
-        train = limited(train, request.train_rows)
+        train = self._limited(train, request.train_rows)
         evaluations = {
-            name: limited(part, request.evaluation_rows) for name, part in evaluations.items()
+            name: self._limited(part, request.evaluation_rows) for name, part in evaluations.items()
         }
         for part in evaluations.values():
             self.kind.check_metrics(self.metrics, part, self.num_labels)
@@ -114,8 +114,8 @@ class OwnTask(Task):
             averaged=(main,) if is_fraction(main) else (),
             source=self.place.source,
             fingerprint=fingerprint(train, evaluations),
-            notes=(*notes, *_seen_before(train, evaluations), *limit_notes(request, train)),
-            lowest=main in LOWER_IS_BETTER,
+            notes=(*notes, *seen_before(train, evaluations), *limit_notes(request, train)),
+            lowest=main in self.kind.lowest,
         )
 
     def score(self, predictions: Any, references: Any) -> dict[str, float]:
@@ -138,15 +138,23 @@ class OwnTask(Task):
     def _split(
         self, rows: Mapping[str, list[Row]], protocol: str
     ) -> tuple[list[Row], dict[str, list[Row]]]:
-        train, validation = rows["train"], rows["validation"]
+        train, validation, path = rows["train"], rows["validation"], self.place.path
         if isinstance(self.data.eval, float):
-            train, validation = _apart(train, self.data.eval, f"{self.place.path}: eval")
+            train, validation = apart(train, self.data.eval, self._in_order, f"{path}: eval")
         if protocol != "safe":
             return train, {"validation": validation}
         test = rows["test"]
         if not test:
-            validation, test = _apart(validation, 0.5, f"{self.place.path}: protocol safe")
+            where = f"{path}: protocol safe"
+            validation, test = apart(validation, 0.5, self._in_order, where)
         return train, {"validation": validation, "test": test}
+
+    def _limited(self, rows: list[Row], limit: int | None) -> list[Row]:
+        return rows[:limit] if self._in_order else limited(rows, limit)
+
+    @property
+    def _in_order(self) -> bool:
+        return self.kind.in_order(self.data)
 
 
 def _refuse_unknown(rows: Sequence[Cells], classes: Mapping[str, int]) -> None:
@@ -165,30 +173,6 @@ def _refuse_unknown(rows: Sequence[Cells], classes: Mapping[str, int]) -> None:
             + (f" (nor {'is' if len(others) == 1 else 'are'} {also[:200]})" if also else "")
             + f"; {nearest(label, classes)}",
         )
-
-
-def _apart(rows: Sequence[Row], share: float, where: str) -> tuple[list[Row], list[Row]]:
-    """Draw a share of the rows, at least one; returns the others and them, both in their order."""
-    count = max(1, round(share * len(rows)))
-    if count >= len(rows):
-        raise UserError(f"{where}: a share of {share:g} leaves nothing of {len(rows)} rows")
-    drawn = set(random.Random(SPLIT_SEED).sample(range(len(rows)), count))
-    halves: tuple[list[Row], list[Row]] = ([], [])
-    for index, row in enumerate(rows):
-        halves[index in drawn].append(row)
-    return halves
-
-
-def _seen_before(train: Sequence[Row], evaluations: Mapping[str, Sequence[Row]]) -> list[str]:
-    """Say how many rows that are evaluated on are training rows, too."""
-    known = {repr(row.facts()) for row in train}
-    counts = {name: sum(repr(row.facts()) in known for row in part)
-              for name, part in evaluations.items()}  # fmt: skip
-    return [
-        f"{count} of {len(evaluations[name])} {name} rows stand among the training rows, too"
-        for name, count in counts.items()
-        if count
-    ]
 
 
 @lru_cache(maxsize=64)

@@ -47,6 +47,20 @@ def tsv_table(text: str, source: str) -> Table:
     return _table(rows, 0, source)
 
 
+def lines_table(text: str, source: str) -> Table:
+    """Read a plain text: each line that is not blank is a row of the one column `text`.
+
+    Raises:
+        UserError: there is none.
+    """
+    lines = ((number, line.rstrip("\r")) for number, line in enumerate(text.split("\n"), start=1))
+    kept = [(number, line) for number, line in lines if line.strip()]
+    if not kept:
+        raise UserError(f"{source}: empty file")
+    rows = [{"text": line} for _, line in kept]
+    return Table(source, ("text",), rows, [number for number, _ in kept])
+
+
 def tab_rows(text: str) -> list[Row]:
     """Return the fields of each line that is not blank, marks included, with its number.
 

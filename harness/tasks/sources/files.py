@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from harness.errors import UserError
-from harness.tasks.sources.delimited import csv_table, tsv_table
+from harness.tasks.sources.delimited import csv_table, lines_table, tsv_table
 from harness.tasks.sources.json_rows import json_table, jsonl_table
 from harness.tasks.sources.parquet import parquet_table
 from harness.tasks.sources.table import Table
@@ -22,6 +22,7 @@ TEXTS: dict[str, Callable[[str, str], Table]] = {
     ".csv": csv_table,
     ".json": json_table,
     ".jsonl": jsonl_table,
+    ".txt": lines_table,
 }
 SUFFIXES = (*TEXTS, ".parquet")
 # All that opening and unpacking raise on bytes that are not what they should be.
@@ -33,7 +34,8 @@ def read_rows(path: Path, *, columns: Sequence[str] | None = None) -> list[dict[
     """Return the rows of a file: of text files as strings, of the others as what they hold.
 
     Args:
-        path: ends in .tsv, .csv, .json, .jsonl or .parquet, each also with .gz behind it. A zip
+        path: ends in .tsv, .csv, .json, .jsonl, .txt (a line a row, column `text`) or .parquet,
+            each also with .gz behind it. A zip
             with one such file is read as that file; `ARCHIVE.zip/FOLDER/FILE` names one of several.
         columns: to return, which every row must have; None: all.
 
@@ -111,7 +113,9 @@ def members(archive: Path) -> list[Path]:
     Raises:
         UserError: it is no zip.
     """
-    return [path for path in _all_in(archive) if kind_of(path.name) is not None]
+    kinds = {path: kind_of(path.name) for path in _all_in(archive)}
+    tables = [path for path, kind in kinds.items() if kind not in (None, ".txt")]
+    return tables or [path for path, kind in kinds.items() if kind]  # beside a table it is a note
 
 
 def kind_of(name: str) -> str | None:
