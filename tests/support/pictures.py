@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-CLASSES = ("cat", "dog", "eel")
+CLASSES = ("cat", "dog", "frog")
 COUNTS = {"train": 20, "test": 6}
 SIDE = 12
 

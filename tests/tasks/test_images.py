@@ -113,22 +113,22 @@ def test_the_same_pictures_have_one_fingerprint_in_every_layout(tmp_path: Path) 
 
 
 def test_a_damaged_image_is_found_before_anything_trains(flowers: Path) -> None:
-    file = flowers / "oxford-flowers-sample" / "val" / "eel" / "test-002.png"
+    file = flowers / "oxford-flowers-sample" / "val" / "frog" / "test-002.png"
     file.write_bytes(b"<html>not found</html>")
-    with pytest.raises(UserError, match=r"eel/test-002.png: no image that Pillow can read"):
+    with pytest.raises(UserError, match=r"frog/test-002.png: no image that Pillow can read"):
         get_task("oxford_flowers").load(DataRequest(data_root=flowers))
 
 
 @pytest.mark.parametrize(
     ("labels", "names", "numbers"),
     [
-        (["dog", "cat", "dog"], ("cat", "dog", "eel"), {"dog": 1, "cat": 0}),
-        ([2, 0], ("cat", "dog", "eel"), {2: 2, 0: 0}),
+        (["dog", "cat", "dog"], ("cat", "dog", "frog"), {"dog": 1, "cat": 0}),
+        ([2, 0], ("cat", "dog", "frog"), {2: 2, 0: 0}),
         (["2", "1"], (), {"2": 2, "1": 1}),
         (["1", "3", "2"], (), {"1": 0, "2": 1, "3": 2}),  # counted from one
         (["10", "9", "100"], (), {"9": 0, "10": 1, "100": 2}),
         (["n02", "b", "a"], (), {"a": 0, "b": 1, "n02": 2}),
-        (["katze", "hund"], ("cat", "dog", "eel"), {"hund": 0, "katze": 1}),
+        (["T - Shirt / top", "Frog"], ("frog", "T-shirt/top"), {"T - Shirt / top": 1, "Frog": 0}),
     ],
 )
 def test_labels_of_any_spelling(labels: list[Any], names: Any, numbers: dict[Any, int]) -> None:
@@ -138,6 +138,8 @@ def test_labels_of_any_spelling(labels: list[Any], names: Any, numbers: dict[Any
 def test_labels_that_fit_no_task() -> None:
     with pytest.raises(UserError, match="here: 4 labels, such as 'a' and 'd', and the task has 3"):
         class_numbers({"train": "abcd"}, 3, (), "here")
+    with pytest.raises(UserError, match=r"here: label 'katze' is no class; .*cat, dog"):
+        class_numbers({"train": ["cat", "katze"]}, 3, ("cat", "dog"), "here")
     with pytest.raises(UserError, match="label 'catt' of test is not in train; did you mean 'cat'"):
         class_numbers({"train": ["cat", "dog"], "test": ["catt"]}, 3, (), "here")
 

@@ -72,7 +72,7 @@ def test_columns_metrics_and_labels(tmp_path: Path) -> None:
     assert own.metrics == ("f1_macro", "accuracy")
     table.write_text(table.read_text() + "all/train-000.png,train,cow\n")
     with pytest.raises(UserError, match=r"image 21, column 'kind': .* is none of the labels"):
-        load(task(root, image="photo", label="kind", labels=["eel", "dog", "cat"]))
+        load(task(root, image="photo", label="kind", labels=["frog", "dog", "cat"]))
     with pytest.raises(ValueError, match="text 'x' means nothing for the kind image"):
         task(root, text="x")
 

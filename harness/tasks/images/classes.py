@@ -14,8 +14,9 @@ def class_numbers(
 ) -> dict[str | int, int]:
     """Return the class number of every label.
 
-    Known class names have the numbers of their order, and numbers below `num_labels` are what they
-    say. Other labels are numbered in their order, whole numbers by value, texts by letters.
+    Known class names, in any spelling of the same letters, have the numbers of their order, and
+    numbers below `num_labels` are what they say. Where no names are known, other labels are
+    numbered in their order, whole numbers by value, texts by letters.
 
     Args:
         parts: labels by part; the first part is trained on.
@@ -24,16 +25,20 @@ def class_numbers(
         where: the source, for messages.
 
     Raises:
-        UserError: there are more of them than classes, or one occurs in evaluation only.
+        UserError: there are more of them than classes, one is none of the known classes, or occurs
+            in evaluation only.
     """
     first, *_ = parts
     labels = dict.fromkeys(label for part in parts.values() for label in part)
-    known = {name: number for number, name in enumerate(names)}
-    if all(label in known for label in labels):
-        return {label: known[str(label)] for label in labels}
+    known = {_letters(name): number for number, name in enumerate(names)}
+    if all(_letters(label) in known for label in labels):
+        return {label: known[_letters(label)] for label in labels}
     values = {label: _whole(label) for label in labels}
     if all(value is not None and 0 <= value < num_labels for value in values.values()):
         return {label: value for label, value in values.items() if value is not None}
+    for label in labels if names else ():
+        if _letters(label) not in known:
+            raise UserError(f"{where}: label {label!r} is no class; {nearest(str(label), names)}")
     trained = set(parts[first])
     for name, part in parts.items():
         for label in part:
@@ -53,6 +58,10 @@ def class_numbers(
 def labels_of(parts: Parts) -> dict[str, list[str | int]]:
     """Return the labels of each part."""
     return {name: [row.label for row in rows] for name, rows in parts.items()}
+
+
+def _letters(label: str | int) -> str:
+    return "".join(letter for letter in str(label).lower() if letter.isalnum())
 
 
 def _whole(label: str | int) -> int | None:
