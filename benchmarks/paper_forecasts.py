@@ -33,7 +33,7 @@ SUITES: dict[str, tuple[tuple[str, ...], str]] = {
     "safe_wikitext": ((), "SAFE Fig. 6"),
     "safe_memory_breakdown": ((), "SAFE Fig. 1b"),
 }
-# (suite, model, method) -> the paper's memory in "GB"; neither the peak's kind nor the unit is said.
+# (suite, model, method) -> the paper's memory in "GB"; the peak's kind and the unit are not said.
 MEMORY: dict[tuple[str, str, str], str] = {
     ("safe_glue", "bert-large-uncased", "lora"): "20.35",
     ("safe_glue", "bert-large-uncased", "lora-upper-half"): "11.20",
@@ -74,15 +74,16 @@ HEAD = """\
 # Both papers at full size, forecast
 
 `python benchmarks/paper_forecasts.py > reports/papers/README.md`: no GPU, no hub, models by the
-catalogue's configs. Peak: allocated in a training step, GiB of 2^30 B, at its first stage and, where
-something freezes, at its last. Fits: training and what goes on beside it (evaluation, a method's
-probe), reserved and with CUDA's context; in brackets what needs the most, where it is not training.
-Parameters: trained ones of the adapter.
+catalogue's configs. Peak: allocated in a training step, GiB of 2^30 B, at its first stage and,
+where something freezes, at its last. Fits: training and what goes on beside it (evaluation, a
+method's probe), reserved and with CUDA's context; in brackets what needs the most, where it is
+not training. Parameters: trained ones of the adapter.
 
-The papers' figures stand beside, as printed: "GB" is not said to be 10^9 or 2^30 B, nor which peak it
-is, whether of one card or of two; a row under SAFE is a figure of the whole run, and AFLoRA's
-parameters are means over training. RoBERTa-large under LoRA on SQuAD (17.73, here 15.88: 10.4 %
-below) fits nothing that was tried. What each suite assumes is in its file, under `assumed`.
+The papers' figures stand beside, as printed: "GB" is not said to be 10^9 or 2^30 B, nor which
+peak it is, whether of one card or of two; a row under SAFE is a figure of the whole run, and
+AFLoRA's parameters are means over training. RoBERTa-large under LoRA on SQuAD (17.73, here 15.88:
+10.4 % below) fits nothing that was tried. What each suite assumes is in its file, under
+`assumed`.
 """
 
 
