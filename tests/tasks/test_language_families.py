@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import speaking
 import torch
+from tiny import PLAN
 from torch.nn import functional
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
@@ -19,6 +20,7 @@ from harness.tasks.families.sequences import IGNORED
 from harness.tasks.generation import Generation
 from harness.tasks.language.likelihood import perplexity
 from harness.tasks.texts import Prompted, Text
+from methods import get_method
 
 PROMPTS = [Prompted(mr + " ||", " " + texts[0], tuple(texts)) for mr, texts in speaking.meanings()]
 BEAMS = Generation(num_beams=4, length_penalty=0.8, no_repeat_ngram_size=4, max_new_tokens=12)
@@ -81,6 +83,19 @@ def test_likelihoods_of_padded_rows_are_those_alone(words: Any, llama: Any) -> N
     alone = torch.cat([_predicted(llama, data, i, 1) for i in range(len(data))])
     assert together[:, 1].tolist() == [float(data.terms([i])) for i in range(len(data))]
     torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
+
+
+def test_learned_tokens_in_front_of_a_text_are_not_scored(words: Any, tmp_path: Path) -> None:
+    folder = speaking.model(tmp_path, "tiny-gpt2")
+    data = CausalLM().encode(words, PROMPTS[:3], 64)
+    method = get_method("peft")(type="prompt_tuning", num_virtual_tokens=4)
+    handle = method.attach(AutoModelForCausalLM.from_pretrained(folder), PLAN)
+    handle.model.eval()
+    scored = _predicted(handle.model, data, 0, 3)
+    with torch.no_grad():
+        loss = handle.model(**data.batch(range(3))).loss
+    assert float(scored[:, 1].sum()) == data.terms(range(3))
+    assert float(scored[:, 0].sum() / scored[:, 1].sum()) == pytest.approx(float(loss), rel=1e-5)
 
 
 def test_masked_prompts_have_no_gradient(words: Any, llama: Any) -> None:

@@ -107,12 +107,12 @@ class CausalLM(_Language):
 
     def smoothed_loss(self, outputs: Any, inputs: Mapping[str, Tensor], smoothing: float) -> Tensor:
         """Return the cross-entropy of each token given those before it, in float32."""
-        return _token_loss(outputs.logits[:, :-1], inputs["labels"][:, 1:], smoothing)
+        return _token_loss(*_next_tokens(outputs.logits, inputs["labels"]), smoothing)
 
     def predict(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return (B, 2): the sum of -log p over the labels of each example, and their number."""
         ids = {name: value for name, value in inputs.items() if name != "labels"}
-        return _likelihoods(model(**ids).logits[:, :-1], inputs["labels"][:, 1:])
+        return _likelihoods(*_next_tokens(model(**ids).logits, inputs["labels"]))
 
 
 class Seq2Seq(_Language):
@@ -181,6 +181,14 @@ class Seq2Seq(_Language):
 
         if encoding.all_text(rows, self.name):
             raise UserError("running text has no targets for an encoder-decoder")
+
+
+def _next_tokens(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the logits of each token's successor, and that successor.
+
+    Logits of learned tokens that peft puts in front of a text are left out.
+    """
+    return logits[:, -labels.shape[1] : -1], labels[:, 1:]
 
 
 def _token_loss(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
