@@ -96,6 +96,8 @@ def forecast(suite: str, overrides: tuple[str, ...]) -> list[dict[str, Any]]:
             "seeds=[0]", "--catalogued", "--gpu", ",".join(CARDS), "--json", str(file),
         ]  # fmt: skip
         subprocess.run(command, stdout=sys.stderr, check=False)
+        if not file.exists():  # what is wrong with the suite is told above
+            raise SystemExit(f"no forecast of {suite}")
         entries: list[dict[str, Any]] = json.loads(file.read_text())
     return entries
 
