@@ -118,7 +118,7 @@ def lines(suite: str, entries: list[dict[str, Any]]) -> list[str]:
         key = (suite, model, method)
         peaks = [gib(stages[stage][CARDS[0]]["peak_allocated"]) for stage in (first, last)]
         rows.append([
-            model, method, "x".join(map(str, max(one["steps"]))),
+            model, method, "x".join(str(size) for size in max(one["steps"]) if size > 1),
             millions(one["adapter_trainable"]), PARAMETERS.get(key, ""),
             " to ".join(dict.fromkeys(peaks)), MEMORY.get(key, ""),
             *(fits(stages[first][card]) for card in CARDS),
