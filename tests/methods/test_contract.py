@@ -129,7 +129,9 @@ CASES: dict[str, list[Case]] = {
             "tiny-deberta-v2",
             frozenset({"training_leaves_the_base_alone"}),
         ),
-        Case({"r": 4, "metric": "magnitude", "targets": "qv", **_PRUNES_AT_ONCE}, "tiny-gpt2"),
+        Case(
+            {"r": 4, "metric": "magnitude", "targets": "attention", **_PRUNES_AT_ONCE}, "tiny-gpt2"
+        ),
         Case({"r": 4, "targets": "all-linear", "ratio": 0.8, **_PRUNES_AT_ONCE}, "tiny-llama"),
     ],
     "meft": [

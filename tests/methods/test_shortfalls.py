@@ -75,7 +75,7 @@ def test_a_run_says_what_it_did_not_do(
 
 REMARKS: list[tuple[str, str, dict[str, Any], list[str]]] = [
     ("tiny-gpt2", "safe", {"over": {"lora": {"targets": "qv"}}, "tau": 0.1, "merge": True},
-     ["keys are adapted, too", "without their dropout"]),
+     ["it is taken apart for it", "without their dropout"]),
     ("tiny-bert", "safe", {"over": LORA, "tau": 0.1, "prefix": True, "cache_prefix": True,
                            "freeze_in_final": True},
      ["prefix freezes from below", "cache_prefix keeps", "freeze_in_final freezes"]),
