@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from harness.tasks.base import DataRequest, Example
 from harness.tasks.glue.rows import Rows, find_columns, label_of
 from harness.tasks.glue.splits import Parts
 from harness.tasks.glue.table import GlueSpec
+from harness.tasks.sources import folders
 from harness.tasks.sources.delimited import tab_rows
 from harness.tasks.sources.files import text_of
 from harness.tasks.sources.quotes import Row, is_quoted, unquoted
@@ -62,26 +64,14 @@ def read(spec: GlueSpec, request: DataRequest) -> Rows:
 
 def find_folder(spec: GlueSpec, request: DataRequest) -> Path:
     """The task's own folder, or the one in `data_root` that bears one of its usual names."""
-    if request.folder is not None:
-        if request.folder.is_dir():
-            return request.folder
-        raise UserError(f"task {spec.name}: folder {request.folder} does not exist")
-    root = request.data_root
-    if root is None or not root.is_dir():
-        raise UserError(f"data_root {root} is no folder")
     usual = {f"glue-{spec.name}", f"glue_{spec.name}", spec.name, f"{spec.name}-sample"}
     usual |= {spec.folder, f"glue-{spec.folder}"}
-    there = sorted(path for path in root.iterdir() if path.is_dir())
-    matches = [path for path in there if path.name in usual]
-    if len(matches) == 1:
-        return matches[0]
-    if matches:
-        choice = ", ".join(path.name for path in matches)
-        raise UserError(f"task {spec.name}: {root} has {choice}; name the one with folder")
-    raise UserError(
-        f"task {spec.name}: {root} has no folder {', '.join(sorted(usual))} "
-        f"(there are: {', '.join(path.name for path in there) or 'none'})"
-    )
+
+    def lacking(there: Sequence[str]) -> str:
+        names = ", ".join(sorted(usual))
+        return f"folder {names} (there are: {', '.join(there) or 'none'})"
+
+    return folders.find_folder(spec.name, request, usual.__contains__, lacking)
 
 
 def find_file(folder: Path, stem: str) -> Path:

@@ -9,7 +9,7 @@ from harness.tasks.base import DataRequest, Example
 from harness.tasks.glue.rows import Rows, find_columns, label_of
 from harness.tasks.glue.splits import Parts
 from harness.tasks.glue.table import GlueSpec
-from harness.tasks.sources.hub import address, hub_part
+from harness.tasks.sources.hub import address, advising_local_files, hub_part
 
 REPOSITORY = "nyu-mll/glue"
 # Pinned, so that a record says which rows it saw: the parquet files of January 2024.
@@ -28,13 +28,10 @@ def read(spec: GlueSpec, request: DataRequest) -> Rows:
     if spec.rule == "mismatched":
         names = {"train": "train", "dev": "validation_matched"}
         names["mismatched"] = "validation_mismatched"
-    try:
+    with advising_local_files():
         loaded = {
             part: hub_part(REPOSITORY, spec.name, revision, name) for part, name in names.items()
         }
-    except UserError as error:
-        advice = "without a network, give data_root or folder with local files"
-        raise UserError(f"{error}; {advice}") from error
     rows = {
         part: _examples(spec, request, loaded[part], f"{source} {spec.name} {name}")
         for part, name in names.items()

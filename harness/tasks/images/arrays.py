@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
 import math
 import re
-import zlib
 from pathlib import Path
 
 from harness.errors import UserError
 from harness.tasks.images.collection import TEST, TRAIN, Parts
 from harness.tasks.images.row import Labelled
 from harness.tasks.images.stored import Raw
+from harness.tasks.sources.files import content_of
 
 # How the published files are called: `train-images-idx3-ubyte.gz`, its labels `idx1`.
 IDX = re.compile(r"(?P<part>train|t10k|test)[-_]images[-_.]idx3[-_]ubyte(\.gz)?")
@@ -61,7 +60,7 @@ def _labelled_idx(path: Path) -> list[Labelled]:
 
 def _idx(path: Path, num_sizes: int) -> tuple[bytes, tuple[int, ...], int]:
     """Return an IDX file, the sizes in its header, and where its values begin."""
-    data = _whole(path)
+    data = content_of(path)
     start = 4 + 4 * num_sizes
     sizes = tuple(int.from_bytes(data[i : i + 4], "big") for i in range(4, start, 4))
     if data[:4] != bytes((0, 0, UNSIGNED_BYTE, num_sizes)):
@@ -71,14 +70,6 @@ def _idx(path: Path, num_sizes: int) -> tuple[bytes, tuple[int, ...], int]:
             f"{path}: {len(data) - start} values where its header says {math.prod(sizes)}"
         )
     return data, sizes, start
-
-
-def _whole(path: Path) -> bytes:
-    try:
-        data = path.read_bytes()
-        return gzip.decompress(data) if path.suffix == ".gz" else data
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from None
 
 
 def cifar_parts(folder: Path) -> Parts | None:
@@ -102,7 +93,7 @@ def cifar_parts(folder: Path) -> Parts | None:
 
 
 def _batch(path: Path, num_labels: int) -> list[Labelled]:
-    data, area = _whole(path), CIFAR_SIDE * CIFAR_SIDE
+    data, area = content_of(path), CIFAR_SIDE * CIFAR_SIDE
     size = num_labels + CIFAR_PLANES * area
     if not data or len(data) % size:
         raise UserError(f"{path}: {len(data)} bytes, no multiple of an image's {size}")

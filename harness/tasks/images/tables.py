@@ -11,6 +11,7 @@ from harness.errors import UserError
 from harness.tasks.images.collection import LABEL_COLUMNS, Parts
 from harness.tasks.images.row import Labelled
 from harness.tasks.images.stored import InTable, pillow_image
+from harness.tasks.sources.hub import address
 from harness.untrusted import said
 from methods.wording import nearest
 
@@ -49,7 +50,7 @@ def hub_parts(
             f"cannot load {repository}@{revision} from the hub ({reason}); "
             "without a network, give data_root or folder with local files"
         ) from error
-    return _parts(tables, f"hub {repository}@{revision}", columns, (usual_label, *USUAL_LABELS))
+    return _parts(tables, address(repository, revision), columns, (usual_label, *USUAL_LABELS))
 
 
 def parquet_parts(

@@ -14,6 +14,8 @@ from harness.tasks.images.row import ImageExample, Labelled
 from harness.tasks.images.sources import local_parts
 from harness.tasks.images.table import IMAGES, ImageSpec
 from harness.tasks.images.tables import hub_parts
+from harness.tasks.sources import folders
+from harness.tasks.sources.hub import address
 
 HELD_OUT = 10  # SAFE: one of so many training images is validation
 
@@ -78,7 +80,7 @@ class ImageTask(Task):
             return local_parts(folder, *columns, usual_label=spec.label), f"local {folder}"
         revision = request.revision or spec.revision
         parts = hub_parts(spec.repository, revision, columns, spec.label)
-        return parts, f"hub {spec.repository}@{revision}"
+        return parts, address(spec.repository, revision)
 
     def _tests(self) -> Sequence[str]:
         return (self._spec.test, *TEST)
@@ -115,23 +117,15 @@ def find_folder(spec: ImageSpec, request: DataRequest) -> Path:
     Raises:
         UserError: there is none, or several.
     """
-    if request.folder is not None:
-        if request.folder.exists():
-            return request.folder
-        raise UserError(f"task {spec.name}: folder {request.folder} does not exist")
-    root = request.data_root
-    if root is None or not root.is_dir():
-        raise UserError(f"data_root {root} is no folder")
     usual = {_plain(name) for name in (spec.name, spec.repository.rpartition("/")[2])}
-    matches = [path for path in sorted(root.iterdir())
-               if _plain(path.name).removesuffix("sample") in usual]  # fmt: skip
-    if len(matches) == 1:
-        return matches[0]
-    if matches:
-        choice = ", ".join(path.name for path in matches)
-        raise UserError(f"task {spec.name}: {root} has {choice}; name the one with folder")
-    there = ", ".join(path.name for path in sorted(root.iterdir())) or "nothing"
-    raise UserError(f"task {spec.name}: {root} has no folder {spec.name} (there is: {there})")
+
+    def is_usual(name: str) -> bool:
+        return _plain(name).removesuffix("sample") in usual
+
+    def lacking(there: Sequence[str]) -> str:
+        return f"folder {spec.name} (there is: {', '.join(there) or 'nothing'})"
+
+    return folders.find_folder(spec.name, request, is_usual, lacking, archives=True)
 
 
 def _plain(name: str) -> str:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import io
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +9,7 @@ from typing import Any
 
 from harness.errors import UserError
 from harness.tasks.base import DataRequest
-from harness.untrusted import bytes_of
+from harness.tasks.sources.hub import address
 
 
 @dataclass(frozen=True)
@@ -75,7 +72,7 @@ class Source:
 
     def address(self, request: DataRequest) -> str:
         """Return what a record calls the data set on the hub."""
-        return f"hub {self.repository}@{request.revision or self.revision or 'main'}"
+        return address(self.repository, request.revision or self.revision)
 
     def find(self, request: DataRequest, task: str, part: str) -> Found | None:
         """Return a part's rows as dicts, None where no local file has them.
@@ -99,17 +96,3 @@ class Source:
         """Return what a record calls the source."""
         folder = self.folder(request, task)
         return self.address(request) if folder is None else f"local {folder}"
-
-
-def read_lines(path: Path) -> list[str]:
-    """Return a text file's lines with their ends (LF), plain or gzip.
-
-    Raises:
-        UserError: it cannot be read, or is no UTF-8.
-    """
-    try:
-        raw = bytes_of(path)
-        text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8")
-    except (OSError, ValueError, EOFError, zlib.error) as error:
-        raise UserError(f"{path}: not a text file that can be read: {error}") from None
-    return list(io.StringIO(text.replace("\r\n", "\n")))  # other separators end no line

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.tasks.base import DataRequest, Row, TaskData, fingerprint, limit_notes
 from harness.tasks.language.base import LanguageTask, refuse_columns, required
-from harness.tasks.language.sources import Found, Source, read_lines
+from harness.tasks.language.sources import Found, Source
+from harness.tasks.sources.files import text_of
 from harness.tasks.texts import Text
 
 SOURCE = Source(
@@ -98,7 +100,9 @@ def lines(request: DataRequest, task: str, part: str, folder: Path | None = None
     path = SOURCE.file(folder, part)
     if path is None:
         return None
-    rows = [{"text": line if line.strip() else ""} for line in read_lines(path)]
+    text = text_of(path).replace("\r\n", "\n")
+    # Lines end there alone; other separators are text.
+    rows = [{"text": line if line.strip() else ""} for line in io.StringIO(text)]
     return Found(rows, path.name)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UserError
+from harness.tasks.base import DataRequest
 from harness.tasks.sources.files import archive_of, kind_of, members
 
 # What the files of a part are called, by itself or before the number of a shard.
@@ -26,6 +27,46 @@ class Parts:
     train: tuple[Path, ...]
     validation: tuple[Path, ...]
     test: tuple[Path, ...]
+
+
+def find_folder(
+    task: str,
+    request: DataRequest,
+    is_usual: Callable[[str], bool],
+    lacking: Callable[[Sequence[str]], str],
+    *,
+    archives: bool = False,
+) -> Path:
+    """Return the task's own folder, or the one in `data_root` that bears one of its usual names.
+
+    Args:
+        task: its name.
+        request: says where to look; not the hub.
+        is_usual: tells whether a name is one of those.
+        lacking: says what `data_root` does not have, given the names that are there.
+        archives: a file does as well, such as a zip.
+
+    Raises:
+        UserError: there is none, or several.
+    """
+
+    def does(path: Path) -> bool:
+        return path.is_dir() or (archives and path.exists())
+
+    if request.folder is not None:
+        if does(request.folder):
+            return request.folder
+        raise UserError(f"task {task}: folder {request.folder} does not exist")
+    root = request.data_root
+    if root is None or not root.is_dir():
+        raise UserError(f"data_root {root} is no folder")
+    there = sorted(path.name for path in root.iterdir() if does(path))
+    found = [name for name in there if is_usual(name)]
+    if len(found) == 1:
+        return root / found[0]
+    if found:
+        raise UserError(f"task {task}: {root} has {', '.join(found)}; name the one with folder")
+    raise UserError(f"task {task}: {root} has no {lacking(there)}")
 
 
 def find_parts(folder: Path) -> Parts:

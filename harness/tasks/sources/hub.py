@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,16 @@ def hub_table(repository: str, config: str, revision: str | None, split: str) ->
             row[column] = names[number] if known else None
     source = f"{address(repository, revision)} {config} {split}"
     return Table(source, columns, rows, range(1, len(rows) + 1), "row", named)
+
+
+@contextmanager
+def advising_local_files() -> Iterator[None]:
+    """Say of what the hub does not give that local files do: for tasks that know their layout."""
+    try:
+        yield
+    except UserError as error:
+        advice = "without a network, give data_root or folder with local files"
+        raise UserError(f"{error}; {advice}") from error
 
 
 def address(repository: str, revision: str | None) -> str:

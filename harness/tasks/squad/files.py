@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import UserError
 from harness.tasks.base import DataRequest
+from harness.tasks.sources import folders
 from harness.tasks.sources.files import kind_of, read_rows, text_of
 from harness.tasks.squad.rows import Part, from_articles, from_flat
 
@@ -23,22 +25,15 @@ def find_folder(request: DataRequest) -> Path:
     Raises:
         UserError: there is none, or several.
     """
-    if request.folder is not None:
-        if request.folder.is_dir():
-            return request.folder
-        raise UserError(f"task squad: folder {request.folder} does not exist")
-    root = request.data_root
-    if root is None or not root.is_dir():
-        raise UserError(f"data_root {root} is no folder")
-    there = sorted(path.name for path in root.iterdir() if path.is_dir())
-    found = [name for name in there if name.lower().startswith(FOLDER)]
-    if len(found) == 1:
-        return root / found[0]
-    if found:
-        raise UserError(f"task squad: {root} has {', '.join(found)}; name the one with folder")
-    raise UserError(
-        f"task squad: {root} has no folder whose name begins with {FOLDER} (there are: "
-        f"{', '.join(there) or 'none'}); name another one with folder"
+
+    def lacking(there: Sequence[str]) -> str:
+        return (
+            f"folder whose name begins with {FOLDER} (there are: {', '.join(there) or 'none'}); "
+            "name another one with folder"
+        )
+
+    return folders.find_folder(
+        "squad", request, lambda name: name.lower().startswith(FOLDER), lacking
     )
 
 

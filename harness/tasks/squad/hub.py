@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from harness.errors import UserError
 from harness.tasks.base import DataRequest
-from harness.tasks.sources.hub import address, hub_rows
+from harness.tasks.sources.hub import address, advising_local_files, hub_rows
 from harness.tasks.squad.rows import Part, from_flat
 
 REPOSITORY = "rajpurkar/squad"
@@ -22,10 +21,7 @@ def read(request: DataRequest) -> tuple[dict[str, Part], str]:
     """
     revision = request.revision or REVISION
     source = address(REPOSITORY, revision)
-    try:
+    with advising_local_files():
         rows = {part: hub_rows(REPOSITORY, CONFIG, revision, name)
                 for part, name in _SPLITS.items()}  # fmt: skip
-    except UserError as error:
-        advice = "without a network, give data_root or folder with local files"
-        raise UserError(f"{error}; {advice}") from error
     return {part: from_flat(rows[part], f"{source} {part}") for part in rows}, source
