@@ -96,7 +96,7 @@ def _grids(table: Table[Any]) -> Iterator[str]:
     for part in parts(table, MAIN_WIDTH):
         yield markdown_table(part)
     if table.notes:
-        yield _bullets(map(prose, table.notes))
+        yield _bullets(map(literal, table.notes))
 
 
 def _folded(title: str, blocks: Iterable[str]) -> Iterator[str]:
