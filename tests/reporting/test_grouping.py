@@ -12,10 +12,11 @@ from records import SUITE, record
 from typer.testing import CliRunner
 
 from harness import report
+from harness.reporting import sections
 from harness.reporting.grouping import grouped, overrides_of
 from harness.reporting.groups import Group
-from harness.reporting.report import report_of
-from harness.run_files import CHECKSUM
+from harness.reporting.report import report_of, report_on
+from harness.run_files import CHECKSUM, Held
 from harness.store import MANIFEST, Store
 from harness.suite.cell import Cell
 from harness.suite.load import load_suite
@@ -29,11 +30,14 @@ def ran(store: Store, *overrides: str, text: str = SUITE, **rest: Any) -> list[C
     suite = load_suite(file, overrides)
     cells = suite.cells()
     store.write_manifest(suite.model_dump(mode="json"), cells)
-    asked = {"command": f"headroom run small.yaml {' '.join(overrides)}", "overrides": overrides}
     for cell in cells:
         if store.read(cell) is None:
-            store.write(cell, record(cell, 0.5, **({"invocation": asked} | rest)))
+            store.write(cell, record(cell, 0.5, **({"invocation": asked(*overrides)} | rest)))
     return cells
+
+
+def asked(*overrides: str) -> dict[str, Any]:
+    return {"command": f"headroom run small.yaml {' '.join(overrides)}", "overrides": overrides}
 
 
 def groups(*stores: Store) -> list[Group]:
@@ -195,3 +199,55 @@ def test_the_command_takes_several_folders_a_baseline_and_formats(tmp_path: Path
     assert (code, "lora-r8" in text) == (2, True)
     code, text = invoke("--out", str(out), "--format", "latx")
     assert (code, "'latex'" in text or "latex" in text) == (2, True)
+
+
+def test_a_folder_of_everything_hides_nothing(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Failed, oom, missing, single-seed, old-schema and old records, and a rerun: all are told."""
+    text = SUITE.replace("[full, {lora: {r: 8}}]", "[full, {lora: {r: 8}}, bitfit]")
+    cells = ran(store, text=text, started="2026-11-01")
+    by_path = {cell.path: cell for cell in cells}
+    one = {seed: by_path[f"rte/tiny/lora-r8/s{seed}"] for seed in (0, 1)}
+    for seed, outcome in ((0, "oom"), (1, "crashed")):
+        store.write(one[seed], record(one[seed], 0.5, outcome=outcome, message=f"a {outcome}",
+                                      memory=None, main_score=None))  # fmt: skip
+    store.record_file(by_path["rte/tiny/full/s1"]).unlink()
+    newer = store.record_file(by_path["acceptability/tiny/full/s0"])
+    newer.write_text(newer.read_text().replace('"schema_version": 1', '"schema_version": 0'))
+    old = by_path["acceptability/tiny/bitfit/s0"]
+    plain = {"invocation": asked(), "epochs": None, "flops": None, "time": None, "data": None,
+             "environment": {}, "model": None, "forecast": None}  # fmt: skip
+    store.write(old, record(old, 0.4, **plain))
+    ran(store, "train.max_steps=9", text=text, started="2026-11-02")
+    made = report_of([store])
+    assert [group.name for group in made.groups] == ["small (train.max_steps=9)", "small"]
+    assert sum(len(group.records) for group in made.groups) == 12 + 10
+    told = made.texts["report.md"]
+    for part in (
+        "- `rte/tiny/lora-r8/s0`: oom: a oom", "- `rte/tiny/lora-r8/s1`: crashed: a crashed",
+        "OOM, CRASHED", "(n=1)", "schema_version is 0", "Command: `headroom run small.yaml ",
+        "Records that are left out",
+    ):  # fmt: skip
+        assert part in told, part
+    assert "left out: acceptability/tiny/full/s0" in capsys.readouterr().err
+
+
+def test_a_faulty_record_among_many_is_found_by_halves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "small.yaml"
+    file.write_text(SUITE.replace("[0, 1]", str(list(range(32)))))
+    found = [record(cell, 0.5) for cell in load_suite(file).cells()]
+    found[77].cell = {}
+    tried = []
+
+    def section(group: Group, baseline: str | None) -> sections.Section:
+        tried.append(len(group.records))
+        return sections.section_of(group, baseline)
+
+    monkeypatch.setattr("harness.reporting.report.section_of", section)
+    made = report_on([Held(None, found)])
+    assert [each.path for each in made.left_out] == [found[77].path]
+    assert len(found) == 128
+    assert len(tried) <= 2 + 2 * 7 + 2, "not one by one"
