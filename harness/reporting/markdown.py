@@ -26,7 +26,7 @@ def render(report: Report) -> str:
     several = len(sections) > 1
     blocks: list[str] = []
     if several:
-        blocks += ["# Report", _contents(sections)]
+        blocks += ["# Report", _contents(report)]
     for section in sections:
         blocks += _section(section, "##" if several else "#", len(report.left_out))
     if report.left_out:
@@ -36,9 +36,12 @@ def render(report: Report) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def _contents(sections: Sequence[Section]) -> str:
+def _contents(report: Report) -> str:
     """Say which groups there are: each has its own tables, for they do not compare."""
-    return _bullets(f"{literal(s.group.name)}: {len(s.group.records)} cells" for s in sections)
+    lines = [f"{literal(s.group.name)}: {len(s.group.records)} cells" for s in report.sections]
+    if report.left_out:
+        lines.append(f"left out, see the end: {len(report.left_out)} records")
+    return _bullets(lines)
 
 
 def _section(section: Section, level: str, num_left_out: int) -> Iterator[str]:

@@ -36,7 +36,7 @@ def main_tables(comparison: Comparison) -> list[Table[Row]]:
     columns = [name, *score_columns(comparison), *cost]
     several = len(comparison.tasks) > 1
     if several and not fits(Table("", columns, comparison.rows), MAIN_WIDTH):
-        columns = [name, average_column(), *cost]
+        columns = [name, average_column(alone=True), *cost]
     about = "" if several else f": {comparison.tasks[0]}"
     return [
         Table(model + about, columns, rows, method_notes(r for row in rows for r in row.records))
@@ -85,7 +85,13 @@ def task_tables(comparison: Comparison) -> list[Table[Row]]:
     unit = peak_unit(comparison.rows)
     columns = [words("method", _method), *(_task_column(t, unit) for t in comparison.tasks)]
     return [
-        Table(comparison.titled(model, f"peak by task ({unit.name})"), columns, rows, folded=True)
+        Table(
+            comparison.titled(model, f"peak by task ({unit.name})"),
+            columns,
+            rows,
+            folded=True,
+            aside=True,
+        )
         for model, rows in by_model(comparison).items()
     ]
 
@@ -95,7 +101,7 @@ def cost_tables(comparison: Comparison) -> list[Table[Row]]:
     of_size = [words("method", _method), *_parameter_columns(comparison.rows)]
     of_work = [words("method", _method), *_work_columns(comparison)]
     return [
-        Table(comparison.titled(model, title), columns, rows, folded=True)
+        Table(comparison.titled(model, title), columns, rows, folded=True, aside=True)
         for model, rows in by_model(comparison).items()
         for title, columns in (("parameters", of_size), ("FLOPs and time", of_work))
     ]
