@@ -291,7 +291,7 @@ def main() -> None:
                 name = case[0] if case else part.__name__
                 row = {"case": name, "error": str(error).splitlines()[0]}
             rows.append(row)
-            del case
+            case = None  # its tensors go
             gc.collect()
             if "error" in row:
                 print(f"{row['case']:34} {row['error']}", flush=True)
