@@ -26,7 +26,7 @@ train: {batch_size: 8, epochs: 2, max_length: 16, lr: 5.0e-3}
 
 def snippet() -> str:
     """Return the method that the documentation shows, as a reader copies it."""
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / "docs" / "methods.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", text, flags=re.S)
     [code] = [block for block in blocks if "class BiasOnly" in block]
     return str(code)
