@@ -21,6 +21,20 @@ def mib(count: float | None) -> str:
     return "-" if count is None else f"{count / MIB:,.1f}"
 
 
+def moved(count: int | None) -> str:
+    """Format bytes more or less than before: in MiB (2^20), small ones as they are."""
+    if count is None:
+        return "-"
+    if abs(count) < MIB // 10:
+        return f"{count:+,} B" if count else "0"
+    return f"{count / MIB:+,.1f} MiB"
+
+
+def moved_share(share: float | None) -> str:
+    """Format a change as per cent of before, with three digits that mean something."""
+    return "-" if share is None else f"{100 * share:+.3g} %" if share else "0"
+
+
 def is_fraction(metric: str | None) -> bool:
     """Tell whether a metric is shown in per cent; its name may have an evaluation's behind it."""
     name = (metric or "").partition(" ")[0]
