@@ -79,7 +79,8 @@ def compare(
 ) -> int:
     """Say what differs between two sides and what moved: bytes by category and place, scores, time.
 
-    The exit code is 1 where a cell of both sides has no figures on one of them.
+    The exit code is 0 also where much moved; 1 where a cell has figures on one side alone, or none
+    is compared.
     """
     from harness.comparing.moves import compare
     from harness.comparing.report import data, show, write
@@ -101,7 +102,7 @@ def compare(
     if out is not None:
         write(comparison, out)
     write_json(json_file, data(comparison))
-    return FAILED if comparison.reasons else DONE
+    return DONE if comparison.is_whole else FAILED
 
 
 def _read(sources: list[str]) -> tuple[Side, Side]:

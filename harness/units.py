@@ -21,13 +21,18 @@ def mib(count: float | None) -> str:
     return "-" if count is None else f"{count / MIB:,.1f}"
 
 
-def moved(count: int | None) -> str:
-    """Format bytes more or less than before: in MiB (2^20), small ones as they are."""
+def in_bytes(count: int | None, sign: str = "") -> str:
+    """Format bytes with their unit: in MiB (2^20), less than a tenth of it as they are."""
     if count is None:
         return "-"
     if abs(count) < MIB // 10:
-        return f"{count:+,} B" if count else "0"
-    return f"{count / MIB:+,.1f} MiB"
+        return f"{count:{sign},} B" if count else "0"
+    return f"{count / MIB:{sign},.1f} MiB"
+
+
+def moved(count: int | None) -> str:
+    """Format bytes more or less than before."""
+    return in_bytes(count, "+")
 
 
 def moved_share(share: float | None) -> str:

@@ -95,7 +95,7 @@ def _make(folder: Path, asked: Mapping[str, str], behind: Sequence[Path]) -> Non
     constraints = folder / "constraints.txt"
     constraints.write_text("".join(f"{n}=={v}\n" for n, v in held.items()), "utf-8")
     pip = [sys.executable, "-m", "pip", "--python", python] if has_pip else [python, "-m", "pip"]
-    options = ["--no-input", "--no-user", "--quiet", "--disable-pip-version-check"]
+    options = ["--no-input", "--no-user", "--disable-pip-version-check"]
     wanted = [f"{name}=={version}" for name, version in asked.items()]
     done = subprocess.run(
         [str(word) for word in (*pip, "install", *options, "--constraint", constraints, *wanted)],
@@ -104,7 +104,9 @@ def _make(folder: Path, asked: Mapping[str, str], behind: Sequence[Path]) -> Non
         text=True,
     )
     if done.returncode:
-        raise UserError(f"pip cannot install {', '.join(wanted)}: {_why(done.stderr)}")
+        raise UserError(
+            f"pip cannot install {', '.join(wanted)}: {_why(done.stdout + done.stderr)}"
+        )
     (folder / LEFT).write_text("\n".join(CONFLICT.findall(done.stderr)), "utf-8")
 
 
@@ -116,9 +118,11 @@ def _purelib(python: Path) -> Path:
 def _why(told: str) -> str:
     """Return what pip's complaint says, on one line."""
     errors = re.findall(r"^ERROR: (?!ResolutionImpossible)(.+)$", told, re.M)
-    cause = re.findall(r"^    (\S.+)$", told.partition("The conflict is caused by:")[2], re.M)
+    cause = re.findall(r"^    (\S.* (?:requested|depends on) .+)$", told, re.M)
     offline = ["the package index was not reached"] if "Retrying (" in told else []
-    return "; ".join([*errors[-1:], *cause, *offline]) or last_line(told)
+    return "; ".join(each.rstrip(".") for each in [*errors[-1:], *cause, *offline]) or last_line(
+        told
+    )
 
 
 def _key(asked: Mapping[str, str], behind: Sequence[Path]) -> str:

@@ -94,6 +94,11 @@ class CellMove:
         return _shifts(*sums)
 
     @property
+    def shifts(self) -> tuple[tuple[object, Shift], ...]:
+        """All that can move, by name, for cells that move alike."""
+        return (*self.sizes.items(), *self.split.items(), *self.places.items())
+
+    @property
     def elsewhere(self) -> int:
         """Bytes that moved in no place that is listed."""
         return self.sizes["peak"].moved - sum(shift.moved for shift in self.places.values())
@@ -131,6 +136,11 @@ class Comparison:
     only_before: list[str]
     only_after: list[str]
     reasons: dict[str, Pair]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether something is compared, and no cell has figures on one side alone."""
+        return bool(self.moves) and all(all(pair) for pair in self.reasons.values())
 
     @property
     def moved(self) -> list[CellMove]:

@@ -24,7 +24,8 @@ def read_runs(folder: Path) -> Side:
     records, left_out = Store(folder).contents()
     cells = {record.path: _figures(record) for record in records}
     cells |= {each.path: Figures(reason=f"left out: {each.reason}") for each in left_out}
-    notes = [f"{folder}: {each.path} is left out: {each.reason}" for each in left_out]
+    commands = [record.invocation.command for record in records if record.invocation]
+    notes = [f"{folder} comes from: {command}" for command in dict.fromkeys(commands)]
     return Side(str(folder), "measured", _facts(records), cells, tuple(notes))
 
 
@@ -46,8 +47,6 @@ def _described(record: Record) -> dict[str, str]:
         facts["code"] = here.git.commit[:12] + ("+dirty" if here.git.dirty else "")
     if record.memory:
         facts["meter"] = record.memory.meter
-    if record.invocation:
-        facts["command"] = record.invocation.command
     return {name: value for name, value in facts.items() if value}
 
 

@@ -12,10 +12,10 @@ from harness.comparing.scores import score_table
 from harness.comparing.sides import Place
 from harness.reporting.columns import Column, Table, number, words
 from harness.reporting.forecasts import without_common_parts
-from harness.units import mib, moved, moved_share
+from harness.units import in_bytes, mib, moved, moved_share
 
 NUM_PLACES = 5  # a cell, of those that moved
-LONGEST = 40  # characters of a setting's value: some are paths
+LONGEST = 28  # characters of a setting's value: some are paths
 BESIDE = ("reserved", "at rest", "evaluation")
 
 
@@ -37,7 +37,7 @@ class _Row:
 
 def comparison_tables(comparison: Comparison) -> list[Table[Any]]:
     """Return the tables that have something to say, in the order in which they are read."""
-    found, names = comparison.moved, short_names(comparison)
+    found, names = _one_of_each(comparison)
     inside = [move for move in found if move.moved_at_peak]
     tables: list[Table[Any]] = [
         _environment(comparison),
@@ -53,6 +53,19 @@ def comparison_tables(comparison: Comparison) -> list[Table[Any]]:
 def short_names(comparison: Comparison) -> dict[str, str]:
     """Return the cells' paths without what all of them share."""
     return without_common_parts([move.path for move in comparison.moves])[0]
+
+
+def _one_of_each(comparison: Comparison) -> tuple[list[CellMove], dict[str, str]]:
+    """Return one cell of all that moved alike, as seeds do, and what to call them together."""
+    alike: dict[Any, list[CellMove]] = {}
+    for move in comparison.moved:
+        alike.setdefault(move.shifts, []).append(move)
+    names, told = short_names(comparison), {}
+    for first, *others in alike.values():
+        more = f" and {len(others)} more" if len(others) > 1 else ""
+        second = f", {names[others[0].path]}" if len(others) == 1 else ""
+        told[first.path] = f"{names[first.path]}{second}{more}"
+    return [moves[0] for moves in alike.values()], told
 
 
 def all_cells(comparison: Comparison) -> Table[Any]:
@@ -136,10 +149,12 @@ def _moved_category(move: CellMove, name: str) -> int:
 def _place_columns() -> list[Column[_Row]]:
     return [
         words("cell and place", lambda row: row.name),
-        number("before", lambda row: row.shift.before if row.shift else None, mib, "before (B)"),
-        number("after", lambda row: row.shift.after if row.shift else None, mib, "after (B)"),
+        number("before", lambda row: row.shift.before if row.shift else None, in_bytes,
+               "before (B)"),
+        number("after", lambda row: row.shift.after if row.shift else None, in_bytes,
+               "after (B)"),
         number("moved", lambda row: row.moved, moved, "moved (B)"),
-    ]
+    ]  # fmt: skip
 
 
 def _place_rows(moves: list[CellMove], names: Mapping[str, str]) -> Iterator[_Row]:

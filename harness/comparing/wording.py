@@ -85,14 +85,13 @@ def _without_figures(comparison: Comparison) -> list[str]:
     """Say why cells are not compared, the same reason once."""
     cells: dict[tuple[str, str], list[str]] = {}
     for path, (before, after) in comparison.reasons.items():
-        if before:
-            cells.setdefault(("Before", before), []).append(path)
-        if after:
-            cells.setdefault(("After", after), []).append(path)
-    return [
-        f"{side} has no figures of {_listed(paths)}: {reason}"
-        for (side, reason), paths in cells.items()
-    ]
+        if before == after:
+            cells.setdefault(("Neither side has", before), []).append(path)
+            continue
+        for side, reason in (("Before has no", before), ("After has no", after)):
+            if reason:
+                cells.setdefault((side, reason), []).append(path)
+    return [f"{who} figures of {_listed(paths)}: {why}" for (who, why), paths in cells.items()]
 
 
 def _units(comparison: Comparison) -> list[str]:
@@ -102,10 +101,12 @@ def _units(comparison: Comparison) -> list[str]:
         "forecast": f"allocated, from the second step on, on {comparison.before.facts.get('card')}",
         "measured": "allocated, of the training phase that needs the most",
     }[comparison.before.kind]
+    partly = any(side.least for move in comparison.moved for side in (move.before, move.after))
+    limit = " Only the largest holders are known; what moved in others is elsewhere."
     return [
         f"Peaks: {what}; 1 MiB = 2^20 B, below a tenth of it in bytes. Places sum up the layers "
         "of a model under `*`; categories and places are those at either side's own peak, which "
-        "may be at another moment."
+        f"may be at another moment.{limit if partly else ''}"
     ]
 
 
