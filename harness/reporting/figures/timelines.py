@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from harness.simulation.timeline import Timeline
 
+HARDLY = 0.002  # of the peak: what never holds more is not to be seen, and has no name below
+LONG = 48  # characters of a module's name, of which two stand side by side
 NARROW = 0.07  # of the width: a part of the step that is narrower has no label
 
 
@@ -88,32 +90,48 @@ def _drawn(
         axes.plot(line.numbers, [value / GIB for value in line.reserved], color=theme.text,
                   linewidth=1.2, linestyle=(0, (4, 2)), label="reserved")  # fmt: skip
     axes.set_xlim(0, line.num_events)
-    axes.set_ylim(0, 1.12 * max(*line.allocated, *line.reserved) / GIB)
+    axes.set_ylim(0, 1.2 * max(*line.allocated, *line.reserved) / GIB)
     axes.set_ylabel("GiB")
     axes.set_xlabel("births and deaths of memory, in their order")
     axes.grid(visible=False, axis="x")
     _mark_parts(axes, line, theme.muted)
     _mark_peak(axes, line, theme.text, theme.background)
-    columns = 2 if max(map(len, stack)) > 16 else 5
-    drawing.legend(loc="outside lower center", ncols=columns)
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    handles, labels = axes.get_legend_handles_labels()
+    top = max(line.allocated)
+    seen = [(handle, label) for handle, label in zip(handles, labels, strict=True)
+            if label not in stack or max(stack[label]) > HARDLY * top]  # fmt: skip
+    drawing.legend(
+        [handle for handle, _ in seen], [_shortened(label) for _, label in seen],
+        loc="outside lower center", ncols=2 if max(map(len, stack)) > 16 else len(seen),
+        handlelength=1.5, columnspacing=1.5,
+    )  # fmt: skip
     return drawing
+
+
+def _shortened(label: str) -> str:
+    """Return a long module's name without its beginning."""
+    return label if len(label) <= LONG else f"...{label[3 - LONG:]}"
 
 
 def _mark_parts(axes: Any, line: Timeline, color: str) -> None:
     ends = [*(number for _, number in line.parts[1:]), line.num_events]
     for (name, start), end in zip(line.parts, ends, strict=True):
-        axes.axvline(start, color=color, linewidth=0.8)
+        if start > NARROW / 10 * line.num_events:  # else the axis is there
+            axes.axvline(start, color=color, linewidth=0.8)
         if end - start >= NARROW * line.num_events:
             axes.annotate(name, (start, 1), xycoords=("data", "axes fraction"), va="top",
                           xytext=(4, -3), textcoords="offset points", fontsize=9)  # fmt: skip
 
 
 def _mark_peak(axes: Any, line: Timeline, color: str, background: str) -> None:
+    """Put a point on the peak, and its figure above the line of what is reserved."""
     at = line.peak
     x, y = line.numbers[at], line.allocated[at] / GIB
     axes.plot([x], [y], marker="o", markersize=5, color=color, markeredgecolor=background)
     right = x < 0.75 * line.num_events
     axes.annotate(
-        f"peak {gib(line.allocated[at])} GiB", (x, y), ha="left" if right else "right",
-        xytext=(7 if right else -7, 2), textcoords="offset points", fontsize=9, weight="bold",
+        f"peak {gib(line.allocated[at])} GiB", (x, max(y, max(line.reserved) / GIB)),
+        ha="left" if right else "right", xytext=(4 if right else -4, 5),
+        textcoords="offset points", fontsize=9, weight="bold",
     )  # fmt: skip
