@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.reporting.figures.figure import Figure, Mode
 from harness.reporting.figures.theme import THEMES, WIDTH, Theme, looks
-from harness.units import GIB
+from harness.reporting.figures.words import shown, unit_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 MOST_PANELS = 6
 NEAR = 1.5  # times the largest value: a card's line beyond it would press the curves flat
 BEYOND = 1.4  # times the largest card: what needs more runs off the top
+LETTERS = 84  # of names, with their marks, on one line of the legend
 # Lines on top of each other stay visible: a pattern for every method beside its colour.
 DASHES = ("-", (0, (5, 2)), (0, (2, 1.5)), (0, (6, 2, 1, 2)))
 
@@ -75,48 +76,44 @@ def _drawn(
     from matplotlib.figure import Figure as Drawing
 
     theme, look = THEMES[mode], looks(methods, mode)
-    order = list(look)
+    names = [name for name in look if any(name in panel.curves for panel in panels)]
     columns = min(2, len(panels))
     rows = ceil(len(panels) / columns)
-    drawing = Drawing(figsize=(WIDTH, (4.2 if rows == 1 else 2.9 * rows) + 0.3))
-    grid = drawing.subplots(rows, columns, squeeze=False).flat
-    handles: dict[str, Any] = {}
-    for axes, panel in zip(grid, panels, strict=False):
-        for method, curve in panel.curves.items():
-            points = sorted(curve.items())
-            handles[method] = axes.plot(
-                [value for value, _ in points], [size / GIB for _, size in points],
-                color=look[method].color, marker=look[method].marker, markersize=5,
-                linewidth=1.6, linestyle=DASHES[order.index(method) % len(DASHES)],
+    across = max(1, min(len(names), LETTERS // (max(len(shown(name)) for name in names) + 8)))
+    height = (4 if rows == 1 else 2.8 * rows) + 0.2 * ceil(len(names) / across)
+    drawing = Drawing(figsize=(WIDTH, height))
+    lines: dict[str, Any] = {}
+    for number, panel in enumerate(panels, start=1):
+        axes = drawing.add_subplot(rows, columns, number)
+        unit, word = unit_of(panel.top)
+        for place, name in enumerate(names):
+            points = sorted(panel.curves.get(name, {}).items())
+            lines[name] = axes.plot(
+                [value for value, _ in points], [size / unit for _, size in points],
+                color=look[name].color, marker=look[name].marker, markersize=5,
+                linewidth=1.6, linestyle=DASHES[place % len(DASHES)],
             )[0]  # fmt: skip
-        axes.set_title(panel.title)
+        axes.set_title(shown(panel.title, 96 // columns))
         axes.set_xlim(left=0)
-        _draw_cards(axes, panel.top, cards, theme)
-    for axes in list(grid):
-        axes.set_visible(False)
-    for axes in drawing.axes:
-        if axes.get_visible():
-            axes.set_xlabel(what)
-            axes.set_ylabel("reserved, GiB")
-    longest = max(map(len, handles))
+        axes.set_xlabel(what)
+        axes.set_ylabel(f"reserved, {word}")
+        _draw_cards(axes, panel.top, unit, cards, theme)
     drawing.legend(
-        [handles[name] for name in order if name in handles],
-        [name for name in order if name in handles],
-        loc="outside lower center", ncols=max(1, min(len(handles), 80 // (longest + 8))),
+        list(lines.values()), list(map(shown, lines)), loc="outside lower center", ncols=across,
         handlelength=3,
     )  # fmt: skip
     return drawing
 
 
-def _draw_cards(axes: Any, top: int, cards: Mapping[str, int], theme: Theme) -> None:
+def _draw_cards(axes: Any, top: int, unit: int, cards: Mapping[str, int], theme: Theme) -> None:
     """Draw the lines of cards that are near the data, and end the axis where cards do."""
     largest = max(cards.values())
-    axes.set_ylim(0, 1.08 * min(top, BEYOND * largest) / GIB)
+    axes.set_ylim(0, 1.08 * min(top, BEYOND * largest) / unit)
     near = {name: size for name, size in cards.items() if size <= NEAR * top}
     for name, size in near.items():
-        axes.axhline(size / GIB, color=theme.muted, linewidth=1, linestyle=(0, (1, 1)))
-        axes.annotate(name, (1, size / GIB), xycoords=("axes fraction", "data"), ha="right",
-                      va="bottom", fontsize=8, color=theme.muted, xytext=(-2, 1),
+        axes.axhline(size / unit, color=theme.muted, linewidth=1, linestyle=(0, (1, 1)))
+        axes.annotate(name, (0, size / unit), xycoords=("axes fraction", "data"), ha="left",
+                      va="bottom", fontsize=8, color=theme.muted, xytext=(4, 1),
                       textcoords="offset points")  # fmt: skip
     if near:
-        axes.set_ylim(top=max(axes.get_ylim()[1], 1.08 * max(near.values()) / GIB))
+        axes.set_ylim(top=max(axes.get_ylim()[1], 1.08 * max(near.values()) / unit))

@@ -66,7 +66,9 @@ def _panels(forecasts: Sequence[Forecast], what: Swept) -> list[Panel]:
                 curve[at.value] = max(curve.get(at.value, 0), at.reserved)
     tasks: dict[str, list[tuple[list[str], dict[str, dict[int, int]]]]] = {}
     for (model, task), lines in curves.items():
-        same = next((names for names, others in tasks.setdefault(model, []) if others == lines), None)
+        same = next(
+            (names for names, others in tasks.setdefault(model, []) if others == lines), None
+        )
         if same is None:
             tasks[model].append(([task], lines))
         else:

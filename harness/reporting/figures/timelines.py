@@ -111,7 +111,7 @@ def _drawn(
 
 def _shortened(label: str) -> str:
     """Return a long module's name without its beginning."""
-    return label if len(label) <= LONG else f"...{label[3 - LONG:]}"
+    return label if len(label) <= LONG else f"...{label[3 - LONG :]}"
 
 
 def _mark_parts(axes: Any, line: Timeline, color: str) -> None:
