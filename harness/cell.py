@@ -197,6 +197,7 @@ def _headline(record: Record, setup: Setup) -> None:
     several = len(data.report_on) > 1
     record.main_metric = data.main_metric
     record.main_score = fmean(scores[name][data.main_metric] for name in data.report_on)
+    record.lowest = data.lowest
     if data.averaged:
         record.averaged_score = fmean(
             scores[name][metric] for name in data.report_on for metric in data.averaged

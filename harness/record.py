@@ -189,6 +189,7 @@ class Record(Part):
     )
     main_metric: str | None = None
     main_score: float | None = Field(None, description="main metric, mean over the evaluations")
+    lowest: bool | None = Field(None, description="less of it is better; null: as it is named")
     averaged_score: float | None = Field(
         None, description="what the task adds to an average over tasks, by the protocol"
     )
