@@ -26,6 +26,7 @@ def suite_schema() -> dict[str, Any]:
     """Return the schema of the file format: the model's, with the short spellings it accepts."""
     from harness import tasks
     from harness.models.spec import SOURCES
+    from harness.suite import reproduces
     from harness.suite.entries import DATA_KEYS
     from harness.suite.grid import GridLists
     from harness.suite.settings import TrainSettings
@@ -43,6 +44,8 @@ def suite_schema() -> dict[str, Any]:
         "type": "string",
         "description": "a suite's file beside this one, over which this one is laid",
     }
+    said = document["properties"]["published"]["description"]
+    document["properties"]["published"] = {"description": said, **reproduces.schema()}
     document["properties"]["model"] = {"$ref": "#/$defs/ModelEntry"}
     needed = [key for key in document.pop("required") if key != "name"]
     document["required"] = ["name"]

@@ -16,7 +16,7 @@ from harness.suite.assumed import drop_overridden, refuse_idle_assumptions
 from harness.suite.document import Document, assign, split_assignment, validate
 from harness.suite.entries import MethodEntry, ModelEntry, Rule, Some, TaskEntry
 from harness.suite.extending import entries_of, read_suite
-from harness.suite.names import Written, refuse_idle_names
+from harness.suite.names import Written, refuse_idle_names, refuse_unknown_rows
 from harness.suite.reading import Path_
 from harness.suite.settings import Frozen, TrainSettings
 from harness.suite.shape import Shape
@@ -44,6 +44,7 @@ def load_suite(path: Path, overrides: Iterable[str] = (), plugins: Iterable[str]
     suite = validate(Suite, document, _allowed_keys)
     refuse_idle_names(suite, document, written)
     refuse_idle_assumptions(suite, document)
+    refuse_unknown_rows(suite, document, written)
     return suite
 
 
