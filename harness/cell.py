@@ -184,6 +184,7 @@ def _fill(record: Record, setup: Setup, forward: ForwardFlops, parameters: Param
     record.flops = _flops(setup, forward)
     record.time = setup.clock.report()
     record.method_state = setup.handle.report()
+    record.frozen_at = setup.state.freezing()
     record.compacted = result.compacted
     # Out of memory between two evaluations leaves the second one without scores.
     if all(name in result.scores for name in setup.data.report_on):

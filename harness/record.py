@@ -207,6 +207,11 @@ class Record(Part):
     export: Export | None = None
     forecast: RunForecast | None = None
     method_state: dict[str, Any] = Field(default_factory=dict)
+    frozen_at: dict[str, int | None] = Field(
+        default_factory=dict,
+        description="updates of each tensor that trained until the method froze it; null: to the "
+        "end; empty where nothing froze, and until November 2026",
+    )
     shortfalls: list[str] = Field(
         default_factory=list, description="what the method promised and did not do, in sentences"
     )

@@ -59,9 +59,11 @@ def score(value: float | None, metric: str | None = None) -> str:
 
 
 def millions(count: float | None) -> str:
-    """Format a number of parameters in millions."""
+    """Format a number of parameters in millions, a small one as it is."""
     if count is None:
         return "-"
+    if count < 10_000:
+        return f"{count:,.0f}"
     value = count / 1e6
     return f"{value:.1f}M" if value >= 10 else f"{value:.3f}M"
 

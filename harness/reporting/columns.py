@@ -159,6 +159,28 @@ def memory(header: str, read: Callable[[R], float | None], unit: Unit) -> Column
     return number(header, read, unit.show, f"{bare} (B)")
 
 
+def change(header: str, before: Column[R], after: Column[R]) -> Column[R]:
+    """Return two figures of a row in one column, `1.8 → 1.4`; machines read both."""
+
+    def show(pair: tuple[Any, Any]) -> str:
+        texts = [before.show(pair[0]), after.show(pair[1])]
+        return texts[0] if texts[0] == texts[1] else " → ".join(texts)
+
+    def of(number: int, plain: Callable[[Any], Plain]) -> Callable[[Any], Plain]:
+        return lambda pair: plain(pair[number])
+
+    return Column(
+        header,
+        lambda row: (before.read(row), after.read(row)),
+        show,
+        {
+            h: of(n, f)
+            for n, column in enumerate((before, after))
+            for h, f in column.figures.items()
+        },
+    )
+
+
 def parameters(header: str, read: Callable[[R], float | None]) -> Column[R]:
     """Return a column of numbers of parameters, in millions for people."""
     return number(header, read, millions, f"{header} (parameters)")

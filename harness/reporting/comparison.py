@@ -87,6 +87,10 @@ class Comparison:
         """Models in the order of the suite."""
         return list(dict.fromkeys(row.model for row in self.rows))
 
+    def titled(self, model: str, text: str) -> str:
+        """Return a table's title, with the model's name before it where there are several."""
+        return f"{model}: {text}" if len(self.models) > 1 else text[0].upper() + text[1:]
+
 
 def compare_methods(records: Sequence[Record], baseline: str | None = None) -> Comparison:
     """Group records by model and method (with grid values); times are relative to `baseline`.

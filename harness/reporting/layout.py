@@ -8,10 +8,10 @@ from typing import Any
 from harness.printed import one_line
 from harness.reporting.columns import Column, R, Table
 
-# Columns of text: what a page of GitHub shows without a scroll bar.
-MAIN_WIDTH = 100
+# Columns of text, with the edges of a Markdown table 100: a page of GitHub shows them all.
+MAIN_WIDTH = 96
 SPACE = 3  # between two columns
-NAME_WIDTH = 30  # the first column may wrap, and counts no more than this
+NAME_WIDTH = 24  # the first column may wrap, and counts no more than this
 
 
 def fits(table: Table[Any], width: int, *, wrap: bool = False) -> bool:

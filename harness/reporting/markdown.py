@@ -146,7 +146,7 @@ def markdown_grid(
     for row, own in zip(rows, marks, strict=False):
         row[:] = [f"{EMPHASIS[m]}{text}{EMPHASIS[m]}" for text, m in zip(row, own, strict=True)]
     grid = [headers, *rows]
-    widths = [max(len(row[i]) for row in grid) for i in range(len(headers))]
+    widths = [max(3, *(len(row[i]) for row in grid)) for i in range(len(headers))]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     lines = []
     for row in [headers, rule, *rows]:

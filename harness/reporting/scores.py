@@ -76,8 +76,9 @@ def _column(comparison: Comparison, task: str, other: str | None, all_metrics: b
 
     lowest = less_is_better(other) if other else any(each.lowest for each in scores)
     name = other or _main(comparison, task) or "score"
+    alone = len(comparison.tasks) == 1
     return Column(
-        f"{task} {name}" if all_metrics else task,
+        name if alone else f"{task} {name}" if all_metrics else task,
         shown,
         _text,
         {

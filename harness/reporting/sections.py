@@ -12,6 +12,7 @@ from harness.reporting.compacted import compacted_notes, compacted_tables
 from harness.reporting.comparison import Comparison, Row, compare_methods
 from harness.reporting.figures.figure import Figure
 from harness.reporting.groups import Group
+from harness.reporting.paired import paired_facts, paired_notes, paired_tables
 from harness.reporting.phases import phase_notes, phase_tables
 from harness.reporting.tables import (
     cost_tables,
@@ -68,6 +69,7 @@ TABLES: tuple[Callable[[Group, Comparison], Sequence[Table[Any]]], ...] = (
     lambda group, comparison: score_tables(comparison),
     lambda group, comparison: split_tables(comparison),
     lambda group, comparison: task_tables(comparison),
+    lambda group, comparison: paired_tables(comparison),
     lambda group, comparison: phase_tables(group.records),
     lambda group, comparison: compacted_tables(group.records),
     lambda group, comparison: cost_tables(comparison),
@@ -87,9 +89,10 @@ def section_of(group: Group, baseline: str | None = None) -> Section:
         ],
         whole=whole_tables(comparison),
         figures=[figure for make in FIGURES for figure in make(group)],
-        facts=[*group.notes, *facts(comparison)],
+        facts=[*group.notes, *facts(comparison), *paired_facts(comparison)],
         details=[
             *details(comparison),
+            *paired_notes(comparison),
             *sentences(group.suite),
             *phase_notes(group.records),
             *compacted_notes(group.records),

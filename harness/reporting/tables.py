@@ -33,12 +33,13 @@ def main_tables(comparison: Comparison) -> list[Table[Row]]:
     """
     cost = _main_costs(comparison)
     name = words("method", _method)
-    every = [name, *score_columns(comparison), *cost]
-    average = [name, average_column(), *cost]
-    narrow = fits(Table("", every, comparison.rows), MAIN_WIDTH)
-    columns = every if narrow else average
+    columns = [name, *score_columns(comparison), *cost]
+    several = len(comparison.tasks) > 1
+    if several and not fits(Table("", columns, comparison.rows), MAIN_WIDTH):
+        columns = [name, average_column(), *cost]
+    about = "" if several else f": {comparison.tasks[0]}"
     return [
-        Table(model, columns, rows, method_notes(r for row in rows for r in row.records))
+        Table(model + about, columns, rows, method_notes(r for row in rows for r in row.records))
         for model, rows in by_model(comparison).items()
     ]
 
@@ -47,11 +48,11 @@ def score_tables(comparison: Comparison) -> list[Table[Row]]:
     """Return every metric of every task; open where the main table has only their average."""
     columns = [words("method", _method), *score_columns(comparison, all_metrics=True)]
     main = main_tables(comparison)[0].columns
-    shown = any(column.header == comparison.tasks[0] for column in main)
+    shown = average_column().header not in {column.header for column in main[1:2]}
     if shown and all(len(r.reported) < 2 for r in comparison.records):
         return []
     return [
-        Table(f"{model}: scores", columns, rows, folded=shown)
+        Table(comparison.titled(model, "scores"), columns, rows, folded=shown)
         for model, rows in by_model(comparison).items()
     ]
 
@@ -65,8 +66,14 @@ def split_tables(comparison: Comparison) -> list[Table[Row]]:
     ]
     if len(comparison.tasks) > 1:
         columns.append(words("reached on", lambda row: row.peak_task))
+    title = f"what holds the peak ({unit.name})"
     return [
-        Table(f"{model}: what holds the peak ({unit.name})", columns, rows, folded=True)
+        Table(
+            comparison.titled(model, title),
+            columns,
+            rows,
+            folded=True,
+        )
         for model, rows in by_model(comparison).items()
     ]
 
@@ -78,21 +85,19 @@ def task_tables(comparison: Comparison) -> list[Table[Row]]:
     unit = peak_unit(comparison.rows)
     columns = [words("method", _method), *(_task_column(t, unit) for t in comparison.tasks)]
     return [
-        Table(f"{model}: peak by task ({unit.name})", columns, rows, folded=True)
+        Table(comparison.titled(model, f"peak by task ({unit.name})"), columns, rows, folded=True)
         for model, rows in by_model(comparison).items()
     ]
 
 
 def cost_tables(comparison: Comparison) -> list[Table[Row]]:
-    """Return parameters, FLOPs and time."""
-    columns = [
-        words("method", _method),
-        *_parameter_columns(comparison.rows),
-        *_work_columns(comparison),
-    ]
+    """Return parameters, and FLOPs with time."""
+    of_size = [words("method", _method), *_parameter_columns(comparison.rows)]
+    of_work = [words("method", _method), *_work_columns(comparison)]
     return [
-        Table(f"{model}: parameters, FLOPs and time", columns, rows, folded=True)
+        Table(comparison.titled(model, title), columns, rows, folded=True)
         for model, rows in by_model(comparison).items()
+        for title, columns in (("parameters", of_size), ("FLOPs and time", of_work))
     ]
 
 
