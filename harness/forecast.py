@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from harness.forecasting.cards import Card
     from harness.forecasting.forecaster import Forecaster
     from harness.forecasting.result import Forecast
+    from harness.reporting.columns import Table
     from harness.suite.cell import Cell
 
 app = new_app()
@@ -169,7 +170,7 @@ def _show(forecasts: list[Forecast], json_file: Path | None) -> None:
     from harness.reporting.terminal import print_tables
 
     swept = without_equal_seeds(forecasts)
-    tables = [forecast_table(forecasts), *swept_tables(swept)]
+    tables: list[Table[Any]] = [forecast_table(forecasts), *swept_tables(swept)]
     print_tables(tables, [*forecast_notes(forecasts), *swept_notes(swept)])
     write_json(json_file, [entry.model_dump(mode="json") for entry in forecasts])
 

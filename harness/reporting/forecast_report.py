@@ -11,14 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import durable
-from harness.reporting.columns import Table
+from harness.reporting.columns import Table, words
 from harness.reporting.comparison import SPLIT
 from harness.reporting.explained import explanation_data, explanation_notes, explanation_tables
 from harness.reporting.figures import figure as figures
 from harness.reporting.figures.figure import Figure
 from harness.reporting.figures.of_forecasts import conditions, figures_of_forecasts
 from harness.reporting.figures.timelines import timeline_figures
-from harness.reporting.forecasts import forecast_notes, forecast_table, without_equal_seeds
+from harness.reporting.forecasts import (
+    ForecastRow,
+    forecast_notes,
+    forecast_table,
+    without_equal_seeds,
+)
 from harness.reporting.inline import code, literal, prose
 from harness.reporting.markdown import bullets, folded, grids, picture, titled
 from harness.reporting.swept import swept_csv, swept_notes, swept_tables
@@ -30,8 +35,7 @@ if TYPE_CHECKING:
 
 MARKDOWN = "report.md"
 # Columns that say why, and not which: below the main table, closed.
-WHY = ("at rest", *SPLIT)
-SHARED = ("cell", "stage")
+WHY = ("reserved", "at rest", *SPLIT)
 
 
 @dataclass(frozen=True)
@@ -93,15 +97,24 @@ def report_of_explanation(
     )
 
 
-def _tables(forecasts: Sequence[Forecast]) -> list[Table[Any]]:
-    """Return what tells which fits, and the split."""
+def _tables(forecasts: Sequence[Forecast]) -> list[Table[ForecastRow]]:
+    """Return what tells which fits, and the split.
+
+    The first column names the stage, too: a wide table is cut, and each part begins with it.
+    """
     table = forecast_table(forecasts)
-    which = [column for column in table.columns if column.header not in WHY]
-    why = [column for column in table.columns if column.header in (*SHARED, *WHY)]
+    columns = [column for column in table.columns if column.header not in ("cell", "stage")]
+    names = words("cell", _named if len(columns) < len(table.columns) - 1 else lambda row: row.name)
+    which = [column for column in columns if column.header not in WHY]
+    why = [column for column in columns if column.header in WHY]
     return [
-        replace(table, columns=which),
-        replace(table, title="Split at the peak, GiB", columns=why, folded=True),
+        replace(table, columns=[names, *which]),
+        replace(table, title="Split at the peak, GiB", columns=[names, *why], folded=True),
     ]
+
+
+def _named(row: ForecastRow) -> str:
+    return f"{row.name}, {row.entry.stage}" if row.name else f"— {row.entry.stage}"
 
 
 def render(report: ForecastReport) -> str:

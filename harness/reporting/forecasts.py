@@ -137,7 +137,7 @@ def without_common_parts(cells: Iterable[str]) -> tuple[dict[str, str], str]:
         for cell, own in parts.items()
     }
     common = [column[0] if same else "*" for column, same in zip(columns, shared, strict=True)]
-    return names, f": {'/'.join(common)}" if any(shared) else ""
+    return names, f": {'/'.join(common)}" if any(shared[:-1]) else ""
 
 
 def without_equal_seeds(forecasts: Sequence[Forecast]) -> list[Forecast]:

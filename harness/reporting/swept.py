@@ -51,8 +51,8 @@ def swept_notes(forecasts: Sequence[Forecast]) -> list[str]:
         return []
     notes = [
         "Memory at other values: reserved by the stage and activity that need the most, each cell "
-        "otherwise as it is (at another length every batch is padded to it); up to: the largest of "
-        "these values that fits, in brackets a larger one that is tight."
+        "otherwise as it is (at another length every batch is padded to it); under a card: the "
+        "largest of these values that fits, in brackets a larger one that is tight."
     ]
     failed: dict[tuple[Swept, int, str], list[str]] = {}
     for cell, _, what, at in found:
@@ -131,7 +131,7 @@ def _value_column(value: int) -> Column[SweptRow]:
 
 
 def _up_to_column(gpu: str) -> Column[SweptRow]:
-    return words(f"up to, {gpu}", lambda row: _up_to(row.by_gpu.get(gpu)))
+    return words(gpu, lambda row: _up_to(row.by_gpu.get(gpu)))
 
 
 def _up_to(curve: Mapping[int, AtValue] | None) -> str | None:

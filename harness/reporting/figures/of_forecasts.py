@@ -18,7 +18,8 @@ from harness.reporting.swept import alike_cards
 if TYPE_CHECKING:
     from harness.forecasting.result import Forecast, Swept
 
-UNITS: Mapping[Swept, str] = {"batch": "batch size", "length": "padded length, tokens"}
+UNITS: Mapping[Swept, str] = {"batch": "batch size", "length": "padded length (tokens)"}
+LINES = "Lines: what may be reserved on a card, its memory less CUDA's context."
 MOST_BARS = 40  # in one figure; more are split by model
 
 
@@ -57,25 +58,31 @@ def _bars(forecasts: Sequence[Forecast], cards: Sequence[str], ending: str) -> l
         models = dict.fromkeys(entry.model for entry in forecasts)
         parts = {f"-{n}": [f for f in forecasts if f.model == model]
                  for n, model in enumerate(models, start=1)}  # fmt: skip
+    lines = {name: find_card(name).capacity for name in cards}
     found = []
     for number, part in parts.items():
         short, shared = without_common_parts(dict.fromkeys(entry.cell for entry in part))
-        staged = len({entry.stage for entry in part}) > 1
-        bars = [
-            _bar(entry, f"{short[entry.cell]}, {entry.stage}" if staged else short[entry.cell])
-            for entry in part
-        ]
+        bars = [_bar(entry, label) for entry, label in zip(part, _labels(part, short), strict=True)]
         found.append(Figure(
             f"memory{ending}{number}",
-            f"What the card must have{shared}",
-            "The split is that of training at its peak, as torch counts what is allocated; not "
-            "split: what the caching allocator holds beyond that (also for evaluation and probe) "
-            "and CUDA's context. Lines: what torch sees as the card's memory; what ends before a "
-            f"line fits. {conditions(part)}",
-            partial(stacked, bars, "device memory",
-                    cards={name: find_card(name).usable for name in cards}),
+            f"What must be reserved{shared}",
+            "The split is that of training at its peak, as torch counts what is allocated; cached: "
+            "what the allocator holds beyond that, also for evaluation and a method's probe. "
+            f"{LINES} {conditions(part)}",
+            partial(stacked, bars, "reserved memory", cards=lines, rest="cached"),
         ))  # fmt: skip
     return found
+
+
+def _labels(forecasts: Sequence[Forecast], short: Mapping[str, str]) -> list[str]:
+    """Return the cells' names, once for all stages."""
+    staged = len({entry.stage for entry in forecasts}) > 1
+    labels: list[str] = []
+    for number, entry in enumerate(forecasts):
+        follows = number > 0 and forecasts[number - 1].cell == entry.cell
+        name = "—" if follows else f"{short[entry.cell]},"
+        labels.append(f"{name} {entry.stage}" if staged else short[entry.cell])
+    return labels
 
 
 def _bar(entry: Forecast, label: str) -> Bar:
@@ -84,7 +91,8 @@ def _bar(entry: Forecast, label: str) -> Bar:
         family = FAMILY.get(name, name)
         sums[family] = sums.get(family, 0) + size
     parts = {name: sums[name] for name in LIGHT.categories if name in sums}
-    return Bar(label, parts, entry.device, failed="no forecast" if entry.error else "")
+    reserved = max((need.reserved for need in entry.needs.values()), default=None)
+    return Bar(label, parts, reserved, failed="no forecast" if entry.error else "")
 
 
 def _growth(
@@ -92,8 +100,7 @@ def _growth(
 ) -> list[Figure]:
     caption = (
         "Reserved memory by the stage and activity of a run that need the most; all other settings "
-        "as each cell has them. Lines: what the allocator may reserve on a card, its memory less "
-        f"CUDA's context. {conditions(forecasts)}"
+        f"as each cell has them. {LINES} {conditions(forecasts)}"
     )
     lines = {name: find_card(name).capacity for name in cards}
     return growth_figures(
