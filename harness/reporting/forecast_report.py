@@ -16,7 +16,7 @@ from harness.reporting.comparison import SPLIT
 from harness.reporting.explained import explanation_data, explanation_notes, explanation_tables
 from harness.reporting.figures import figure as figures
 from harness.reporting.figures.figure import Figure
-from harness.reporting.figures.of_forecasts import conditions, figures_of_forecasts
+from harness.reporting.figures.of_forecasts import conditions, figures_of_forecasts, stage_of
 from harness.reporting.figures.timelines import timeline_figures
 from harness.reporting.forecasts import (
     ForecastRow,
@@ -104,17 +104,13 @@ def _tables(forecasts: Sequence[Forecast]) -> list[Table[ForecastRow]]:
     """
     table = forecast_table(forecasts)
     columns = [column for column in table.columns if column.header not in ("cell", "stage")]
-    names = words("cell", _named if len(columns) < len(table.columns) - 1 else lambda row: row.name)
+    names = words("cell", lambda row: stage_of(row.name, row.entry.stage))
     which = [column for column in columns if column.header not in WHY]
     why = [column for column in columns if column.header in WHY]
     return [
         replace(table, columns=[names, *which]),
         replace(table, title="Split at the peak, GiB", columns=[names, *why], folded=True),
     ]
-
-
-def _named(row: ForecastRow) -> str:
-    return f"{row.name}, {row.entry.stage}" if row.name else f"— {row.entry.stage}"
 
 
 def render(report: ForecastReport) -> str:

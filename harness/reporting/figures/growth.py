@@ -110,10 +110,11 @@ def _draw_cards(axes: Any, top: int, unit: int, cards: Mapping[str, int], theme:
     largest = max(cards.values())
     axes.set_ylim(0, 1.08 * min(top, BEYOND * largest) / unit)
     near = {name: size for name, size in cards.items() if size <= NEAR * top}
+    behind = {"facecolor": theme.background, "edgecolor": "none", "alpha": 0.7, "pad": 0.5}
     for name, size in near.items():
         axes.axhline(size / unit, color=theme.muted, linewidth=1, linestyle=(0, (1, 1)))
         axes.annotate(name, (0, size / unit), xycoords=("axes fraction", "data"), ha="left",
                       va="bottom", fontsize=8, color=theme.muted, xytext=(4, 2),
-                      textcoords="offset points")  # fmt: skip
+                      textcoords="offset points", bbox=behind)  # fmt: skip
     if near:
         axes.set_ylim(top=max(axes.get_ylim()[1], 1.08 * max(near.values()) / unit))

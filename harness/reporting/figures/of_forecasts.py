@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 UNITS: Mapping[Swept, str] = {"batch": "batch size", "length": "padded length (tokens)"}
 LINES = "Lines: what may be reserved on a card, its memory less CUDA's context."
+WHOLE = "training"  # the stage of a method that has one
 MOST_BARS = 40  # in one figure; more are split by model
 
 
@@ -76,13 +77,18 @@ def _bars(forecasts: Sequence[Forecast], cards: Sequence[str], ending: str) -> l
 
 def _labels(forecasts: Sequence[Forecast], short: Mapping[str, str]) -> list[str]:
     """Return the cells' names, once for all stages."""
-    staged = len({entry.stage for entry in forecasts}) > 1
-    labels: list[str] = []
-    for number, entry in enumerate(forecasts):
-        follows = number > 0 and forecasts[number - 1].cell == entry.cell
-        name = "—" if follows else f"{short[entry.cell]},"
-        labels.append(f"{name} {entry.stage}" if staged else short[entry.cell])
-    return labels
+    befores = [None, *(entry.cell for entry in forecasts[:-1])]
+    return [
+        stage_of("" if entry.cell == before else short[entry.cell], entry.stage)
+        for before, entry in zip(befores, forecasts, strict=True)
+    ]
+
+
+def stage_of(name: str, stage: str) -> str:
+    """Return a cell's name with its stage, where it has several; below its first, no name."""
+    if name and stage == WHOLE:
+        return name
+    return f"{name}, {stage}" if name else f"— {stage}"
 
 
 def _bar(entry: Forecast, label: str) -> Bar:
