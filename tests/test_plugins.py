@@ -164,7 +164,7 @@ def test_installed_packages_and_one_that_is_broken(tmp_path: Path) -> None:
     ("name", "code", "said"),
     [
         ("absent", "", "no such module, neither"),
-        ("empty", "x = 1\n", "has none of METHODS, TASKS, FAMILIES"),
+        ("empty", "x = 1\n", "has none of METHODS, TASKS, FAMILIES, ANALYSES"),
         ("failing", "raise RuntimeError('no card')\n", "RuntimeError: no card"),
         ("missing", "import nothing_like_it\n", "No module named 'nothing_like_it'"),
         ("wrong", "METHODS = {'mine': 3}\n", "method 'mine': 3 is no subclass"),
