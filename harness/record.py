@@ -202,6 +202,7 @@ class Record(Part):
     )
     main_metric: str | None = None
     main_score: float | None = Field(None, description="main metric, mean over the evaluations")
+    lowest: bool | None = Field(None, description="less of it is better; null: as it is named")
     averaged_score: float | None = Field(
         None, description="what the task adds to an average over tasks, by the protocol"
     )
@@ -220,6 +221,11 @@ class Record(Part):
     export: Export | None = None
     forecast: RunForecast | None = None
     method_state: dict[str, Any] = Field(default_factory=dict)
+    frozen_at: dict[str, int | None] = Field(
+        default_factory=dict,
+        description="updates of each tensor that trained until the method froze it; null: to the "
+        "end; empty where nothing froze, and until November 2026",
+    )
     shortfalls: list[str] = Field(
         default_factory=list,
         description="what the method promised and did not do, and analyses that failed, in "
