@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cells import LORA, cell_of, suite_file
@@ -101,50 +100,3 @@ def test_loading_a_suite_with_analyses_imports_no_torch(tmp_path: Path) -> None:
         " assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code, str(file)], check=True)
-
-
-def test_a_plug_in_brings_an_analysis(tmp_path: Path, monkeypatch: Any) -> None:
-    """One file: the suite, the run and the record take it as one of their own."""
-    from harness.cell import run_cell
-
-    (tmp_path / "norms_analysis.py").write_text(PLUGIN)
-    file = suite_file(tmp_path, LORA)
-    small = "tasks=[{name: acceptability, train_rows: 16, evaluation_rows: 8}]"
-    asked = [small, "train.epochs=1", "analyses={norms: {power: 2}}"]
-    (cell,) = load_suite(file, asked, ["norms_analysis"]).cells()
-    record = run_cell(cell, lambda event: None)
-    assert record.analyses["norms"].headline["norm"] > 0
-    assert record.analyses["norms"].options == {"power": 2}
-    assert record.environment.plugins["analysis norms"].startswith("norms_analysis")
-    with pytest.raises(UserError, match=r"analyses\.norms\.powers"):
-        load_suite(file, ["analyses={norms: {powers: 2}}"])
-
-
-PLUGIN = '''
-from typing import ClassVar
-
-from harness.analyses.base import Analysis, Found, Study
-
-
-class Norms(Analysis):
-    """How long the trained tensors are."""
-
-    name: ClassVar[str] = "norms"
-    power: int = 2
-
-    def begin(self):
-        return NormsStudy(self.power)
-
-
-class NormsStudy(Study):
-    def __init__(self, power):
-        self.power = power
-
-    def conclude(self, subject):
-        named = dict(subject.model.named_parameters())
-        total = sum(float((named[n] ** self.power).sum()) for n in subject.trained)
-        return Found({"norm": total})
-
-
-ANALYSES = {"norms": Norms}
-'''

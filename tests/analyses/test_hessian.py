@@ -24,9 +24,21 @@ OVERRIDES = (
 )  # fmt: skip
 
 
-def trained_in_double(folder: Path, *overrides: str) -> Setup:
-    setup = run(cell_of(folder, SMALL, *OVERRIDES, *overrides))
-    setup.model.double().eval()
+@pytest.fixture(scope="module")
+def double(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Setup]:
+    """Runs by attention, trained in single precision and held in double."""
+    folder, setups = tmp_path_factory.mktemp("double"), {}
+    for attention in ("sdpa", "eager"):
+        cell = cell_of(folder, SMALL, *OVERRIDES, f"train.attention={attention}")
+        setups[attention] = run(cell)
+        setups[attention].model.double().eval()
+    return setups
+
+
+@pytest.fixture
+def single(tmp_path: Path) -> Setup:
+    setup = run(cell_of(tmp_path, SMALL, *OVERRIDES))
+    setup.model.eval()
     return setup
 
 
@@ -56,9 +68,9 @@ def exact(setup: Setup, over: Any) -> Tensor:
 @pytest.mark.parametrize("over", ["trained", "adapter"])
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 def test_the_five_largest_are_those_of_the_exact_hessian(
-    tmp_path: Path, over: str, attention: str
+    double: dict[str, Setup], over: str, attention: str
 ) -> None:
-    setup = trained_in_double(tmp_path, f"train.attention={attention}")
+    setup = double[attention]
     whole = exact(setup, over)
     assert torch.allclose(whole, whole.T, atol=1e-10)
     values = torch.linalg.eigvalsh(whole).flip(0)
@@ -70,8 +82,8 @@ def test_the_five_largest_are_those_of_the_exact_hessian(
     assert found["converged"]
 
 
-def test_products_are_the_hessian_s(tmp_path: Path) -> None:
-    setup = trained_in_double(tmp_path)
+def test_products_are_the_hessian_s(double: dict[str, Setup]) -> None:
+    setup = double["sdpa"]
     subject, whole = _subject(setup), exact(setup, "adapter")
     chosen = list(tensors_over(subject, "adapter").values())
     vector = torch.randn(len(whole), dtype=torch.float64)
@@ -81,18 +93,15 @@ def test_products_are_the_hessian_s(tmp_path: Path) -> None:
     assert all(p.requires_grad for p in chosen), "what trained trains again"
 
 
-def test_a_run_in_single_precision_finds_the_same(tmp_path: Path) -> None:
-    single = run(cell_of(tmp_path, SMALL, *OVERRIDES))
-    single.model.eval()
+def test_a_run_in_single_precision_finds_the_same(single: Setup, double: dict[str, Setup]) -> None:
     rough = conclude(single, tolerance=1e-4).content["over"]["trained"]
-    values = torch.linalg.eigvalsh(exact(trained_in_double(tmp_path), "trained")).flip(0)
+    values = torch.linalg.eigvalsh(exact(double["sdpa"], "trained")).flip(0)
     assert rough["eigenvalues"][0] == pytest.approx(float(values[0]), rel=1e-4)
     assert rough["asymmetry"] < 1e-4
 
 
-def test_over_what_is_frozen_there_is_no_hessian_and_that_is_said(tmp_path: Path) -> None:
-    setup = run(cell_of(tmp_path, SMALL, *OVERRIDES))
-    setup.model.eval()
+def test_over_what_is_frozen_there_is_no_hessian_and_that_is_said(single: Setup) -> None:
+    setup = single
     for parameter in setup.model.parameters():
         parameter.requires_grad_(False)
     found = conclude(setup, over=["trainable", "trained", "adapter"], tolerance=1e-3)
@@ -101,19 +110,15 @@ def test_over_what_is_frozen_there_is_no_hessian_and_that_is_said(tmp_path: Path
     assert not any(p.requires_grad for p in setup.model.parameters())
 
 
-def test_what_did_not_converge_says_so(tmp_path: Path) -> None:
-    setup = run(cell_of(tmp_path, SMALL, *OVERRIDES))
-    setup.model.eval()
-    found = conclude(setup, iterations=3)
+def test_what_did_not_converge_says_so(single: Setup) -> None:
+    found = conclude(single, iterations=3)
     assert not found.content["over"]["trained"]["converged"]
     assert "not converged after 3 products" in found.notes[0]
 
 
-def test_a_larger_set_has_no_smaller_eigenvalue(tmp_path: Path) -> None:
+def test_a_larger_set_has_no_smaller_eigenvalue(single: Setup) -> None:
     """Why methods that freeze are compared over all that trained: interlacing."""
-    setup = run(cell_of(tmp_path, SMALL, *OVERRIDES))
-    setup.model.eval()
-    found = conclude(setup, over=["trained", "adapter"], tolerance=1e-4).content["over"]
+    found = conclude(single, over=["trained", "adapter"], tolerance=1e-4).content["over"]
     assert found["trained"]["eigenvalues"][0] >= found["adapter"]["eigenvalues"][0] - 1e-6
 
 

@@ -121,7 +121,7 @@ def test_what_failed_before_an_interruption_is_not_begun_again(
      "{peft: {type: IA3}}", "{peft: {type: PREFIX_TUNING, num_virtual_tokens: 4}}"],
 )  # fmt: skip
 def test_every_kind_of_method_can_be_looked_at(tmp_path: Path, method: str) -> None:
-    record = record_of(tmp_path, method, "train.max_steps=15")
+    record = record_of(tmp_path, method)
     assert record.outcome == "ok", record.message
     assert record.shortfalls == [s for s in record.shortfalls if not s.startswith("analysis")]
     for over in record.analyses["hessian"].content["over"].values():

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.reporting.figures.theme import THEMES, WIDTH, Mode
+from harness.reporting.figures.labels import annotation
+from harness.reporting.figures.theme import THEMES, WIDTH, Mode, Theme
 from harness.reporting.figures.words import shown, unit_of
 
 if TYPE_CHECKING:
@@ -73,12 +74,10 @@ def one_at_a_time(found: Sequence[ByLayer], metric: str, percent: bool, mode: Mo
     return drawing
 
 
-def _line(axes: Axes, value: float | None, name: str, theme: object) -> None:
+def _line(axes: Axes, value: float | None, name: str, theme: Theme) -> None:
     if value is None:
         return
-    color = theme.text  # type: ignore[attr-defined]
-    axes.axhline(value, color=color, linewidth=1, linestyle=(0, (4, 3)))
-    axes.annotate(
-        f"{shown(name, 24)}: {value:.1f}", (1, value), xycoords=("axes fraction", "data"),
-        xytext=(-4, 3), textcoords="offset points", ha="right", va="bottom", size=8.5, color=color,
-    )  # fmt: skip
+    axes.axhline(value, color=theme.text, linewidth=1, linestyle=(0, (4, 3)))
+    right = axes.get_xlim()[1]
+    note = annotation(axes, f"{shown(name, 24)}: {value:.1f}", (right, value), theme)
+    note.set(position=(-4, 3), ha="right", va="bottom")

@@ -90,6 +90,7 @@ def planes(found: Sequence[Plane], mode: Mode) -> Drawing:
         axes.set_aspect("equal")
         axes.grid(visible=False)
         axes.tick_params(labelsize=8)
+        axes.locator_params(nbins=5)
     for axes in list(grid.flat)[len(found) :]:
         axes.remove()
     for axes in grid[:, 0]:
