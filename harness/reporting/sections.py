@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.reporting.analyses import analysis_notes, analysis_tables
 from harness.reporting.caption import details, facts
 from harness.reporting.columns import Table
 from harness.reporting.compacted import compacted_notes, compacted_tables
@@ -75,6 +76,7 @@ TABLES: tuple[Callable[[Group, Comparison], Sequence[Table[Any]]], ...] = (
     lambda group, comparison: phase_tables(group.records),
     lambda group, comparison: compacted_tables(group.records),
     lambda group, comparison: cost_tables(comparison),
+    lambda group, comparison: analysis_tables(comparison),
 )
 FIGURES: tuple[Callable[[Group], Sequence[Figure]], ...] = ()
 
@@ -100,5 +102,6 @@ def section_of(group: Group, baseline: str | None = None) -> Section:
             *sentences(group.suite),
             *phase_notes(group.records),
             *compacted_notes(group.records),
+            *analysis_notes(group.records),
         ],
     )
