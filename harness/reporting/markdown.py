@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from html import escape
 from typing import Any
 
+from harness.printed import one_line
 from harness.provenance import Data
 from harness.record import Record
 from harness.reporting.columns import Mark, Table
@@ -31,7 +33,7 @@ def render(report: Report) -> str:
         blocks += _section(section, "##" if several else "#", len(report.left_out))
     if report.left_out:
         blocks.append("## Records that are left out")
-        blocks.append(_bullets(f"{code(each.path)}: {prose(each.reason)}"
+        blocks.append(bullets(f"{code(each.path)}: {prose(each.reason)}"
                                for each in report.left_out))  # fmt: skip
     return "\n\n".join(blocks) + "\n"
 
@@ -41,7 +43,7 @@ def _contents(report: Report) -> str:
     lines = [f"{literal(s.group.name)}: {len(s.group.records)} cells" for s in report.sections]
     if report.left_out:
         lines.append(f"left out, see the end: {len(report.left_out)} records")
-    return _bullets(lines)
+    return bullets(lines)
 
 
 def _section(section: Section, level: str, num_left_out: int) -> Iterator[str]:
@@ -53,20 +55,20 @@ def _section(section: Section, level: str, num_left_out: int) -> Iterator[str]:
         lost = f"; {num_left_out} records are left out, see below" if num_left_out else ""
         yield f"**{len(group.records)} of {group.expected} cells have run{lost}.**"
     for figure in section.figures:
-        yield from _figure(figure)
+        yield from picture(figure)
     for table in section.tables:
         if not table.folded:
-            yield from _table(table, f"{level}#")
+            yield from titled(table, f"{level}#")
     if any(mark for table in section.tables for marks in table.marks for mark in marks):
         yield LEGEND
-    yield _bullets(map(prose, section.facts))
+    yield bullets(map(prose, section.facts))
     yield from _not_well(group.records, f"{level}#")
     for table in section.tables:
         if table.folded:
-            yield from _folded(table.title, _grids(table))
-    yield from _folded("How these figures came about", [_bullets(map(prose, section.details))])
-    yield from _folded("Options of the methods", [_bullets(map(literal, options(group.records)))])
-    yield from _folded("Provenance", [_provenance(group.records)])
+            yield from folded(table.title, grids(table))
+    yield from folded("How these figures came about", [bullets(map(prose, section.details))])
+    yield from folded("Options of the methods", [bullets(map(literal, options(group.records)))])
+    yield from folded("Provenance", [_provenance(group.records)])
 
 
 def _described(description: str, changed: bool | None) -> str:
@@ -78,35 +80,33 @@ def _described(description: str, changed: bool | None) -> str:
     return f"The suite's file says: *{description}* {why}"
 
 
-def _figure(figure: Figure) -> Iterator[str]:
+def picture(figure: Figure) -> Iterator[str]:
     """Yield a picture for light and for dark pages, and below it what it shows."""
     name = f"figures/{figure.name}"
     yield (
         f'<picture>\n<source media="(prefers-color-scheme: dark)" srcset="{name}-dark.png">\n'
-        f'<img alt="{_attribute(figure.title)}" src="{name}.png">\n</picture>'
+        f'<img alt="{escape(one_line(figure.title))}" src="{name}.png">\n</picture>'
     )
     yield prose(f"{figure.title}. {figure.caption}")
 
 
-def _attribute(text: str) -> str:
-    return literal(text).replace('"', "&quot;").replace("\\", "")
-
-
-def _table(table: Table[Any], level: str) -> Iterator[str]:
+def titled(table: Table[Any], level: str) -> Iterator[str]:
+    """Yield a table under its title."""
     yield f"{level} {literal(table.title)}"
-    yield from _grids(table)
+    yield from grids(table)
 
 
-def _grids(table: Table[Any]) -> Iterator[str]:
+def grids(table: Table[Any]) -> Iterator[str]:
+    """Yield a table cut into ones that a page shows whole, and its notes."""
     for part in parts(table, MAIN_WIDTH):
         yield markdown_table(part)
     if table.notes:
-        yield _bullets(map(literal, table.notes))
+        yield bullets(map(literal, table.notes))
 
 
-def _folded(title: str, blocks: Iterable[str]) -> Iterator[str]:
+def folded(title: str, blocks: Iterable[str]) -> Iterator[str]:
     """Yield blocks that a page shows when a reader asks for them; the empty lines belong there."""
-    yield f"<details>\n<summary>{literal(title)}</summary>"
+    yield f"<details>\n<summary>{escape(one_line(title))}</summary>"
     yield from blocks
     yield "</details>"
 
@@ -123,13 +123,14 @@ def _not_well(records: Sequence[Record], level: str) -> Iterator[str]:
     ]
     for title, lines in (("Cells without a score", failed), ("Remarks", told)):
         if len(lines) > MANY:
-            yield from _folded(f"{title}: {len(lines)}", [_bullets(lines)])
+            yield from folded(f"{title}: {len(lines)}", [bullets(lines)])
         elif lines:
             yield f"{level} {title}"
-            yield _bullets(lines)
+            yield bullets(lines)
 
 
-def _bullets(lines: Iterable[str]) -> str:
+def bullets(lines: Iterable[str]) -> str:
+    """Return lines as a list."""
     return "\n".join(f"- {line}" for line in lines)
 
 
@@ -172,7 +173,7 @@ def _provenance(records: Sequence[Record]) -> str:
     commits = {state.commit[:12] + ("+dirty" if state.dirty else "") for state in states}
     if commits:
         lines.append(f"code: {', '.join(sorted(commits))}")
-    return _bullets(lines or ["nothing is recorded"])
+    return bullets(lines or ["nothing is recorded"])
 
 
 def _model_line(record: Record) -> str:

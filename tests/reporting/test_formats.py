@@ -17,6 +17,7 @@ from harness.printed import one_line
 from harness.record import Record
 from harness.reporting.inline import cell, code, literal, prose
 from harness.reporting.latex import ESCAPES, escaped
+from harness.reporting.markdown import folded
 from harness.reporting.report import FILES, report_of, report_on
 from harness.reporting.sections import Report
 from harness.run_files import Held
@@ -65,6 +66,9 @@ def test_markdown_shows_the_text_as_it_is(text: str) -> None:
     grid = f"| {cell(text)} | x |\n| --- | --- |\n| {cell(text)} | y |"
     shown = page(grid)
     assert squeezed(shown.shown) == squeezed(f"{as_it_is} x {as_it_is} y")
+    assert (
+        squeezed(page("\n\n".join(folded(text, ["inside"]))).shown) == f"{as_it_is} inside".strip()
+    )
     if "`" not in text:
         assert (
             squeezed(page(f"- A sentence: {prose(text)}").shown)
