@@ -36,7 +36,8 @@ FILES: Mapping[str, Mapping[str, Callable[[Report], str]]] = {
     "latex": {"report.tex": as_latex},
     "html": {"report.html": as_page},
 }
-FORMATS = tuple(FILES)
+PNG = "png"  # the figures, which the Markdown then shows
+FORMATS = (*FILES, PNG)
 
 
 def formats_of(text: str) -> list[str]:
@@ -53,9 +54,9 @@ def formats_of(text: str) -> list[str]:
 
 
 def write_report(
-    store: Store, out: Path | None = None, formats: Sequence[str] = FORMATS
+    store: Store, out: Path | None = None, formats: Sequence[str] = tuple(FILES)
 ) -> list[Path]:
-    """Print and write the report of a run folder; returns the files.
+    """Print and write the report of a run folder; returns the files, without the figures.
 
     Raises:
         UserError: the folder holds no records, or none that a report can be made of.
@@ -112,30 +113,32 @@ def _named_apart(sections: Sequence[Section]) -> list[Section]:
 
 
 def _with_texts(report: Report) -> Report:
-    """Make all texts, before the first is written."""
+    """Make all texts, before the first is written; as they are without figures."""
     if not report.sections:
         return report
+    bare = replace(report, sections=[replace(each, figures=()) for each in report.sections])
     makers = {name: make for each in FILES.values() for name, make in each.items()}
-    return replace(report, texts={name: make(report) for name, make in makers.items()})
+    return replace(report, texts={name: make(bare) for name, make in makers.items()})
 
 
 def write(report: Report, folder: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
     """Print the report's tables and write its files; returns them, without the figures.
 
-    Figures go with the Markdown. One that cannot be drawn is left out, which the error stream says.
+    A figure that cannot be drawn is left out, which the error stream says.
 
     Raises:
         OSError: a file cannot be written; the tables are printed by then.
     """
     print_report(report)
-    drawings: Mapping[str, bytes] = {}
-    if "md" in formats:
-        report, drawings = drawn(report)
-    for name, content in drawings.items():
-        durable.write_bytes(folder / name, content)
+    texts = dict(report.texts)
+    if PNG in formats:
+        shown, drawings = drawn(report)
+        texts["report.md"] = render(shown)
+        for name, content in drawings.items():
+            durable.write_bytes(folder / name, content)
     files = []
-    for name in (name for format_ in formats for name in FILES[format_]):
-        durable.write_text(folder / name, report.texts[name])
+    for name in (name for format_ in formats for name in FILES.get(format_, ())):
+        durable.write_text(folder / name, texts[name])
         files.append(folder / name)
     print("report: " + "  ".join(map(str, files)))
     return files
@@ -154,11 +157,7 @@ def drawn(report: Report) -> tuple[Report, dict[str, bytes]]:
             except Exception as error:
                 print(f"not drawn: figure {figure.name}: {said(error)}", file=sys.stderr)
         sections.append(replace(section, figures=able))
-    if all(
-        len(a.figures) == len(b.figures) for a, b in zip(sections, report.sections, strict=True)
-    ):
-        return report, drawings
-    return _with_texts(replace(report, sections=sections)), drawings
+    return replace(report, sections=sections), drawings
 
 
 def reportable(group: Group, baseline: str | None = None) -> tuple[Sequence[Record], list[LeftOut]]:

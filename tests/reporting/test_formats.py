@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from harness.record import Record
 from harness.reporting.inline import cell, code, literal, prose
 from harness.reporting.latex import ESCAPES, escaped
 from harness.reporting.markdown import folded
-from harness.reporting.report import FILES, report_of, report_on
+from harness.reporting.report import FILES, report_of, report_on, write
 from harness.reporting.sections import Report
 from harness.run_files import Held
 from harness.store import Store
@@ -123,6 +124,31 @@ def test_a_hostile_record_is_shown_in_every_format(tmp_path: Path) -> None:
     for name, whole in report.texts.items():
         if name.endswith((".md", ".tex")):
             assert all(c.isprintable() or c == "\n" for c in whole), name
+
+
+def test_figures_are_shown_where_they_are_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells = eight_cells(tmp_path)
+    manifest = {"suite": {"name": "small"}, "cells": []}
+    made = report_on([Held(manifest, [record(one, 0.5) for one in cells])])
+    write(made, tmp_path / "plain", ["md"])
+    assert "<picture>" not in (tmp_path / "plain" / "report.md").read_text()
+
+    def spoilt(mode: object) -> None:
+        raise ValueError("no room")
+
+    [section] = made.sections
+    first, *others = section.figures
+    broken = replace(section, figures=[replace(first, draw=spoilt), *others])
+    write(replace(made, sections=[broken]), tmp_path / "drawn", ["md", "png"])
+    assert f"not drawn: figure {first.name}: no room" in capsys.readouterr().err
+    text = (tmp_path / "drawn" / "report.md").read_text()
+    assert others
+    assert text.count("<picture>") == len(others)
+    files = {f"figures/{file.name}" for file in (tmp_path / "drawn" / "figures").iterdir()}
+    assert files == set(re.findall(r'(?:src|srcset)="([^"]+)"', text))
+    assert len(files) == 2 * len(others)
 
 
 def test_all_formats_have_the_same_rows(tmp_path: Path) -> None:
