@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
@@ -18,6 +19,8 @@ from harness.reporting.sections import Report, Section
 from harness.units import gib
 
 EMPHASIS: Mapping[Mark | None, str] = {"best": "**", "second": "*", None: ""}
+WHOLE = re.compile(r" (?=± )|(?<=±) |(?<=\d) (?=[A-Z]{3})")  # spaces where no line may end
+OPEN = 2  # figures that are shown; the others are folded
 MANY = 10  # lines of a list: a longer one is folded
 LEGEND = "Bold: best of the column; italic: second best."
 
@@ -54,15 +57,17 @@ def _section(section: Section, level: str, num_left_out: int) -> Iterator[str]:
     if group.expected is not None and len(group.records) < group.expected:
         lost = f"; {num_left_out} records are left out, see below" if num_left_out else ""
         yield f"**{len(group.records)} of {group.expected} cells have run{lost}.**"
-    for figure in section.figures:
-        yield from picture(figure)
     for table in section.tables:
         if not table.folded:
             yield from titled(table, f"{level}#")
     if any(mark for table in section.tables for marks in table.marks for mark in marks):
         yield LEGEND
+    for figure in section.figures[:OPEN]:
+        yield from picture(figure)
     yield bullets(map(prose, section.facts))
     yield from _not_well(group.records, f"{level}#")
+    for figure in section.figures[OPEN:]:
+        yield from folded(figure.title, picture(figure))
     for table in section.tables:
         if table.folded:
             yield from folded(table.title, grids(table))
@@ -145,14 +150,18 @@ def markdown_grid(
     marks: Sequence[Sequence[Mark | None]] = (),
 ) -> str:
     """Return headers and texts as a table, the first column to the left; `marks` emphasise."""
-    headers, *rows = ([cell(text) for text in row] for row in (headers, *rows))
-    for row, own in zip(rows, marks, strict=False):
+    headers = [cell(text) for text in headers]
+    body = [
+        [cell(first), *(WHOLE.sub("\u00a0", cell(text)) for text in others)]
+        for first, *others in rows
+    ]
+    for row, own in zip(body, marks, strict=False):
         row[:] = [f"{EMPHASIS[m]}{text}{EMPHASIS[m]}" for text, m in zip(row, own, strict=True)]
-    grid = [headers, *rows]
+    grid = [headers, *body]
     widths = [max(3, *(len(row[i]) for row in grid)) for i in range(len(headers))]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     lines = []
-    for row in [headers, rule, *rows]:
+    for row in [headers, rule, *body]:
         first = row[0].ljust(widths[0])
         rest = [text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True)]
         lines.append("| " + " | ".join([first, *rest]) + " |")

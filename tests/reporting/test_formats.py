@@ -18,7 +18,7 @@ from harness.printed import one_line
 from harness.record import Record
 from harness.reporting.inline import cell, code, literal, prose
 from harness.reporting.latex import ESCAPES, escaped
-from harness.reporting.markdown import folded
+from harness.reporting.markdown import folded, markdown_grid
 from harness.reporting.report import FILES, report_of, report_on, write
 from harness.reporting.sections import Report
 from harness.run_files import Held
@@ -170,3 +170,8 @@ def test_all_formats_have_the_same_rows(tmp_path: Path) -> None:
     assert tex.count(r"\begin{tabular}") == tex.count(r"\end{tabular}") >= 4
     assert r"lora{-}r8 & 55.00 $\pm$ 0.71" in tex or r"$\pm$" in tex
     assert r"\textbf{" in tex
+
+
+def test_a_score_stays_on_its_line() -> None:
+    grid = markdown_grid(["method", "a"], [["a ± b", "50.00 ± 0.71 (2 OOM, CRASHED)"]])
+    assert "| a ± b  | 50.00\u00a0±\u00a00.71 (2\u00a0OOM, CRASHED) |" in grid
