@@ -34,7 +34,7 @@ def score_figures(one: OneModel) -> list[Figure]:
         found.append(one.figure(
             f"{NAME}-by-task", "Score and peak memory by task",
             "Mean score over seeds and largest peak of each method on each task. "
-            f"{_errors(*by_task)}{FRONT}",
+            f"{_errors(*by_task)}{FRONT}{_not_drawn(one, *by_task)}",
             partial(panels, by_task),
         ))  # fmt: skip
     return found
@@ -100,12 +100,14 @@ def _unnamed(panel: Panel) -> str:
     return f" Of {len(panel.points)} methods those of this line are named."
 
 
-def _not_drawn(one: OneModel, panel: Panel) -> str:
+def _not_drawn(one: OneModel, *shown: Panel) -> str:
     """Name the methods without a point, with how their cells ended."""
-    drawn = {point.method for point in panel.points}
-    named = [
-        f"{row.method} ({failures(row.records) or 'no score'})"
-        for row in one.rows
-        if row.method not in drawn
-    ]
+    named = []
+    for panel in shown:
+        drawn = {point.method for point in panel.points}
+        of = f" on {panel.title}" if len(shown) > 1 else ""
+        for row in one.rows:
+            if row.method not in drawn:
+                records = [r for r in row.records if not of or r.task == panel.title]
+                named.append(f"{row.method}{of} ({failures(records) or 'no score'})")
     return f" Not drawn: {few(named)}." if named else ""
