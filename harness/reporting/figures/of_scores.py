@@ -8,7 +8,7 @@ from statistics import mean, stdev
 
 from harness.reporting.comparison import Row
 from harness.reporting.figures.figure import Figure
-from harness.reporting.figures.fronts import NAMED, Panel, Point, one_panel, panels
+from harness.reporting.figures.fronts import MOST, NAMED, Panel, Point, one_panel, panels
 from harness.reporting.figures.one_model import OneModel, measured
 from harness.reporting.figures.words import failures, few
 from harness.units import is_fraction
@@ -27,14 +27,14 @@ def score_figures(one: OneModel) -> list[Figure]:
         found.append(one.figure(
             NAME, f"Score and peak memory: {main.title}",
             f"Mean score over seeds and largest peak of each method. {_errors(main)}{FRONT}"
-            f"{_unnamed(main)}{_not_drawn(one, main)}",
+            f"{_unnamed(NAMED, main)}{_not_drawn(one, main)}",
             partial(one_panel, main),
         ))  # fmt: skip
     if len(by_task) > 1:
         found.append(one.figure(
             f"{NAME}-by-task", "Score and peak memory by task",
             "Mean score over seeds and largest peak of each method on each task. "
-            f"{_errors(*by_task)}{FRONT}{_not_drawn(one, *by_task)}",
+            f"{_errors(*by_task)}{FRONT}{_unnamed(MOST, *by_task)}{_not_drawn(one, *by_task)}",
             partial(panels, by_task),
         ))  # fmt: skip
     return found
@@ -94,10 +94,12 @@ def _errors(*shown: Panel) -> str:
     )
 
 
-def _unnamed(panel: Panel) -> str:
-    if len(panel.points) <= NAMED:
+def _unnamed(most: int, *shown: Panel) -> str:
+    """Say which methods have a name where there are too many of them."""
+    methods = {point.method for panel in shown for point in panel.points}
+    if len(methods) <= most:
         return ""
-    return f" Of {len(panel.points)} methods those of this line are named."
+    return f" Of {len(methods)} methods those of such a line are named."
 
 
 def _not_drawn(one: OneModel, *shown: Panel) -> str:
