@@ -16,6 +16,7 @@ from harness.reporting.figures.figure import Figure, png
 from harness.reporting.figures.of_records import figures_of
 from harness.reporting.figures.theme import style
 from harness.reporting.groups import Group
+from harness.store import Store
 from harness.suite.cell import Cell
 from harness.units import GIB
 
@@ -205,6 +206,18 @@ def test_an_odd_record_spoils_no_figure(cells: list[Cell], odd: dict[str, Any]) 
     found = [record(cell, 0.5, **(odd if number == 5 else {})) for number, cell in enumerate(cells)]
     for figure in figures_of(group_of(found)):
         assert png(figure, "light")
+
+
+def test_a_folder_of_an_old_release_has_its_figures() -> None:
+    records, left_out = Store(Path("tests/data/old_run")).contents()
+    assert left_out == []
+    figures = {figure.name: figure for figure in figures_of(group_of(records))}
+    assert {"score-and-memory", "memory", "memory-over-training", "costs", "freezing"} <= set(
+        figures
+    )
+    assert "2 DIVERGED" in words_of(drawn(figures["memory"]))
+    [maps] = figures["freezing"].draw.args  # type: ignore[attr-defined]
+    assert [len(each.layers) for each in maps] == [4], "SAFE's layers"
 
 
 def test_figures_are_made_without_matplotlib_until_they_are_drawn() -> None:

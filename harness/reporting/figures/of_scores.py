@@ -10,7 +10,7 @@ from harness.reporting.comparison import Row
 from harness.reporting.figures.figure import Figure
 from harness.reporting.figures.fronts import MOST, NAMED, Panel, Point, one_panel, panels
 from harness.reporting.figures.one_model import OneModel, measured
-from harness.reporting.figures.words import failures, few
+from harness.reporting.figures.words import failures, few, shown
 from harness.units import is_fraction
 
 NAME = "score-and-memory"
@@ -25,7 +25,7 @@ def score_figures(one: OneModel) -> list[Figure]:
     found = []
     if main and main.points:
         found.append(one.figure(
-            NAME, f"Score and peak memory: {main.title}",
+            NAME, f"Score and peak memory: {shown(main.title)}",
             f"Mean score over seeds and largest peak of each method. {_errors(main)}{FRONT}"
             f"{_unnamed(NAMED, main)}{_not_drawn(one, main)}",
             partial(one_panel, main),
@@ -83,9 +83,9 @@ def _by_seed(row: Row) -> list[float]:
     return [mean(scores) for scores in by_seed.values() if len(scores) == len(tasks)]
 
 
-def _errors(*shown: Panel) -> str:
+def _errors(*panes: Panel) -> str:
     """Say what the error bars are, where there are any."""
-    points = [point for panel in shown for point in panel.points]
+    points = [point for panel in panes for point in panel.points]
     if all(point.spread is None for point in points):
         return ""
     ranges = any(point.least < point.peak for point in points)
@@ -94,20 +94,20 @@ def _errors(*shown: Panel) -> str:
     )
 
 
-def _unnamed(most: int, *shown: Panel) -> str:
+def _unnamed(most: int, *panes: Panel) -> str:
     """Say which methods have a name where there are too many of them."""
-    methods = {point.method for panel in shown for point in panel.points}
+    methods = {point.method for panel in panes for point in panel.points}
     if len(methods) <= most:
         return ""
     return f" Of {len(methods)} methods those of such a line are named."
 
 
-def _not_drawn(one: OneModel, *shown: Panel) -> str:
+def _not_drawn(one: OneModel, *panes: Panel) -> str:
     """Name the methods without a point, with how their cells ended."""
     named = []
-    for panel in shown:
+    for panel in panes:
         drawn = {point.method for point in panel.points}
-        of = f" on {panel.title}" if len(shown) > 1 else ""
+        of = f" on {panel.title}" if len(panes) > 1 else ""
         for row in one.rows:
             if row.method not in drawn:
                 records = [r for r in row.records if not of or r.task == panel.title]
