@@ -55,7 +55,7 @@ def test_names_cover_neither_each_other_nor_the_points() -> None:
         for i in range(12)
     ]
     with style("light"):
-        drawing = one_panel(Panel("", "accuracy, %", points), "light")
+        drawing = one_panel(Panel("", "accuracy, %", points), [p.method for p in points], "light")
         names = [text for text in drawing.axes[0].texts if text.get_text().startswith("method")]
         boxes = [text.get_window_extent() for text in names]
         frame = drawing.axes[0].get_window_extent()

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.colors import to_hex
 from records import eight_cells, record
 
 from harness.record import Record
 from harness.reporting.figures.figure import Figure, png
 from harness.reporting.figures.of_records import figures_of
-from harness.reporting.figures.theme import style
+from harness.reporting.figures.theme import looks, style
 from harness.reporting.groups import Group
 from harness.store import Store
 from harness.suite.cell import Cell
@@ -120,10 +121,25 @@ def test_nothing_but_failures_is_a_figure_where_they_were_foreseen(cells: list[C
     assert "forecast" in words
 
 
+def test_a_method_has_one_colour_in_all_figures(cells: list[Cell]) -> None:
+    """Also where another method, before it by name, has no point."""
+    rte = [cell for cell in cells if cell.task.name == "rte" and not cell.seed]
+    found = [record(rte[0], 0.4, path=f"rte/tiny/{name}/s0") for name in ("full", "lora", "safe")]
+    lost = {"outcome": "oom", "memory": None, "main_score": None, "path": "rte/tiny/bitfit/s0"}
+    figures = {f.name: f for f in figures_of(group_of([*found, record(rte[0], 0.4, **lost)]))}
+    expected = [
+        look.color for name, look in looks(["bitfit", "full", "lora", "safe"], "light").items()
+    ]
+    bars = drawn(figures["costs"]).axes[0].patches
+    points = drawn(figures["score-and-memory"]).axes[0].containers
+    assert [to_hex(bar.get_facecolor()).upper() for bar in bars[:3]] == expected[1:]
+    assert [point.lines[0].get_color() for point in points] == expected[1:]
+
+
 def test_error_bars_are_the_spread_of_averages_over_seeds(cells: list[Cell]) -> None:
     found = [record(cell, 0.5 + 0.1 * cell.seed, peak=2**20 + cell.seed) for cell in cells]
     figure = figures_of(group_of(found))[0]
-    [panel] = figure.draw.args  # type: ignore[attr-defined]
+    panel, _ = figure.draw.args  # type: ignore[attr-defined]
     assert [p.score for p in panel.points] == pytest.approx([55, 55])
     assert [p.spread for p in panel.points] == pytest.approx([7.0711, 7.0711], abs=1e-4)
     by_task = figures_of(group_of(found))[1].draw.args[0]  # type: ignore[attr-defined]
@@ -137,7 +153,7 @@ def test_less_is_better_where_it_is(cells: list[Cell]) -> None:
         for cell in cells
         if cell.task.name == "rte"
     ]  # fmt: skip
-    [panel] = figures_of(group_of(found))[0].draw.args  # type: ignore[attr-defined]
+    panel, _ = figures_of(group_of(found))[0].draw.args  # type: ignore[attr-defined]
     assert panel.score == "perplexity, less is better"
     assert [p.score for p in panel.front] == [3.0]
 

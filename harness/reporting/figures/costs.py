@@ -25,7 +25,11 @@ class Cost:
 
 
 def costs(
-    methods: Sequence[str], failed: Sequence[str], all_costs: Sequence[Cost], mode: Mode
+    methods: Sequence[str],
+    failed: Sequence[str],
+    all_costs: Sequence[Cost],
+    everyone: Sequence[str],
+    mode: Mode,
 ) -> Drawing:
     """Draw a panel per cost with a bar per method.
 
@@ -33,11 +37,12 @@ def costs(
         methods: names, from above downwards.
         failed: how each one ended where it did not end well, else empty.
         all_costs: one ratio per method each.
+        everyone: all methods of the report, for their colours.
         mode: of the page.
     """
     from matplotlib.figure import Figure as Drawing
 
-    theme, look = THEMES[mode], looks(methods, mode)
+    theme, look = THEMES[mode], looks(everyone, mode)
     drawing = Drawing(figsize=(WIDTH, 1.0 + 0.26 * len(methods)))
     grid = drawing.subplots(1, len(all_costs), sharey=True, squeeze=False)[0]
     colors = [look[name].color for name in methods]

@@ -64,13 +64,19 @@ class Panel:
         return found
 
 
-def one_panel(panel: Panel, mode: Mode) -> Drawing:
-    """Draw one panel at full width, with names beside the points."""
+def one_panel(panel: Panel, methods: Sequence[str], mode: Mode) -> Drawing:
+    """Draw one panel at full width, with names beside the points.
+
+    Args:
+        panel: with at least one point.
+        methods: all of the report, for their colours.
+        mode: of the page.
+    """
     from matplotlib.figure import Figure as Drawing
 
     theme, front = THEMES[mode], panel.front
     named = panel.points if len(panel.points) <= NAMED else front[:NAMED]
-    look = _looks([panel], {p.method for p in named}, mode)
+    look = _looks(methods, {p.method for p in named}, mode)
     drawing = Drawing(figsize=(WIDTH, 4.6))
     axes = drawing.add_subplot()
     unit = _draw(axes, panel, look, theme)
@@ -99,14 +105,15 @@ def _step(one: tuple[float, float], other: tuple[float, float]) -> tuple[Line, L
     return (one, corner), (corner, other)
 
 
-def panels(all_panels: Sequence[Panel], mode: Mode) -> Drawing:
+def panels(all_panels: Sequence[Panel], methods: Sequence[str], mode: Mode) -> Drawing:
     """Draw small panels with one legend: of all methods; if they are many, of those on fronts."""
     from matplotlib.figure import Figure as Drawing
 
-    methods = list(dict.fromkeys(p.method for panel in all_panels for p in panel.points))
+    drawn = {p.method for panel in all_panels for p in panel.points}
     on_fronts = {p.method for panel in all_panels for p in panel.front}
-    legend = methods if len(methods) <= MOST else [m for m in methods if m in on_fronts]
-    theme, look = THEMES[mode], _looks(all_panels, set(legend), mode)
+    named = drawn if len(drawn) <= MOST else on_fronts
+    theme, look = THEMES[mode], _looks(methods, named, mode)
+    legend = [method for method in methods if method in named]
     columns = min(COLUMNS, len(all_panels))
     rows = math.ceil(len(all_panels) / columns)
     lines = math.ceil(len(legend) / COLUMNS)
@@ -127,9 +134,9 @@ def panels(all_panels: Sequence[Panel], mode: Mode) -> Drawing:
     return drawing
 
 
-def _looks(all_panels: Sequence[Panel], named: Set[str], mode: Mode) -> dict[str, Look]:
+def _looks(methods: Sequence[str], named: Set[str], mode: Mode) -> dict[str, Look]:
     """Return how methods look; those that no one names stand back."""
-    found = looks((p.method for panel in all_panels for p in panel.points), mode)
+    found = looks(methods, mode)
     back = Look(THEMES[mode].muted, "o")
     return {name: look if name in named else back for name, look in found.items()}
 

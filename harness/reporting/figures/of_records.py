@@ -140,7 +140,7 @@ def _costs(one: OneModel) -> list[Figure]:
         f"Ratios to {name}. Time: of the median step, median over the same tasks and seeds. "
         "FLOPs: of the whole training, one multiply-add is two. Parameters: trainable ones of the "
         "adapter without head and pooler, mean over steps.",
-        partial(costs, methods, failed, known), of_memory=False,
+        partial(costs, methods, failed, known, one.methods), of_memory=False,
     )]  # fmt: skip
 
 

@@ -28,14 +28,14 @@ def score_figures(one: OneModel) -> list[Figure]:
             NAME, f"Score and peak memory: {shown(main.title)}",
             f"Mean score over seeds and largest peak of each method. {_errors(main)}{FRONT}"
             f"{_unnamed(NAMED, main)}{_not_drawn(one, main)}",
-            partial(one_panel, main),
+            partial(one_panel, main, one.methods),
         ))  # fmt: skip
     if len(by_task) > 1:
         found.append(one.figure(
             f"{NAME}-by-task", "Score and peak memory by task",
             "Mean score over seeds and largest peak of each method on each task. "
             f"{_errors(*by_task)}{FRONT}{_unnamed(MOST, *by_task)}{_not_drawn(one, *by_task)}",
-            partial(panels, by_task),
+            partial(panels, by_task, one.methods),
         ))  # fmt: skip
     return found
 
