@@ -30,14 +30,14 @@ def render(report: Report) -> str:
         blocks += _section(section, "##" if several else "#", len(report.left_out))
     if report.left_out:
         blocks.append("## Records that are left out")
-        blocks.append(_bullets(f"{code(each.path)}: {prose(each.reason)}"
+        blocks.append(bullets(f"{code(each.path)}: {prose(each.reason)}"
                                for each in report.left_out))  # fmt: skip
     return "\n\n".join(blocks) + "\n"
 
 
 def _contents(sections: Sequence[Section]) -> str:
     """Say which groups there are: each has its own tables, for they do not compare."""
-    return _bullets(f"{literal(s.group.name)}: {len(s.group.records)} cells" for s in sections)
+    return bullets(f"{literal(s.group.name)}: {len(s.group.records)} cells" for s in sections)
 
 
 def _section(section: Section, level: str, num_left_out: int) -> Iterator[str]:
@@ -49,19 +49,19 @@ def _section(section: Section, level: str, num_left_out: int) -> Iterator[str]:
         lost = f"; {num_left_out} records are left out, see below" if num_left_out else ""
         yield f"**{len(group.records)} of {group.expected} cells have run{lost}.**"
     for figure in section.figures:
-        yield from _figure(figure)
+        yield from picture(figure)
     for table in section.tables:
         if not table.folded:
-            yield from _table(table, f"{level}#")
+            yield from titled(table, f"{level}#")
     if any(mark for table in section.tables for marks in table.marks for mark in marks):
         yield LEGEND
-    yield _bullets(map(prose, section.facts))
+    yield bullets(map(prose, section.facts))
     for table in section.tables:
         if table.folded:
-            yield from _folded(table.title, _grids(table))
-    yield from _folded("How these figures came about", [_bullets(map(prose, section.details))])
+            yield from folded(table.title, grids(table))
+    yield from folded("How these figures came about", [bullets(map(prose, section.details))])
     yield from _not_well(group.records, f"{level}#")
-    yield from _folded("Provenance", [_provenance(group.records)])
+    yield from folded("Provenance", [_provenance(group.records)])
 
 
 def _described(description: str, changed: bool | None) -> str:
@@ -73,7 +73,7 @@ def _described(description: str, changed: bool | None) -> str:
     return f"The suite's file says: *{description}* {why}"
 
 
-def _figure(figure: Figure) -> Iterator[str]:
+def picture(figure: Figure) -> Iterator[str]:
     """Yield a picture for light and for dark pages, and below it what it shows."""
     name = f"figures/{figure.name}"
     yield (
@@ -87,19 +87,21 @@ def _attribute(text: str) -> str:
     return literal(text).replace('"', "&quot;").replace("\\", "")
 
 
-def _table(table: Table[Any], level: str) -> Iterator[str]:
+def titled(table: Table[Any], level: str) -> Iterator[str]:
+    """Yield a table under its title."""
     yield f"{level} {literal(table.title)}"
-    yield from _grids(table)
+    yield from grids(table)
 
 
-def _grids(table: Table[Any]) -> Iterator[str]:
+def grids(table: Table[Any]) -> Iterator[str]:
+    """Yield a table cut into ones that a page shows whole, and its notes."""
     for part in parts(table, MAIN_WIDTH):
         yield markdown_table(part)
     if table.notes:
-        yield _bullets(map(prose, table.notes))
+        yield bullets(map(literal, table.notes))
 
 
-def _folded(title: str, blocks: Iterable[str]) -> Iterator[str]:
+def folded(title: str, blocks: Iterable[str]) -> Iterator[str]:
     """Yield blocks that a page shows when a reader asks for them; the empty lines belong there."""
     yield f"<details>\n<summary>{literal(title)}</summary>"
     yield from blocks
@@ -111,20 +113,21 @@ def _not_well(records: Sequence[Record], level: str) -> Iterator[str]:
     failed = [record for record in records if record.outcome != "ok"]
     if failed:
         yield f"{level} Cells without a score"
-        yield _bullets(
+        yield bullets(
             f"{code(r.path)}: {r.outcome}: {_escaped_message(r) or 'see its log'}" for r in failed
         )
     told = [record for record in records if record.outcome == "ok" and record.message]
     if told:
         yield f"{level} Remarks"
-        yield _bullets(f"{code(r.path)}: {_escaped_message(r)}" for r in told)
+        yield bullets(f"{code(r.path)}: {_escaped_message(r)}" for r in told)
 
 
 def _escaped_message(record: Record) -> str:
     return literal(record.message or "")
 
 
-def _bullets(lines: Iterable[str]) -> str:
+def bullets(lines: Iterable[str]) -> str:
+    """Return lines as a list."""
     return "\n".join(f"- {line}" for line in lines)
 
 
@@ -167,7 +170,7 @@ def _provenance(records: Sequence[Record]) -> str:
     commits = {state.commit[:12] + ("+dirty" if state.dirty else "") for state in states}
     if commits:
         lines.append(f"code: {', '.join(sorted(commits))}")
-    return _bullets(lines or ["nothing is recorded"])
+    return bullets(lines or ["nothing is recorded"])
 
 
 def _model_line(record: Record) -> str:

@@ -47,7 +47,11 @@ class Bar:
 
 
 def stacked(
-    bars: Sequence[Bar], axis: str, mode: Mode, cards: Mapping[str, int] = CARDS
+    bars: Sequence[Bar],
+    axis: str,
+    mode: Mode,
+    cards: Mapping[str, int] = CARDS,
+    rest: str = "not split",
 ) -> Drawing:
     """Draw the bars from above downwards.
 
@@ -56,6 +60,7 @@ def stacked(
         axis: what the bytes are; their unit is put behind it.
         mode: of the page.
         cards: lines, by name; drawn where they are near the data.
+        rest: what totals have beyond their parts.
     """
     from matplotlib.figure import Figure as Drawing
 
@@ -64,7 +69,7 @@ def stacked(
     axes = drawing.add_subplot()
     largest = max(max(bar.total or 0, bar.forecast or 0) for bar in bars) or 1
     unit, name = unit_of(largest)
-    _draw_parts(axes, bars, unit, largest, theme)
+    _draw_parts(axes, bars, unit, largest, theme, rest)
     _draw_marks(axes, bars, unit, largest, theme)
     near = {card: size for card, size in cards.items() if size <= NEAR * largest}
     for card, size in near.items():
@@ -89,15 +94,17 @@ def stacked(
     return drawing
 
 
-def _draw_parts(axes: Axes, bars: Sequence[Bar], unit: int, largest: int, theme: Theme) -> None:
+def _draw_parts(
+    axes: Axes, bars: Sequence[Bar], unit: int, largest: int, theme: Theme, rest: str
+) -> None:
     places = range(len(bars))
     ends = [0.0] * len(bars)
     pieces = {name: [bar.parts.get(name, 0) for bar in bars] for name in _order(bars)}
-    pieces["not split"] = [bar.rest for bar in bars]
+    pieces[rest] = [bar.rest for bar in bars]
     for name, sizes in pieces.items():
         if max(sizes) < VISIBLE * largest:
             continue
-        color = theme.grid if name == "not split" else theme.category(name)
+        color = theme.grid if name == rest else theme.category(name)
         widths = [size / unit for size in sizes]
         axes.barh(places, widths, 0.72, left=ends, color=color, label=name, linewidth=0.6)
         ends = [end + width for end, width in zip(ends, widths, strict=True)]
