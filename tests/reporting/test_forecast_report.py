@@ -127,10 +127,8 @@ def test_where_nothing_can_be_written_nothing_is_computed(
 def test_free_text_renders_as_itself(tmp_path: Path) -> None:
     hostile = "<img src=x> a|b\n# no title"
     column = words(hostile, lambda row: str(row))
-    report = ForecastReport(
-        hostile, f"headroom {hostile}", hostile, notes=[hostile],
-        tables=[Table(hostile, [column], [hostile]), Table(hostile, [column], [hostile], folded=True)],
-    )  # fmt: skip
+    tables = [Table(hostile, [column], [hostile], folded=folded) for folded in (False, True)]
+    report = ForecastReport(hostile, f"headroom {hostile}", hostile, tables=tables, notes=[hostile])
     write(report, tmp_path)
     text = (tmp_path / "report.md").read_text()
     assert text == render(report)
