@@ -89,6 +89,8 @@ def _sizes(run: Course, part: str, unit: int) -> list[float]:
 
 
 def _draw(axes: Axes, run: Course, parts: Sequence[str], unit: int, theme: Theme) -> None:
+    from matplotlib.patheffects import withStroke
+
     edges, floor = run.edges, [0.0] * len(run.edges)
     for part in parts:
         sizes = _sizes(run, part, unit)
@@ -96,7 +98,7 @@ def _draw(axes: Axes, run: Course, parts: Sequence[str], unit: int, theme: Theme
         axes.fill_between(edges, floor, top, step="post", color=theme.category(part), linewidth=0)
         floor = top
     changes = edges[1:-1]
-    for step in changes[:: math.ceil(len(changes) / LINES) if changes else 1]:
+    for step in changes if len(changes) <= LINES else ():
         axes.axvline(step, color=theme.background, linewidth=0.7)
     high = run.top / unit
     axes.plot(
@@ -106,7 +108,11 @@ def _draw(axes: Axes, run: Course, parts: Sequence[str], unit: int, theme: Theme
     means = [phase.peak_mean for phase in run.memory.phases]
     if None not in means:
         heights = [(mean or 0) / unit for mean in means]
-        axes.step(edges, [*heights, heights[-1]], where="post", color=theme.text, linewidth=1)
+        rim = [withStroke(linewidth=2.6, foreground=theme.background)]
+        axes.step(
+            edges, [*heights, heights[-1]], where="post", color=theme.text, linewidth=1,
+            path_effects=rim,
+        )  # fmt: skip
     if run.baseline:
         axes.axhline(run.baseline / unit, color=theme.muted, linestyle=(0, (4, 3)), linewidth=1)
     axes.set_xlim(edges[0], max(edges[-1], edges[0] + 1))

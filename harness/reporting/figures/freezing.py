@@ -27,7 +27,7 @@ def layers_over_time(maps: Sequence[Froze], mode: Mode) -> Drawing:
     colors = LinearSegmentedColormap.from_list(
         "training", [theme.grid, theme.category("activations")]
     )
-    columns = min(COLUMNS, len(maps))
+    columns = 2 if len(maps) in (2, 4) else min(COLUMNS, len(maps))
     rows = math.ceil(len(maps) / columns)
     deepest = max(len(each.layers) for each in maps)
     drawing = Drawing(figsize=(WIDTH, 0.4 + rows * (0.8 + min(2.6, max(1.1, 0.16 * deepest)))))
@@ -46,14 +46,16 @@ def layers_over_time(maps: Sequence[Froze], mode: Mode) -> Drawing:
         axes.locator_params(axis="x", nbins=5)
         axes.tick_params(labelsize=8)
     for axes in list(grid.flat)[len(maps) :]:
-        axes.remove()
+        axes.set_axis_off()
     for axes in grid[:, 0]:
         axes.set_ylabel("layer")
     for place, axes in enumerate(grid.flat[: len(maps)]):
         if place + columns >= len(maps):
             axes.set_xlabel("optimizer step")
     assert mesh is not None
-    bar = drawing.colorbar(mesh, ax=grid, aspect=28, pad=0.015, ticks=[0, 0.5, 1])
+    bar = drawing.colorbar(
+        mesh, ax=grid, aspect=16, pad=0.015, ticks=[0, 0.5, 1], shrink=1 / rows, anchor=(0, 1)
+    )
     bar.set_label("share that trains", size=9)
     bar.outline.set_visible(False)
     return drawing
@@ -107,9 +109,10 @@ def _name_layers(axis: object, layers: Sequence[str], middle: float = 0.0) -> No
 
 
 def _numbers(layers: Sequence[str]) -> list[str]:
-    """Return each layer's number, with the name of its stack where there are several."""
+    """Return each layer's number, with what tells its stack from others: `decoder.3`."""
     parts = [layer.split(".") for layer in layers]
-    stacks = {tuple(path[:-1]) for path in parts}
-    if len(stacks) == 1:
-        return [path[-1] or "-" for path in parts]
-    return [shown(".".join(path[-3:]) or "-", 16) for path in parts]
+    depth = min(map(len, parts))
+    differ = [i for i in range(depth - 1) if len({path[i] for path in parts}) > 1]
+    whole = len({len(path) for path in parts}) > 1
+    names = [path if whole else [path[i] for i in (*differ, -1)] for path in parts]
+    return [shown(".".join(name) or "-", 16) for name in names]

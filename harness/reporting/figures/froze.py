@@ -106,9 +106,10 @@ def _steps(record: Record) -> Steps:
         return {}
     # SAFE names layers, and the epoch after which each froze, from 1.
     ended = {entry.get("epoch", -1) + 1: entry.get("steps") for entry in record.history}
-    measured = state.get("importance")
-    units = [*epochs, *(u for each in measured.values() for u in each)] if measured else epochs
-    return {f"layer.{unit}.adapter": ended.get(epochs.get(unit)) for unit in sorted(units, key=int)}
+    measured = state.get("importance") or {}
+    units = {*epochs, *(unit for each in measured.values() for unit in each)}
+    layers = sorted((unit for unit in units if unit.isdigit()), key=int)
+    return {f"layer.{unit}.adapter": ended.get(epochs.get(unit)) for unit in layers}
 
 
 def _distinct(values: Iterable[str]) -> list[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from harness.record import Record
+from harness.record import Memory, Record
 from harness.reporting.comparison import Row, compare_methods
 from harness.reporting.figures.bars import Bar, stacked
 from harness.reporting.figures.costs import Cost, costs
@@ -15,7 +16,7 @@ from harness.reporting.figures.figure import Figure
 from harness.reporting.figures.freezing import layers_over_time, projections
 from harness.reporting.figures.froze import Froze, froze
 from harness.reporting.figures.of_scores import score_figures
-from harness.reporting.figures.one_model import OneModel, each_model
+from harness.reporting.figures.one_model import OneModel, each_model, measured
 from harness.reporting.figures.words import failures
 
 if TYPE_CHECKING:
@@ -25,12 +26,12 @@ T = TypeVar("T")
 MAPS = 12  # small maps of freezing in one figure
 
 
-def figures_of(group: Group) -> list[Figure]:
+def figures_of(group: Group, baseline: str | None = None) -> list[Figure]:
     """Return the figures of a group, for each model on its own.
 
-    Names are distinct within the group only.
+    Names are distinct within the group only. Without a baseline the suite's serves.
     """
-    comparison = compare_methods(group.records, group.suite.get("baseline"))
+    comparison = compare_methods(group.records, baseline or group.suite.get("baseline"))
     makers = (score_figures, _memory, _courses, _costs, _freezing)
     return [figure for one in each_model(comparison) for make in makers for figure in make(one)]
 
@@ -39,7 +40,7 @@ def figures_of(group: Group) -> list[Figure]:
 
 
 def _memory(one: OneModel) -> list[Figure]:
-    bars = [_bar(one, row) for row in one.rows]
+    bars = [_bar(row) for row in one.rows]
     if not any(bar.total or bar.forecast for bar in bars):
         return []
     said = (
@@ -56,11 +57,11 @@ def _memory(one: OneModel) -> list[Figure]:
     )]  # fmt: skip
 
 
-def _bar(one: OneModel, row: Row) -> Bar:
+def _bar(row: Row) -> Bar:
     foreseen = round(row.forecast * row.peak) if row.forecast and row.peak else None
     if not row.peak:
-        foreseen = max(map(_foreseen, one.of(row.method)), default=0) or None
-    failed = failures(one.of(row.method))
+        foreseen = max(map(_foreseen, row.records), default=0) or None
+    failed = failures(row.records)
     return Bar(row.method, row.split, row.peak, foreseen, failed)
 
 
@@ -77,11 +78,12 @@ def _courses(one: OneModel) -> list[Figure]:
     several = len(one.comparison.tasks) > 1
     runs = []
     for row in one.rows:
-        record = max(one.good(row.method), key=_phases, default=None)
-        if record is None or record.memory is None or _phases(record)[0] < 2:
+        found = max(measured(row), key=lambda each: _changes(each[1]), default=None)
+        if found is None or len(found[1].phases) < 2:
             continue
+        record, memory = found
         title = f"{row.method}, {record.task}" if several else row.method
-        runs.append(Course(title, record.memory, _baseline_peak(one, record)))
+        runs.append(Course(title, memory, _baseline_peak(one, record)))
     if not runs:
         return []
     said = (
@@ -98,29 +100,33 @@ def _courses(one: OneModel) -> list[Figure]:
     ]  # fmt: skip
 
 
-def _phases(record: Record) -> tuple[int, int]:
-    memory = record.memory
-    return (len(memory.phases), memory.peak_training) if memory else (0, 0)
+def _changes(memory: Memory) -> tuple[bool, int]:
+    """Order runs: those that change first, then by their peak."""
+    return len(memory.phases) > 1, memory.peak_training
 
 
 def _baseline_peak(one: OneModel, record: Record) -> int | None:
     """Return the peak of the baseline's run on the same task, of the same seed."""
-    base = one.comparison.baseline
-    if base is None or base == record.method:
+    base = _base(one)
+    if base is None or base.method == record.method:
         return None
-    peaks = {r.seed: r.memory.peak_training for r in one.good(base, record.task) if r.memory}
+    peaks = {r.seed: memory.peak_training for r, memory in measured(base, record.task)}
     return peaks.get(record.seed)
+
+
+def _base(one: OneModel) -> Row | None:
+    return next((row for row in one.rows if row.method == one.comparison.baseline), None)
 
 
 # -- costs ---------------------------------------------------------------------------------------
 
 
 def _costs(one: OneModel) -> list[Figure]:
-    base = next((row for row in one.rows if row.method == one.comparison.baseline), None)
+    base = _base(one)
     if base is None or len(one.rows) < 2:
         return []
     every = [
-        Cost("time of a step", [row.relative_time for row in one.rows]),
+        Cost("time of a step", [_drawable(row.relative_time) for row in one.rows]),
         Cost("FLOPs of training", _over(one.rows, base, lambda row: row.training_flops)),
         Cost("parameters that train", _over(one.rows, base, lambda row: row.adapter_mean)),
     ]
@@ -128,7 +134,7 @@ def _costs(one: OneModel) -> list[Figure]:
     if not known:
         return []
     methods = [row.method for row in one.rows]
-    failed = [failures(one.of(method)) for method in methods]
+    failed = [failures(row.records) for row in one.rows]
     return [one.figure(
         "costs", f"Time, FLOPs and parameters over those of {base.method}",
         f"Ratios to {base.method}. Time: of the median step, median over the same tasks and seeds. "
@@ -143,7 +149,11 @@ def _over(
 ) -> list[float | None]:
     whole = read(base)
     found = [read(row) for row in rows]
-    return [value / whole if value is not None and whole else None for value in found]
+    return [_drawable(value / whole if value and whole else None) for value in found]
+
+
+def _drawable(ratio: float | None) -> float | None:
+    return ratio if ratio is not None and 0 < ratio < math.inf else None
 
 
 # -- freezing ------------------------------------------------------------------------------------
@@ -179,7 +189,7 @@ def _maps(one: OneModel) -> Iterator[Froze | None]:
     for row in one.rows:
         for task in tasks:
             title = f"{row.method}, {task}" if len(tasks) > 1 else row.method
-            yield froze(one.of(row.method, task), title)
+            yield froze([r for r in row.records if r.task == task], title)
 
 
 def _in_parts(whole: Sequence[T], most: int) -> Iterator[tuple[Sequence[T], str]]:

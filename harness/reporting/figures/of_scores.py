@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from functools import partial
 from statistics import mean, stdev
 
 from harness.reporting.comparison import Row
 from harness.reporting.figures.figure import Figure
 from harness.reporting.figures.fronts import NAMED, Panel, Point, one_panel, panels
-from harness.reporting.figures.one_model import OneModel
+from harness.reporting.figures.one_model import OneModel, measured
 from harness.reporting.figures.words import failures, few
 from harness.units import is_fraction
 
@@ -34,7 +34,7 @@ def score_figures(one: OneModel) -> list[Figure]:
         found.append(one.figure(
             f"{NAME}-by-task", "Score and peak memory by task",
             "Mean score over seeds and largest peak of each method on each task. "
-            f"{_errors(*by_task)}{FRONT}",
+            f"{_errors(*by_task)}{FRONT}{_not_drawn(one, *by_task)}",
             partial(panels, by_task),
         ))  # fmt: skip
     return found
@@ -44,13 +44,14 @@ def _of_task(one: OneModel, task: str) -> Panel:
     scores = [row.scores[task] for row in one.rows]
     metric = next((score.metric for score in scores if score.metric), None)
     scale = 100 if is_fraction(metric) else 1
-    lowest = any(getattr(score, "lowest", False) for score in scores)
+    lowest = any(score.lowest for score in scores)
     points = []
     for row, score in zip(one.rows, scores, strict=True):
-        peaks = _peaks(one, row, task)
-        if score.mean is not None and score.metric == metric and peaks:
-            spread = None if score.spread is None else score.spread * scale
-            points.append(Point(row.method, score.mean * scale, spread, max(peaks), min(peaks)))
+        peaks = [memory.peak_training for _, memory in measured(row, task)]
+        value = _finite(score.mean, scale)
+        if value is not None and score.metric == metric and peaks:
+            spread = _finite(score.spread, scale)
+            points.append(Point(row.method, value, spread, max(peaks), min(peaks)))
     said = f"{metric}{', %' if scale == 100 else ''}{', less is better' if lowest else ''}"
     return Panel(task, said, points, lowest)
 
@@ -58,26 +59,28 @@ def _of_task(one: OneModel, task: str) -> Panel:
 def _average(one: OneModel) -> Panel:
     points = []
     for row in one.rows:
-        if row.average is not None and row.peak:
-            means = [100 * value for value in _by_seed(one, row)]
-            spread = stdev(means) if len(means) > 1 else None
-            points.append(Point(row.method, 100 * row.average, spread, row.peak, row.peak))
+        value = _finite(row.average, 100)
+        if value is not None and row.peak:
+            means = _by_seed(row)
+            spread = _finite(stdev(means), 100) if len(means) > 1 else None
+            points.append(Point(row.method, value, spread, row.peak, row.peak))
     count = len(one.comparison.tasks)
     return Panel(f"average over {count} tasks", f"average over {count} tasks, %", points)
 
 
-def _by_seed(one: OneModel, row: Row) -> list[float]:
+def _finite(value: float | None, scale: int) -> float | None:
+    """Return the value times `scale`, where it can be drawn."""
+    return value * scale if value is not None and math.isfinite(value) else None
+
+
+def _by_seed(row: Row) -> list[float]:
     """Return the averages over tasks of the seeds that have them all."""
     tasks = [task for task, score in row.scores.items() if score.averaged is not None]
     by_seed: dict[int, list[float]] = {}
-    for record in one.good(row.method):
+    for record, _ in measured(row):
         if record.averaged_score is not None:
             by_seed.setdefault(record.seed, []).append(record.averaged_score)
     return [mean(scores) for scores in by_seed.values() if len(scores) == len(tasks)]
-
-
-def _peaks(one: OneModel, row: Row, task: str) -> list[int]:
-    return [r.memory.peak_training for r in one.good(row.method, task) if r.memory]
 
 
 def _errors(*shown: Panel) -> str:
@@ -97,15 +100,14 @@ def _unnamed(panel: Panel) -> str:
     return f" Of {len(panel.points)} methods those of this line are named."
 
 
-def _not_drawn(one: OneModel, panel: Panel) -> str:
+def _not_drawn(one: OneModel, *shown: Panel) -> str:
     """Name the methods without a point, with how their cells ended."""
-    drawn = {point.method for point in panel.points}
-    return without_place(one, [row for row in one.rows if row.method not in drawn])
-
-
-def without_place(one: OneModel, rows: Sequence[Row]) -> str:
-    """Say which methods are not in a figure, and why; empty if all are."""
-    if not rows:
-        return ""
-    named = [f"{row.method} ({failures(one.of(row.method)) or 'no score'})" for row in rows]
-    return f" Not drawn: {few(named)}."
+    named = []
+    for panel in shown:
+        drawn = {point.method for point in panel.points}
+        of = f" on {panel.title}" if len(shown) > 1 else ""
+        for row in one.rows:
+            if row.method not in drawn:
+                records = [r for r in row.records if not of or r.task == panel.title]
+                named.append(f"{row.method}{of} ({failures(records) or 'no score'})")
+    return f" Not drawn: {few(named)}." if named else ""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.record import Record
+from harness.record import Memory, Record
 from harness.reporting.comparison import Comparison, Row
 from harness.reporting.figures.figure import Figure
 from harness.reporting.figures.theme import Mode
@@ -24,16 +24,12 @@ class OneModel:
     comparison: Comparison
     name: str
     ending: str
-    records: Sequence[Record]
     rows: Sequence[Row]
 
-    def of(self, method: str, task: str | None = None) -> list[Record]:
-        """Return a method's records, of all tasks or of one."""
-        return [r for r in self.records if r.method == method and task in (None, r.task)]
-
-    def good(self, method: str, task: str | None = None) -> list[Record]:
-        """Return those of them that ended well and were measured."""
-        return [r for r in self.of(method, task) if r.outcome == "ok" and r.memory]
+    @property
+    def records(self) -> list[Record]:
+        """All of its records."""
+        return [record for row in self.rows for record in row.records]
 
     def figure(
         self,
@@ -52,19 +48,27 @@ class OneModel:
 def each_model(comparison: Comparison) -> Iterator[OneModel]:
     """Yield the models of a comparison, in the order of the suite."""
     for model, ending in _endings(comparison.models).items():
-        records = [record for record in comparison.records if record.model == model]
         rows = [row for row in comparison.rows if row.model == model]
-        yield OneModel(comparison, model, ending, records, rows)
+        yield OneModel(comparison, model, ending, rows)
+
+
+def measured(row: Row, task: str | None = None) -> list[tuple[Record, Memory]]:
+    """Return the row's records that ended well, of all tasks or of one, with their memory."""
+    return [
+        (record, record.memory)
+        for record in row.records
+        if record.outcome == "ok" and record.memory and task in (None, record.task)
+    ]
 
 
 def _endings(models: Sequence[str]) -> dict[str, str]:
-    """Return what the names of a model's figures end in: nothing where there is one model."""
+    """Return what the names of a model's figures end in: nothing where there is one model.
+
+    Names that are no different, or nothing, as a part of a link become numbers.
+    """
     if len(models) == 1:
         return {models[0]: ""}
     plain = [re.sub(r"[^A-Za-z0-9._]+", "-", model).strip("-.") for model in models]
-    return {
-        model: f"-{text}"
-        if text and plain.count(text) == 1
-        else f"-{text}-{place}".replace("--", "-")
-        for place, (model, text) in enumerate(zip(models, plain, strict=True))
-    }
+    if "" in plain or len(set(plain)) < len(plain):
+        plain = [f"model-{place}" for place in range(1, len(models) + 1)]
+    return {model: f"-{text}" for model, text in zip(models, plain, strict=True)}
