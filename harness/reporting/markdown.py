@@ -11,11 +11,12 @@ from harness.reporting.columns import Mark, Table
 from harness.reporting.figures.figure import Figure
 from harness.reporting.inline import cell, code, literal, prose
 from harness.reporting.layout import MAIN_WIDTH, parts
-from harness.reporting.ran import overridden
+from harness.reporting.ran import options, overridden
 from harness.reporting.sections import Report, Section
 from harness.units import gib
 
 EMPHASIS: Mapping[Mark | None, str] = {"best": "**", "second": "*", None: ""}
+MANY = 10  # lines of a list: a longer one is folded
 LEGEND = "Bold: best of the column; italic: second best."
 
 
@@ -56,11 +57,12 @@ def _section(section: Section, level: str, num_left_out: int) -> Iterator[str]:
     if any(mark for table in section.tables for marks in table.marks for mark in marks):
         yield LEGEND
     yield bullets(map(prose, section.facts))
+    yield from _not_well(group.records, f"{level}#")
     for table in section.tables:
         if table.folded:
             yield from folded(table.title, grids(table))
     yield from folded("How these figures came about", [bullets(map(prose, section.details))])
-    yield from _not_well(group.records, f"{level}#")
+    yield from folded("Options of the methods", [bullets(map(literal, options(group.records)))])
     yield from folded("Provenance", [_provenance(group.records)])
 
 
@@ -98,7 +100,7 @@ def grids(table: Table[Any]) -> Iterator[str]:
     for part in parts(table, MAIN_WIDTH):
         yield markdown_table(part)
     if table.notes:
-        yield bullets(map(prose, table.notes))
+        yield bullets(map(literal, table.notes))
 
 
 def folded(title: str, blocks: Iterable[str]) -> Iterator[str]:
@@ -110,20 +112,20 @@ def folded(title: str, blocks: Iterable[str]) -> Iterator[str]:
 
 def _not_well(records: Sequence[Record], level: str) -> Iterator[str]:
     """Yield what the cells say that did not end well, and what the others remark."""
-    failed = [record for record in records if record.outcome != "ok"]
-    if failed:
-        yield f"{level} Cells without a score"
-        yield bullets(
-            f"{code(r.path)}: {r.outcome}: {_escaped_message(r) or 'see its log'}" for r in failed
-        )
-    told = [record for record in records if record.outcome == "ok" and record.message]
-    if told:
-        yield f"{level} Remarks"
-        yield bullets(f"{code(r.path)}: {_escaped_message(r)}" for r in told)
-
-
-def _escaped_message(record: Record) -> str:
-    return literal(record.message or "")
+    failed = [
+        f"{code(r.path)}: {r.outcome}: {literal(r.message or 'see its log')}"
+        for r in records
+        if r.outcome != "ok"
+    ]
+    told = [
+        f"{code(r.path)}: {literal(r.message)}" for r in records if r.outcome == "ok" and r.message
+    ]
+    for title, lines in (("Cells without a score", failed), ("Remarks", told)):
+        if len(lines) > MANY:
+            yield from folded(f"{title}: {len(lines)}", [bullets(lines)])
+        elif lines:
+            yield f"{level} {title}"
+            yield bullets(lines)
 
 
 def bullets(lines: Iterable[str]) -> str:

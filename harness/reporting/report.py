@@ -83,14 +83,26 @@ def report_of(stores: Sequence[Store], baseline: str | None = None) -> Report:
 
 def report_on(folders: Sequence[Held], baseline: str | None = None) -> Report:
     """Make the report of those records that one can be made of; names the others as left out."""
-    sections: list[Section] = []
     left_out = [each for folder in folders for each in folder.left_out]
-    for group in grouped(folders):
-        records, odd = reportable(group, baseline)
-        if records:
-            sections.append(section_of(replace(group, records=records), baseline))
-        left_out += [each for each in odd if each not in left_out]
-    return Report(sections, left_out)
+    groups = grouped(folders)
+    try:
+        return _with_texts(Report([section_of(group, baseline) for group in groups], left_out))
+    except Exception:  # some record has its types right and its content wrong
+        sections: list[Section] = []
+        for group in groups:
+            records, odd = reportable(group, baseline)
+            if records:
+                sections.append(section_of(replace(group, records=records), baseline))
+            left_out += [each for each in odd if each not in left_out]
+        return _with_texts(Report(sections, left_out))
+
+
+def _with_texts(report: Report) -> Report:
+    """Make all texts, before the first is written."""
+    if not report.sections:
+        return report
+    makers = {name: make for each in FILES.values() for name, make in each.items()}
+    return replace(report, texts={name: make(report) for name, make in makers.items()})
 
 
 def write(report: Report, folder: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
@@ -101,10 +113,9 @@ def write(report: Report, folder: Path, formats: Sequence[str] = FORMATS) -> lis
     """
     print_report(report)
     files = []
-    for name in formats:
-        for stem, make in FILES[name].items():
-            durable.write_text(folder / stem, make(report))
-            files.append(folder / stem)
+    for name in (name for format_ in formats for name in FILES[format_]):
+        durable.write_text(folder / name, report.texts[name])
+        files.append(folder / name)
     print("report: " + "  ".join(map(str, files)))
     return files
 
@@ -135,10 +146,7 @@ def reportable(group: Group, baseline: str | None = None) -> tuple[Sequence[Reco
 def _fault(group: Group, records: Sequence[Record], baseline: str | None) -> Exception | None:
     """Try all that is written, but for what is drawn."""
     try:
-        report = Report([section_of(replace(group, records=records), baseline)])
-        for makers in FILES.values():
-            for make in makers.values():
-                make(report)
+        _with_texts(Report([section_of(replace(group, records=records), baseline)]))
     except Exception as error:
         return error
     return None

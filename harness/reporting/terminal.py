@@ -14,7 +14,7 @@ from rich.text import Text
 
 from harness.printed import lines, one_line
 from harness.reporting.columns import Column, Mark, R, Table
-from harness.reporting.layout import fits, parts, widths
+from harness.reporting.layout import NAME_WIDTH, fits, parts, widths
 from harness.reporting.sections import Report
 from harness.units import clock
 
@@ -69,7 +69,7 @@ def _grid(table: Table[Any], width: int) -> Grid:
     for number, column in enumerate(table.columns):
         name = one_line(column.title)
         if number == 0:
-            grid.add_column(name, overflow="fold")
+            grid.add_column(name, overflow="fold", min_width=min(own[0], NAME_WIDTH))
         else:
             grid.add_column(name, justify="right", min_width=own[number])
         cells.append([
