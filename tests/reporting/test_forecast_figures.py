@@ -8,10 +8,17 @@ import pytest
 from records import eight_cells, record
 
 from harness.record import RunForecast, StageForecast
-from harness.reporting.figures.against import Point, accuracy_of, against_figures, points_of
+from harness.reporting.figures.against import (
+    Point,
+    accuracy_of,
+    against_figures,
+    against_of,
+    points_of,
+)
 from harness.reporting.figures.figure import MODES, png
 from harness.reporting.figures.growth import Panel, growth_figures
 from harness.reporting.figures.places import OUTSIDE, REST, grouped
+from harness.reporting.groups import Group
 from harness.units import GIB
 
 PLACES = {
@@ -93,6 +100,9 @@ def test_points_are_what_records_both_foresaw_and_measured(tmp_path: Path) -> No
         record(cells[3], 0.5, peak=100, forecast=foreseen, outcome="oom"),
     ]
     assert points_of(records) == [Point(records[0].path, 90, 100, "peak allocated, CPU step")]
+    [figure] = against_of(Group("small", {}, records))
+    assert "1 of them: median error 10 %" in figure.caption
+    assert against_of(Group("small", {}, records[1:])) == []
 
 
 def test_accuracy_counts_every_under_estimate() -> None:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from harness.reporting.figures.figure import Figure, Mode
 from harness.reporting.figures.theme import MARKERS, THEMES, WIDTH, Theme
+from harness.reporting.figures.words import conditions
 from harness.units import GIB, MIB
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
     from harness.record import Record
+    from harness.reporting.groups import Group
 
 LEAST_LINEAR = 0.1  # per cent: around zero the axis of errors is linear, beyond logarithmic
 WIDE = 4  # largest over smallest bytes, from where on axes of bytes are logarithmic
@@ -94,6 +96,13 @@ def points_of(records: Iterable[Record]) -> list[Point]:
         if memory.meter == "cuda" and held and reserved:
             points.append(Point(record.path, reserved, held, RESERVED))
     return [point for point in points if point.measured and point.forecast]
+
+
+def against_of(group: Group) -> list[Figure]:
+    """Return the figure of a group's records, or none where nothing was foreseen."""
+    points = points_of(group.records)
+    runs = {point.name for point in points}
+    return against_figures(points, conditions([r for r in group.records if r.path in runs]))
 
 
 def against_figures(
