@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from records import eight_cells, record
 
+from harness.forecasting.result import Forecast
 from harness.record import RunForecast, StageForecast
 from harness.reporting.figures.against import (
     Point,
@@ -17,8 +18,10 @@ from harness.reporting.figures.against import (
 )
 from harness.reporting.figures.figure import MODES, png
 from harness.reporting.figures.growth import Panel, growth_figures
+from harness.reporting.figures.of_forecasts import MOST_BARS, figures_of_forecasts
 from harness.reporting.figures.places import OUTSIDE, REST, grouped
 from harness.reporting.groups import Group
+from harness.simulation.step_forecast import Need
 from harness.units import GIB
 
 PLACES = {
@@ -130,3 +133,21 @@ def test_one_point_and_none_can_be_drawn() -> None:
         under = sum(point.error < 0 for point in points)
         share = f"{under} of {len(points)} ({100 * under // len(points)} %)"
         assert f"under-estimates: {share}" in texts
+
+
+def test_many_bars_fill_several_figures_and_an_error_is_named() -> None:
+    own = {"method": "m", "model": "tiny", "task": "t", "gpu": "l4", "stage": "training",
+           "steps": [(1, 1)]}  # fmt: skip
+    choices = dict.fromkeys(("precision", "attention", "gradient_checkpointing", "capability",
+                             "torch", "transformers", "peft"), "x")  # fmt: skip
+    need = {"training": Need(allocated=GIB, reserved=2 * GIB, expandable=0)}
+    entries = [
+        Forecast(cell=f"t/tiny/m{n}/s0", needs=need, split={"weights.base": GIB}, choices=choices,
+                 **own) for n in range(MOST_BARS + 5)
+    ]  # fmt: skip
+    entries[-1] = entries[-1].model_copy(update={"needs": {}, "split": {}, "error": "cannot"})
+    first, second = figures_of_forecasts(entries)
+    assert (first.name, second.name) == ("memory-1", "memory-2")
+    axes = second.draw("light").axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()][:2] == ["m60", "m61"]
+    assert "no forecast" in {text.get_text() for text in axes.texts}

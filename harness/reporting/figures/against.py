@@ -157,11 +157,11 @@ def _drawn(kinds: dict[str, list[Point]], mode: Mode) -> Drawing:
                   label=f"{kind} ({len(own)})")  # fmt: skip
         right.plot(measured, [100 * point.error for point in own], **look)
     _draw_diagonal(left, points, unit, theme)
-    left.set_xlabel(f"measured, {word}")
-    left.set_ylabel(f"forecast, {word}")
+    left.set_xlabel(f"measured ({word})")
+    left.set_ylabel(f"forecast ({word})")
     _draw_errors(right, points, unit, theme)
-    right.set_xlabel(f"measured, {word}")
-    right.set_ylabel("forecast over measured, %")
+    right.set_xlabel(f"measured ({word})")
+    right.set_ylabel("forecast over measured (%)")
     drawing.legend(loc="outside lower center", ncols=min(3, len(kinds)))
     return drawing
 
