@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from harness.metering.cuda import CudaMeter
+from harness.metering.cuda import CudaMeter, CudaReading
 from harness.metering.declared import declared_tensors
 from harness.metering.flops import StepFlops
 from harness.metering.ledger import Ledger, LedgerReport
@@ -153,6 +153,15 @@ class Meter:
             self._tensors_by_category = None  # it may have replaced tensors
         self._peak_probe = max(self._peak_probe or 0, peak)
         return result
+
+    @contextmanager
+    def apart(self) -> Iterator[CudaReading | None]:
+        """Keep a stretch out of the phase's peaks; yields its own on CUDA, filled in at its end."""
+        if self.cuda:
+            with self.cuda.apart() as reading:
+                yield reading
+        else:
+            yield None
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run goes on from."""

@@ -12,9 +12,11 @@ from typer.testing import CliRunner
 from harness.main import app
 from harness.record import Record
 from harness.reporting.comparison import compare_methods
+from harness.reporting.groups import Group
 from harness.reporting.markdown import render
 from harness.reporting.ran import what_ran
-from harness.reporting.tables import comparison_tables
+from harness.reporting.sections import Report, section_of
+from harness.reporting.tables import whole_tables
 from harness.store import Store
 from harness.suite.load import load_suite
 from harness.suite.settings import TrainSettings
@@ -31,7 +33,7 @@ def records(folder: Path, text: str = "", *overrides: str, **rest: Any) -> list[
 
 def described(found: list[Record]) -> str:
     suite = {"name": "small", "description": "Two epochs of it."}
-    return render({"suite": suite, "cells": found}, found, [], []).splitlines()[2]
+    return render(Report([section_of(Group("small", suite, found))])).splitlines()[2]
 
 
 def test_the_file_s_description_is_quoted_where_overrides_changed_it(tmp_path: Path) -> None:
@@ -109,7 +111,7 @@ def test_the_length_of_the_forward_pass_is_told(
         assert each.flops is not None
         each.flops.forward_length = lengths[each.task == "rte"]
     comparison = compare_methods(found)
-    assert header in comparison_tables(comparison)[0].headers
+    assert header in whole_tables(comparison)[0].headers
     assert said in "\n".join(caption(comparison))
 
 
