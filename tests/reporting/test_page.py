@@ -18,7 +18,7 @@ from records import eight_cells, record
 
 from harness.forecasting.result import Forecast
 from harness.printed import lines, one_line
-from harness.reporting.columns import Table, words
+from harness.reporting.columns import Table, number, words
 from harness.reporting.comparison import SPLIT, compare_methods
 from harness.reporting.figures.theme import DARK, LIGHT
 from harness.reporting.page import page as page_module
@@ -300,6 +300,14 @@ def test_colours_are_those_of_the_figures(simple: str) -> None:
         wanted += [theme.category(part) for part in SPLIT]
         assert all(color in style for color in wanted)
     assert style.count(DARK.background) == 2, "for the system's choice and the reader's"
+
+
+def test_tables_mark_the_best_and_fold_under_their_titles() -> None:
+    column = number("peak", lambda size: size, str, "peak (B)").which_is("less")
+    html = page("x", [Chapter([forecast("t4")], tables=[Table("a <b>", [column], [3, 1, 2])])])
+    assert "<summary>a &lt;b&gt;</summary>" in html
+    assert '<td>3</td></tr><tr><td class="best">1</td></tr><tr><td class="second">2' in html
+    assert "<summary>All tables (1)</summary>" in html
 
 
 def test_long_tables_say_what_they_leave_out() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from harness.forecasting.cards import CARDS
 from harness.forecasting.result import Forecast
-from harness.reporting.columns import Table
+from harness.reporting.columns import Mark, Table
 from harness.reporting.figures.theme import LIGHT, looks
 from harness.reporting.groups import Group
 from harness.reporting.page import colors
@@ -122,7 +122,7 @@ def _chapter(number: int, chapter: Chapter) -> str:
         f'<h2 id="name-{number}">{text(_name(chapter))}</h2>'
         f'<p class="description">{prose(str(told))}</p><div class="app"></div>'
         + _list(chapter.facts)
-        + _folded("All tables", "".join(map(_table, chapter.tables)))
+        + _folded(f"All tables ({len(chapter.tables)})", "".join(map(_table, chapter.tables)))
         + _folded("How the figures came about", _list(chapter.details))
         + "</section>"
     )
@@ -133,19 +133,18 @@ def _folded(summary: str, content: str) -> str:
 
 
 def _table(table: Table[Any]) -> str:
-    head = "".join(f'<th scope="col">{text(header)}</th>' for header in table.headers)
-    rows = "".join(
-        "<tr>" + "".join(f"<td>{text(value)}</td>" for value in row) + "</tr>"
-        for row in table.texts[:MOST_ROWS]
-    )
+    rows = zip(table.texts[:MOST_ROWS], table.marks[:MOST_ROWS], strict=True)
     left = len(table.rows) - MOST_ROWS
     more = [f"The first {MOST_ROWS:,} of {len(table.rows):,} rows."] if left > 0 else []
-    return (
-        f"<h3>{text(table.title)}</h3>"
-        '<div class="wide" tabindex="0" role="region" aria-label="table"><table class="plain">'
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-        + _list([*more, *table.notes])
-    )
+    head = "".join(f'<th scope="col">{text(header)}</th>' for header in table.headers)
+    body = "".join(f"<tr>{''.join(map(_cell, texts, marks))}</tr>" for texts, marks in rows)
+    grid = f'<table class="plain"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    wide = f'<div class="wide" tabindex="0" role="region" aria-label="table">{grid}</div>'
+    return _folded(text(table.title), wide + _list([*more, *table.notes]))
+
+
+def _cell(value: str, mark: Mark | None) -> str:
+    return f'<td class="{mark}">{text(value)}</td>' if mark else f"<td>{text(value)}</td>"
 
 
 def _list(notes: Sequence[str]) -> str:
