@@ -41,6 +41,8 @@ def unit_for(sizes: Iterable[int]) -> Unit:
 def less_is_better(metric: str | None) -> bool:
     """Tell whether a metric counts errors; its name may have an evaluation's behind it."""
     return (metric or "").partition(" ")[0] in LESS_IS_BETTER
+
+
 def in_bytes(count: int | None, sign: str = "") -> str:
     """Format bytes with their unit: in MiB (2^20), less than a tenth of it as they are."""
     if count is None:

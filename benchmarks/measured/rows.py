@@ -15,7 +15,17 @@ from harness.suite.cell import Cell
 from harness.suite.suite import Suite
 
 HERE = Path(__file__).parent
-AXES = ("model", "method", "precision", "attention", "optimizer", "checkpointing", "loss", "gpu", "kind")
+AXES = (
+    "model",
+    "method",
+    "precision",
+    "attention",
+    "optimizer",
+    "checkpointing",
+    "loss",
+    "gpu",
+    "kind",
+)
 
 
 @dataclass(frozen=True)
@@ -63,7 +73,9 @@ def _row(given: Mapping[str, str]) -> Row:
     why = _why_not(given, known)
     name, kind = given["id"].rpartition(f"/{given['kind']}")[0] or given["id"], given["kind"]
     if why:
-        return Row(name, given["source"], given["gpu"], kind, "", int(given["bytes"]), None, why=why)
+        return Row(
+            name, given["source"], given["gpu"], kind, "", int(given["bytes"]), None, why=why
+        )
     said = {axis: value or {} for axis, value in known.items()}
     card = next(said[axis]["card"] for axis in ("attention", "gpu") if "card" in said[axis])
     by = tuple(value["by"] for value in said.values() if "by" in value)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import durable
-from harness.reporting.columns import Table, words
+from harness.reporting.columns import Column, Table, words
 from harness.reporting.comparison import SPLIT
 from harness.reporting.explained import explanation_data, explanation_notes, explanation_tables
 from harness.reporting.figures import figure as figures
@@ -104,7 +104,7 @@ def _tables(forecasts: Sequence[Forecast]) -> list[Table[ForecastRow]]:
     """
     table = forecast_table(forecasts)
     columns = [column for column in table.columns if column.header not in ("cell", "stage")]
-    names = words("cell", lambda row: stage_of(row.name, row.entry.stage))
+    names: Column[ForecastRow] = words("cell", lambda row: stage_of(row.name, row.entry.stage))
     which = [column for column in columns if column.header not in WHY]
     why = [column for column in columns if column.header in WHY]
     return [

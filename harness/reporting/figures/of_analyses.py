@@ -11,10 +11,12 @@ from harness.record import Record
 from harness.reporting.figures.by_layer import ByLayer, one_at_a_time
 from harness.reporting.figures.flatness import Plane, eigenvalues, planes
 from harness.reporting.figures.froze import froze
+from harness.reporting.figures.one_model import measured
 from harness.reporting.figures.similarity import Similarity, similarities
 from harness.units import is_fraction
 
 if TYPE_CHECKING:
+    from harness.reporting.comparison import Row
     from harness.reporting.figures.figure import Figure
     from harness.reporting.figures.one_model import OneModel
 
@@ -49,13 +51,17 @@ def _seeds(count: int) -> str:
     return f"{count} seeds" if count > 1 else "one seed"
 
 
+def _good(row: Row, task: str) -> list[Record]:
+    return [record for record, _ in measured(row, task)]
+
+
 # -- CKA -----------------------------------------------------------------------------------------
 
 
 def _cka(one: OneModel, task: str) -> Iterator[Figure]:
     maps, seeds = [], set()
     for row in one.rows:
-        records = one.good(row.method, task)
+        records = _good(row, task)
         found = _content(records, "cka")
         longest: list[int] = max((each["steps"] for each in found), key=len, default=[])
         same = [each["cka"] for each in found if each["steps"] == longest]
@@ -94,12 +100,12 @@ def _froze(records: Sequence[Record]) -> dict[int, float]:
 
 
 def _hessian(one: OneModel, task: str) -> Iterator[Figure]:
-    known = [c for row in one.rows for c in _content(one.good(row.method, task), "hessian")]
+    known = [c for row in one.rows for c in _content(_good(row, task), "hessian")]
     for number, over in enumerate(dict.fromkeys(o for content in known for o in content["over"])):
         spectra = {
             row.method: [
                 content["over"][over]["eigenvalues"]
-                for content in _content(one.good(row.method, task), "hessian")
+                for content in _content(_good(row, task), "hessian")
                 if over in content["over"]
             ]
             for row in one.rows
@@ -119,7 +125,7 @@ def _hessian(one: OneModel, task: str) -> Iterator[Figure]:
 def _landscape(one: OneModel, task: str) -> Iterator[Figure]:
     found = []
     for row in one.rows:
-        records = [r for r in one.good(row.method, task) if "landscape" in r.analyses]
+        records = [r for r in _good(row, task) if "landscape" in r.analyses]
         first = min(records, key=lambda record: record.seed, default=None)
         for content in _content([first] if first else [], "landscape"):
             title = f"{row.method}, seed {first.seed if first else 0}"
@@ -142,7 +148,7 @@ def _landscape(one: OneModel, task: str) -> Iterator[Figure]:
 def _one_layer(one: OneModel, task: str) -> Iterator[Figure]:
     found = []
     for row in one.rows:
-        records = one.good(row.method, task)
+        records = _good(row, task)
         if not records or task not in row.scores:
             continue
         options = records[0].cell.get("method_options", {})
@@ -156,7 +162,7 @@ def _one_layer(one: OneModel, task: str) -> Iterator[Figure]:
                              values, max(peaks, default=None)))  # fmt: skip
     if sum(each.layer is not None for each in found) < 2:
         return
-    metric = one.good(one.rows[0].method, task)[0].main_metric or "score"
+    metric = _good(one.rows[0], task)[0].main_metric or "score"
     yield one.figure(
         f"one-layer{_ending(one, task)}", f"An adapter in one layer alone{_on(one, task)}",
         "Scores: mean and standard deviation over seeds, strokes are runs. Peaks: the largest over "

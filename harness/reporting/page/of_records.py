@@ -12,9 +12,8 @@ from harness.reporting.groups import Group
 from harness.reporting.page.memory import split_of
 from harness.reporting.page.pool import Pool, known
 from harness.reporting.page.runs import FULL, Detail, need, run_data
-from harness.units import is_fraction
+from harness.units import is_fraction, less_is_better
 
-LOWER_IS_BETTER = frozenset({"perplexity", "mae", "mse", "rmse"})
 # A page with more is one that nobody reads the single tasks of.
 MOST_VIEWS = 40
 
@@ -44,17 +43,12 @@ def group_data(
     )
 
 
-def lower_is_better(metric: str | None) -> bool:
-    """Tell whether less of the metric is better; an evaluation's name may stand behind it."""
-    return (metric or "").partition(" ")[0] in LOWER_IS_BETTER
-
-
 def _task(task: str, records: Sequence[Record]) -> dict[str, Any]:
     named = (r.main_metric for r in records if r.task == task and r.main_metric)
     metric = next(named, None)
     return {
         "name": task, "metric": metric, "fraction": is_fraction(metric),
-        "lower": lower_is_better(metric),
+        "lower": less_is_better(metric),
     }  # fmt: skip
 
 
