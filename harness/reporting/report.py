@@ -129,13 +129,16 @@ def write(report: Report, folder: Path, formats: Sequence[str] = FORMATS) -> lis
     """
     print_report(report)
     drawings: Mapping[str, bytes] = {}
-    if "md" in formats:
+    if {"md", "html"} & {*formats}:
         report, drawings = drawn(report)
-    for name, content in drawings.items():
+    texts = {**report.texts}
+    if drawings and "html" in formats:
+        texts["report.html"] = as_page(report, drawings)
+    for name, content in drawings.items() if "md" in formats else ():
         durable.write_bytes(folder / name, content)
     files = []
     for name in (name for format_ in formats for name in FILES[format_]):
-        durable.write_text(folder / name, report.texts[name])
+        durable.write_text(folder / name, texts[name])
         files.append(folder / name)
     print("report: " + "  ".join(map(str, files)))
     return files

@@ -12,7 +12,8 @@ from records import eight_cells, record
 
 from harness.forecasting.cards import CARDS
 from harness.printed import lines
-from harness.reporting.page.page import Chapter, page
+from harness.reporting.page.chapter import Chapter
+from harness.reporting.page.page import page
 from harness.units import GIB, MIB, mib, millions, score
 
 pytestmark = pytest.mark.browser

@@ -20,10 +20,11 @@ from harness.forecasting.result import Forecast
 from harness.printed import lines, one_line
 from harness.reporting.columns import Table, number, words
 from harness.reporting.comparison import SPLIT, compare_methods
-from harness.reporting.figures.theme import DARK, LIGHT
+from harness.reporting.figures.theme import DARK, LIGHT, looks
 from harness.reporting.page import page as page_module
+from harness.reporting.page.chapter import Chapter, Picture
 from harness.reporting.page.embedding import data, prose
-from harness.reporting.page.page import SCRIPTS, Chapter, page
+from harness.reporting.page.page import SCRIPTS, page
 from harness.simulation.step_forecast import Need
 from harness.units import MIB
 
@@ -316,3 +317,36 @@ def test_long_tables_say_what_they_leave_out() -> None:
     html = page("x", [Chapter(entries, tables=[table])])
     assert html.count("<tr>") == 201
     assert "The first 200 of 300 rows." in html
+
+
+def test_figures_stand_in_the_page_in_both_modes(tmp_path: Path) -> None:
+    picture = Picture("a <b>", "of `x`", {"light": b"sun", "dark": b"moon"})
+    records = sized(tmp_path, {"full": 3}, [0.9])
+    document = Document(page("x", [Chapter(group(records), pictures=[picture])]))
+    shown = [attributes for tag, attributes in document.tags if tag == "img"]
+    assert [(each["class"], each["alt"]) for each in shown] == [
+        ("light", "a <b>"),
+        ("dark", "a <b>"),
+    ]
+    files = [base64.b64decode((each["src"] or "").partition(",")[2]) for each in shown]
+    assert files == [b"sun", b"moon"]
+
+
+def test_a_group_has_the_looks_of_its_figures(tmp_path: Path) -> None:
+    one, two = sized(tmp_path, {"b": 1, "a": 2}, [0.1, 0.2]), sized(tmp_path, {"c": 3}, [0.3])
+    made = data_of(page("x", [Chapter(group(one)), Chapter(group(two))]))["groups"]
+    for each in made:
+        wanted = looks(each["methods"], "light")
+        assert dict(zip(each["methods"], each["marks"], strict=True)) == {
+            name: look.marker for name, look in wanted.items()
+        }
+
+
+def test_a_task_says_which_way_is_better(tmp_path: Path) -> None:
+    records = sized(tmp_path, {"full": 3, "lora": 2}, [4.5, 5.5])
+    errors = [renamed(r, r.path, main_metric="perplexity") for r in records]
+    own = [renamed(r, r.path, main_metric="mine:loss", lowest=True) for r in records]
+    for chosen, lower in ((records, False), (errors, True), (own, True)):
+        [task] = data_of(page("x", [Chapter(group(chosen))]))["groups"][0]["tasks"]
+        assert task["lower"] is lower
+        assert task["fraction"] is (chosen is records)
