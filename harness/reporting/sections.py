@@ -14,6 +14,7 @@ from harness.reporting.figures.figure import Figure
 from harness.reporting.groups import Group
 from harness.reporting.paired import paired_facts, paired_notes, paired_tables
 from harness.reporting.phases import phase_notes, phase_tables
+from harness.reporting.published import published_tables
 from harness.reporting.tables import (
     cost_tables,
     main_tables,
@@ -66,6 +67,7 @@ class Report:
 
 # What stands below the main tables, in this order: of a group and its comparison.
 TABLES: tuple[Callable[[Group, Comparison], Sequence[Table[Any]]], ...] = (
+    lambda group, comparison: published_tables(group),
     lambda group, comparison: score_tables(comparison),
     lambda group, comparison: split_tables(comparison),
     lambda group, comparison: task_tables(comparison),
