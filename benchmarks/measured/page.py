@@ -115,7 +115,7 @@ def _summary(pairs: Sequence[Pair]) -> str:
         groups.setdefault((pair.source, pair.kind), []).append(pair)
     rows = [[f"{source}: {kind}", *_sums(own)] for (source, kind), own in groups.items()]
     outside = [pair for pair in pairs if not pair.row.name.startswith(OWN)]
-    rows += [["**all of others**", *_sums(outside)]]
+    rows += [["all of others", *_sums(outside)]]
     headers = ["source and kind", "figures", "median error", "lowest", "highest", "under"]
     return markdown_grid(headers, rows)
 
