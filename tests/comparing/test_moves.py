@@ -165,7 +165,7 @@ def times(host: str, cpu: str) -> dict[str, str]:
         (
             times("x", "c"),
             times("y", "d"),
-            "The machines differ (host, cpu), so step times compare",
+            "The machines differ (host, cpu), so step times com",
         ),
         ({}, {}, "Whether the machine is the same is not recorded"),
     ],

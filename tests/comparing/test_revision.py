@@ -32,9 +32,9 @@ class Wide(Method):
 
     def attach(self, model, plan):
         surgery.freeze_base(model, plan)
-        model.register_parameter("wide", nn.Parameter(model.get_input_embeddings().weight.new_zeros(SIZE)))
-        chosen = {"wide": model.wide}
-        return Handle(model, chosen, {})
+        like = model.get_input_embeddings().weight
+        model.register_parameter("wide", nn.Parameter(like.new_zeros(SIZE)))
+        return Handle(model, {"wide": model.wide}, {})
 
 METHODS = {"wide": Wide}
 """

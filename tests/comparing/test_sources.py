@@ -94,7 +94,7 @@ def test_settings_that_differ_are_named(tmp_path: Path) -> None:
     other["train"]["lr"] = 0.5
     Store(after).write(cell, record(cell, 0.5).model_copy(update={"cell": other}))
     done = CliRunner().invoke(app, [str(before), str(after)])
-    assert any(line.split() == ["train.lr", "0.0005", "0.5", "1", "of", "8"]
+    assert any(line.split() == ["train.lr", "0.001", "0.5", "1", "of", "8"]
                for line in done.output.splitlines()), done.output  # fmt: skip
 
 
