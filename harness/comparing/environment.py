@@ -60,6 +60,8 @@ def environment(
         UserError: pip cannot do it, and why.
     """
     asked = dict(map(pinned, requirements))
+    if len(asked) < len(requirements):
+        raise UserError(f"{', '.join(requirements)}: one version of each package")
     folders = list(site_folders() if behind is None else behind)
     key = _key(asked, folders)
     folder = cache / key
@@ -104,9 +106,8 @@ def _make(folder: Path, asked: Mapping[str, str], behind: Sequence[Path]) -> Non
         text=True,
     )
     if done.returncode:
-        raise UserError(
-            f"pip cannot install {', '.join(wanted)}: {_why(done.stdout + done.stderr)}"
-        )
+        why = _why(done.stdout + done.stderr)
+        raise UserError(f"pip cannot install {', '.join(wanted)}: {why}")
     (folder / LEFT).write_text("\n".join(CONFLICT.findall(done.stderr)), "utf-8")
 
 

@@ -102,7 +102,10 @@ def _units(comparison: Comparison) -> list[str]:
         "measured": "allocated, of the training phase that needs the most",
     }[comparison.before.kind]
     partly = any(side.least for move in comparison.moved for side in (move.before, move.after))
-    limit = " Only the largest holders are known; what moved in others is elsewhere."
+    limit = (
+        " Of a measured peak the largest holders are known; one that one side alone lists counts "
+        "from nothing, and what moved in others is elsewhere."
+    )
     return [
         f"Peaks: {what}; 1 MiB = 2^20 B, below a tenth of it in bytes. Places sum up the layers "
         "of a model under `*`; categories and places are those at either side's own peak, which "
