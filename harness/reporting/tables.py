@@ -46,14 +46,16 @@ def main_tables(comparison: Comparison) -> list[Table[Row]]:
 
 
 def score_tables(comparison: Comparison) -> list[Table[Row]]:
-    """Return every metric of every task; open where the main table has only their average."""
-    columns = [words("method", _method), *score_columns(comparison, all_metrics=True)]
+    """Return the scores that the main table has only the average of, and folded every metric."""
+    name = words("method", _method)
     main = main_tables(comparison)[0].columns
     shown = average_column().header not in {column.header for column in main[1:2]}
-    if shown and all(len(r.reported) < 2 for r in comparison.records):
-        return []
+    found = [] if shown else [("scores", score_columns(comparison), False)]
+    if any(len(record.reported) > 1 for record in comparison.records):
+        found.append(("every metric", score_columns(comparison, all_metrics=True), True))
     return [
-        Table(comparison.titled(model, "scores"), columns, rows, folded=shown)
+        Table(comparison.titled(model, title), [name, *columns], rows, folded=folded, aside=folded)
+        for title, columns, folded in found
         for model, rows in by_model(comparison).items()
     ]
 
