@@ -122,7 +122,7 @@ def _doubts(records: Sequence[Record]) -> list[str]:
         return []
     more = f" and {len(shared) - 3} more of {len(records)} cells" if len(shared) > 3 else ""
     return [
-        f"Doubtful: other processes were on the card during {', '.join(shared[:3])}{more}: step "
+        f"* Doubtful: other processes were on the card during {', '.join(shared[:3])}{more}: step "
         "times depend on them, peaks allocated do not."
     ]
 

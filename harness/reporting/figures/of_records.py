@@ -136,11 +136,13 @@ def _costs(one: OneModel) -> list[Figure]:
         return []
     methods, name = [row.method for row in one.rows], shown(base.method)
     failed = [failures(row.records) for row in one.rows]
+    shared = any(row.shared for row in one.rows)
     return [one.figure(
         "costs", f"Time, FLOPs and parameters over those of {name}",
         f"Ratios to {name}. Time: of the median step, median over the same tasks and seeds. "
         "FLOPs: of the whole training, one multiply-add is two. Parameters: trainable ones of the "
-        "adapter without head and pooler, mean over steps.",
+        "adapter without head and pooler, mean over steps."
+        + (" Other processes were on the card: times depend on them." if shared else ""),
         partial(costs, methods, failed, known, one.methods), of_memory=False,
     )]  # fmt: skip
 
