@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pages import data_of
 from PIL import Image
 
 from harness.forecast import app
@@ -69,6 +70,20 @@ def test_every_file_says_the_same(made: Path) -> None:
     assert [int(row["device (B)"]) for row in swept if row["value"] == "8"] == [
         entry["device"] for entry in as_is
     ]
+
+
+def test_the_page_holds_every_cell_and_stage(made: Path) -> None:
+    embedded = data_of((made / "out" / "report.html").read_text())
+    [group] = embedded["groups"]
+    entries = json.loads((made / "all.json").read_text())
+    one_seed = {(e["cell"], e["stage"], e["peak_allocated"]) for e in entries if "/s0" in e["cell"]}
+    assert {(run["path"], run["peak"]) for run in group["runs"]} == {
+        (cell, peak) for cell, _, peak in one_seed
+    }
+    assert len(group["views"][0]["rows"]) == len(one_seed)
+    assert {gpu for row in group["views"][0]["rows"] for gpu in row["verdicts"]} == {
+        "rtx4090", "h100",
+    }  # fmt: skip
 
 
 def test_the_table_is_narrow_and_seeds_share_rows(made: Path) -> None:

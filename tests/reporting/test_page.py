@@ -284,14 +284,19 @@ def test_forecasts_have_a_page(tmp_path: Path) -> None:
     assert made["runs"][1]["message"] == "it <cannot>"
 
 
-def test_stages_of_a_forecast_are_rows_of_their_own(tmp_path: Path) -> None:
-    entries = [forecast("t4", stage=stage, peak_allocated=size * MIB)
-               for stage, size in (("warm-up", 100), ("50 % frozen", 70))]  # fmt: skip
-    made = data_of(page("forecasts", [Chapter(entries)]))["groups"][0]
-    assert [row["method"] for row in made["views"][0]["rows"]] == [
-        "lora, warm-up",
-        "lora, 50 % frozen",
-    ]
+def test_what_tells_the_rows_of_a_forecast_apart_is_in_their_names() -> None:
+    def names(*entries: Forecast) -> list[str]:
+        made = data_of(page("forecasts", [Chapter(entries)]))["groups"][0]
+        return [row["method"] for row in made["views"][0]["rows"]]
+
+    stages = [forecast("t4", stage=stage, peak_allocated=size * MIB)
+              for stage, size in (("warm-up", 100), ("50 % frozen", 70))]  # fmt: skip
+    assert names(*stages) == ["lora, warm-up", "lora, 50 % frozen"]
+    assert names(forecast("t4"), forecast("a6000")) == ["lora"], "one step for both"
+    cards = [forecast("t4"), forecast("a6000"), forecast("h100", peak_allocated=MIB)]
+    assert names(*cards) == ["lora (t4/a6000)", "lora (h100)"], "its kernels are others"
+    grid = [forecast("t4", cell=f"rte/tiny/lora/batch={size}/s{size}") for size in (1, 2)]
+    assert names(*grid) == ["lora batch=1 s1", "lora batch=2 s2"]
 
 
 def test_colours_are_those_of_the_figures(simple: str) -> None:

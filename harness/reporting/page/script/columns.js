@@ -87,9 +87,9 @@ function peakCell(group, row) {
 function verdictColumns(rows, gpu) {
   const batches = rows.some((row) => known(row.batches?.[gpu]));
   return [
-    { title: gpu, kind: "number", key: (row) => ["fits", "tight", "does not fit"].indexOf(row.verdicts?.[gpu]?.[0]),
+    { title: `${gpu}, GiB`, kind: "number", key: (row) => ["fits", "tight", "does not fit"].indexOf(row.verdicts?.[gpu]?.[0]),
       cell: (row) => make("span", { class: `fit-${(row.verdicts?.[gpu]?.[0] ?? "none").replaceAll(" ", "-")}` },
-        row.verdicts?.[gpu]?.[1] ?? NONE), help: "fits or not, and the margin in GiB" },
+        row.verdicts?.[gpu]?.[1] ?? NONE), help: "fits or not, and by how much" },
     ...(batches ? [{ title: `batch on ${gpu}`, kind: "number", best: "high", key: (row) => row.batches?.[gpu],
       cell: (row) => (known(row.batches?.[gpu]) ? grouped(row.batches[gpu]) : NONE) }] : []),
   ];
