@@ -44,6 +44,16 @@ Plugins = Annotated[
 ]
 Only = Annotated[str, typer.Option(metavar="GLOB", help="cells whose path matches")]
 
+Formats = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        envvar="HEADROOM_FORMATS",
+        metavar="NAMES",
+        help="what the report is written as, such as md,csv; default: everything",
+    ),
+]
+
 
 def examples(*lines: str) -> str:
     """Return a help page's end: commands to copy, each whole on a line of its own."""

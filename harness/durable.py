@@ -17,9 +17,14 @@ NEW = ".new"  # of a folder
 
 
 def write_text(file: Path, text: str) -> None:
+    """Write a text as `write_bytes` does, in UTF-8."""
+    write_bytes(file, text.encode("utf-8"))
+
+
+def write_bytes(file: Path, content: bytes) -> None:
     """Write the file in place of an older one; makes its folder.
 
-    Several processes may write one file: the last one's text stays. Where writing fails (a full
+    Several processes may write one file: the last one's content stays. Where writing fails (a full
     disk), the older file stays, and nothing is left beside it.
 
     Raises:
@@ -28,7 +33,7 @@ def write_text(file: Path, text: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     draft = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     try:
-        draft.write_text(text, encoding="utf-8")
+        draft.write_bytes(content)
         _to_disk(draft)
         draft.replace(file)
     except BaseException as error:

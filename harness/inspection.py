@@ -17,20 +17,18 @@ from typing import Any, TypeVar
 
 from harness.durable import DRAFT, NEW
 from harness.record import FINAL_OUTCOMES, Record
-from harness.run_files import PATH, read_manifest, read_record
+from harness.run_files import CELL, Held, Place, read_manifest, read_record
 from harness.store import LOCK, MANIFEST, Store, fate
 from harness.sums import SAVED, SUMS, check_sums
 from harness.units import mib
 from harness.untrusted import WRONG, Unreadable, first_byte, said
 
 LITTLE = 2**30  # bytes: less free space than this is told
-CELL = re.compile(rf"(?P<path>{PATH.pattern})-(?P<key>\w+)")
 RECORD = re.compile(rf"{CELL.pattern}\.json(?P<kept>\.unread-\d+)?")
 STATE = re.compile(rf"{CELL.pattern}(?P<kind>/adapter|/model)?(?P<draft>{re.escape(NEW)})?")
 UNFINISHED = "left unfinished"
 PARTS = ("records", "checkpoints", "exports", "logs")
 
-Place = tuple[str, str]  # a cell's path and key
 T = TypeVar("T")
 
 
@@ -165,14 +163,10 @@ class _Inspector:
 
     def _tables(self) -> None:
         """Find the records that a report leaves out because no table can be made with them."""
-        told = {path: (key, r) for (path, key), r in self.records.items()
-                if (path, key) in self.listed}  # fmt: skip
-        if self.manifest is None or not told:
-            return
         from harness.reporting.report import report_on
 
-        for odd in report_on(self.manifest, [record for _, record in told.values()])[1]:
-            self._say(f"records/{odd.path}-{told[odd.path][0]}.json", odd.reason, wrong=True)
+        for odd in report_on([Held(self.manifest, [*self.records.values()])]).left_out:
+            self._say(f"records/{odd.path}-{odd.key}.json", odd.reason, wrong=True)
 
     def _checkpoints(self) -> None:
         for folder, match in self._states("checkpoints"):

@@ -1,4 +1,4 @@
-"""`python -m harness.report RUNS`: the comparison of a run folder as Markdown and CSV."""
+"""`python -m harness.report RUNS...`: what run folders hold, as tables, figures and a page."""
 
 from __future__ import annotations
 
@@ -7,25 +7,44 @@ from typing import Annotated
 
 import typer
 
-from harness.command import DONE, FAILED, command, new_app
+from harness.command import DONE, FAILED, Formats, command, examples, new_app
+from harness.errors import UserError
 
 app = new_app()
+EXAMPLES = examples(
+    "headroom report runs/quick --format md,latex",
+    "headroom report runs/on_a runs/on_b --out report --baseline lora-r8",
+)
 
 
-@command(app)
+@command(app, epilog=EXAMPLES)
 def report(
-    runs: Annotated[Path, typer.Argument(help="run folder, such as runs/quick")],
-    out: Annotated[Path | None, typer.Option(help="where to write; default: that folder")] = None,
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUNS...", help="run folders, such as runs/quick")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="where to write; default: the folder, where it is one")
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(metavar="METHOD", help="what times and scores are compared with"),
+    ] = None,
+    formats: Formats = "",
 ) -> int:
-    """Write report.md, comparison.csv and results.csv from a run folder's records.
+    """Write the report of run folders again: of every record there, by suite and settings.
 
     Records that cannot be read are named with the reason, in the report too; the exit code is 1.
     """
-    from harness.reporting.report import report_of, write
+    from harness.paths import user_path
+    from harness.reporting.report import formats_of, report_of, write
     from harness.store import Store
 
-    made = report_of(Store(runs))
-    write(made, out or runs)
+    asked = formats_of(formats)
+    folders = [user_path(folder) for folder in runs]
+    if out is None and len(folders) > 1:
+        raise UserError("several run folders: say with --out where their report goes")
+    made = report_of([Store(folder) for folder in folders], baseline)
+    write(made, out or folders[0], asked)
     return FAILED if made.left_out else DONE
 
 

@@ -15,6 +15,7 @@ from harness.command import (
     DONE,
     FAILED,
     INTERRUPTED,
+    Formats,
     Only,
     Overrides,
     Plugins,
@@ -77,6 +78,7 @@ def run(
             help="also write the trained adapters, or the finished models, as safetensors"
         ),
     ] = None,
+    formats: Formats = "",
 ) -> int:
     """Run every cell of a suite that has no record yet, then print the comparison table."""
     from harness.engines.child import Limits
@@ -85,12 +87,14 @@ def run(
     from harness.gpus import visible_devices
     from harness.paths import path_part
     from harness.provenance import Invocation
+    from harness.reporting.report import formats_of
     from harness.reporting.terminal import counting
     from harness.store import Store
     from harness.suite.load import load_suite
     from harness.suite.preflight import check_cells, check_own_data
     from harness.suite.suite import choose
 
+    asked_formats = formats_of(formats)
     suite = load_suite(file, overrides or [], plugin or [])
     cells = suite.cells()
     store = Store(out or Path("runs") / path_part(suite.name))
@@ -122,7 +126,7 @@ def run(
         limits = Limits(cell_minutes and 60 * cell_minutes, 60 * silent_minutes or None,
                         retries=retries)  # fmt: skip
         engine = LocalEngine(store, devices, lock, 60 * checkpoint_minutes, export, asked, limits)
-        return _work(engine, chosen, todo)
+        return _work(engine, chosen, todo, asked_formats)
 
 
 def _waits(store: Store, cell: Cell, retry_failed: bool) -> bool:
@@ -131,7 +135,12 @@ def _waits(store: Store, cell: Cell, retry_failed: bool) -> bool:
     return record is None or not record.is_final or (retry_failed and record.outcome != "ok")
 
 
-def _work(engine: LocalEngine, chosen: Sequence[Cell], todo: Sequence[Cell]) -> int:
+def _work(
+    engine: LocalEngine,
+    chosen: Sequence[Cell],
+    todo: Sequence[Cell],
+    formats: Sequence[str] = ("md", "csv"),
+) -> int:
     """Run what is to do, convert what was asked for, report all; returns the exit code."""
     store = engine.store
     try:
@@ -144,7 +153,7 @@ def _work(engine: LocalEngine, chosen: Sequence[Cell], todo: Sequence[Cell]) -> 
         print("interrupted; the same command runs what is missing, from the last checkpoint")
         code = INTERRUPTED
     finally:
-        reported = _report(store)
+        reported = _report(store, formats)
     return code if reported else code or FAILED
 
 
@@ -230,7 +239,7 @@ def _print_cells(chosen: Sequence[Cell], todo: Sequence[Cell], store: Store) -> 
     print(f"{len(chosen)} cells, {len(todo)} to run, out: {store.folder}")
 
 
-def _report(store: Store) -> bool:
+def _report(store: Store, formats: Sequence[str]) -> bool:
     """Report what there is; tells whether that went well: a full disk hides no exit code."""
     from harness.printed import lines
     from harness.reporting.report import write_report
@@ -238,7 +247,7 @@ def _report(store: Store) -> bool:
     try:
         records = store.records()
         if records:
-            write_report(store)
+            write_report(store, formats=formats)
     except (OSError, UserError) as error:
         print(f"no report: {told(error)}", file=sys.stderr)
         return False

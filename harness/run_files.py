@@ -9,7 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,6 +24,11 @@ from harness.untrusted import bytes_of, reading
 
 CHECKSUM = "checksum"
 PATH = re.compile(r"[^/]+(?:/[^/]+){2,}/s-?\d{1,20}")
+# Where a cell's files lie below a part of the folder: its path and key.
+CELL = re.compile(rf"(?P<path>{PATH.pattern})-(?P<key>\w+)")
+RECORDS = "records"
+
+Place = tuple[str, str]  # a cell's path and key
 
 
 class ListedCell(BaseModel):
@@ -62,6 +70,29 @@ class Manifest(BaseModel):
         return cells
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """A record that is there and not believed: whose it should be, which file, what is wrong."""
+
+    path: str
+    reason: str
+    key: str = ""
+
+
+@dataclass(frozen=True)
+class Held:
+    """All that a run folder holds for a report.
+
+    Attributes:
+        manifest: of the last run there; None where there is none.
+        records: those that can be read; the manifest's first, in its order.
+    """
+
+    manifest: dict[str, Any] | None
+    records: list[Record]
+    left_out: list[LeftOut] = field(default_factory=list)
+
+
 def read_manifest(file: Path) -> dict[str, Any]:
     """Return the manifest's content.
 
@@ -73,6 +104,18 @@ def read_manifest(file: Path) -> dict[str, Any]:
         content = _parsed(text)
         Manifest.model_validate_json(text)
         return content
+
+
+def places(folder: Path) -> Iterator[Place]:
+    """Yield the cells whose records lie in a run folder, by the names of the files, sorted."""
+    top = folder / RECORDS
+    for parent, folders, names in os.walk(top):
+        folders.sort()
+        for name in sorted(names):
+            file = os.path.relpath(os.path.join(parent, name), top)
+            match = CELL.fullmatch(file.removesuffix(".json")) if name.endswith(".json") else None
+            if match is not None:
+                yield match["path"], match["key"]
 
 
 def read_record(file: Path, path: str, key: str) -> Record | None:

@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,16 @@ from typing import TYPE_CHECKING, Any
 from harness import durable
 from harness.errors import UserError
 from harness.printed import one_line
-from harness.run_files import read_manifest, read_record, write_record
+from harness.run_files import (
+    RECORDS,
+    Held,
+    LeftOut,
+    Place,
+    places,
+    read_manifest,
+    read_record,
+    write_record,
+)
 from harness.untrusted import Unreadable
 
 if TYPE_CHECKING:
@@ -29,14 +37,6 @@ if TYPE_CHECKING:
     from harness.suite.cell import Cell
 
 MANIFEST, LOCK = "suite.json", ".lock"
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """A record that is there and not believed: whose it should be, which file, what is wrong."""
-
-    path: str
-    reason: str
 
 
 class Store:
@@ -48,7 +48,7 @@ class Store:
 
     def record_file(self, cell: Cell) -> Path:
         """Return where the cell's record lies; the key keeps other settings' records apart."""
-        return self.folder / "records" / f"{cell.path}-{cell.key}.json"
+        return self._file(cell.path, cell.key)
 
     def log_file(self, cell: Cell) -> Path:
         """Return where the cell's process writes its output."""
@@ -138,11 +138,27 @@ class Store:
         Raises:
             UserError: the folder holds no run.
         """
+        return self._read(_listed(self.manifest()))
+
+    def held(self) -> Held:
+        """Read all records, also those that the manifest does not list: of earlier settings.
+
+        Raises:
+            UserError: the folder holds no run.
+        """
+        there = [*places(self.folder)]
+        has_manifest = os.path.lexists(self.folder / MANIFEST)
+        manifest = self.manifest() if has_manifest or not there else None
+        return Held(manifest, *self._read(dict.fromkeys([*_listed(manifest), *there])))
+
+    def _file(self, path: str, key: str) -> Path:
+        return self.folder / RECORDS / f"{path}-{key}.json"
+
+    def _read(self, cells: Iterable[Place]) -> tuple[list[Record], list[LeftOut]]:
         records, left_out = [], []
-        for cell in self.manifest()["cells"]:
-            path, key = cell["path"], cell["key"]
+        for path, key in cells:
             try:
-                record = read_record(self.folder / "records" / f"{path}-{key}.json", path, key)
+                record = read_record(self._file(path, key), path, key)
             except Unreadable as error:
                 left_out.append(LeftOut(path, str(error).removeprefix(f"{self.folder}{os.sep}")))
             else:
@@ -209,6 +225,10 @@ class Store:
                         "wait for it or give another --out"
                     ) from None
                 time.sleep(0.1)
+
+
+def _listed(manifest: dict[str, Any] | None) -> list[Place]:
+    return [(cell["path"], cell["key"]) for cell in (manifest or {"cells": []})["cells"]]
 
 
 def _read_holder(descriptor: int) -> str:

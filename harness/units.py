@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
 GIB = 2**30
 MIB = 2**20
 # Metrics that are no fractions, and shown as they are; so is what a user's own function returns.
 NO_FRACTIONS = frozenset({"perplexity", "mae", "mse", "rmse", "nist", "cider"})
+LESS_IS_BETTER = frozenset({"perplexity", "mae", "mse", "rmse"})
 
 
 def gib(count: float | None) -> str:
@@ -19,6 +23,24 @@ def gib(count: float | None) -> str:
 def mib(count: float | None) -> str:
     """Format bytes as MiB (2^20)."""
     return "-" if count is None else f"{count / MIB:,.1f}"
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A unit of bytes, and how a number of bytes reads in it."""
+
+    name: str
+    show: Callable[[float | None], str]
+
+
+def unit_for(sizes: Iterable[int]) -> Unit:
+    """Return the unit in which a table of such sizes, in bytes, reads best."""
+    return Unit("GiB", gib) if max(sizes, default=0) >= 10 * GIB else Unit("MiB", mib)
+
+
+def less_is_better(metric: str | None) -> bool:
+    """Tell whether a metric counts errors; its name may have an evaluation's behind it."""
+    return (metric or "").partition(" ")[0] in LESS_IS_BETTER
 
 
 def in_bytes(count: int | None, sign: str = "") -> str:
@@ -56,9 +78,11 @@ def score(value: float | None, metric: str | None = None) -> str:
 
 
 def millions(count: float | None) -> str:
-    """Format a number of parameters in millions."""
+    """Format a number of parameters in millions, a small one as it is."""
     if count is None:
         return "-"
+    if count < 10_000:
+        return f"{count:,.0f}"
     value = count / 1e6
     return f"{value:.1f}M" if value >= 10 else f"{value:.3f}M"
 

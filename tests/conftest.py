@@ -17,6 +17,8 @@ from harness.store import Store
 # Else `torch.cuda.is_available`, at the head of some test modules, starts CUDA, and no forecast in
 # a fork survives that.
 os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
+# What runs of tests write; tests of the other formats ask for them.
+os.environ["HEADROOM_FORMATS"] = "md,csv"
 
 ROOT = Path(__file__).resolve().parent.parent
 

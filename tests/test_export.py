@@ -17,7 +17,9 @@ from harness.cell import run_cell
 from harness.errors import UserError
 from harness.export import load
 from harness.record import Record
+from harness.reporting.groups import Group
 from harness.reporting.markdown import render
+from harness.reporting.sections import Report, section_of
 from harness.run import app
 from harness.store import Store
 
@@ -95,5 +97,5 @@ def test_an_export_that_fails_costs_the_run_nothing(
     assert record.main_score is not None
     assert "not exported: RuntimeError: Impossible to merge LoRA" in (record.message or "")
     assert not list(tmp_path.rglob("*.safetensors"))
-    report = render({"suite": {"name": "small"}, "cells": [cell.path]}, [record], [], [])
+    report = render(Report([section_of(Group("small", {"name": "small"}, [record]))]))
     assert f"- `{cell.path}`: not exported: RuntimeError" in report

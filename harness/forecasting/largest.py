@@ -150,8 +150,7 @@ def _worst(batch: int, entries: Sequence[Forecast]) -> AtBatch:
     error = next((entry.error for entry in entries if entry.error), None)
     if error:
         raise UserError(f"--max-batch: {entries[0].cell} with batch_size {batch}: {error}")
-    order = ("fits", "tight", "does not fit")
-    worst = max(entries, key=lambda entry: (order.index(entry.fits or ""), entry.device or 0))
+    worst = worst_of(entries)
     return AtBatch(
         batch=batch,
         fits=worst.fits or "does not fit",
@@ -161,6 +160,12 @@ def _worst(batch: int, entries: Sequence[Forecast]) -> AtBatch:
         stage=worst.stage,
         decides=worst.decides or "",
     )
+
+
+def worst_of(entries: Sequence[Forecast]) -> Forecast:
+    """Return, of one cell's stages on one card, the one that decides whether it fits."""
+    order = ("fits", "tight", "does not fit")
+    return max(entries, key=lambda entry: (order.index(entry.fits or ""), entry.device or 0))
 
 
 def with_batch(cell: Cell, batch: int) -> Cell:

@@ -10,6 +10,7 @@ from harness.part import Part
 from harness.simulation.step_forecast import Hold, Need
 
 Fit = Literal["fits", "tight", "does not fit"]
+Swept = Literal["batch", "length"]
 
 
 class AtBatch(Part):
@@ -33,6 +34,21 @@ class LargestBatch(Part):
     skipped: tuple[int, int] | None = Field(
         None, description="between these not every batch was tried"
     )
+
+
+class AtValue(Part):
+    """A cell on a card with one setting changed; bytes, None where there is no forecast."""
+
+    value: int
+    fits: Fit | None = None
+    allocated: int | None = Field(None, description="the most that any activity of `stage` needs")
+    reserved: int | None = None
+    device: int | None = None
+    margin: int | None = None
+    stage: str | None = Field(None, description="the one that decides")
+    decides: str | None = Field(None, description="the activity that needs the most")
+    examples: int | None = Field(None, description="in its largest batch: there are no more rows")
+    error: str | None = None
 
 
 class Forecast(Part):
@@ -78,6 +94,11 @@ class Forecast(Part):
     flops_step: int | None = None
     seconds: float | None = None
     max_batch: LargestBatch | None = None
+    sweeps: dict[Swept, list[AtValue]] = Field(
+        default_factory=dict,
+        description="with one setting at other values, by the setting",
+        exclude_if=lambda swept: not swept,
+    )
     assumptions: list[str] = Field(default_factory=list)
     remarks: list[str] = Field(
         default_factory=list, description="what the method's options mean on this model"

@@ -20,9 +20,14 @@ BASE = {
 
 def caption(comparison: Comparison) -> list[str]:
     """Say what the figures are: which memory, device, precision, padding, versions."""
-    records = [record for record in comparison.records if record.outcome == "ok"]
+    return [*facts(comparison), *details(comparison)]
+
+
+def facts(comparison: Comparison) -> list[str]:
+    """Say what a reader has to know of every table: scores, memory, where, what is doubtful."""
+    records = _good(comparison)
     if not records:
-        return ["No cell ended well.", *what_ran(comparison.records)]
+        return ["No cell ended well."]
     metrics = _each((r.task, " / ".join(map(_metric, r.reported))) for r in records)
     if any(is_fraction(name) for r in records for name in r.reported):
         metrics += ", in per cent"
@@ -31,21 +36,35 @@ def caption(comparison: Comparison) -> list[str]:
     return [
         f"Scores: {metrics}; mean ± standard deviation over {seeds} seed"
         f"{'s' if seeds > 1 else ''}; protocol {protocols} ({_checkpoint(records)} checkpoint).",
-        f"Memory: {_meter(records)}; the largest over tasks and seeds, split at that peak; "
-        "activations include temporaries, 1 MiB = 2^20 B." + _rest(records),
+        f"Memory: {_meter(records)}; the largest over tasks and seeds; 1 GiB = 1,024 MiB = 2^30 B.",
         *_forecasts(records),
-        "Parameters: adapter = trainable, head and pooler excluded, shared tensors once; stored = "
-        "with the frozen tensors that the method adds.",
-        f"FLOPs: one multiply-add is two; forward of one example, {_length(records)}; training "
-        "over the whole run.",
-        f"Time: median step, as the median ratio to {comparison.baseline} on the same task and "
-        "seed.",
-        *what_ran(comparison.records),
         *_doubts(records),
         *_redrawn(records),
         *_bases(records),
         f"Machine: {_machine(records)}. Versions: {_versions(records)}.",
     ]
+
+
+def details(comparison: Comparison) -> list[str]:
+    """Say how the figures came about: what is counted how, and every setting that acted."""
+    records = _good(comparison)
+    if not records:
+        return what_ran(comparison.records)
+    return [
+        *what_ran(comparison.records),
+        "What holds the peak: the split at that moment; activations include temporaries."
+        + _rest(records),
+        "Parameters: adapter = trainable, head and pooler excluded, shared tensors once; stored = "
+        "with the frozen tensors that the method adds.",
+        f"FLOPs: one multiply-add is two; forward of one example, {_length(records)}; training "
+        "over the whole run.",
+        f"Time: median step, as the median ratio to {comparison.baseline} on the same task, seed "
+        "and machine.",
+    ]
+
+
+def _good(comparison: Comparison) -> list[Record]:
+    return [record for record in comparison.records if record.outcome == "ok"]
 
 
 def _each(pairs: Iterable[tuple[str, str]]) -> str:
@@ -103,7 +122,7 @@ def _doubts(records: Sequence[Record]) -> list[str]:
         return []
     more = f" and {len(shared) - 3} more of {len(records)} cells" if len(shared) > 3 else ""
     return [
-        f"Doubtful: other processes were on the card during {', '.join(shared[:3])}{more}: step "
+        f"* Doubtful: other processes were on the card during {', '.join(shared[:3])}{more}: step "
         "times depend on them, peaks allocated do not."
     ]
 

@@ -10,6 +10,7 @@ from harness.record import Compacted, PhaseMemory, Record
 from harness.reporting.columns import (
     Column,
     Table,
+    change,
     gigaflop,
     mebibytes,
     parameters,
@@ -24,7 +25,7 @@ from harness.units import is_fraction
 def compacted_tables(records: Sequence[Record]) -> list[Table[Group]]:
     """Return one table per model with a row per task and method that was compacted; none if no."""
     good = [r for r in records if r.outcome == "ok" and r.compacted and r.memory]
-    return tables_by_model(good, "compacted after training (MiB)", _columns())
+    return tables_by_model(good, "before → after compaction (MiB)", _columns())
 
 
 def compacted_notes(records: Sequence[Record]) -> list[str]:
@@ -35,7 +36,7 @@ def compacted_notes(records: Sequence[Record]) -> list[str]:
         "Compacted: after training, without the heads, channels or ranks that it only masked; the "
         "adapters are still beside the weights. Before: the last phase of training. Peak and its "
         "activations (with temporaries), FLOPs and time are those of training steps on the same "
-        "data; step time is a ratio within one run. Means over seeds."
+        "data; step time is compacted over before, within one run. Means over seeds."
     ]
 
 
@@ -63,8 +64,11 @@ def _columns() -> list[Column[Group]]:
         after: Callable[[_Pair], float | None],
     ) -> list[Column[Group]]:
         return [
-            kind(header, lambda group: mean_known(map(before, _pairs(group)))),
-            kind(f"{header}, compacted", lambda group: mean_known(map(after, _pairs(group)))),
+            change(
+                header,
+                kind(header, lambda group: mean_known(map(before, _pairs(group)))),
+                kind(f"{header}, compacted", lambda group: mean_known(map(after, _pairs(group)))),
+            )
         ]
 
     return [
@@ -75,9 +79,9 @@ def _columns() -> list[Column[Group]]:
               lambda p: p.after.memory.peak_allocated),
         *both(mebibytes, "activations", lambda p: coarse(p.before.split)["activations"],
               lambda p: coarse(p.after.memory.split)["activations"]),
-        *both(gigaflop, "GFLOP / step", lambda p: per_step(p.before),
+        *both(gigaflop, "GFLOP/step", lambda p: per_step(p.before),
               lambda p: per_step(p.after.memory)),
-        quotient("step time, compacted / before",
+        quotient("step time",
                  lambda group: mean_known(map(_speed, _pairs(group)))),
     ]  # fmt: skip
 

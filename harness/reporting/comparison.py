@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import mean, median, stdev
 
 from harness.record import Memory, Record
+from harness.units import less_is_better
 
 # The split as the tables print it, from the ledger's categories.
 SPLIT = {
@@ -27,8 +28,9 @@ class Score:
     Attributes:
         metric: name of the main one.
         mean: of the main metric; `spread` is its sample standard deviation.
-        others: means of the task's other metrics, by name.
+        others: means of the task's other metrics, by name; `other_spreads` as `spread`.
         averaged: what the task adds to an average over tasks.
+        lowest: less of the main metric is better.
     """
 
     metric: str | None
@@ -38,11 +40,20 @@ class Score:
     averaged: float | None
     seeds: int
     outcomes: dict[str, int]
+    lowest: bool = False
+    other_spreads: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One method on one model, over tasks and seeds. Bytes, counts, fractions."""
+    """One method on one model, over tasks and seeds. Bytes, counts, fractions.
+
+    Attributes:
+        peaks: the largest of each task that has one.
+        last: the largest peak of a last phase.
+        shared: other processes were on the card, so that times are doubtful.
+        records: all of them, of any outcome.
+    """
 
     model: str
     method: str
@@ -60,6 +71,10 @@ class Row:
     training_flops: float | None
     step_seconds: float | None
     relative_time: float | None
+    peaks: dict[str, int] = field(default_factory=dict)
+    last: int | None = None
+    shared: bool = False
+    records: list[Record] = field(default_factory=list, repr=False)
 
 
 @dataclass(frozen=True)
@@ -75,6 +90,10 @@ class Comparison:
     def models(self) -> list[str]:
         """Models in the order of the suite."""
         return list(dict.fromkeys(row.model for row in self.rows))
+
+    def titled(self, model: str, text: str) -> str:
+        """Return a table's title, with the model's name before it where there are several."""
+        return f"{model}: {text}" if len(self.models) > 1 else text[0].upper() + text[1:]
 
 
 def compare_methods(records: Sequence[Record], baseline: str | None = None) -> Comparison:
@@ -122,6 +141,14 @@ def _row(
         training_flops=mean_known(r.flops.training for r in good if r.flops),
         step_seconds=mean_known(r.time.step_median for r in good if r.time),
         relative_time=_relative(good, base, lambda r: r.time.step_median if r.time else None),
+        peaks={
+            task: max(sizes)
+            for task in tasks
+            if (sizes := [r.memory.peak_training for r in good if r.task == task and r.memory])
+        },
+        last=max((r.memory.peak_last_phase for r in good if r.memory), default=None),
+        shared=any(r.memory and r.memory.other_processes for r in good),
+        records=records,
     )
 
 
@@ -173,7 +200,14 @@ def _score(records: list[Record]) -> Score:
         averaged=mean_known(r.averaged_score for r in good),
         seeds=len(values),
         outcomes=dict(outcomes),
+        lowest=any(map(lowest, good)),
+        other_spreads={n: stdev(r.reported[n] for r in good) for n in names if len(good) > 1},
     )
+
+
+def lowest(record: Record) -> bool:
+    """Tell whether less of the record's main metric is better."""
+    return less_is_better(record.main_metric) if record.lowest is None else record.lowest
 
 
 def mean_known(values: Iterable[float | None]) -> float | None:
@@ -185,12 +219,18 @@ def mean_known(values: Iterable[float | None]) -> float | None:
 def _relative(
     records: list[Record], base: list[Record], figure: Callable[[Record], float | None]
 ) -> float | None:
-    """Return the median ratio to the baseline's cell of the same task and seed."""
-    by_pair = {(r.task, r.seed): figure(r) for r in base if r.outcome == "ok"}
+    """Return the median ratio to the baseline's cell of the same task, seed and machine."""
+    by_pair = {(r.task, r.seed, _machine(r)): figure(r) for r in base if r.outcome == "ok"}
     ratios = []
     for record in records:
         ours = figure(record)
-        theirs = by_pair.get((record.task, record.seed))
+        theirs = by_pair.get((record.task, record.seed, _machine(record)))
         if ours and theirs:
             ratios.append(ours / theirs)
     return median(ratios) if ratios else None
+
+
+def _machine(record: Record) -> tuple[object, ...]:
+    """Return what a time is of: another machine's makes no ratio with it."""
+    here = record.environment
+    return here.host, here.cpu, here.cores, here.gpu.name if here.gpu else None

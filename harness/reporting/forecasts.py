@@ -137,7 +137,16 @@ def without_common_parts(cells: Iterable[str]) -> tuple[dict[str, str], str]:
         for cell, own in parts.items()
     }
     common = [column[0] if same else "*" for column, same in zip(columns, shared, strict=True)]
-    return names, f": {'/'.join(common)}" if any(shared) else ""
+    return names, f": {'/'.join(common)}" if any(shared[:-1]) else ""
+
+
+def without_equal_seeds(forecasts: Sequence[Forecast]) -> list[Forecast]:
+    """Return the forecasts without those that differ from an earlier one in their seed alone."""
+    found: dict[str, Forecast] = {}
+    for entry in forecasts:
+        rest = entry.model_dump_json(exclude={"cell", "seconds"})
+        found.setdefault(f"{entry.cell.rpartition('/')[0]} {rest}", entry)
+    return list(found.values())
 
 
 def _saves(row: ForecastRow) -> float | None:

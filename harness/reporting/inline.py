@@ -6,17 +6,35 @@ import re
 
 from harness.printed import one_line
 
-MARKUP = {"<": "&lt;", "](": "]\\(", "][": "]\\["}
+# What Markdown reads as markup inside of a line. An underscore between two letters is none.
+MARKUP = re.compile(
+    r"<|&(?=#?\w+;)|\\(?=[!-/:-@\[-`{-~])|[*`~]|\](?=[(\[:])|(?<![^\W_])_|_(?![^\W_])"
+)
+# What it reads as markup where a line begins: headings, quotes, lists, rules.
+BLOCK = re.compile(r"#{1,6}(?=\s|$)|>|[-+](?=[-+\s]|$)|\d{1,9}(?=[.)](\s|$))")
+NAMED = {"<": "&lt;", "&": "&amp;"}
 # A code span ends with as many backticks as it begins with.
-CODE_OR_MARKUP = re.compile(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)|<|\]\(|\]\[")
+CODE = re.compile(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)")
+
+
+def literal(text: str) -> str:
+    """Return free text as one line that renders as itself, also where a line begins."""
+    text = one_line(text).strip()
+    begins = BLOCK.match(text)
+    if begins is None:
+        return _escaped(text)
+    number = begins[0] if begins[0].isdigit() else ""
+    return f"{number}\\{_escaped(text.removeprefix(number))}"
 
 
 def prose(text: str) -> str:
-    """Return free text as one line that renders as itself: no HTML, no links, no pictures.
-
-    What stands between backticks stays as it is: it renders as itself already.
-    """
-    return CODE_OR_MARKUP.sub(lambda m: m[0] if m[1] else MARKUP[m[0]], one_line(text))
+    """Return a sentence of ours, with free text in it, as one line; code spans stay as they are."""
+    text = one_line(text)
+    parts, end = [], 0
+    for span in CODE.finditer(text):
+        parts += [_escaped(text[end : span.start()]), span[0]]
+        end = span.end()
+    return "".join([*parts, _escaped(text[end:])])
 
 
 def code(text: str) -> str:
@@ -29,4 +47,8 @@ def code(text: str) -> str:
 
 def cell(text: str) -> str:
     """Return free text as one cell of a table."""
-    return prose(text).replace("\\", "\\\\").replace("|", "\\|")
+    return _escaped(one_line(text)).replace("|", "\\|")
+
+
+def _escaped(text: str) -> str:
+    return MARKUP.sub(lambda found: NAMED.get(found[0], f"\\{found[0]}"), text)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.record import Memory, PhaseMemory, Record
-from harness.reporting.columns import Column, Table, gigaflop, mebibytes, quotient, words
+from harness.reporting.columns import Column, Table, change, gigaflop, mebibytes, quotient, words
 from harness.reporting.comparison import coarse, mean_known
-from harness.reporting.method_notes import method_notes
+from harness.reporting.method_notes import short_of
 from harness.units import mib
 
 
@@ -27,7 +27,7 @@ class Group:
 
 
 def tables_by_model(
-    records: Sequence[Record], title: str, columns: Sequence[Column[Group]]
+    records: Sequence[Record], title: str, columns: Sequence[Column[Group]], *, aside: bool = False
 ) -> list[Table[Group]]:
     """Return a table per model with a row per task and method, in the order of the records.
 
@@ -35,8 +35,10 @@ def tables_by_model(
         records: those that have such figures.
         title: what the table shows, behind the model's name.
         columns: the figures, behind the method's name.
+        aside: they go with another table, below which the notes stand.
     """
     several = len({record.task for record in records}) > 1
+    many = len({record.model for record in records}) > 1
     tables = []
     for model in dict.fromkeys(record.model for record in records):
         groups: dict[str, list[Record]] = {}
@@ -46,16 +48,21 @@ def tables_by_model(
             groups.setdefault(task + record.method, []).append(record)
         rows = [Group(name, members) for name, members in groups.items()]
         named = [words("method", lambda group: group.name), *columns]
-        tables.append(Table(f"{model}: {title}", named, rows, method_notes(own)))
+        shown = f"{model}: {title}" if many else title[0].upper() + title[1:]
+        notes = [] if aside else short_of(own)
+        tables.append(Table(shown, named, rows, notes, folded=True, aside=aside))
     return tables
 
 
 def phase_tables(records: Sequence[Record]) -> list[Table[Group]]:
-    """Return one table per model, a row per task and method; none if no run has two phases."""
+    """Return two tables per model, a row per task and method; none if no run has two phases."""
     good = [r for r in records if r.outcome == "ok" and r.memory and r.memory.phases]
     if not any(r.memory and len(r.memory.phases) > 1 for r in good):
         return []
-    return tables_by_model(good, "phases (MiB)", _columns())
+    return [
+        *tables_by_model(good, "memory, first → last phase (MiB)", _memory_columns()),
+        *tables_by_model(good, "work, first → last phase", _work_columns(), aside=True),
+    ]
 
 
 def phase_notes(records: Sequence[Record]) -> list[str]:
@@ -71,8 +78,8 @@ def phase_notes(records: Sequence[Record]) -> list[str]:
         "Phases: stretches of training with one set of trainable tensors and one forward pass. "
         "First and last: peak allocated and its activations (with temporaries) in that phase; mean "
         f"over steps: {_mean_of(records)}. Back-propagation ends at the lowest live layer, counted "
-        "from 0. Step time is a ratio within one run. Probe: what the method looks at between "
-        "epochs, beside training. Means over seeds.",
+        "from 0. Step time is last over first, within one run. Probe: what the method looks at "
+        "between epochs, beside training; its time is over that of training. Means over seeds.",
         *(
             f"{method}: the frozen prefix's outputs are kept on the host ({mib(size)} MiB), with "
             "dropout below it off."
@@ -93,27 +100,39 @@ def _mean_of(records: Sequence[Record]) -> str:
     return f"{each}; of older records {whole}"
 
 
-def _columns() -> list[Column[Group]]:
+def _memory_columns() -> list[Column[Group]]:
     def of_phase(header: str, read: Callable[[PhaseMemory], float | None], which: int) -> Any:
         return mebibytes(header, lambda g: mean_known(read(m.phases[which]) for m in g.memories))
 
+    def part(name: str) -> Column[Group]:
+        def read(phase: PhaseMemory) -> float:
+            return coarse(phase.split)[name]
+
+        return change(name, of_phase(f"first {name}", read, 0), of_phase(f"last {name}", read, -1))
+
+    last: Column[Group] = mebibytes(
+        "last peak", lambda g: mean_known(m.peak_last_phase for m in g.memories)
+    )
     return [
         words("phases", lambda g: _distinct(len(m.phases) for m in g.memories)),
-        of_phase("first peak", lambda phase: phase.peak_allocated, 0),
-        mebibytes("last peak", lambda g: mean_known(m.peak_last_phase for m in g.memories)),
+        change("peak", of_phase("first peak", lambda phase: phase.peak_allocated, 0), last),
         mebibytes("mean over steps", lambda g: mean_known(m.peak_step_mean for m in g.memories)),
-        of_phase("first activations", lambda phase: coarse(phase.split)["activations"], 0),
-        of_phase("last activations", lambda phase: coarse(phase.split)["activations"], -1),
-        of_phase("last optimizer", lambda phase: coarse(phase.split)["optimizer"], -1),
+        part("activations"),
+        part("optimizer"),
+    ]
+
+
+def _work_columns() -> list[Column[Group]]:
+    def of_phase(header: str, which: int) -> Column[Group]:
+        return gigaflop(header, lambda g: mean_known(per_step(m.phases[which]) for m in g.memories))
+
+    return [
         words("lowest live layer", lambda g: _distinct(_lowest(m.phases[-1]) for m in g.memories)),
-        gigaflop("first GFLOP / step",
-                 lambda g: mean_known(per_step(m.phases[0]) for m in g.memories)),
-        gigaflop("last GFLOP / step",
-                 lambda g: mean_known(per_step(m.phases[-1]) for m in g.memories)),
-        quotient("step time, last / first", lambda g: mean_known(map(_speed, g.memories))),
+        change("GFLOP/step", of_phase("first GFLOP/step", 0), of_phase("last GFLOP/step", -1)),
+        quotient("step time", lambda g: mean_known(map(_speed, g.memories))),
         mebibytes("probe peak", lambda g: mean_known(m.peak_probe for m in g.memories)),
-        quotient("probe / training s", lambda g: mean_known(map(_probe_share, g.records))),
-    ]  # fmt: skip
+        quotient("probe time", lambda g: mean_known(map(_probe_share, g.records))),
+    ]
 
 
 def _distinct(values: Iterable[int | str]) -> str:

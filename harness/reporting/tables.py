@@ -1,70 +1,198 @@
-"""The comparison as tables: methods in rows; scores, parameters, memory, FLOPs and time."""
+"""The comparison as tables: one to tell which method, and others below it to tell why."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from harness.record import MARKS
 from harness.reporting.columns import (
     Column,
     Table,
     count,
-    mebibytes,
+    memory,
     number,
     parameters,
-    percent,
     quotient,
     teraflop,
     words,
 )
-from harness.reporting.comparison import IMAGE, SPLIT, Comparison, Row, Score, forward_lengths
-from harness.reporting.method_notes import method_notes
-from harness.units import MIB, giga, is_fraction, score
+from harness.reporting.comparison import IMAGE, SPLIT, Comparison, Row, forward_lengths
+from harness.reporting.layout import MAIN_WIDTH, fits
+from harness.reporting.method_notes import short_of
+from harness.reporting.scores import average_column, figure_column, score_columns
+from harness.units import MIB, Unit, giga, mib, unit_for
 
 # Parts of the split that have a column even where they are nothing at the peak.
 ALWAYS_SHOWN = ("weights", "gradients", "optimizer", "activations")
+FALLEN = 0.99  # of the peak; a last phase above it is worth no column
+SHORT = 8  # characters of a baseline that a header names
 
 
-def comparison_tables(comparison: Comparison) -> list[Table[Row]]:
-    """Return one table per model; all have the same columns."""
-    columns = comparison_columns(comparison)
+def main_tables(comparison: Comparison) -> list[Table[Row]]:
+    """Return one narrow table per model: scores, peak, its forecast, time, size of the adapter.
+
+    Scores stand in it task by task where they fit, else as their average.
+    """
+    cost = _main_costs(comparison)
+    name = words("method", _method)
+    columns = [name, *score_columns(comparison), *cost]
+    several = len(comparison.tasks) > 1
+    if several and not fits(Table("", columns, comparison.rows), MAIN_WIDTH):
+        columns = [name, average_column(alone=True), *cost]
+    about = "" if several else f": {comparison.tasks[0]}"
+    return [
+        Table(model + about, columns, rows, short_of(r for row in rows for r in row.records))
+        for model, rows in by_model(comparison).items()
+    ]
+
+
+def score_tables(comparison: Comparison) -> list[Table[Row]]:
+    """Return every metric of every task; open where the main table has only their average."""
+    columns = [words("method", _method), *score_columns(comparison, all_metrics=True)]
+    main = main_tables(comparison)[0].columns
+    shown = average_column().header not in {column.header for column in main[1:2]}
+    if shown and all(len(r.reported) < 2 for r in comparison.records):
+        return []
+    return [
+        Table(comparison.titled(model, "scores"), columns, rows, folded=shown)
+        for model, rows in by_model(comparison).items()
+    ]
+
+
+def split_tables(comparison: Comparison) -> list[Table[Row]]:
+    """Return what holds the peak, by category."""
+    unit = peak_unit(comparison.rows)
+    columns: list[Column[Row]] = [words("method", _method), _peak_column("peak", unit)]
+    columns += [
+        memory(part, _part(part), unit) for part in SPLIT if _worth_a_column(part, comparison.rows)
+    ]
+    if any((_not_split(row) or 0) >= MIB for row in comparison.rows):
+        columns.append(memory("not split", _not_split, unit))
+    if len(comparison.tasks) > 1:
+        columns.append(words("reached on", lambda row: row.peak_task))
+    title = f"what holds the peak ({unit.name})"
     return [
         Table(
-            model,
+            comparison.titled(model, title),
             columns,
-            [row for row in comparison.rows if row.model == model],
-            method_notes(record for record in comparison.records if record.model == model),
+            rows,
+            folded=True,
         )
-        for model in comparison.models
+        for model, rows in by_model(comparison).items()
     ]
 
 
-def comparison_columns(comparison: Comparison) -> list[Column[Row]]:
-    """Return the columns that the comparison has something to say in."""
+def task_tables(comparison: Comparison) -> list[Table[Row]]:
+    """Return the peak of each task, where there are several."""
+    if len(comparison.tasks) < 2:
+        return []
+    unit = peak_unit(comparison.rows)
+    columns = [words("method", _method), *(_task_column(t, unit) for t in comparison.tasks)]
+    return [
+        Table(
+            comparison.titled(model, f"peak by task ({unit.name})"),
+            columns,
+            rows,
+            folded=True,
+            aside=True,
+        )
+        for model, rows in by_model(comparison).items()
+    ]
+
+
+def cost_tables(comparison: Comparison) -> list[Table[Row]]:
+    """Return parameters, and FLOPs with time."""
+    of_size = [words("method", _method), *_parameter_columns(comparison.rows)]
+    of_work = [words("method", _method), *_work_columns(comparison)]
+    return [
+        Table(comparison.titled(model, title), columns, rows, folded=True, aside=True)
+        for model, rows in by_model(comparison).items()
+        for title, columns in (("parameters", of_size), ("FLOPs and time", of_work))
+    ]
+
+
+def whole_tables(comparison: Comparison) -> list[Table[Row]]:
+    """Return one table per model with all columns, for machines."""
     rows = comparison.rows
-    columns: list[Column[Row]] = [words("method", lambda row: row.method)]
-    columns += [_score_column(comparison, task) for task in comparison.tasks]
+    columns: list[Column[Row]] = [words("method", _method)]
+    columns += [figure_column(comparison, task) for task in comparison.tasks]
     if len(comparison.tasks) > 1:
-        columns.append(percent("average", lambda row: row.average))
-    columns.append(parameters("adapter", lambda row: row.adapter))
+        columns.append(average_column())
+    in_mib = Unit("MiB", mib)
+    columns += [
+        *_parameter_columns(rows),
+        _peak_column("peak", in_mib),
+        *(_forecast_column() for _ in rows[:1] if any(row.forecast for row in rows)),
+        *(memory(part, _part(part), in_mib) for part in SPLIT if _worth_a_column(part, rows)),
+        *_work_columns(comparison),
+        quotient(f"step time/{comparison.baseline}", lambda row: row.relative_time),
+    ]
+    return [Table(model, columns, own) for model, own in by_model(comparison).items()]
+
+
+def by_model(comparison: Comparison) -> dict[str, list[Row]]:
+    """Return the rows of each model."""
+    return {m: [row for row in comparison.rows if row.model == m] for m in comparison.models}
+
+
+def peak_unit(rows: Sequence[Row]) -> Unit:
+    """Return the unit that these rows' memory reads best in."""
+    return unit_for(row.peak for row in rows if row.peak is not None)
+
+
+def _main_costs(comparison: Comparison) -> list[Column[Row]]:
+    unit = peak_unit(comparison.rows)
+    columns = [_peak_column(f"peak {unit.name}", unit)]
+    if any(map(_falls, comparison.rows)):
+        last: Column[Row] = memory("last phase", lambda row: row.last, unit)
+        columns.append(last.which_is("less"))
+    if any(row.forecast for row in comparison.rows):
+        columns.append(_forecast_column())
+    base = comparison.baseline or ""
+    header = f"time/{base}" if len(base) <= SHORT else "time ratio"
+    header += "*" if any(row.shared for row in comparison.rows) else ""
+    time: Column[Row] = quotient(header, lambda row: row.relative_time)
+    adapter: Column[Row] = parameters("adapter", lambda row: row.adapter)
+    return [*columns, time.which_is("less"), adapter.which_is("less")]
+
+
+def _falls(row: Row) -> bool:
+    """Tell whether freezing or taking out has left less than the run's peak."""
+    return row.peak is not None and row.last is not None and row.last < FALLEN * row.peak
+
+
+def _not_split(row: Row) -> int | None:
+    return row.peak - sum(row.split.values()) if row.peak and row.split else None
+
+
+def _method(row: Row) -> str:
+    return row.method
+
+
+def _peak_column(header: str, unit: Unit) -> Column[Row]:
+    column: Column[Row] = memory(header, lambda row: row.peak, unit)
+    return column.which_is("less").with_bar()
+
+
+def _forecast_column() -> Column[Row]:
+    return number("forecast/peak", lambda row: row.forecast, _four_digits, "forecast/peak (ratio)")
+
+
+def _parameter_columns(rows: Sequence[Row]) -> list[Column[Row]]:
+    columns: list[Column[Row]] = [parameters("adapter", lambda row: row.adapter)]
     if any(row.adapter_mean != row.adapter for row in rows):
         columns.append(parameters("adapter, mean", lambda row: row.adapter_mean))
-    columns += [
-        count("head", lambda row: row.head, "head (parameters)"),
-        parameters("stored", lambda row: row.stored),
-        mebibytes("peak MiB", lambda row: row.peak),
-    ]
-    if any(row.forecast for row in rows):
-        columns.append(
-            number("forecast / peak", lambda row: row.forecast, _four_digits,
-                   "forecast / peak (ratio)")
-        )  # fmt: skip
-    columns += [_split_column(part) for part in SPLIT if _worth_a_column(part, rows)]
     return [
         *columns,
+        count("head", lambda row: row.head, "head (parameters)"),
+        parameters("stored", lambda row: row.stored),
+    ]
+
+
+def _work_columns(comparison: Comparison) -> list[Column[Row]]:
+    return [
         number(_forward_header(comparison), lambda row: row.forward_flops, giga, "fwd (FLOP)"),
         teraflop("train TFLOP", lambda row: row.training_flops),
-        quotient(f"step time / {comparison.baseline}", lambda row: row.relative_time),
+        number("step s", lambda row: row.step_seconds, _seconds, "step (s)"),
     ]
 
 
@@ -79,54 +207,18 @@ def _four_digits(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
-def _worth_a_column(part: str, rows: list[Row]) -> bool:
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"
+
+
+def _worth_a_column(part: str, rows: Sequence[Row]) -> bool:
     return part in ALWAYS_SHOWN or any(row.split.get(part, 0) >= MIB for row in rows)
 
 
-def _split_column(part: str) -> Column[Row]:
-    return mebibytes(part, lambda row: row.split.get(part) if row.split else None)
+def _part(part: str) -> Callable[[Row], int | None]:
+    return lambda row: row.split.get(part) if row.split else None
 
 
-def _score_column(comparison: Comparison, task: str) -> Column[Row]:
-    """Return a task's column: one text for people, a number for each metric for machines."""
-    scores = [row.scores[task] for row in comparison.rows]
-    main = next((s.metric for s in scores if s.metric), "score")
-    others = dict.fromkeys(name for s in scores for name in s.others)
-    return Column(
-        task,
-        lambda row: row.scores[task],
-        score_text,
-        {
-            f"{task} {main}{_unit(main)}": lambda value: value.mean,
-            f"{task} {main} standard deviation{_unit(main)}": lambda value: value.spread,
-            **{f"{task} {name}{_unit(name)}": _other(name) for name in others},
-            f"{task} seeds": lambda value: value.seeds,
-            f"{task} without a score (seeds)": lambda value: sum(value.outcomes.values()),
-            f"{task} outcome": _outcome,
-        },
-    )
-
-
-def _unit(metric: str) -> str:
-    return " (fraction)" if is_fraction(metric) else ""
-
-
-def _outcome(value: Score) -> str | None:
-    return " and ".join([*(["ok"] if value.seeds else []), *value.outcomes]) or None
-
-
-def _other(name: str) -> Callable[[Score], float | None]:
-    return lambda value: value.others.get(name)
-
-
-def score_text(value: Score) -> str:
-    """Format `main ± standard deviation / other metrics` in their units, and what went wrong."""
-    failed = ", ".join(
-        f"{count} {MARKS[outcome]}" if count > 1 else MARKS[outcome]
-        for outcome, count in value.outcomes.items()
-    )
-    if value.mean is None:
-        return failed or "-"
-    spread = "" if value.spread is None else f" ± {score(value.spread, value.metric)}"
-    others = "".join(f" / {score(other, name)}" for name, other in value.others.items())
-    return score(value.mean, value.metric) + spread + others + (f" ({failed})" if failed else "")
+def _task_column(task: str, unit: Unit) -> Column[Row]:
+    column: Column[Row] = memory(task, lambda row: row.peaks.get(task), unit)
+    return column.which_is("less")

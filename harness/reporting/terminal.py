@@ -10,14 +10,20 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.table import Table as Grid
+from rich.text import Text
 
 from harness.printed import lines, one_line
-from harness.reporting.columns import Table
+from harness.reporting.columns import Column, Mark, R, Table
+from harness.reporting.layout import NAME_WIDTH, fits, parts, widths
+from harness.reporting.sections import Report
 from harness.units import clock
 
 # Without a terminal rich assumes 80 columns, which would wrap every cell of a log.
 LOG_WIDTH = 200
-SPACE = 3  # between two columns
+STACKED_BELOW = 100  # columns: what is wider than such a terminal is no grid there
+EDGE = 4  # around a grid
+BAR_WIDTH = 12
+STYLES: dict[Mark | None, str] = {"best": "bold", "second": "underline", None: ""}
 
 
 def plain_console(**options: Any) -> Console:
@@ -25,52 +31,84 @@ def plain_console(**options: Any) -> Console:
     return Console(markup=False, emoji=False, highlight=False, **options)
 
 
+def print_report(report: Report) -> None:
+    """Print the tables that tell which and where the memory goes, and what their figures mean."""
+    for section in report.sections:
+        if len(report.sections) > 1:
+            plain_console().print(one_line(section.group.name), style="bold")
+        shown = [table for table in section.tables if not table.aside]
+        print_tables(shown, [*section.facts, *section.details])
+
+
 def print_tables(tables: Sequence[Table[Any]], notes: Sequence[str]) -> None:
-    """Print the tables and, below, what their figures mean."""
+    """Print the tables and, below, what their figures mean.
+
+    A table that is too wide is cut between columns, or, in a terminal of less than 100 columns,
+    told row by row. The best value of a column is bold and the second best underlined.
+    """
     console = plain_console()
     if not console.is_terminal:
         console = plain_console(width=LOG_WIDTH)
+    width = console.width - EDGE
     for table in tables:
-        grid_rows = [list(map(one_line, row)) for row in (table.headers, *table.texts)]
-        columns = list(zip(*grid_rows, strict=True))
-        for number, part in enumerate(_parts(columns, console.width)):
-            title = one_line(table.title) + (", continued" if number else "")
-            grid = Grid(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-            name, *figures = part
-            grid.add_column(name[0], overflow="fold")
-            for column in figures:
-                grid.add_column(column[0], justify="right", min_width=_least(column))
-            for row in zip(*(texts for _, *texts in part), strict=True):
-                grid.add_row(*row)
-            console.print(grid)
+        if console.width < STACKED_BELOW and table.rows and not fits(table, width, wrap=True):
+            _print_stacked(console, table)
+        else:
+            for part in parts(table, width, wrap=True):
+                console.print(_grid(part, width))
         for note in table.notes:
             console.print(lines(note), style="yellow")
     for note in notes:
         console.print(lines(note), style="dim")
 
 
-def _parts(columns: Sequence[tuple[str, ...]], width: int) -> list[list[tuple[str, ...]]]:
-    """Split a table, by columns, into ones that fit the width; each begins with the first column.
+def _grid(table: Table[Any], width: int) -> Grid:
+    grid = Grid(title=one_line(table.title), title_justify="left", box=box.SIMPLE_HEAD)
+    own = widths(table, wrap=True) if table.rows else [0] * len(table.columns)
+    room = fits(table, width - BAR_WIDTH - EDGE) if table.rows else False
+    cells: list[list[Text]] = []
+    for number, column in enumerate(table.columns):
+        name = one_line(column.title)
+        if number == 0:
+            grid.add_column(name, overflow="fold", min_width=min(own[0], NAME_WIDTH))
+        else:
+            grid.add_column(name, justify="right", min_width=own[number])
+        cells.append([
+            Text.assemble((one_line(texts[number]), STYLES[marks[number]]))
+            for texts, marks in zip(table.texts, table.marks, strict=True)
+        ])  # fmt: skip
+        if column.bar and room:
+            grid.add_column("", min_width=BAR_WIDTH)
+            cells.append([Text(bar) for bar in _bars(column, table.rows)])
+    for row in zip(*cells, strict=True):
+        grid.add_row(*row)
+    return grid
 
-    A header may wrap between words, the first column anywhere, and nothing else.
-    """
-    first, *rest = columns
-    room = width - SPACE - min(max(map(len, first)), width // 2)
-    parts: list[list[tuple[str, ...]]] = []
-    left = -1
-    for column in rest:
-        needed = SPACE + _least(column)
-        if needed > left:
-            parts.append([first])
-            left = room
-        parts[-1].append(column)
-        left -= needed
-    return parts or [[first]]
+
+def _bars(column: Column[R], rows: Sequence[R]) -> list[str]:
+    """Return a bar for each row, the longest for the largest value."""
+    values = [column.rank(column.read(row)) or 0.0 for row in rows]
+    most = max(values, default=0.0) or 1.0
+    eighths = [round(8 * BAR_WIDTH * value / most) for value in values]
+    return ["█" * (count // 8) + " ▏▎▍▌▋▊▉"[count % 8].strip() for count in eighths]
 
 
-def _least(column: tuple[str, ...]) -> int:
-    header, *texts = column
-    return max(map(len, (*header.split(), *texts)))
+def _print_stacked(console: Console, table: Table[Any]) -> None:
+    """Print a line for each value, below the name of its row."""
+    console.print(f"\n{one_line(table.title)}\n", style="italic")
+    columns = table.columns[1:]
+    titles = [one_line(column.title) for column in columns]
+    wide = max(map(len, titles), default=0)
+    value = max(widths(table)[1:], default=0)
+    bars = {column.title: _bars(column, table.rows) for column in columns if column.bar}
+    for number, (texts, marks) in enumerate(zip(table.texts, table.marks, strict=True)):
+        console.print(Text(f"  {one_line(texts[0])}", "bold"))
+        for title, text, mark in zip(titles, texts[1:], marks[1:], strict=True):
+            bar = f"  {bars[title][number]}" if title in bars else ""
+            shown = one_line(text)
+            pad = " " * (wide - len(title) + value - len(shown) + 2)
+            console.print(Text.assemble(f"    {title}{pad}", (shown, STYLES[mark]), bar))
+    console.print()
 
 
 @contextmanager

@@ -12,9 +12,11 @@ from typer.testing import CliRunner
 from harness.main import app
 from harness.record import Record
 from harness.reporting.comparison import compare_methods
+from harness.reporting.groups import Group
 from harness.reporting.markdown import render
-from harness.reporting.ran import what_ran
-from harness.reporting.tables import comparison_tables
+from harness.reporting.ran import options, what_ran
+from harness.reporting.sections import Report, section_of
+from harness.reporting.tables import whole_tables
 from harness.store import Store
 from harness.suite.load import load_suite
 from harness.suite.settings import TrainSettings
@@ -31,7 +33,7 @@ def records(folder: Path, text: str = "", *overrides: str, **rest: Any) -> list[
 
 def described(found: list[Record]) -> str:
     suite = {"name": "small", "description": "Two epochs of it."}
-    return render({"suite": suite, "cells": found}, found, [], []).splitlines()[2]
+    return render(Report([section_of(Group("small", suite, found))])).splitlines()[2]
 
 
 def test_the_file_s_description_is_quoted_where_overrides_changed_it(tmp_path: Path) -> None:
@@ -86,6 +88,27 @@ def test_the_length_of_training_is_what_was_trained(tmp_path: Path) -> None:
     assert what_ran(records(tmp_path, steps=None))[0] == "Training: nothing."
 
 
+def test_every_override_is_named_with_its_cells(tmp_path: Path) -> None:
+    plain = records(tmp_path)
+    assert not any("Other than" in note for note in what_ran(plain))
+    changed = [*plain[:4], *records(tmp_path, invocation=ASKED)[4:]]
+    assert (
+        "Other than in the suite's file: nothing (acceptability), `train.max_steps=9` (rte)."
+        in what_ran(changed)
+    )
+    assert what_ran(records(tmp_path, invocation=ASKED))[-2] == (
+        "Other than in the suite's file: `train.max_steps=9`."
+    )
+
+
+def test_every_option_of_a_method_is_told(tmp_path: Path) -> None:
+    full, lora = options(records(tmp_path))
+    assert full == "full: none"
+    assert lora.startswith("lora-r8: ")
+    assert "r 8" in lora
+    assert "alpha " in lora, "a default"
+
+
 def test_every_command_that_made_records_is_told(tmp_path: Path) -> None:
     found = [*records(tmp_path)[:3], *records(tmp_path, invocation=ASKED)[3:]]
     assert what_ran(found)[-1] == (
@@ -109,7 +132,7 @@ def test_the_length_of_the_forward_pass_is_told(
         assert each.flops is not None
         each.flops.forward_length = lengths[each.task == "rte"]
     comparison = compare_methods(found)
-    assert header in comparison_tables(comparison)[0].headers
+    assert header in whole_tables(comparison)[0].headers
     assert said in "\n".join(caption(comparison))
 
 

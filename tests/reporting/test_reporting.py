@@ -14,7 +14,7 @@ from harness.reporting.caption import caption
 from harness.reporting.comparison import compare_methods
 from harness.reporting.report import write_report
 from harness.reporting.spreadsheet import to_frame
-from harness.reporting.tables import comparison_tables
+from harness.reporting.tables import main_tables, whole_tables
 from harness.store import Store
 from harness.suite.cell import Cell
 
@@ -44,11 +44,11 @@ def test_outcomes_are_shown_where_the_score_would_be(cells: list[Cell]) -> None:
     found[0] = record(cells[0], 0.5, outcome="oom", main_score=None, memory=None)
     found[4] = record(cells[4], 0.5, outcome="diverged", main_score=None, memory=None)
     found[5] = record(cells[5], 0.5, outcome="diverged", main_score=None, memory=None)
-    table = comparison_tables(compare_methods(found))[0]
+    table = main_tables(compare_methods(found))[0]
     full = table.texts[0]
     assert full[1] == "50.00 (OOM)"
     assert full[2] == "2 DIVERGED"
-    assert full[table.headers.index("average")] == "-", "no average over missing tasks"
+    assert full[table.headers.index("average ↑")] == "-", "no average over missing tasks"
 
 
 def test_errors_are_shown_as_they_are(cells: list[Cell]) -> None:
@@ -58,8 +58,9 @@ def test_errors_are_shown_as_they_are(cells: list[Cell]) -> None:
         record(cell, error, reported={"mae": error, "r2": 0.5}, **mae)
         for cell, error in zip(chosen, (0.25, 0.75), strict=True)
     ]
-    table = comparison_tables(compare_methods(found))[0]
-    assert table.texts[0][1] == "0.500 ± 0.354 / 50.00"
+    table = whole_tables(compare_methods(found))[0]
+    assert table.texts[0][1] == "0.500 ± 0.354"
+    assert table.headers[1] == "rte ↓"
     headers = {"rte mae", "rte mae standard deviation", "rte r2 (fraction)"}
     assert headers <= {*table.figure_headers}
     assert "Scores: rte mae (as it is) / r2, in per cent;" in caption(compare_methods(found))[0]
@@ -94,10 +95,10 @@ def test_what_a_method_fell_short_of_stands_under_every_table(
         assert one.memory is not None
         one.memory.phases *= 2
         store.write(cell, one)
-    report = write_report(store).read_text()
+    report = write_report(store)[0].read_text()
     runs = "lora-r8 (acceptability s0, acceptability s1, rte s0 and 1 more)"
     said = f"- Short of what it is for: {runs}: it froze none of 6 units."
-    _, first, second = report.split("\n## ")[:3]
+    first, second = report.split("<summary>Memory, first")
     assert said in first
     assert said in second, "phases are a table, too"
     assert first.count("- lora-r8: targets [six] leave out one.") == 1
@@ -113,19 +114,18 @@ def test_report_files(
     store.write_manifest({"name": "small", "description": "Two methods."}, cells)
     for cell in cells[:-1]:
         store.write(cell, record(cell, 0.5))
-    file = write_report(store)
-    text = file.read_text()
+    text = write_report(store)[0].read_text()
     assert text.startswith("# small\n\nTwo methods.")
     assert "**7 of 8 cells have run.**" in text
-    assert "| lora-r8 |" in text
+    assert "| lora-r8 " in text
     rows = list(csv.reader((tmp_path / "out" / "comparison.csv").open()))
-    assert rows[0][:3] == ["model", "method", "acceptability accuracy (fraction)"]
-    assert rows[2][:3] == ["tiny", "lora-r8", "0.5"]
+    assert rows[0][1:4] == ["model", "method", "acceptability accuracy (fraction)"]
+    assert rows[2][:4] == ["small", "tiny", "lora-r8", "0.5"]
     peak = rows[0].index("peak (B)")
     assert [row[peak] for row in rows[1:]] == [str(2**20)] * 2
     names = [index for index, header in enumerate(rows[0]) if header.endswith(" outcome")]
     assert {row[index] for row in rows[1:] for index in names} == {"ok"}
-    figures = [i for i in range(2, len(rows[0])) if i not in names]
+    figures = [i for i in range(3, len(rows[0])) if i not in names]
     numbers = (row[i] for row in rows[1:] for i in figures if row[i])
     assert all(float(text) >= 0 for text in numbers), "plain numbers only"
     assert len((tmp_path / "out" / "results.csv").read_text().splitlines()) == 8
@@ -149,8 +149,8 @@ def test_forecast_stands_beside_the_measurement(cells: list[Cell]) -> None:
 
     found = [with_forecast(cell, 0.75 if i == 0 else 1.5) for i, cell in enumerate(cells)]
     comparison = compare_methods(found)
-    [table] = comparison_tables(comparison)
-    column = table.headers.index("forecast / peak")
+    [table] = main_tables(comparison)
+    column = table.headers.index("forecast/peak")
     assert table.texts[0][column] == "0.7500"
     text = " ".join(caption(comparison))
     assert "median error 50.000 %" in text
