@@ -112,6 +112,8 @@ def test_readme_s_first_figures_are_the_report_s() -> None:
         header, *rows = next(table for table in tables if column in table[0])
         return next(row[header.index(column)] for row in rows if row[0] == method)
 
-    share = float(read("full", "adapter").rstrip("M")) / float(read("lora-r8", "adapter").rstrip("M"))
+    share = float(read("full", "adapter").rstrip("M")) / float(
+        read("lora-r8", "adapter").rstrip("M")
+    )
     held = [read(method, "activations") for method in ("lora-r8", "full")]
     assert [*found.groups()] == [str(round(share)), *held]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from harness.reporting.columns import (
     Column,
     Table,
+    change,
     count,
     memory,
     number,
@@ -143,10 +145,7 @@ def peak_unit(rows: Sequence[Row]) -> Unit:
 
 def _main_costs(comparison: Comparison) -> list[Column[Row]]:
     unit = peak_unit(comparison.rows)
-    columns = [_peak_column(f"peak {unit.name}", unit)]
-    if any(map(_falls, comparison.rows)):
-        last: Column[Row] = memory("last phase", lambda row: row.last, unit)
-        columns.append(last.which_is("less"))
+    columns = [_peak_to_last(f"peak {unit.name}", unit, comparison.rows)]
     if any(row.forecast for row in comparison.rows):
         columns.append(_forecast_column())
     base = comparison.baseline or ""
@@ -173,6 +172,16 @@ def _method(row: Row) -> str:
 def _peak_column(header: str, unit: Unit) -> Column[Row]:
     column: Column[Row] = memory(header, lambda row: row.peak, unit)
     return column.which_is("less").with_bar()
+
+
+def _peak_to_last(header: str, unit: Unit, rows: Sequence[Row]) -> Column[Row]:
+    """Return the peak and, where something froze or was taken out, the last phase's behind it."""
+    peak = _peak_column(header, unit)
+    if not any(map(_falls, rows)):
+        return peak
+    last: Column[Row] = memory("last phase", lambda r: r.last if _falls(r) else r.peak, unit)
+    both = replace(change(header, peak, last), rank=lambda pair: pair[0])
+    return both.which_is("less").with_bar()
 
 
 def _forecast_column() -> Column[Row]:
