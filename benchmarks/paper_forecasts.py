@@ -1,9 +1,9 @@
-"""The suites of both papers at full size, forecast: one table with the papers' figures beside it.
+"""The suites of both papers at full size, forecast, beside what the papers print.
 
 No hub and no GPU: models are the catalogue's configs. Tasks of one suite that have the same shapes
 have the same peak, so that one of them stands for all.
 
-    python benchmarks/paper_forecasts.py [--only safe_squad ...] > reports/papers/README.md
+    python benchmarks/paper_forecasts.py [--only safe_squad ...] [--out reports/papers]
 """
 
 from __future__ import annotations
@@ -13,139 +13,154 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness import durable
+from harness.forecasting.result import Forecast
+from harness.published import published
+from harness.reporting.columns import Column, Table, words
+from harness.reporting.inline import prose
+from harness.reporting.markdown import markdown_table
+from harness.reporting.ours import of_forecasts
+from harness.reporting.published import tables_beside
+from harness.suite.load import load_suite
 from harness.units import gib, millions
 
-CARDS = ("rtx4090", "a6000")
-# Suite -> overrides that choose what stands for all of its cells, and the paper's table.
-SUITES: dict[str, tuple[tuple[str, ...], str]] = {
-    "glue": (("tasks=[rte]",), "AFLoRA Table 1"),
-    "aflora_ablations": (("tasks=[rte]",), "AFLoRA Tables 4, 5, 8 and Fig. 4"),
-    "aflora_gsm8k": ((), "AFLoRA Table 2"),
-    "aflora_cnn_dailymail": ((), "AFLoRA Table 3"),
-    "safe_glue": (("tasks=[rte]",), "SAFE Table 1"),
-    "safe_squad": ((), "SAFE Table 2"),
-    "safe_e2e": ((), "SAFE Table 3"),
-    "safe_vision": (("tasks=[cifar10]",), "SAFE Table 5"),
-    "safe_adapters": (("tasks=[rte]",), "SAFE Table 6"),
-    "safe_wikitext": ((), "SAFE Fig. 6"),
-    "safe_memory_breakdown": ((), "SAFE Fig. 1b"),
-}
-# (suite, model, method) -> the paper's memory in "GB"; the peak's kind and the unit are not said.
-MEMORY: dict[tuple[str, str, str], str] = {
-    ("safe_glue", "bert-large-uncased", "lora"): "20.35",
-    ("safe_glue", "bert-large-uncased", "lora-upper-half"): "11.20",
-    ("safe_glue", "bert-large-uncased", "lora-adapterdrop"): "20.35",
-    ("safe_glue", "bert-large-uncased", "lora-sparseadapter"): "20.35",
-    ("safe_glue", "bert-large-uncased", "lora-loraprune"): "10.37",
-    ("safe_glue", "bert-large-uncased", "lora-meft"): "11.15",
-    ("safe_glue", "bert-large-uncased", "lora-safe"): "12.11",
-    ("safe_squad", "bert-base-uncased", "lora"): "5.95",
-    ("safe_squad", "bert-base-uncased", "lora-safe"): "4.61",
-    ("safe_squad", "bert-large-uncased", "lora"): "15.79",
-    ("safe_squad", "bert-large-uncased", "lora-safe"): "7.44",
-    ("safe_squad", "roberta-base", "lora"): "11.51",
-    ("safe_squad", "roberta-base", "lora-safe"): "7.80",
-    ("safe_squad", "roberta-large", "lora"): "17.73",
-    ("safe_squad", "roberta-large", "lora-safe"): "3.56",
-    ("safe_e2e", "gpt2-medium", "lora"): "16.97 (mean of both)",
-    ("safe_e2e", "gpt2-medium", "lora-safe"): "11.90 (mean of both)",
-    ("safe_e2e", "gpt2-large", "lora"): "16.97 (mean of both)",
-    ("safe_e2e", "gpt2-large", "lora-safe"): "11.90 (mean of both)",
-    ("safe_wikitext", "Llama-2-7b-hf", "lora"): "66.35",
-    ("safe_wikitext", "Llama-2-7b-hf", "lora-safe"): "34.20",
-}
-# The same -> trained parameters in millions, as printed; AFLoRA's are means over training.
-PARAMETERS: dict[tuple[str, str, str], str] = {
-    ("glue", "deberta-v3-base", "full"): "184",
-    ("glue", "deberta-v3-base", "lora-r8"): "1.33",
-    ("glue", "deberta-v3-base", "elora-r1024"): "0.16",
-    ("glue", "deberta-v3-base", "aflora-r4"): "0.14 (mean)",
-    ("aflora_gsm8k", "llama-7b-hf", "lora"): "56.1",
-    ("aflora_gsm8k", "llama-7b-hf", "aflora"): "17.8 (mean)",
-    ("aflora_cnn_dailymail", "bart-large", "lora"): "8.65",
-    ("aflora_cnn_dailymail", "bart-large", "aflora"): "5.10 (mean)",
-    ("aflora_ablations", "deberta-v3-base", "projections-trainable"): "0.45",
-    ("aflora_ablations", "deberta-v3-base", "projections-frozen"): "0.08",
+CARDS = {"rtx4090": "RTX 4090", "a6000": "RTX A6000"}
+# Suite -> overrides that choose what stands for all of its cells.
+SUITES: dict[str, tuple[str, ...]] = {
+    "glue": ("tasks=[rte]",),
+    "aflora_ablations": ("tasks=[rte]",),
+    "aflora_gsm8k": (),
+    "aflora_cnn_dailymail": (),
+    "aflora_cost_shape": (),
+    "safe_glue": ("tasks=[rte]",),
+    "safe_squad": (),
+    "safe_e2e": (),
+    "safe_vision": ("tasks=[cifar10]",),
+    "safe_adapters": ("tasks=[rte]",),
+    "safe_wikitext": (),
+    "safe_memory_breakdown": (),
 }
 HEAD = """\
 # Both papers at full size, forecast
 
-`python benchmarks/paper_forecasts.py > reports/papers/README.md`: no GPU, no hub, models by the
-catalogue's configs. Peak: allocated in a training step, GiB of 2^30 B, at its first stage and,
-where something freezes, at its last. Fits: training and what goes on beside it (evaluation, a
-method's probe), reserved and with CUDA's context; in brackets what needs the most, where it is
-not training. Parameters: trained ones of the adapter.
+`python benchmarks/paper_forecasts.py`: no GPU, no hub, models by the catalogue's configs. Peak:
+allocated in a training step, GiB of 2^30 B, at a method's first stage and, where something freezes,
+at its last. A card's column is what is left of it beside training and what goes on beside that
+(evaluation, a method's probe), reserved and with CUDA's context; in brackets what needs the most,
+where it is not training. Parameters: trained ones of the adapter, at the start.
 
-The papers' figures stand beside, as printed: "GB" is not said to be 10^9 or 2^30 B, nor which
-peak it is, whether of one card or of two; a row under SAFE is a figure of the whole run, and
-AFLoRA's parameters are means over training. RoBERTa-large under LoRA on SQuAD (17.73, here 15.88:
-10.4 % below) fits nothing that was tried. What each suite assumes is in its file, under
-`assumed`.
+Below each suite stand the tables of the paper that it reproduces, figure by figure, with a letter
+where one is inferred, inconsistent or from elsewhere. "In between": the paper has one figure of a
+whole run, and the forecast one at each end of it. No score is forecast; the papers' are folded
+below. What each suite assumes is in its file.
 """
 
 
-def forecast(suite: str, overrides: tuple[str, ...]) -> list[dict[str, Any]]:
+def forecast(suite: str, overrides: Sequence[str], workers: int | None) -> list[Forecast]:
     """Return the entries of `headroom forecast` with one seed."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "forecast.json"
         command = [
             sys.executable, "-m", "harness.forecast", f"suites/{suite}.yaml", *overrides,
             "seeds=[0]", "--catalogued", "--gpu", ",".join(CARDS), "--json", str(file),
+            *(["--workers", str(workers)] if workers else []),
         ]  # fmt: skip
         subprocess.run(command, stdout=sys.stderr, check=False)
         if not file.exists():  # what is wrong with the suite is told above
             raise SystemExit(f"no forecast of {suite}")
-        entries: list[dict[str, Any]] = json.loads(file.read_text())
-    return entries
+        return [Forecast.model_validate(entry) for entry in json.loads(file.read_text())]
 
 
-def lines(suite: str, entries: list[dict[str, Any]]) -> list[str]:
-    """Return the suite's rows: first and last stage of each method on each model."""
-    cells: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
+def lines(entries: Sequence[Forecast]) -> list[list[Forecast]]:
+    """Return the entries of each cell, in the order of the suite."""
+    cells: dict[str, list[Forecast]] = {}
     for entry in entries:
-        stages = cells.setdefault((entry["model"], entry["method"]), {})
-        stages.setdefault(entry["stage"], {})[entry["gpu"]] = entry
-    rows = []
-    for (model, method), stages in cells.items():
-        first, last = next(iter(stages)), list(stages)[-1]
-        one = stages[first][CARDS[0]]
-        if one["error"]:
-            rows.append([model, method, "", "", f"none: {one['error']}", "", "", "", ""])
-            continue
-        key = (suite, model, method)
-        peaks = [gib(stages[stage][CARDS[0]]["peak_allocated"]) for stage in (first, last)]
-        rows.append([
-            model, method, "x".join(str(size) for size in max(one["steps"]) if size > 1),
-            millions(one["adapter_trainable"]), PARAMETERS.get(key, ""),
-            " to ".join(dict.fromkeys(peaks)), MEMORY.get(key, ""),
-            *(fits(stages[first][card]) for card in CARDS),
-        ])  # fmt: skip
-    return [f"| {' | '.join(row)} |" for row in rows]
+        cells.setdefault(entry.cell, []).append(entry)
+    return list(cells.values())
 
 
-def fits(entry: dict[str, Any]) -> str:
-    """Say whether it fits, and what decides where it is not training."""
-    decides = "" if entry["decides"] == "training" else f" ({entry['decides']})"
-    return f"{entry['fits']} {entry['margin'] / 2**30:+.1f}{decides}"
+def own_table(title: str, entries: Sequence[Forecast]) -> Table[list[Forecast]]:
+    """Return what each cell needs, and what it leaves of each card."""
+    models = len({entry.model for entry in entries}) > 1
+
+    def name(cell: list[Forecast]) -> str:
+        return f"{cell[0].model} {cell[0].method}" if models else cell[0].method
+
+    columns = [
+        words("model and method" if models else "method", name),
+        words("batch", lambda cell: "x".join(str(n) for n in max(cell[0].steps) if n > 1)),
+        words("parameters", lambda cell: millions(cell[0].adapter_trainable)),
+        words("peak GiB", peak),
+        *(_card(name, said) for name, said in CARDS.items()),
+    ]
+    return Table(title, columns, lines(entries))
+
+
+def peak(cell: Sequence[Forecast]) -> str:
+    """Return the peak at the first stage, to that at the last."""
+    if cell[0].error:
+        return f"none: {cell[0].error}"
+    return " to ".join(dict.fromkeys(gib(entry.peak_allocated) for entry in (cell[0], cell[-1])))
+
+
+def _card(name: str, said: str) -> Column[list[Forecast]]:
+    return words(f"{said}, GiB left", lambda cell: left(cell, name))
+
+
+def left(cell: Sequence[Forecast], card: str) -> str:
+    """Say how much is left of a card, and what decides where it is not training."""
+    entry = next(each for each in cell if each.gpu == card)
+    if entry.margin is None:
+        return "-"
+    decides = "" if entry.decides == "training" else f" ({entry.decides})"
+    verdict = "" if entry.fits == "fits" else f" {entry.fits}"
+    return f"{entry.margin / 2**30:+.1f}{verdict}{decides}"
+
+
+def section(suite: str, overrides: Sequence[str], workers: int | None) -> Iterator[str]:
+    """Yield a suite's part of the page."""
+    loaded = load_suite(Path("suites") / f"{suite}.yaml").model_dump(mode="json")
+    entries = forecast(suite, overrides, workers)
+    titles = [published.table(name).title for name in loaded.get("published", {})]
+    chosen = f" ({', '.join(overrides)})" if overrides else ""
+    yield f"## {'; '.join(titles)}: `suites/{suite}.yaml`{chosen}"
+    yield prose(loaded["description"].strip())
+    yield markdown_table(own_table(suite, entries))
+    if errors := {entry.cell: entry.error for entry in entries if entry.error}:
+        yield "\n".join(f"- {prose(f'{cell}: {error}')}" for cell, error in errors.items())
+    shapes = [task["label"] for task in loaded["tasks"] if task.get("shape")]
+    for table in tables_beside(loaded, of_forecasts(entries, shapes)):
+        yield from _told(table)
+
+
+def _told(table: Table[Any]) -> Iterator[str]:
+    grid = markdown_table(table)
+    notes = "\n".join(f"- {prose(note)}" for note in table.notes)
+    if table.folded:
+        yield f"<details>\n<summary>{prose(table.title)}</summary>"
+        yield from filter(None, (grid, notes))
+        yield "</details>"
+    else:
+        yield from filter(None, (f"### {prose(table.title)}", grid, notes))
 
 
 def main() -> None:
-    """Print the page."""
+    """Write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="*", default=list(SUITES))
-    print(HEAD)
-    for suite in parser.parse_args().only:
-        overrides, table = SUITES[suite]
-        chosen = f" ({', '.join(overrides)})" if overrides else ""
-        print(f"## {table}: `suites/{suite}.yaml`{chosen}\n")
-        print(
-            "| model | method | batch | parameters | paper | peak | paper's GB | RTX 4090 | A6000 |"
-        )
-        print("| --- | --- | ---: | ---: | ---: | ---: | ---: | --- | --- |")
-        print("\n".join(lines(suite, forecast(suite, overrides))), end="\n\n", flush=True)
+    parser.add_argument("--out", type=Path, default=Path("reports/papers"))
+    parser.add_argument("--workers", type=int, help="processes; default: cores")
+    options = parser.parse_args()
+    parts = [HEAD]
+    for suite in options.only:
+        parts += section(suite, SUITES[suite], options.workers)
+    options.out.mkdir(parents=True, exist_ok=True)
+    text = "\n\n".join(part.strip("\n") for part in parts)
+    durable.write_text(options.out / "README.md", f"{text}\n")
 
 
 if __name__ == "__main__":

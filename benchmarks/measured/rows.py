@@ -1,4 +1,4 @@
-"""Public measurements as cells to forecast: what the settings can say of them, and what not, and why."""
+"""Public measurements as cells to forecast: what settings can say of them, what not, and why."""
 
 from __future__ import annotations
 
@@ -35,24 +35,40 @@ class Row:
     Attributes:
         name: the source's own id.
         source: where it is published.
-        card: that it is forecast for.
+        card: that it was measured on, or is forecast for.
         kind: which memory, as the source calls it.
-        figure: what of a forecast stands beside it.
         measured: bytes.
-        cell: None where the settings cannot say it; then `why` says why not.
-        by: what stands in for what was run; a stage to take, where there are several.
+        figure: what of a forecast stands beside it.
+        cell: None where settings cannot say it; then `why` says why not.
+        by: what stands in for what was run.
+        stage: which of the cell's stages; empty for its only one.
+        fitted: a setting was chosen by it.
+        attention: its kernel, as the source calls it.
     """
 
     name: str
     source: str
     card: str
     kind: str
-    figure: str
     measured: int
-    cell: Cell | None
+    figure: str = ""
+    cell: Cell | None = None
     by: tuple[str, ...] = ()
     why: str = ""
     stage: str = ""
+    fitted: bool = False
+    attention: str = ""
+
+    @property
+    def said(self) -> str:
+        """What was run, as a reader knows it: model, method, batch, kernel, stage."""
+        if self.cell is None:
+            return self.name
+        train = self.cell.train
+        length = "" if self.cell.family.preparer == "image processor" else f"x{train.max_length}"
+        parts = (self.cell.model.name, self.cell.method_label, f"{train.batch_size}{length}",
+                 train.attention, self.stage)  # fmt: skip
+        return " ".join(filter(None, parts))
 
 
 @cache
@@ -70,17 +86,15 @@ def public_rows() -> Iterator[Row]:
 
 def _row(given: Mapping[str, str]) -> Row:
     known = {axis: words()[axis].get(given[axis]) for axis in AXES}
-    why = _why_not(given, known)
-    name, kind = given["id"].rpartition(f"/{given['kind']}")[0] or given["id"], given["kind"]
-    if why:
-        return Row(
-            name, given["source"], given["gpu"], kind, "", int(given["bytes"]), None, why=why
-        )
+    kind, measured = given["kind"], int(given["bytes"])
+    name = given["id"].removesuffix(f"/{kind}")
+    if why := _why_not(given, known):
+        return Row(name, given["source"], given["gpu"], kind, measured, why=why)
     said = {axis: value or {} for axis, value in known.items()}
     card = next(said[axis]["card"] for axis in ("attention", "gpu") if "card" in said[axis])
     by = tuple(value["by"] for value in said.values() if "by" in value)
-    return Row(name, given["source"], card, kind, said["kind"]["figure"], int(given["bytes"]),
-               _cell(given, said), by)  # fmt: skip
+    return Row(name, given["source"], card, kind, measured, said["kind"]["figure"],
+               _cell(given, said), by, attention=given["attention"])  # fmt: skip
 
 
 def _why_not(given: Mapping[str, str], known: Mapping[str, Any]) -> str:
@@ -104,6 +118,7 @@ def _cell(given: Mapping[str, str], said: Mapping[str, Any]) -> Cell:
     train: dict[str, Any] = {}
     for axis in ("precision", "attention", "optimizer", "checkpointing", "loss"):
         train |= said[axis].get("train", {})
+        train |= said[axis].get("of", {}).get(said["kind"]["figure"], {})
     folder = model.get("folder")
     source = {"path": str(HERE / "models" / folder)} if folder else {"config": model["config"]}
     suite = {

@@ -26,6 +26,8 @@ from harness.reporting.forecasts import (
 )
 from harness.reporting.inline import code, literal, prose
 from harness.reporting.markdown import bullets, folded, grids, picture, titled
+from harness.reporting.page.chapter import Chapter
+from harness.reporting.page.page import page
 from harness.reporting.swept import swept_csv, swept_notes, swept_tables
 
 if TYPE_CHECKING:
@@ -63,14 +65,18 @@ def report_of_forecasts(
     distinct = without_equal_seeds(forecasts)
     seeds = "" if len(distinct) == len(forecasts) else "Seeds that need the same share a row."
     swept = swept_tables(distinct)
+    tables: list[Table[Any]] = [*_tables(distinct), *swept]
+    notes = [*filter(None, [seeds]), *forecast_notes(forecasts), *swept_notes(distinct)]
+    chapter = Chapter(distinct, title, description, tables=tables, facts=notes)
     return ForecastReport(
         title=title,
         description=description,
         command=command,
         figures=figures_of_forecasts(distinct),
-        tables=[*_tables(distinct), *swept],
-        notes=[*filter(None, [seeds]), *forecast_notes(forecasts), *swept_notes(distinct)],
+        tables=tables,
+        notes=notes,
         texts={
+            "report.html": page(title, [chapter]),
             "forecast.csv": forecast_csv(forecasts),
             "forecast.json": as_json([entry.model_dump(mode="json") for entry in forecasts]),
             **({"sweeps.csv": swept_csv(forecasts)} if swept else {}),

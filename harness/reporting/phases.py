@@ -9,7 +9,7 @@ from typing import Any
 from harness.record import Memory, PhaseMemory, Record
 from harness.reporting.columns import Column, Table, change, gigaflop, mebibytes, quotient, words
 from harness.reporting.comparison import coarse, mean_known
-from harness.reporting.method_notes import method_notes
+from harness.reporting.method_notes import short_of
 from harness.units import mib
 
 
@@ -49,7 +49,7 @@ def tables_by_model(
         rows = [Group(name, members) for name, members in groups.items()]
         named = [words("method", lambda group: group.name), *columns]
         shown = f"{model}: {title}" if many else title[0].upper() + title[1:]
-        notes = [] if aside else method_notes(own)
+        notes = [] if aside else short_of(own)
         tables.append(Table(shown, named, rows, notes, folded=True, aside=aside))
     return tables
 

@@ -77,7 +77,12 @@ def _tables(
         metrics = {row.printed.metric for row in chosen}
         what = NAMES.get(metrics.pop(), name) if len(metrics) == 1 else name
         title = f"{table.title}, {table.shows}: {what}"
-        made.append(Table(title, columns, lines, below if made else [*said, *below]))
+        made.append(
+            Table(
+                title, columns, lines, below if made else [*said, *below],
+                folded=bool(made) and name not in FIRST.values(),
+            )
+        )  # fmt: skip
     return made
 
 

@@ -74,15 +74,14 @@ def _paper(row: Beside, shared: str, marks: Mapping[str, str]) -> str:
 
 
 def score_columns(lines: Sequence[ScoreLine]) -> list[Column[ScoreLine]]:
-    """Return the columns: whose line it is, and one for each task and metric."""
+    """Return the columns: whose line it is, which repeats where a table is cut, and the metrics."""
     models = len({line.model for line in lines}) > 1
-    columns: list[Column[ScoreLine]] = [
-        words(
-            "model and method" if models else "method",
-            lambda line: f"{line.model} {line.method}" if models else line.method,
-        ),
-        words("whose", lambda line: line.whose),
-    ]
+
+    def name(line: ScoreLine) -> str:
+        whose = f"{line.method}: {line.whose}"
+        return f"{line.model} {whose}" if models else whose
+
+    columns = [words("model, method and whose" if models else "method and whose", name)]
     keys = dict.fromkeys(key for line in lines for key in line.texts)
     return [*columns, *map(_column, keys)]
 

@@ -134,6 +134,8 @@ def write(report: Report, folder: Path, formats: Sequence[str] = FORMATS) -> lis
     if PNG in formats:
         shown, drawings = drawn(report)
         texts["report.md"] = render(shown)
+        if "html" in formats:
+            texts["report.html"] = as_page(shown, drawings)
         for name, content in drawings.items():
             durable.write_bytes(folder / name, content)
     files = []

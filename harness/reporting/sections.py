@@ -14,6 +14,7 @@ from harness.reporting.comparison import Comparison, Row, compare_methods
 from harness.reporting.figures.figure import Figure
 from harness.reporting.figures.of_records import figures_of
 from harness.reporting.groups import Group
+from harness.reporting.method_notes import meanings
 from harness.reporting.paired import paired_facts, paired_notes, paired_tables
 from harness.reporting.phases import phase_notes, phase_tables
 from harness.reporting.published import published_tables
@@ -99,6 +100,7 @@ def section_of(group: Group, baseline: str | None = None) -> Section:
         figures=figures_of(group, comparison.baseline),
         facts=[*group.notes, *facts(comparison), *paired_facts(comparison, tests)],
         details=[
+            *meanings(group.records),
             *details(comparison),
             *paired_notes(tests),
             *sentences(group.suite),

@@ -47,7 +47,16 @@ def conclude(setup: Setup, **options: Any) -> Found:
     return Hessian(**given).begin().conclude(_subject(setup))
 
 
-def exact(setup: Setup, over: Any) -> Tensor:
+@pytest.fixture(scope="module")
+def exact(double: dict[str, Setup]) -> dict[str, Tensor]:
+    """The whole Hessian, over all that trained and over the adapter alone."""
+    return {
+        "trained": hessian_of(double["sdpa"], "trained"),
+        "adapter": hessian_of(double["eager"], "adapter"),
+    }
+
+
+def hessian_of(setup: Setup, over: Any) -> Tensor:
     """The Hessian by torch.autograd.functional.hessian, of one function of one vector."""
     subject = _subject(setup)
     tensors = tensors_over(subject, over)
@@ -65,13 +74,11 @@ def exact(setup: Setup, over: Any) -> Tensor:
         return torch.autograd.functional.hessian(loss, vector)
 
 
-@pytest.mark.parametrize("over", ["trained", "adapter"])
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize(("over", "attention"), [("trained", "sdpa"), ("adapter", "eager")])
 def test_the_five_largest_are_those_of_the_exact_hessian(
-    double: dict[str, Setup], over: str, attention: str
+    double: dict[str, Setup], exact: dict[str, Tensor], over: str, attention: str
 ) -> None:
-    setup = double[attention]
-    whole = exact(setup, over)
+    setup, whole = double[attention], exact[over]
     assert torch.allclose(whole, whole.T, atol=1e-10)
     values = torch.linalg.eigvalsh(whole).flip(0)
     found = conclude(setup, over=[over]).content["over"][over]
@@ -82,9 +89,9 @@ def test_the_five_largest_are_those_of_the_exact_hessian(
     assert found["converged"]
 
 
-def test_products_are_the_hessian_s(double: dict[str, Setup]) -> None:
-    setup = double["sdpa"]
-    subject, whole = _subject(setup), exact(setup, "adapter")
+def test_products_are_the_hessian_s(double: dict[str, Setup], exact: dict[str, Tensor]) -> None:
+    setup, whole = double["eager"], exact["adapter"]
+    subject = _subject(setup)
     chosen = list(tensors_over(subject, "adapter").values())
     vector = torch.randn(len(whole), dtype=torch.float64)
     with only_these_train(setup.model, chosen), twice_differentiable():
@@ -93,9 +100,9 @@ def test_products_are_the_hessian_s(double: dict[str, Setup]) -> None:
     assert all(p.requires_grad for p in chosen), "what trained trains again"
 
 
-def test_a_run_in_single_precision_finds_the_same(single: Setup, double: dict[str, Setup]) -> None:
+def test_a_run_in_single_precision_finds_the_same(single: Setup, exact: dict[str, Tensor]) -> None:
     rough = conclude(single, tolerance=1e-4).content["over"]["trained"]
-    values = torch.linalg.eigvalsh(exact(double["sdpa"], "trained")).flip(0)
+    values = torch.linalg.eigvalsh(exact["trained"]).flip(0)
     assert rough["eigenvalues"][0] == pytest.approx(float(values[0]), rel=1e-4)
     assert rough["asymmetry"] < 1e-4
 

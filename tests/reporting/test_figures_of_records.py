@@ -5,21 +5,19 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.colors import to_hex
 from records import eight_cells, record
 
 from harness.record import Record
-from harness.reporting.comparison import compare_methods
-from harness.reporting.figures.bars import Bar, stacked
 from harness.reporting.figures.figure import Figure, png
-from harness.reporting.figures.fronts import Panel, Point, one_panel
 from harness.reporting.figures.of_records import figures_of
-from harness.reporting.figures.theme import style
+from harness.reporting.figures.theme import looks, style
 from harness.reporting.groups import Group
+from harness.store import Store
 from harness.suite.cell import Cell
 from harness.units import GIB
 
@@ -100,6 +98,8 @@ def test_what_failed_is_named_in_every_figure_of_methods(cells: list[Cell]) -> N
     ]
     figures = {figure.name: figure for figure in figures_of(group_of(found))}
     assert "Not drawn: lora-r8 (4 OOM)." in figures["score-and-memory"].caption
+    by_task = figures["score-and-memory-by-task"].caption
+    assert "Not drawn: lora-r8 on acceptability (2 OOM), lora-r8 on rte (2 OOM)." in by_task
     assert "4 OOM" in words_of(drawn(figures["memory"]))
     assert "costs" not in figures, "there is nothing to compare with"
     half = [each for each in found if each.method == "full" or each.seed]
@@ -121,20 +121,25 @@ def test_nothing_but_failures_is_a_figure_where_they_were_foreseen(cells: list[C
     assert "forecast" in words
 
 
-def test_the_front_is_what_no_other_method_beats_in_both() -> None:
-    def point(name: str, score: float, peak: int) -> Point:
-        return Point(name, score, None, peak, peak)
-
-    points = [point("a", 50, 10), point("b", 60, 20), point("c", 55, 25), point("d", 60, 21),
-              point("e", 49, 10), point("f", 70, 90)]  # fmt: skip
-    assert [p.method for p in Panel("", "", points).front] == ["a", "b", "f"]
-    assert [p.method for p in Panel("", "", points, lowest=True).front] == ["e"]
+def test_a_method_has_one_colour_in_all_figures(cells: list[Cell]) -> None:
+    """Also where another method, before it by name, has no point."""
+    rte = [cell for cell in cells if cell.task.name == "rte" and not cell.seed]
+    found = [record(rte[0], 0.4, path=f"rte/tiny/{name}/s0") for name in ("full", "lora", "safe")]
+    lost = {"outcome": "oom", "memory": None, "main_score": None, "path": "rte/tiny/bitfit/s0"}
+    figures = {f.name: f for f in figures_of(group_of([*found, record(rte[0], 0.4, **lost)]))}
+    expected = [
+        look.color for name, look in looks(["bitfit", "full", "lora", "safe"], "light").items()
+    ]
+    bars = drawn(figures["costs"]).axes[0].patches
+    points = drawn(figures["score-and-memory"]).axes[0].containers
+    assert [to_hex(bar.get_facecolor()).upper() for bar in bars[:3]] == expected[1:]
+    assert [point.lines[0].get_color() for point in points] == expected[1:]
 
 
 def test_error_bars_are_the_spread_of_averages_over_seeds(cells: list[Cell]) -> None:
     found = [record(cell, 0.5 + 0.1 * cell.seed, peak=2**20 + cell.seed) for cell in cells]
     figure = figures_of(group_of(found))[0]
-    [panel] = figure.draw.args  # type: ignore[attr-defined]
+    panel, _ = figure.draw.args  # type: ignore[attr-defined]
     assert [p.score for p in panel.points] == pytest.approx([55, 55])
     assert [p.spread for p in panel.points] == pytest.approx([7.0711, 7.0711], abs=1e-4)
     by_task = figures_of(group_of(found))[1].draw.args[0]  # type: ignore[attr-defined]
@@ -148,43 +153,9 @@ def test_less_is_better_where_it_is(cells: list[Cell]) -> None:
         for cell in cells
         if cell.task.name == "rte"
     ]  # fmt: skip
-    [panel] = figures_of(group_of(found))[0].draw.args  # type: ignore[attr-defined]
+    panel, _ = figures_of(group_of(found))[0].draw.args  # type: ignore[attr-defined]
     assert panel.score == "perplexity, less is better"
     assert [p.score for p in panel.front] == [3.0]
-
-
-@pytest.mark.parametrize(("largest", "lines"), [(2, 0), (10, 0), (14, 1), (20, 2), (40, 3)])
-def test_lines_of_cards_are_where_the_data_is(largest: int, lines: int) -> None:
-    bars = [Bar("lora", {"weights": largest * GIB}, largest * GIB)]
-    with style("light"):
-        words = words_of(stacked(bars, "peak", "light"))
-    assert sum(f"{size} GiB" in words for size in (16, 24, 48, 80)) == lines
-
-
-def test_what_no_part_holds_is_drawn_as_not_split() -> None:
-    bars = [Bar("lora", {"weights": 3 * GIB, "gradients": 1}, 4 * GIB), Bar("oom", failed="OOM")]
-    with style("light"):
-        drawing = stacked(bars, "peak", "light")
-    [axes] = drawing.axes
-    ends = [patch.get_x() + patch.get_width() for patch in axes.patches]
-    assert max(ends) == pytest.approx(4)
-    labels = [text.get_text() for text in drawing.legends[0].get_texts()]
-    assert labels == ["weights", "not split"], "a byte of gradients is not to be seen"
-
-
-def test_names_cover_neither_each_other_nor_the_points() -> None:
-    points = [
-        Point(f"method-{i}", 50 + 3 * math.sin(i), None, GIB + i * GIB // 60, GIB)
-        for i in range(12)
-    ]
-    with style("light"):
-        drawing = one_panel(Panel("", "accuracy, %", points), "light")
-        names = [text for text in drawing.axes[0].texts if text.get_text().startswith("method")]
-        boxes = [text.get_window_extent() for text in names]
-        frame = drawing.axes[0].get_window_extent()
-    assert len(boxes) == 12
-    assert not [1 for one, other in combinations(boxes, 2) if one.overlaps(other)]
-    assert all(frame.x0 <= box.x0 and box.x1 <= frame.x1 for box in boxes)
 
 
 def test_of_many_methods_those_of_the_front_are_named(cells: list[Cell]) -> None:
@@ -236,8 +207,8 @@ def test_models_have_figures_of_their_own(cells: list[Cell]) -> None:
 # -- what must not happen ------------------------------------------------------------------------
 
 ODD: list[dict[str, Any]] = [
-    {"main_score": -1e300},
-    {"averaged_score": math.nan}, {"peak": 0}, {"peak": 10**300}, {"seconds": 0.0},
+    {"main_score": -1e300}, {"averaged_score": math.nan}, {"peak": 0}, {"peak": 10**300},
+    {"seconds": 0.0},
     {"seconds": math.inf}, {"steps": 0, "frozen_at": AFLORA}, {"frozen_at": {"": -3, ".": 10**15}},
     {"method_state": {"frozen_at": {"a": "b", "layer.0.A": 3}}},
     {"method_state": {"frozen_at_epoch": {"0": 99}, "importance": None}},
@@ -249,9 +220,20 @@ ODD: list[dict[str, Any]] = [
 @pytest.mark.filterwarnings("error")
 def test_an_odd_record_spoils_no_figure(cells: list[Cell], odd: dict[str, Any]) -> None:
     found = [record(cell, 0.5, **(odd if number == 5 else {})) for number, cell in enumerate(cells)]
-    compare_methods(found)
     for figure in figures_of(group_of(found)):
         assert png(figure, "light")
+
+
+def test_a_folder_of_an_old_release_has_its_figures() -> None:
+    records, left_out = Store(Path("tests/data/old_run")).contents()
+    assert left_out == []
+    figures = {figure.name: figure for figure in figures_of(group_of(records))}
+    assert {"score-and-memory", "memory", "memory-over-training", "costs", "freezing"} <= set(
+        figures
+    )
+    assert "2 DIVERGED" in words_of(drawn(figures["memory"]))
+    [maps] = figures["freezing"].draw.args  # type: ignore[attr-defined]
+    assert [len(each.layers) for each in maps] == [4], "SAFE's layers"
 
 
 def test_figures_are_made_without_matplotlib_until_they_are_drawn() -> None:

@@ -93,8 +93,8 @@ def test_measured_figures_stand_beside_the_papers(tmp_path: Path) -> None:
 def test_scores_and_what_is_relative(tmp_path: Path) -> None:
     found = tables_of(tmp_path)
     assert found["scores"].texts[:2] == [
-        ["bert-base-uncased lora", "paper (a)", "86.99"],
-        ["bert-base-uncased lora", "measured", "87.50"],
+        ["bert-base-uncased lora: paper (a)", "86.99"],
+        ["bert-base-uncased lora: measured", "87.50"],
     ]
     other = {text[0]: text[1:] for text in found["other costs"].texts}
     saved = other["bert-base-uncased lora-safe: memory saved, %"]

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from harness.reporting.figures.figure import Figure, Mode
 from harness.reporting.figures.theme import MARKERS, THEMES, WIDTH, Theme
+from harness.reporting.figures.words import conditions
 from harness.units import GIB, MIB
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
     from harness.record import Record
+    from harness.reporting.groups import Group
 
 LEAST_LINEAR = 0.1  # per cent: around zero the axis of errors is linear, beyond logarithmic
 WIDE = 4  # largest over smallest bytes, from where on axes of bytes are logarithmic
@@ -96,6 +98,13 @@ def points_of(records: Iterable[Record]) -> list[Point]:
     return [point for point in points if point.measured and point.forecast]
 
 
+def against_of(group: Group) -> list[Figure]:
+    """Return the figure of a group's records, or none where nothing was foreseen."""
+    points = points_of(group.records)
+    runs = {point.name for point in points}
+    return against_figures(points, conditions([r for r in group.records if r.path in runs]))
+
+
 def against_figures(
     points: Sequence[Point], caption: str, name: str = "forecast-against-measured"
 ) -> list[Figure]:
@@ -148,11 +157,11 @@ def _drawn(kinds: dict[str, list[Point]], mode: Mode) -> Drawing:
                   label=f"{kind} ({len(own)})")  # fmt: skip
         right.plot(measured, [100 * point.error for point in own], **look)
     _draw_diagonal(left, points, unit, theme)
-    left.set_xlabel(f"measured, {word}")
-    left.set_ylabel(f"forecast, {word}")
+    left.set_xlabel(f"measured ({word})")
+    left.set_ylabel(f"forecast ({word})")
     _draw_errors(right, points, unit, theme)
-    right.set_xlabel(f"measured, {word}")
-    right.set_ylabel("forecast over measured, %")
+    right.set_xlabel(f"measured ({word})")
+    right.set_ylabel("forecast over measured (%)")
     drawing.legend(loc="outside lower center", ncols=min(3, len(kinds)))
     return drawing
 

@@ -25,7 +25,11 @@ class Cost:
 
 
 def costs(
-    methods: Sequence[str], failed: Sequence[str], all_costs: Sequence[Cost], mode: Mode
+    methods: Sequence[str],
+    failed: Sequence[str],
+    all_costs: Sequence[Cost],
+    everyone: Sequence[str],
+    mode: Mode,
 ) -> Drawing:
     """Draw a panel per cost with a bar per method.
 
@@ -33,11 +37,12 @@ def costs(
         methods: names, from above downwards.
         failed: how each one ended where it did not end well, else empty.
         all_costs: one ratio per method each.
+        everyone: all methods of the report, for their colours.
         mode: of the page.
     """
     from matplotlib.figure import Figure as Drawing
 
-    theme, look = THEMES[mode], looks(methods, mode)
+    theme, look = THEMES[mode], looks(everyone, mode)
     drawing = Drawing(figsize=(WIDTH, 1.0 + 0.26 * len(methods)))
     grid = drawing.subplots(1, len(all_costs), sharey=True, squeeze=False)[0]
     colors = [look[name].color for name in methods]
@@ -45,17 +50,20 @@ def costs(
         known = [ratio for ratio in cost.ratios if ratio]
         wide = max(known) > WIDE * min(known)
         start = min(known) / 3 if wide else 0.0
-        widths = [max(0.0, (ratio or 0) - start) for ratio in cost.ratios]
-        axes.barh(range(len(methods)), widths, 0.7, left=start, color=colors)
-        if wide:
+        ends = [ratio or start for ratio in cost.ratios]
+        if wide:  # the length of a bar would mean nothing
+            axes.hlines(range(len(methods)), start, ends, colors, linewidth=1.5)
+            axes.scatter(ends, range(len(methods)), [36 * (end > start) for end in ends], colors)
             axes.set_xscale("log")
             axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        else:
+            axes.barh(range(len(methods)), ends, 0.7, color=colors)
         axes.set_xlim(start, max(known) * ((max(known) / start) ** 0.28 if wide else 1.28))
         axes.axvline(1, color=theme.muted, linewidth=1, linestyle=(0, (4, 3)))
         for place, ratio in enumerate(cost.ratios):
             words = _times(ratio) if ratio is not None else failed[place] or "-"
             note = annotation(axes, words, (ratio or start, place), theme)
-            note.set(position=(4, 0), ha="left", va="center_baseline")
+            note.set(position=(7 if wide else 4, 0), ha="left", va="center_baseline")
             if ratio is None and failed[place]:
                 note.set_color(theme.bad)
         axes.set_title(cost.title + (" (log)" if wide else ""))
@@ -72,4 +80,4 @@ def costs(
 
 
 def _times(ratio: float) -> str:
-    return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.2g}"
+    return f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.2g}"

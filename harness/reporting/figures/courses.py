@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
 COLUMNS = 2
+TITLE = 90  # characters above all panels of a line
 MOST = 8  # panels in one figure
+IN_A_LINE = 6  # entries of a legend
 LINES = 24  # changes that are lines; more would hide the areas
 
 
@@ -72,7 +74,7 @@ def courses(runs: Sequence[Course], baseline: str | None, mode: Mode) -> Drawing
     ]
     for axes, run in zip(grid.flat, runs, strict=False):
         _draw(axes, run, parts, unit[0], theme)
-        axes.set_title(shown(run.title, 44 if columns > 1 else 90))
+        axes.set_title(shown(run.title, TITLE // columns))
     for axes in list(grid.flat)[len(runs) :]:
         axes.remove()
     for axes in grid[:, 0]:
@@ -117,6 +119,7 @@ def _draw(axes: Axes, run: Course, parts: Sequence[str], unit: int, theme: Theme
         axes.axhline(run.baseline / unit, color=theme.muted, linestyle=(0, (4, 3)), linewidth=1)
     axes.set_xlim(edges[0], max(edges[-1], edges[0] + 1))
     axes.set_ylim(bottom=0)
+    axes.locator_params(axis="x", integer=True)
 
 
 def _legend(
@@ -139,6 +142,8 @@ def _legend(
         dashed = Line2D([], [], color=theme.muted, linestyle=(0, (4, 3)), linewidth=1)
         dashed.set_label(f"peak of {shown(baseline, 24)}")
         handles.append(dashed)
+    columns = len(handles) if len(handles) <= IN_A_LINE else math.ceil(len(handles) / 2)
     drawing.legend(
-        handles=handles, loc="outside upper left", ncols=5, columnspacing=1.2, handlelength=1.4
-    )
+        handles=handles, loc="outside upper left", ncols=columns, columnspacing=1.2,
+        handlelength=1.4,
+    )  # fmt: skip

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
 COLUMNS = 3
+TITLE = 84  # characters above all panels of a line
 TICKS = 12  # labels of layers along an axis
 NUMBERS = 14  # columns that leave room for numbers
 
@@ -40,10 +41,10 @@ def layers_over_time(maps: Sequence[Froze], mode: Mode) -> Drawing:
         mesh = axes.pcolormesh(edges, rims, shares, cmap=colors, vmin=0, vmax=1)
         for rim in rims[1:-1]:
             axes.axhline(rim, color=theme.background, linewidth=0.8)
-        axes.set_title(shown(each.title, 30))
+        axes.set_title(shown(each.title, TITLE // columns))
         _name_layers(axes.yaxis, each.layers)
         axes.grid(visible=False)
-        axes.locator_params(axis="x", nbins=5)
+        axes.locator_params(axis="x", nbins=5, integer=True)
         axes.tick_params(labelsize=8)
     for axes in list(grid.flat)[len(maps) :]:
         axes.set_axis_off()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
 NAMED = 14  # points that have their name beside them; beyond it, those of the front
+MOST = 2 * NAMED  # methods in a legend
 COLUMNS = 3  # of small panels
 Line = tuple[tuple[float, float], tuple[float, float]]
 
@@ -63,16 +64,19 @@ class Panel:
         return found
 
 
-def one_panel(panel: Panel, mode: Mode) -> Drawing:
-    """Draw one panel at full width, with names beside the points."""
+def one_panel(panel: Panel, methods: Sequence[str], mode: Mode) -> Drawing:
+    """Draw one panel at full width, with names beside the points.
+
+    Args:
+        panel: with at least one point.
+        methods: all of the report, for their colours.
+        mode: of the page.
+    """
     from matplotlib.figure import Figure as Drawing
 
-    theme, look = THEMES[mode], looks((p.method for p in panel.points), mode)
-    front = panel.front
+    theme, front = THEMES[mode], panel.front
     named = panel.points if len(panel.points) <= NAMED else front[:NAMED]
-    if len(named) < len(panel.points):
-        others = Look(theme.muted, "o")
-        look = {name: others for name in look} | {p.method: look[p.method] for p in named}
+    look = _looks(methods, {p.method for p in named}, mode)
     drawing = Drawing(figsize=(WIDTH, 4.6))
     axes = drawing.add_subplot()
     unit = _draw(axes, panel, look, theme)
@@ -101,21 +105,22 @@ def _step(one: tuple[float, float], other: tuple[float, float]) -> tuple[Line, L
     return (one, corner), (corner, other)
 
 
-def panels(all_panels: Sequence[Panel], mode: Mode) -> Drawing:
+def panels(all_panels: Sequence[Panel], methods: Sequence[str], mode: Mode) -> Drawing:
     """Draw small panels with one legend: of all methods; if they are many, of those on fronts."""
     from matplotlib.figure import Figure as Drawing
 
-    methods = list(dict.fromkeys(p.method for panel in all_panels for p in panel.points))
-    theme, look = THEMES[mode], looks(methods, mode)
+    drawn = {p.method for panel in all_panels for p in panel.points}
     on_fronts = {p.method for panel in all_panels for p in panel.front}
-    legend = methods if len(methods) <= 2 * NAMED else [m for m in methods if m in on_fronts]
+    named = drawn if len(drawn) <= MOST else on_fronts
+    theme, look = THEMES[mode], _looks(methods, named, mode)
+    legend = [method for method in methods if method in named]
     columns = min(COLUMNS, len(all_panels))
     rows = math.ceil(len(all_panels) / columns)
     lines = math.ceil(len(legend) / COLUMNS)
     drawing = Drawing(figsize=(WIDTH, 2.3 * rows + 0.2 * lines + 0.3))
     grid = drawing.subplots(rows, columns, squeeze=False)
     for axes, panel in zip(grid.flat, all_panels, strict=False):
-        unit = _draw(axes, panel, {m: look[m] for m in methods}, theme, small=True)
+        unit = _draw(axes, panel, look, theme, small=True)
         axes.set_title(shown(panel.title, 30))
         axes.set_ylabel(shown(panel.score, 24), size=9)
         axes.set_xlabel(f"peak ({unit[1]})", size=9)
@@ -129,6 +134,13 @@ def panels(all_panels: Sequence[Panel], mode: Mode) -> Drawing:
     return drawing
 
 
+def _looks(methods: Sequence[str], named: Set[str], mode: Mode) -> dict[str, Look]:
+    """Return how methods look; those that no one names stand back."""
+    found = looks(methods, mode)
+    back = Look(THEMES[mode].muted, "o")
+    return {name: look if name in named else back for name, look in found.items()}
+
+
 def _draw(
     axes: Axes, panel: Panel, look: Mapping[str, Look], theme: Theme, small: bool = False
 ) -> tuple[int, str]:
@@ -136,13 +148,17 @@ def _draw(
     import numpy as np
 
     unit = unit_of(max(p.peak for p in panel.points))
-    for p in panel.points:
-        x, own = p.peak / unit[0], look[p.method]
+    alike: dict[Look, list[Point]] = {}
+    for point in panel.points:
+        alike.setdefault(look[point.method], []).append(point)
+    for own, points in alike.items():
+        spreads = [p.spread or np.nan for p in points]  # without caps around nothing
+        ranges = [((p.peak - p.least) / unit[0] or np.nan, 0) for p in points]
         axes.errorbar(
-            x, p.score, yerr=p.spread or None, xerr=np.array([[p.peak - p.least], [0]]) / unit[0],
-            color=own.color, marker=own.marker, markersize=own.size(5 if small else 7),
-            markeredgecolor=theme.background, markeredgewidth=0.6, elinewidth=1, capsize=2,
-            zorder=3,
+            [p.peak / unit[0] for p in points], [p.score for p in points], yerr=spreads,
+            xerr=np.transpose(ranges), color=own.color, marker=own.marker, linestyle="",
+            markersize=own.size(5 if small else 7), markeredgecolor=theme.background,
+            markeredgewidth=0.6, elinewidth=1, capsize=2, zorder=3,
         )  # fmt: skip
     front = panel.front
     axes.plot(

@@ -62,7 +62,7 @@ def growth_figures(
     return [
         Figure(
             name if number == 1 else f"{name}-{number}",
-            f"Memory against {what}" + (f", {number} of {len(parts)}" * (len(parts) > 1)),
+            f"Memory against {what}" + f", {number} of {len(parts)}" * (len(parts) > 1),
             caption,
             drawer(part),
         )

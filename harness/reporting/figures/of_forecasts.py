@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 UNITS: Mapping[Swept, str] = {"batch": "batch size", "length": "padded length (tokens)"}
 LINES = "Lines: what may be reserved on a card, its memory less CUDA's context."
 WHOLE = "training"  # the stage of a method that has one
-MOST_BARS = 40  # in one figure; more are split by model
+MOST_BARS = 60  # in one figure; more are cut by model, then anywhere
 
 
 def figures_of_forecasts(forecasts: Sequence[Forecast]) -> list[Figure]:
@@ -54,19 +54,19 @@ def method_of(entry: Forecast) -> str:
 
 
 def _bars(forecasts: Sequence[Forecast], cards: Sequence[str], ending: str) -> list[Figure]:
-    parts = {"": forecasts}
+    models = dict.fromkeys(entry.model for entry in forecasts)
+    whole = [forecasts]
     if len(forecasts) > MOST_BARS:
-        models = dict.fromkeys(entry.model for entry in forecasts)
-        parts = {f"-{n}": [f for f in forecasts if f.model == model]
-                 for n, model in enumerate(models, start=1)}  # fmt: skip
+        whole = [[entry for entry in forecasts if entry.model == model] for model in models]
+    parts = [part[i : i + MOST_BARS] for part in whole for i in range(0, len(part), MOST_BARS)]
     lines = {name: find_card(name).capacity for name in cards}
     found = []
-    for number, part in parts.items():
+    for number, part in enumerate(parts, start=1):
         short, shared = without_common_parts(dict.fromkeys(entry.cell for entry in part))
         bars = [_bar(entry, label) for entry, label in zip(part, _labels(part, short), strict=True)]
         found.append(Figure(
-            f"memory{ending}{number}",
-            f"What must be reserved{shared}",
+            f"memory{ending}" + f"-{number}" * (len(parts) > 1),
+            f"What must be reserved{shared}" + f", {number} of {len(parts)}" * (len(parts) > 1),
             "The split is that of training at its peak, as torch counts what is allocated; cached: "
             "what the allocator holds beyond that, also for evaluation and a method's probe. "
             f"{LINES} {conditions(part)}",

@@ -18,7 +18,7 @@ from harness.reporting.figures.froze import Froze, froze
 from harness.reporting.figures.of_analyses import analysis_figures
 from harness.reporting.figures.of_scores import score_figures
 from harness.reporting.figures.one_model import OneModel, each_model, measured
-from harness.reporting.figures.words import failures
+from harness.reporting.figures.words import failures, shown
 
 if TYPE_CHECKING:
     from harness.reporting.groups import Group
@@ -134,14 +134,16 @@ def _costs(one: OneModel) -> list[Figure]:
     known = [cost for cost in every if sum(bool(ratio) for ratio in cost.ratios) > 1]
     if not known:
         return []
-    methods = [row.method for row in one.rows]
+    methods, name = [row.method for row in one.rows], shown(base.method)
     failed = [failures(row.records) for row in one.rows]
+    shared = any(row.shared for row in one.rows)
     return [one.figure(
-        "costs", f"Time, FLOPs and parameters over those of {base.method}",
-        f"Ratios to {base.method}. Time: of the median step, median over the same tasks and seeds. "
+        "costs", f"Time, FLOPs and parameters over those of {name}",
+        f"Ratios to {name}. Time: of the median step, median over the same tasks and seeds. "
         "FLOPs: of the whole training, one multiply-add is two. Parameters: trainable ones of the "
-        "adapter without head and pooler, mean over steps.",
-        partial(costs, methods, failed, known), of_memory=False,
+        "adapter without head and pooler, mean over steps."
+        + (" Other processes were on the card: times depend on them." if shared else ""),
+        partial(costs, methods, failed, known, one.methods), of_memory=False,
     )]  # fmt: skip
 
 
@@ -178,7 +180,7 @@ def _freezing(one: OneModel) -> list[Figure]:
     for place, each in enumerate(each for each in maps if each.by_kind):
         ending = f"-{place + 1}" if place else ""
         found.append(one.figure(
-            f"freezing-of-projections{ending}", f"When projections froze: {each.title}",
+            f"freezing-of-projections{ending}", f"When projections froze: {shown(each.title)}",
             "Mean over the seeds in which a projection froze; –: it trained to the end.",
             partial(projections, each), of_memory=False,
         ))  # fmt: skip

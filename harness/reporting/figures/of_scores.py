@@ -8,9 +8,9 @@ from statistics import mean, stdev
 
 from harness.reporting.comparison import Row
 from harness.reporting.figures.figure import Figure
-from harness.reporting.figures.fronts import NAMED, Panel, Point, one_panel, panels
+from harness.reporting.figures.fronts import MOST, NAMED, Panel, Point, one_panel, panels
 from harness.reporting.figures.one_model import OneModel, measured
-from harness.reporting.figures.words import failures, few
+from harness.reporting.figures.words import failures, few, shown
 from harness.units import is_fraction
 
 NAME = "score-and-memory"
@@ -25,17 +25,17 @@ def score_figures(one: OneModel) -> list[Figure]:
     found = []
     if main and main.points:
         found.append(one.figure(
-            NAME, f"Score and peak memory: {main.title}",
+            NAME, f"Score and peak memory: {shown(main.title)}",
             f"Mean score over seeds and largest peak of each method. {_errors(main)}{FRONT}"
-            f"{_unnamed(main)}{_not_drawn(one, main)}",
-            partial(one_panel, main),
+            f"{_unnamed(NAMED, main)}{_not_drawn(one, main)}",
+            partial(one_panel, main, one.methods),
         ))  # fmt: skip
     if len(by_task) > 1:
         found.append(one.figure(
             f"{NAME}-by-task", "Score and peak memory by task",
             "Mean score over seeds and largest peak of each method on each task. "
-            f"{_errors(*by_task)}{FRONT}",
-            partial(panels, by_task),
+            f"{_errors(*by_task)}{FRONT}{_unnamed(MOST, *by_task)}{_not_drawn(one, *by_task)}",
+            partial(panels, by_task, one.methods),
         ))  # fmt: skip
     return found
 
@@ -83,9 +83,9 @@ def _by_seed(row: Row) -> list[float]:
     return [mean(scores) for scores in by_seed.values() if len(scores) == len(tasks)]
 
 
-def _errors(*shown: Panel) -> str:
+def _errors(*panes: Panel) -> str:
     """Say what the error bars are, where there are any."""
-    points = [point for panel in shown for point in panel.points]
+    points = [point for panel in panes for point in panel.points]
     if all(point.spread is None for point in points):
         return ""
     ranges = any(point.least < point.peak for point in points)
@@ -94,18 +94,22 @@ def _errors(*shown: Panel) -> str:
     )
 
 
-def _unnamed(panel: Panel) -> str:
-    if len(panel.points) <= NAMED:
+def _unnamed(most: int, *panes: Panel) -> str:
+    """Say which methods have a name where there are too many of them."""
+    methods = {point.method for panel in panes for point in panel.points}
+    if len(methods) <= most:
         return ""
-    return f" Of {len(panel.points)} methods those of this line are named."
+    return f" Of {len(methods)} methods those of such a line are named."
 
 
-def _not_drawn(one: OneModel, panel: Panel) -> str:
+def _not_drawn(one: OneModel, *panes: Panel) -> str:
     """Name the methods without a point, with how their cells ended."""
-    drawn = {point.method for point in panel.points}
-    named = [
-        f"{row.method} ({failures(row.records) or 'no score'})"
-        for row in one.rows
-        if row.method not in drawn
-    ]
+    named = []
+    for panel in panes:
+        drawn = {point.method for point in panel.points}
+        of = f" on {panel.title}" if len(panes) > 1 else ""
+        for row in one.rows:
+            if row.method not in drawn:
+                records = [r for r in row.records if not of or r.task == panel.title]
+                named.append(f"{row.method}{of} ({failures(records) or 'no score'})")
     return f" Not drawn: {few(named)}." if named else ""

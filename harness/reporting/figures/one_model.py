@@ -27,6 +27,11 @@ class OneModel:
     rows: Sequence[Row]
 
     @property
+    def methods(self) -> list[str]:
+        """All of the comparison, of every model: a method's colour is by its place among them."""
+        return list(dict.fromkeys(row.method for row in self.comparison.rows))
+
+    @property
     def records(self) -> list[Record]:
         """All of its records."""
         return [record for row in self.rows for record in row.records]

@@ -113,8 +113,8 @@ def _drawn(
 
 def _shortened(label: str) -> str:
     """Return a long module's name without its beginning."""
-    while len(label) > LONG and "." in label.removeprefix("…."):
-        label = "…." + label.removeprefix("….").partition(".")[2]
+    while len(label) > LONG and "." in label:
+        label = f"…{label.partition('.')[2]}"
     return shown(label, LONG)
 
 
@@ -137,6 +137,6 @@ def _mark_peak(axes: Any, line: Timeline, unit: int, word: str, theme: Theme) ->
     right = x < 0.75 * line.num_events
     axes.annotate(
         f"peak {amount(line.allocated[at], unit)} {word}", (x, max(y, max(line.reserved) / unit)),
-        ha="left" if right else "right", xytext=(4 if right else -4, 5),
+        ha="left" if right else "right", xytext=(7 if right else -7, 5),
         textcoords="offset points", fontsize=9, weight="bold",
     )  # fmt: skip

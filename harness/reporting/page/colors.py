@@ -8,7 +8,8 @@ from harness.reporting.page.memory import REST, parts
 
 def style() -> str:
     """Return CSS that sets the colours of both modes: the reader's choice before the system's."""
-    light, dark = _variables(LIGHT), _variables(DARK)
+    light = _variables(LIGHT) + "--in-light:block;--in-dark:none;"
+    dark = _variables(DARK) + "--in-light:none;--in-dark:block;"
     return (
         f":root{{color-scheme:light;{light}}}\n"
         "@media (prefers-color-scheme:dark)"

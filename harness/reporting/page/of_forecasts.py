@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from harness.forecasting.result import Forecast
@@ -11,18 +13,44 @@ from harness.reporting.page.memory import split_of
 from harness.reporting.page.pool import Pool, known
 
 
+@dataclass(frozen=True)
+class Told:
+    """What tells rows of one method apart: kernels, and so peaks, may differ by the card."""
+
+    stage: bool
+    seed: bool
+    card: bool
+
+    def name(self, entries: Sequence[Forecast]) -> str:
+        """Return the method with the grid's values, and with what tells its rows apart."""
+        *_, seed = path = entries[0].cell.split("/")
+        words = " ".join(path[2:-1] or [entries[0].method])
+        cards = "/".join(entry.gpu for entry in entries)
+        more = {
+            f" {seed}": self.seed,
+            f", {entries[0].stage}": self.stage,
+            f" ({cards})": self.card,
+        }
+        return words + "".join(text for text, wanted in more.items() if wanted)
+
+
 def forecasts_data(forecasts: Sequence[Forecast], pool: Pool) -> dict[str, Any]:
     """Return the forecasts of a suite as plain data: a view of each task, a run of each row."""
     rows: dict[tuple[str, str, int | None], list[Forecast]] = {}
     for entry in forecasts:
         rows.setdefault((entry.cell, entry.stage, entry.peak_allocated), []).append(entry)
-    staged = len({entry.stage for entry in forecasts}) > 1
-    seeds = {cell.split("/")[-1] for cell, *_ in rows}
+    alike = Counter((cell, stage) for cell, stage, _ in rows)
+    told = Told(
+        stage=len({entry.stage for entry in forecasts}) > 1,
+        seed=len({cell.split("/")[-1] for cell, *_ in rows}) > 1,
+        card=max(alike.values(), default=0) > 1,
+    )
+    full = {told.name(entries) for entries in rows.values() if entries[0].method == "full"}
     tasks = list(dict.fromkeys(entry.task for entry in forecasts))
     views: dict[str, list[dict[str, Any]]] = {task: [] for task in tasks}
     runs = []
     for entries in rows.values():
-        name = _name(entries[0], staged, len(seeds) > 1)
+        name = told.name(entries)
         views[entries[0].task].append(_row(name, entries))
         runs.append(_run(name, entries, pool))
     return known(
@@ -30,17 +58,11 @@ def forecasts_data(forecasts: Sequence[Forecast], pool: Pool) -> dict[str, Any]:
         tasks=[{"name": task} for task in tasks],
         models=list(dict.fromkeys(entry.model for entry in forecasts)),
         methods=sorted({run["method"] for run in runs}),
+        baseline=full.pop() if len(full) == 1 else None,
         gpus=list(dict.fromkeys(entry.gpu for entry in forecasts)),
         views=[{"name": task, "rows": rows} for task, rows in views.items()],
         runs=runs,
     )
-
-
-def _name(entry: Forecast, staged: bool, seeded: bool) -> str:
-    """Return the method with the grid's values, and with what tells its rows apart."""
-    settings, seed = entry.cell.split("/")[2:-1], entry.cell.split("/")[-1]
-    words = " ".join(settings or [entry.method]) + (f" {seed}" if seeded else "")
-    return f"{words}, {entry.stage}" if staged else words
 
 
 def _row(name: str, entries: Sequence[Forecast]) -> dict[str, Any]:

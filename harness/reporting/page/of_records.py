@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.record import Record
-from harness.reporting.comparison import Row, Score, compare_methods
+from harness.reporting.comparison import Row, Score, compare_methods, lowest
 from harness.reporting.groups import Group
 from harness.reporting.page.memory import split_of
 from harness.reporting.page.pool import Pool, known
 from harness.reporting.page.runs import FULL, Detail, need, run_data
-from harness.units import is_fraction, less_is_better
+from harness.units import is_fraction
 
 # A page with more is one that nobody reads the single tasks of.
 MOST_VIEWS = 40
@@ -44,11 +44,11 @@ def group_data(
 
 
 def _task(task: str, records: Sequence[Record]) -> dict[str, Any]:
-    named = (r.main_metric for r in records if r.task == task and r.main_metric)
-    metric = next(named, None)
+    own = [record for record in records if record.task == task]
+    metric = next((record.main_metric for record in own if record.main_metric), None)
     return {
         "name": task, "metric": metric, "fraction": is_fraction(metric),
-        "lower": less_is_better(metric),
+        "lower": any(map(lowest, own)),
     }  # fmt: skip
 
 

@@ -69,7 +69,7 @@ const MARKS = { oom: "OOM", crashed: "crashed", diverged: "diverged", interrupte
 
 function methodCell(group, row) {
   const button = make("button", { type: "button", class: "name", onclick: () => group.open(row) },
-    badgeOf(row.method), make("span", {}, row.method));
+    badgeOf(row), make("span", {}, row.method));
   const base = row.method === group.data.baseline ? make("span", { class: "tag" }, "baseline") : null;
   return make("span", { class: "method" }, button, base, outcomes(row.failed),
     make("span", { class: "tag no-fit" }, "does not fit"));
@@ -87,9 +87,9 @@ function peakCell(group, row) {
 function verdictColumns(rows, gpu) {
   const batches = rows.some((row) => known(row.batches?.[gpu]));
   return [
-    { title: gpu, kind: "number", key: (row) => ["fits", "tight", "does not fit"].indexOf(row.verdicts?.[gpu]?.[0]),
+    { title: `${gpu}, GiB`, kind: "number", key: (row) => ["fits", "tight", "does not fit"].indexOf(row.verdicts?.[gpu]?.[0]),
       cell: (row) => make("span", { class: `fit-${(row.verdicts?.[gpu]?.[0] ?? "none").replaceAll(" ", "-")}` },
-        row.verdicts?.[gpu]?.[1] ?? NONE), help: "fits or not, and the margin in GiB" },
+        row.verdicts?.[gpu]?.[1] ?? NONE), help: "fits or not, and by how much" },
     ...(batches ? [{ title: `batch on ${gpu}`, kind: "number", best: "high", key: (row) => row.batches?.[gpu],
       cell: (row) => (known(row.batches?.[gpu]) ? grouped(row.batches[gpu]) : NONE) }] : []),
   ];
@@ -102,7 +102,7 @@ function runColumns(group) {
   const optional = (title, key, show) => any(key)
     ? [{ title, kind: "number", key, cell: (run) => show(key(run), run) }] : [];
   const open = (run) => make("button", { type: "button", class: "name", onclick: () => openRecord(group, run) },
-    badgeOf(run.method), make("span", {}, run.path));
+    badgeOf(run), make("span", {}, run.path));
   return [
     { title: "run", kind: "text", key: (run) => run.path, cell: open },
     { title: "outcome", kind: "text", key: (run) => run.outcome, cell: (run) => outcomeTag(run) },

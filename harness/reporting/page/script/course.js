@@ -26,7 +26,7 @@ function courseLines(group, runs, width) {
       const start = x((100 * (phase[0] - phases[0][0])) / steps);
       path += `${path ? `H${start}V` : `M${start},`}${height}`;
     }
-    const attributes = { class: "course", stroke: colorOf(run.method), d: `${path}H${box.right}` };
+    const attributes = { class: "course", stroke: colorOf(run), d: `${path}H${box.right}` };
     const line = draw("path", attributes);
     const target = draw("path", { ...attributes, class: "course-target" });
     target.addEventListener("pointermove", (event) => tip.show(event, courseTip(run, unit)));

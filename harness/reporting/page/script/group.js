@@ -154,7 +154,7 @@ function plot(group) {
   const runs = coursesOf(group);
   course.replaceChildren(...(runs.length ? [make("h3", {}, "Memory over training"),
     courseLines(group, runs, Math.max(300, course.clientWidth || 640)),
-    make("ul", { class: "legend" }, runs.map((run) => make("li", {}, badgeOf(run.method), run.method))),
+    make("ul", { class: "legend" }, runs.map((run) => make("li", {}, badgeOf(run), run.method))),
     make("p", { class: "hint" }, `Peak of each phase: a stretch of training with one set of trainable tensors. ${runs[0].task} on ${runs[0].model}, seed ${runs[0].seed}; runs with several phases, and the baseline.`)] : []));
   if (group.selected) group.marks.get(group.selected)?.classList.add("selected");
 }

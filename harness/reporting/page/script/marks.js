@@ -1,4 +1,4 @@
-// How a method looks: one colour and one marker, the same in every figure of the report.
+// How a method looks: one colour and one marker, the same in every figure of its group.
 
 const POINTS = {
   s: "M-4.4,-4.4h8.8v8.8h-8.8z",
@@ -12,22 +12,28 @@ const POINTS = {
   "*": "M0,-6.6L1.7,-2.1L6.4,-2L2.7,0.9L4,5.4L0,2.8L-4,5.4L-2.7,0.9L-6.4,-2L-1.7,-2.1z",
 };
 
-const places = new Map(DATA.methods.map((name, place) => [name, place]));
-
-function colorOf(method) {
-  return `var(--method-${(places.get(method) ?? 0) % DATA.colors})`;
+for (const group of DATA.groups) {
+  const places = new Map(group.methods.map((name, place) => [name, place]));
+  for (const each of [...group.runs, ...group.views.flatMap((view) => view.rows)]) {
+    const place = places.get(each.method);
+    Object.assign(each, { color: place % DATA.colors, mark: group.marks[place] });
+  }
 }
 
-function markOf(method, attributes = {}) {
-  const shape = POINTS[DATA.marks[places.get(method) ?? 0]];
-  const given = { fill: colorOf(method), ...attributes };
+function colorOf(row) {
+  return `var(--method-${row.color})`;
+}
+
+function markOf(row, attributes = {}) {
+  const shape = POINTS[row.mark];
+  const given = { fill: colorOf(row), ...attributes };
   return shape ? draw("path", { d: shape, ...given }) : draw("circle", { r: 5, ...given });
 }
 
 // The marker as a small picture in a line of text.
-function badgeOf(method) {
+function badgeOf(row) {
   const attributes = { class: "mark", viewBox: "-7 -7 14 14", "aria-hidden": "true" };
-  return draw("svg", attributes, markOf(method));
+  return draw("svg", attributes, markOf(row));
 }
 
 function partColor(name) {

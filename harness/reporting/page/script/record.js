@@ -6,7 +6,7 @@ function openRecord(group, run) {
   const { unit } = group;
   dialog.replaceChildren(
     make("header", {},
-      make("h2", { id: "record-title" }, badgeOf(run.method), run.method),
+      make("h2", { id: "record-title" }, badgeOf(run), run.method),
       make("button", { type: "button", class: "close", "aria-label": "Close", onclick: () => dialog.close() }, "×")),
     ...(others.length > 1 ? [runPicker(group, run, others)] : []),
     make("p", { class: "path" }, run.path, " ", outcomeTag(run)),

@@ -89,11 +89,11 @@ const unfit = (group, row) => group.state.budget !== Infinity && !group.fits(row
 function point(group, row, at, measure, y) {
   const spread = measure.spread?.(row);
   const around = spread
-    ? draw("path", { class: "spread", stroke: colorOf(row.method),
+    ? draw("path", { class: "spread", stroke: colorOf(row),
         d: `M${at.x},${y(measure.key(row) - spread)}V${y(measure.key(row) + spread)}` })
     : null;
   const mark = draw("g", { transform: `translate(${at.x},${at.y})` },
-    draw("circle", { r: 11, class: "halo" }), markOf(row.method));
+    draw("circle", { r: 11, class: "halo" }), markOf(row));
   const figure = draw("g", { class: "point" }, around, mark);
   figure.addEventListener("pointermove", (event) => {
     tip.show(event, summary(group, row, measure));

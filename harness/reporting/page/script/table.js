@@ -1,6 +1,6 @@
 // A table that sorts and filters. Rows are made once and moved; on a phone each row is a card.
 
-const FIRST_ROWS = 200;
+const FIRST_ROWS = 100;
 
 // columns: {title, key(row) -> number, text or null, cell(row) -> text or element, kind, best, help}
 // kind "text" sorts upwards first, "number" too unless `best` is "high".

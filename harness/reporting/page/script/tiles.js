@@ -33,6 +33,6 @@ function tile(group, rows, { title, key, high, show, against }) {
     onpointerenter: () => group.select(best), onfocus: () => group.select(best) },
     make("span", { class: "tile-title" }, title),
     make("span", { class: "tile-value" }, show(key(best))),
-    make("span", { class: "tile-method" }, badgeOf(best.method), group.nameOf(best) + (ties ? ` and ${ties} more` : "")),
+    make("span", { class: "tile-method" }, badgeOf(best), group.nameOf(best) + (ties ? ` and ${ties} more` : "")),
     make("span", { class: "tile-base" }, said.filter(Boolean).join(", ")));
 }

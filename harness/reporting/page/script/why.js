@@ -5,7 +5,7 @@ function why(group, row) {
   const base = group.baseOf(row);
   const title = base ? `Why: ${row.method} against ${base.method}` : `What holds ${row.method}`;
   return [
-    make("h3", {}, badgeOf(row.method), title),
+    make("h3", {}, badgeOf(row), title),
     make("p", { class: "verdict" }, verdict(group, row, base)),
     partBars(row.split, base?.split, group.unit),
     make("p", { class: "hint" }, "Point at a method to see its split; click it to see its runs."),

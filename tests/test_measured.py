@@ -1,0 +1,125 @@
+"""Public measurements as data: each is said by settings or has a reason why not, none is lost."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+from measured.others import own_rows, peft_rows, safe_rows
+from measured.page import Pair, page, points_csv
+from measured.rows import AXES, HERE, Row, public_rows, words
+
+CHOICES = {"torch": "2.13.0", "transformers": "5.24.0", "peft": "0.21.2"}
+# Parameters as their model cards and papers count them; shared ones once.
+PARAMETERS = {
+    "SmolLM2-135M": 134_515_008, "SmolLM2-360M": 361_821_120, "SmolLM2-1.7B": 1_711_376_384,
+    "TinyLlama-1.1B": 1_100_048_384, "Qwen2.5-0.5B": 494_032_768, "Qwen2.5-1.5B": 1_543_714_304,
+    "Meta-Llama-3-8B": 8_030_261_248, "Mistral-7B-v0.1": 7_241_732_096,
+}  # fmt: skip
+
+
+def rows() -> list[Row]:
+    return [*public_rows(), *peft_rows(), *safe_rows()]
+
+
+def test_every_published_measurement_is_said_or_has_a_reason() -> None:
+    found = rows()
+    assert len(found) == 351 + 40 + 23
+    for row in found:
+        assert bool(row.cell) != bool(row.why), row
+        assert row.measured > 0
+        assert row.source
+    assert sum(row.cell is not None for row in found) == 48 + 20 + 5
+    reasons = Counter(row.why for row in found if row.why)
+    assert reasons["QLoRA (4-bit bnb / GPTQ base)"] == 108
+    assert all("excerpt" not in why and why.strip() for why in reasons)
+
+
+def test_words_are_words_of_the_measurements() -> None:
+    with (HERE / "public.csv").open(newline="") as stream:
+        given = list(csv.DictReader(stream))
+    for axis in AXES:
+        assert {*words()[axis]} <= {row[axis] for row in given}, axis
+    for start in words()["not"]:
+        assert any(row["id"].startswith(start) for row in given)
+
+
+def test_what_is_said_is_what_was_measured() -> None:
+    cells = {(row.name, row.kind): row for row in rows() if row.cell}
+    one = cells["fitcheck/t4-sweep-2026-09-15#37", "peak_allocated"]
+    assert one.cell is not None
+    assert (one.card, one.figure) == ("t4", "peak_allocated")
+    shape, train = one.cell.task.shape, one.cell.train
+    assert shape is not None
+    assert (train.max_length, train.batch_size, shape.mask) == (512, 2, False)
+    assert (train.precision, train.attention, train.clip) == ("bf16-weights", "eager", None)
+    assert train.gradient_checkpointing
+    assert train.keep_outputs, "outputs live through backward"
+    held = cells["fitcheck/t4-sweep-2026-09-15#37", "peak_reserved"].cell
+    assert held is not None
+    assert not held.train.keep_outputs, "and die with their step"
+    assert "bf16 weights for fp16 ones" in one.by
+    large = cells["SAFE/roberta-large/lora", "peak allocated, inferred"]
+    assert large.measured == round(17.73 * 2**30)
+    assert [r.name for r in cells.values() if r.fitted] == ["peft/lora/llama-3.2-3B-rank32"] * 2
+
+
+def test_stages_of_the_project_s_own_card_are_stages_of_the_suite() -> None:
+    from harness.suite.plan import stages_of
+
+    for row in own_rows():
+        assert row.cell is not None
+        assert row.stage in [stage.name for stage in stages_of(row.cell)], row.name
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_configs_are_of_models_of_that_size(name: str) -> None:
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = json.loads((HERE / "models" / name / "config.json").read_text())
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config))
+        model.tie_weights()
+    assert (
+        sum(p.numel() for p in {id(p): p for p in model.parameters()}.values())
+        == (PARAMETERS[name])
+    )
+
+
+def made_up(name: str, why: str = "") -> Row:
+    return Row(name, "a paper", "t4", "peak_allocated", 100, "peak_allocated", why=why)
+
+
+def test_the_page_hides_nothing() -> None:
+    forecast = {"fitcheck/a": 100, "fitcheck/b": 90, "SAFE/roberta-large/lora": 80, "h100/x": 99}
+    pairs = [Pair(made_up(name), value, CHOICES) for name, value in forecast.items()]
+    without = [made_up("fms/1", "QLoRA"), made_up("fms/2", "QLoRA")]
+    text = page(pairs, without)
+    assert "Of 5 figures" in text
+    assert "today's settings say 3; why not the other 2" in text
+    assert "2 of 4." in text, "b and roberta-large are far off"
+    far = text[text.index("- Not explained:") :]
+    assert "- fitcheck/b, fitcheck-llm, Tesla T4: peak allocated **-10.00\u00a0%**" in far
+    assert "- SAFE/roberta-large/lora, SAFE's paper: peak allocated **-20.00\u00a0%**" in far
+    assert "| QLoRA " in text
+    line = next(line for line in text.splitlines() if line.startswith("| all of others"))
+    sums = ["3", "10.00 %", "-20.00 %", "+0.00 %", "2"]
+    assert [cell.strip().replace("\u00a0", " ") for cell in line.split("|")[2:-1]] == sums
+    table = list(csv.reader(points_csv(pairs, without).splitlines()))
+    assert len(table) == 1 + 6
+    assert [row[8] for row in table[-2:]] == ["QLoRA", "QLoRA"]
+
+
+def test_the_committed_report_is_of_these_measurements() -> None:
+    folder = Path("reports/measured")
+    with (folder / "points.csv").open(newline="") as stream:
+        kept = list(csv.DictReader(stream))
+    names = Counter((row.name, row.kind, row.measured) for row in [*rows(), *own_rows()])
+    assert Counter((r["run"], r["kind"], int(r["measured (B)"])) for r in kept) == names
+    text = (folder / "README.md").read_text()
+    said = sum(bool(row["forecast (B)"]) for row in kept if not row["run"].startswith("h100"))
+    assert f"today's settings say {said};" in text
