@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from harness.reporting.group_notes import not_run, replaced
 from harness.reporting.groups import Group
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ SELECTING = frozenset(
     {"tasks", "methods", "seeds", "models", "model", "grid", "without", "name", "description",
      "baseline", "assumed", "data_root"}
 )  # fmt: skip
-NAMED = 5  # cells that a note names
 
 Overrides = tuple[tuple[str, str], ...] | None
 
@@ -79,7 +79,8 @@ def grouped(folders: Sequence[Held]) -> list[Group]:
     listings = [each for each in candidates if each.listed is not None]
     there = {(record.path, record.key) for record in records}
     asked = {(cell["path"], cell["key"]) for manifest in manifests for cell in manifest["cells"]}
-    return [_group(each, kept, listings, manifests, asked - there) for each in kept]
+    groups = [_group(each, kept, listings, manifests, asked - there) for each in kept]
+    return _named_apart(groups)
 
 
 def _once(records: Iterable[Record]) -> list[Record]:
@@ -202,7 +203,10 @@ def _group(
         suite=suite,
         records=records,
         expected=len(there) + len(missing) if about else None,
-        notes=[*_replaced(candidate, others), *_not_run(missing)],
+        notes=[
+            *(replaced(records, _later(candidate, others)) if kind.age else []),
+            *not_run(missing),
+        ],
     )
 
 
@@ -224,33 +228,19 @@ def _name(kind: Kind, others: Sequence[Kind]) -> str:
     return f"{kind.suite} ({'; '.join(told)})" if told else kind.suite
 
 
-def _replaced(candidate: _Candidate, others: Sequence[_Candidate]) -> list[str]:
-    """Say of earlier records which settings are others now."""
+def _later(candidate: _Candidate, others: Sequence[_Candidate]) -> list[Record]:
+    """Return the records that replaced those of a candidate."""
     kind = candidate.kind
-    if not kind.age:
-        return []
-    now = {r.path: r for each in others for r in each.records if each.kind.age == kind.age - 1
-           and each.kind.card == kind.card}  # fmt: skip
-    moved: dict[str, None] = {}
-    for record in candidate.records:
-        later = now.get(record.path)
-        moved |= dict.fromkeys(_moved(record.cell, later.cell) if later is not None else ())
-    what = "; ".join(moved) or "nothing in their settings: the same cells, run again"
-    return [f"Later records of the same cells exist. What is another one there: {what}."]
+    newer = [o for o in others if (o.kind.age, o.kind.card) == (kind.age - 1, kind.card)]
+    return [record for each in newer for record in each.records]
 
 
-def _moved(before: Any, after: Any, place: str = "") -> Iterator[str]:
-    """Yield each setting that differs, as `train.lr: 0.001, later 0.002`."""
-    if isinstance(before, dict) and isinstance(after, dict):
-        for key in dict.fromkeys([*before, *after]):
-            below = f"{place}.{key}" if place else str(key)
-            yield from _moved(before.get(key), after.get(key), below)
-    elif before != after:
-        yield f"{place}: {before}, later {after}"
-
-
-def _not_run(missing: Sequence[str]) -> list[str]:
-    if not missing:
-        return []
-    more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
-    return [f"Without a record: {', '.join(missing[:NAMED])}{more}."]
+def _named_apart(groups: Sequence[Group]) -> list[Group]:
+    """Number groups that would have one name: two folders with versions of one suite file."""
+    counts: Counter[str] = Counter()
+    apart = []
+    for group in groups:
+        counts[group.name] += 1
+        number = counts[group.name]
+        apart.append(replace(group, name=f"{group.name}, {number}") if number > 1 else group)
+    return apart

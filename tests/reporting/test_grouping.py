@@ -141,6 +141,15 @@ def test_the_same_cells_run_twice_are_no_seeds(tmp_path: Path) -> None:
     assert "run again" in found[1].notes[0]
 
 
+def test_two_folders_of_a_file_that_was_edited_between_have_names_of_their_own(
+    tmp_path: Path,
+) -> None:
+    stores = [Store(tmp_path / name / "run") for name in "ab"]
+    ran(stores[0])
+    ran(stores[1], text=f"{SUITE}train: {{lr: 0.25}}\n")
+    assert shape(groups(*stores)) == [("small", 8, 8), ("small, 2", 8, 8)]
+
+
 def test_a_cell_that_crashed_before_it_knew_its_card_stands_with_the_others(store: Store) -> None:
     cells = ran(store)
     gone = {"memory": None, "flops": None, "environment": {}, "invocation": None}
