@@ -106,7 +106,8 @@ def test_another_experiment_is_called_one(tmp_path: Path) -> None:
     asked = {"command": "headroom run x.yaml train.max_steps=9",
              "overrides": ["train.max_steps=9"]}  # fmt: skip
     memory = tables_of(tmp_path, invocation=asked)["memory, GiB"]
-    assert "Overrides changed the suite: what was measured is another experiment." in memory.notes
+    assert "Overrides changed the suite: ours is another experiment." in memory.notes
+    assert not any("Off by more" in note for note in memory.notes), "which explains every one"
 
 
 def test_forecasts_stand_beside_the_papers(tmp_path: Path) -> None:
