@@ -123,6 +123,7 @@ def test_the_filter_keeps_what_has_all_words(opened: Callable[..., Any], simple:
     shown.type("input[type=search]", "lora R8")
     assert shown.texts(NAMES) == ["lora-r8"]
     assert shown.texts(".methods-box .count") == ["1 of 4 shown"]
+    assert len(shown.all(".point.unfit")) == 3, "the others step back in the figure"
     shown.js("const f = document.querySelector('input[type=search]'); f.value = '';"
              "f.dispatchEvent(new Event('input'))")  # fmt: skip
     assert len(shown.texts(NAMES)) == 4

@@ -43,10 +43,12 @@ function makeGroup(data, section) {
   group.redraw = () => redraw(group);
   section.querySelector(".app").append(...[
     make("p", { class: "state" }, ...stateOf(group)),
-    places.tiles, toolbar(group),
-    make("div", { class: "pair" }, places.figure, places.why),
-    make("h3", {}, "Methods"), make("div", { class: "legend-line" }, legend(shownParts(group)), places.ranks),
-    places.methods, budgetNote(group), places.course, places.scores, runsOfGroup(group),
+    places.tiles,
+    make("div", {}, toolbar(group), make("div", { class: "pair" }, places.figure, places.why),
+      make("h3", {}, "Methods"),
+      make("div", { class: "legend-line" }, legend(shownParts(group)), places.ranks),
+      places.methods), // the toolbar stays in sight this far
+    budgetNote(group), places.course, places.scores, runsOfGroup(group),
   ].filter(Boolean));
   redraw(group);
   return group;
@@ -98,7 +100,12 @@ function matches(group, row) {
 }
 
 function refilter(group) {
-  group.table.filter((row) => matches(group, row) && !(group.state.hideUnfit && unfit(group, row)));
+  const keep = (row) => matches(group, row) && !(group.state.hideUnfit && unfit(group, row));
+  group.table.filter(keep);
+  group.byTask?.filter(keep);
+  for (const [row, mark] of group.marks) {
+    mark.classList.toggle("unfit", unfit(group, row) || !matches(group, row));
+  }
 }
 
 function dim(group) {
@@ -127,7 +134,6 @@ function redraw(group) {
   group.places.tiles.replaceChildren(...tiles(group));
   group.places.scores.replaceChildren(...scoresByTask(group));
   dim(group);
-  refilter(group);
   plot(group);
   const smallest = rows.filter((row) => row.peak && row.split).sort((a, b) => a.peak - b.peak);
   group.selected = undefined;
@@ -156,6 +162,7 @@ function plot(group) {
     courseLines(group, runs, Math.max(300, course.clientWidth || 640)),
     make("ul", { class: "legend" }, runs.map((run) => make("li", {}, badgeOf(run), run.method))),
     make("p", { class: "hint" }, `Peak of each phase: a stretch of training with one set of trainable tensors. ${runs[0].task} on ${runs[0].model}, seed ${runs[0].seed}; runs with several phases, and the baseline.`)] : []));
+  refilter(group);
   if (group.selected) group.marks.get(group.selected)?.classList.add("selected");
 }
 
@@ -177,13 +184,14 @@ function coursesOf(group) {
 // Methods against tasks, where there are too many tasks for the main table.
 function scoresByTask(group) {
   const { data, state } = group;
+  group.byTask = null;
   if (data.kind !== "records" || state.view || data.tasks.length <= 4) return [];
   const rows = group.rows();
   const columns = [methodColumns(group)[0], ...taskColumns(group)];
   for (const column of columns) if (column.best) column.rank = ranks(rows, column.key, column.best);
-  const table = makeTable({ columns, rows, label: "Scores by task", order: "" });
+  group.byTask = makeTable({ columns, rows, label: "Scores by task", order: "" });
   return [make("details", { open: true }, make("summary", {}, "Scores by task"),
-    make("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "Scores by task" }, table.element))];
+    make("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "Scores by task" }, group.byTask.element))];
 }
 
 // All runs; the table is made when it is first asked for.

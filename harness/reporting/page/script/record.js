@@ -19,6 +19,7 @@ function openRecord(group, run) {
   );
   if (!dialog.open) dialog.showModal();
   dialog.scrollTop = 0;
+  for (const log of dialog.querySelectorAll(".log")) log.scrollTop = log.scrollHeight;
   for (const place of dialog.querySelectorAll("[data-plot]")) place.plot(place.clientWidth || 520);
 }
 
@@ -30,7 +31,7 @@ function runPicker(group, run, others) {
 function failure(run) {
   return [
     run.message ? make("p", { class: "message" }, run.message) : null,
-    run.log ? make("details", { open: true }, make("summary", {}, "End of its log"), make("pre", {}, run.log)) : null,
+    run.log ? make("details", { open: true }, make("summary", {}, "End of its log"), make("pre", { class: "log", tabindex: 0 }, run.log)) : null,
     run.attempts ? make("p", {}, `Earlier attempts: ${run.attempts.join("; ")}`) : null,
     ...(run.remarks ?? []).map((number) => make("p", { class: "remark" }, DATA.pool[number])),
   ].filter(Boolean);

@@ -81,7 +81,6 @@ function markBudget(group) {
     draw("rect", { class: "beyond", x: from, y: top, width: right - from, height: bottom - top }),
     draw("line", { class: "budget", x1: from, x2: from, y1: top, y2: bottom }),
   ] : []));
-  for (const [row, mark] of group.marks) mark.classList.toggle("unfit", unfit(group, row));
 }
 
 const unfit = (group, row) => group.state.budget !== Infinity && !group.fits(row);
