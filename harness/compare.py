@@ -152,11 +152,12 @@ def _forecast(
             places = of_interpreter(suite, python)
         else:
             places = of_environments(suite, from_ or [], with_ or [])
-        sides = []
-        for place in places:
-            print(f"forecasting: {place.name}", file=sys.stderr)
-            sides.append(forecast_in(place, options))
-        return sides[0], sides[1]
+        first, second = forecast_in(places, options, _tell)
+        return first, second
+
+
+def _tell(name: str) -> None:
+    print(f"forecasting: {name}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -58,8 +58,8 @@ def moved(count: int | None) -> str:
 
 
 def moved_share(share: float | None) -> str:
-    """Format a change as per cent of before, with three digits that mean something."""
-    return "-" if share is None else f"{100 * share:+.3g} %" if share else "0"
+    """Format a change as per cent of before."""
+    return "-" if share is None else f"{100 * share:+.2f} %" if share else "0"
 
 
 def is_fraction(metric: str | None) -> bool:

@@ -21,7 +21,7 @@ SOURCES = {
     "fitcheck": "fitcheck-llm, Tesla T4",
     "fms": "fms-acceleration, A100 80 GB",
     "peft/": "peft's comparison, L40S",
-    "SAFE": "SAFE's paper, RTX 4090",
+    "SAFE": "SAFE's paper",
     "optimum-benchmark": "optimum-benchmark, MI250 and A10G",
     "litgpt": "litgpt, A100 40 GB and A10G",
     "canifinetune": "canifinetune, RTX 4080",
@@ -33,6 +33,7 @@ KINDS = {
     "at_rest": "allocated at rest", "device": "process, by the driver",
 }  # fmt: skip
 OWN = "h100"
+PERCENT = "\u00a0%"  # breaks no line
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Pair:
 
 def against(pairs: Sequence[Pair]) -> list[Figure]:
     """Return the figure of all points."""
-    points = [Point(p.row.name, p.forecast, p.row.measured, p.kind) for p in pairs]
+    points = [Point(p.row.said, p.forecast, p.row.measured, p.kind) for p in pairs]
     return against_figures(points, f"{_versions(pairs)}. All of it is in reports/measured.")
 
 
@@ -89,7 +90,11 @@ def page(pairs: Sequence[Pair], without: Sequence[Row]) -> str:
         *(block for source in dict.fromkeys(p.source for p in pairs)
           for block in _points(source, [p for p in pairs if p.source == source])),
         "## What cannot be said",
+        f"{len(without)} figures; the settings have no quantised bases, no fused kernels of other "
+        "projects, no sharding, no compiler and no models but those of transformers.",
+        "<details>\n<summary>By reason</summary>",
         markdown_grid(["reason", "figures", "of"], _reasons(without)),
+        "</details>",
     ]  # fmt: skip
     return "\n\n".join(blocks) + "\n"
 
@@ -123,12 +128,12 @@ def _summary(pairs: Sequence[Pair]) -> str:
 def _sums(pairs: Sequence[Pair]) -> list[str]:
     errors = [pair.error for pair in pairs]
     under = sum(error < 0 for error in errors)
-    return [str(len(errors)), f"{100 * median(map(abs, errors)):.2f} %", _signed(min(errors)),
+    return [str(len(errors)), f"{100 * median(map(abs, errors)):.2f}{PERCENT}", _signed(min(errors)),
             _signed(max(errors)), f"{under}"]  # fmt: skip
 
 
 def _signed(error: float) -> str:
-    return f"{100 * error:+.2f} %"
+    return f"{100 * error:+.2f}{PERCENT}"
 
 
 def _apart(pairs: Sequence[Pair]) -> Iterable[str]:
@@ -144,8 +149,10 @@ def _apart(pairs: Sequence[Pair]) -> Iterable[str]:
     )
     lines = []
     for why, own in reasons.items():
-        who = ", ".join(f"{p.row.name} {p.kind} {_signed(p.error)}" for p in own)
-        lines.append(f"- **{prose(why)}**: {prose(who)}")
+        lines.append(f"- {prose(why)}:")
+        for pair in own:
+            said = f"{pair.row.said}, {pair.source}: {pair.kind}"
+            lines.append(f"  - {prose(said)} **{_signed(pair.error)}**")
     yield "\n".join(lines)
 
 
@@ -163,7 +170,7 @@ def _points(source: str, pairs: Sequence[Pair]) -> Iterable[str]:
     yield f"<details>\n<summary>{source}: {len(pairs)}</summary>"
     yield markdown_grid(
         ["run", "memory", "measured GiB", "forecast GiB", "error"],
-        [[p.row.name + (" (fitted)" if p.row.fitted else ""), p.kind, gib(p.row.measured),
+        [[p.row.said + (" (fitted)" if p.row.fitted else ""), p.kind, gib(p.row.measured),
           gib(p.forecast), _signed(p.error)] for p in pairs],
     )  # fmt: skip
     stands_in = Counter(by for p in pairs for by in p.row.by)

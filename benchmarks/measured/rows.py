@@ -59,6 +59,17 @@ class Row:
     fitted: bool = False
     attention: str = ""
 
+    @property
+    def said(self) -> str:
+        """What was run, as a reader knows it: model, method, batch, kernel, stage."""
+        if self.cell is None:
+            return self.name
+        train = self.cell.train
+        length = "" if self.cell.family.preparer == "image processor" else f"x{train.max_length}"
+        parts = (self.cell.model.name, self.cell.method_label, f"{train.batch_size}{length}",
+                 train.attention, self.stage)  # fmt: skip
+        return " ".join(filter(None, parts))
+
 
 @cache
 def words() -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -39,21 +39,39 @@ class Place:
     notes: tuple[str, ...] = ()
 
 
-def forecast_in(place: Place, options: Sequence[str]) -> Side:
-    """Return the side that a process of that Python forecasts.
+def forecast_in(
+    places: Sequence[Place],
+    options: Sequence[str],
+    progress: Callable[[str], None] = lambda name: None,
+) -> list[Side]:
+    """Return the sides that processes of those Pythons forecast, one after the other.
 
     Args:
-        place: the Python, its packages and the code.
-        options: overrides and options of `headroom forecast`, the same for both sides.
+        places: the Pythons, their packages and the code; all are looked at before any work is done.
+        options: overrides and options of `headroom forecast`, the same for all sides.
+        progress: called with the name of the side that is forecast next.
 
     Raises:
-        UserError: it forecasts nothing, and why, or has other versions than it should.
+        UserError: one forecasts nothing, and why, or has other versions than it should.
     """
-    began = time.monotonic()
-    installed = packages(place.python, place.path)
+    installed = [_installed(place) for place in places]
+    sides = []
+    for place, facts in zip(places, installed, strict=True):
+        progress(place.name)
+        sides.append(_forecast(place, options, facts))
+    return sides
+
+
+def _installed(place: Place) -> dict[str, str]:
+    found = packages(place.python, place.path)
     for name, version in place.expected:
-        if installed.get(name, "none").partition("+")[0] != version.partition("+")[0]:
-            raise UserError(f"{place.name}: {place.python} has {name} {installed.get(name)}")
+        if found.get(name, "none").partition("+")[0] != version.partition("+")[0]:
+            raise UserError(f"{place.name}: {place.python} has {name} {found.get(name)}")
+    return found
+
+
+def _forecast(place: Place, options: Sequence[str], installed: Mapping[str, str]) -> Side:
+    began = time.monotonic()
     with TemporaryDirectory(prefix="headroom-") as folder:
         file = Path(folder) / "forecasts.json"
         # -P: the folder that the command is given in is none to import from.

@@ -8,7 +8,6 @@ and nothing outside of its folder is written.
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import os
 import re
@@ -17,6 +16,7 @@ import subprocess
 import sys
 import venv
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from harness.comparing.interpreter import last_line, packages, site_folders
@@ -83,7 +83,7 @@ def conflicts(python: Path) -> tuple[str, ...]:
 
 
 def _make(folder: Path, asked: Mapping[str, str], behind: Sequence[Path]) -> None:
-    has_pip = importlib.util.find_spec("pip") is not None
+    has_pip = find_spec("pip") is not None
     try:
         venv.EnvBuilder(with_pip=not has_pip, symlinks=True).create(folder)
     except subprocess.CalledProcessError:

@@ -178,5 +178,10 @@ def _part(move: CellMove) -> str:
 
 def place_name(place: Place) -> str:
     """Return a place as people read it."""
-    module = place.module or "(outside of modules)"
+    module = module_name(place)
     return f"{place.category} in {module}" if place.category else module
+
+
+def module_name(place: Place) -> str:
+    """Return its module as code: what stands for the layers in it is no markup."""
+    return f"`{place.module}`" if place.module else "(outside of modules)"

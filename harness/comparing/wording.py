@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from harness.comparing.moves import Comparison
 from harness.comparing.scores import score_rows
 from harness.comparing.sides import Side
-from harness.comparing.tables import place_name, short_names
+from harness.comparing.tables import module_name, place_name, short_names
+from harness.units import moved, moved_share
 
 NAMED = 6  # cells in a sentence
 MACHINE = ("host", "cpu", "cores", "card")
@@ -23,7 +24,21 @@ def headline(comparison: Comparison) -> list[str]:
     peaks = f"of the {kind} peaks {grown} grew, {fallen} fell, {num - grown - fallen} stayed"
     inside = len(found) - grown - fallen
     other = f" (in {inside} of these something beside the peak moved)" if inside else ""
-    return [f"before: {before.name}", f"after: {after.name}", f"{num} cells: {peaks}{other}."]
+    return [
+        f"before: {before.name}",
+        f"after: {after.name}",
+        f"{_cells(num)}: {peaks}{other}.{_most(comparison)}",
+    ]
+
+
+def _most(comparison: Comparison) -> str:
+    """Name the peak that moved most, for its size."""
+    names = short_names(comparison)
+    peaks = [(names[move.path], move.sizes["peak"]) for move in comparison.moved]
+    name, peak = max(peaks, key=lambda each: abs(each[1].share or 0), default=("", None))
+    if peak is None or not peak.moved:
+        return ""
+    return f" The most: {name} {moved(peak.moved)} ({moved_share(peak.share)})."
 
 
 def notes(comparison: Comparison) -> list[str]:
@@ -65,7 +80,7 @@ def _same_bytes(comparison: Comparison) -> str:
 
 def _renamed(comparison: Comparison) -> list[str]:
     pairs = {
-        f"{place_name(old)} is {new.module or '(outside of modules)'} now"
+        f"{place_name(old)} is {module_name(new)} now"
         for move in comparison.moves
         for old, new in move.renamed.items()
     }
@@ -75,7 +90,7 @@ def _renamed(comparison: Comparison) -> list[str]:
 def _one_sided(comparison: Comparison) -> list[str]:
     sides = [("before", comparison.only_before), ("after", comparison.only_after)]
     return [
-        f"Only {name}, so not compared: {len(paths)} cells: {_listed(paths)}."
+        f"Only {name}, so not compared: {_cells(len(paths))}: {_listed(paths)}."
         for name, paths in sides
         if paths
     ]
@@ -132,6 +147,10 @@ def _time(comparison: Comparison) -> str:
 
 def _unknown(side: Side) -> bool:
     return "host" not in side.facts
+
+
+def _cells(count: int) -> str:
+    return f"{count} cell{'s' if count != 1 else ''}"
 
 
 def _listed(names: Sequence[str]) -> str:

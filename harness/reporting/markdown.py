@@ -57,13 +57,16 @@ def _section(section: Section, level: str, num_left_out: int) -> Iterator[str]:
     if group.expected is not None and len(group.records) < group.expected:
         lost = f"; {num_left_out} records are left out, see below" if num_left_out else ""
         yield f"**{len(group.records)} of {group.expected} cells have run{lost}.**"
-    for table in section.tables:
-        if not table.folded:
-            yield from titled(table, f"{level}#")
+    first = section.tables[: len(section.comparison.models)]
+    for table in first:
+        yield from titled(table, f"{level}#")
     if any(mark for table in section.tables for marks in table.marks for mark in marks):
         yield LEGEND
     for figure in section.figures[:OPEN]:
         yield from picture(figure)
+    for table in section.tables[len(first) :]:
+        if not table.folded:
+            yield from titled(table, f"{level}#")
     yield bullets(map(prose, section.facts))
     yield from _not_well(group.records, f"{level}#")
     for figure in section.figures[OPEN:]:

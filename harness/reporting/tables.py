@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from harness.reporting.columns import (
     Column,
     Table,
+    change,
     count,
     memory,
     number,
@@ -46,14 +48,16 @@ def main_tables(comparison: Comparison) -> list[Table[Row]]:
 
 
 def score_tables(comparison: Comparison) -> list[Table[Row]]:
-    """Return every metric of every task; open where the main table has only their average."""
-    columns = [words("method", _method), *score_columns(comparison, all_metrics=True)]
+    """Return the scores that the main table has only the average of, and folded every metric."""
+    name = words("method", _method)
     main = main_tables(comparison)[0].columns
     shown = average_column().header not in {column.header for column in main[1:2]}
-    if shown and all(len(r.reported) < 2 for r in comparison.records):
-        return []
+    found = [] if shown else [("scores", score_columns(comparison), False)]
+    if any(len(record.reported) > 1 for record in comparison.records):
+        found.append(("every metric", score_columns(comparison, all_metrics=True), True))
     return [
-        Table(comparison.titled(model, "scores"), columns, rows, folded=shown)
+        Table(comparison.titled(model, title), [name, *columns], rows, folded=folded, aside=folded)
+        for title, columns, folded in found
         for model, rows in by_model(comparison).items()
     ]
 
@@ -141,10 +145,7 @@ def peak_unit(rows: Sequence[Row]) -> Unit:
 
 def _main_costs(comparison: Comparison) -> list[Column[Row]]:
     unit = peak_unit(comparison.rows)
-    columns = [_peak_column(f"peak {unit.name}", unit)]
-    if any(map(_falls, comparison.rows)):
-        last: Column[Row] = memory("last phase", lambda row: row.last, unit)
-        columns.append(last.which_is("less"))
+    columns = [_peak_to_last(f"peak {unit.name}", unit, comparison.rows)]
     if any(row.forecast for row in comparison.rows):
         columns.append(_forecast_column())
     base = comparison.baseline or ""
@@ -171,6 +172,16 @@ def _method(row: Row) -> str:
 def _peak_column(header: str, unit: Unit) -> Column[Row]:
     column: Column[Row] = memory(header, lambda row: row.peak, unit)
     return column.which_is("less").with_bar()
+
+
+def _peak_to_last(header: str, unit: Unit, rows: Sequence[Row]) -> Column[Row]:
+    """Return the peak and, where something froze or was taken out, the last phase's behind it."""
+    peak = _peak_column(header, unit)
+    if not any(map(_falls, rows)):
+        return peak
+    last: Column[Row] = memory("last phase", lambda r: r.last if _falls(r) else r.peak, unit)
+    both = replace(change(header, peak, last), rank=lambda pair: pair[0])
+    return both.which_is("less").with_bar()
 
 
 def _forecast_column() -> Column[Row]:

@@ -55,6 +55,7 @@ def test_mistakes_are_one_line_and_exit_code_2(
     assert done.exit_code == 2
     assert said in done.output
     assert "Traceback" not in done.output
+    assert "forecasting: " not in done.output  # no work before all is looked at
 
 
 def test_another_python_is_asked_the_same(tmp_path: Path, suite: Path) -> None:
@@ -81,7 +82,7 @@ def test_a_suite_that_cannot_be_forecast_is_told_with_its_side(suite: Path) -> N
 def test_versions_are_looked_at_before_they_are_believed(suite: Path) -> None:
     place = Place("x", suite, Path(sys.executable), code_path(ROOT), "", (("torch", "0.1"),))
     with pytest.raises(UserError, match=r"x: .* has torch 2"):
-        forecast_in(place, [])
+        forecast_in([place], [])
 
 
 def test_the_folder_that_it_is_called_in_is_none_to_import_from(
@@ -94,4 +95,4 @@ def test_the_folder_that_it_is_called_in_is_none_to_import_from(
     done = subprocess.run([sys.executable, "-P", "-c", code, *words], cwd=tmp_path,
                           capture_output=True, text=True)  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "1 cells" in done.stdout
+    assert "1 cell: " in done.stdout

@@ -80,6 +80,14 @@ def test_other_versions_in_front_of_what_is_installed(
     assert environment(["TinyThing == 2.0"], tmp_path / "cache", [installed]) == python
 
 
+def test_a_python_without_pip_gets_one(
+    tmp_path: Path, installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.comparing.environment.find_spec", lambda name: None)
+    python = environment(["tinything==2.0"], tmp_path / "cache", [installed])
+    assert packages(python)["tinything"] == "2.0"
+
+
 def test_a_version_that_is_not_on_offer_is_one_line(tmp_path: Path, installed: Path) -> None:
     with pytest.raises(UserError) as error:
         environment(["tinything==9.9"], tmp_path / "cache", [installed])

@@ -77,7 +77,7 @@ def test_a_place_with_another_name_did_not_move() -> None:
     assert move.renamed == {Place("gradients", "bert.pooler"): Place("gradients", "pooling")}
     assert move.is_same
     comparison = compare(side("a", lora=figures(12, before)), side("b", lora=figures(12, after)))
-    assert "gradients in bert.pooler is pooling now" in " ".join(notes(comparison))
+    assert "gradients in `bert.pooler` is `pooling` now" in " ".join(notes(comparison))
 
 
 def test_of_two_places_alike_nobody_says_which_one_was_renamed() -> None:
@@ -117,8 +117,8 @@ def test_cells_of_one_side_and_without_figures_are_told() -> None:
     comparison, told = compared(before, after)
     assert not comparison.is_whole
     assert [move.path for move in comparison.moves] == ["task/model/lora/s0"]
-    assert "Only before, so not compared: 1 cells: task/model/old/s0." in told
-    assert "Only after, so not compared: 1 cells: task/model/new/s0." in told
+    assert "Only before, so not compared: 1 cell: task/model/old/s0." in told
+    assert "Only after, so not compared: 1 cell: task/model/new/s0." in told
     assert "Before has no figures of task/model/full/s0: oom" in told
     assert "Neither side has figures of task/model/no/s0: x" in told
     neither = compare(side("a", a=figures(), b=Figures(reason="x")),

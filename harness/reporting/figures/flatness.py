@@ -71,7 +71,8 @@ def planes(found: Sequence[Plane], mode: Mode) -> Drawing:
     theme = THEMES[mode]
     columns = min(COLUMNS, len(found))
     rows = math.ceil(len(found) / columns)
-    drawing = Drawing(figsize=(WIDTH, 0.4 + rows * (8.0 if columns == 1 else 7.4) / columns))
+    side = min(4.2, (WIDTH - 1.6) / columns)  # of a panel, which is a square
+    drawing = Drawing(figsize=(WIDTH, 0.5 + rows * (side + 0.4)))
     grid = drawing.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     every = [loss for each in found for row in each.losses for loss in row if loss > 0]
     low, high = min(every), max(max(every), 1.001 * min(every))
