@@ -40,6 +40,12 @@ function methodColumns(group) {
           },
         ]
       : []),
+    ...number("last", `last phase, ${unit}`, (value) => bytes(value, unit), {
+      best: null,
+      key: (row) => row.last ?? row.peak,
+      cell: (row) => bytes(row.last ?? row.peak, unit),
+      help: "peak of the run's last phase: what is left once methods have frozen or taken out",
+    }),
     ...(rows.some((row) => row.need > 1.005 * row.peak)
       ? number("need", `needs, ${unit}`, (value) => bytes(value, unit), {
           best: null,
@@ -47,7 +53,9 @@ function methodColumns(group) {
         })
       : []),
     ...number("forecast", "forecast / peak", fixed(4), { best: null }),
-    ...number("time", `step time / ${data.baseline}`, fixed(2)),
+    ...number("time", `step time / ${data.baseline}${any("shared") ? " *" : ""}`, fixed(2), {
+      help: any("shared") ? "other processes were on a card: times depend on them" : null,
+    }),
     ...number("adapter", "adapter params", millions, {
       help: "trainable; head and pooler excluded",
     }),

@@ -21,12 +21,11 @@ function verdict(group, row, base) {
     .sort((a, b) => Math.abs(b[1]) - Math.abs(a[1]))
     .slice(0, 3);
   const show = (value) => bytes(value, group.unit);
-  if (!base?.split) {
-    return `${size}: ${order.map(([name, part]) => `${name} ${show(part)}`).join(", ")}.`;
-  }
-  const change = compared(row.peak, base.peak);
-  if (!order.length) return `${size}, ${change}.`;
-  return `${size}, ${change}: ${order.map(([name, part]) => `${name} ${signed(part, show)}`).join(", ")}.`;
+  const write = base?.split ? (part) => signed(part, show) : show;
+  const parts = order.map(([name, part]) => `${name} ${write(part)}`).join(", ");
+  const said = base?.split ? `${size}, ${compared(row.peak, base.peak)}` : size;
+  const last = row.last ? ` Its last phase peaks at ${show(row.last)} ${group.unit}.` : "";
+  return `${said}${parts ? `: ${parts}` : ""}.${last}`;
 }
 
 // A bar for each part; above it, thin, the other's. Sizes in bytes; `other` may be missing.
