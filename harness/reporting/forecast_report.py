@@ -27,11 +27,13 @@ from harness.reporting.forecasts import (
 from harness.reporting.inline import code, literal, prose
 from harness.reporting.markdown import bullets, folded, grids, picture, titled
 from harness.reporting.swept import swept_csv, swept_notes, swept_tables
+from harness.suite.assumed import sentences
 
 if TYPE_CHECKING:
     from harness.forecasting.explain import Explanation
     from harness.forecasting.result import Forecast
     from harness.simulation.timeline import Timeline
+    from harness.suite.suite import Suite
 
 MARKDOWN = "report.md"
 # Columns that say why, and not which: below the main table, closed.
@@ -44,12 +46,15 @@ class ForecastReport:
 
     Attributes:
         command: that makes it.
+        description: of the suite, as its file has it.
+        overridden: the command changes what the file says.
         texts: further files, by name.
     """
 
     title: str
     command: str
     description: str = ""
+    overridden: bool = False
     figures: Sequence[Figure] = ()
     tables: Sequence[Table[Any]] = ()
     notes: Sequence[str] = ()
@@ -57,19 +62,25 @@ class ForecastReport:
 
 
 def report_of_forecasts(
-    title: str, description: str, command: str, forecasts: Sequence[Forecast]
+    suite: Suite, overridden: bool, command: str, forecasts: Sequence[Forecast]
 ) -> ForecastReport:
-    """Make the report of at least one forecast."""
+    """Make the report of at least one forecast; `overridden`: the suite is not as its file is."""
     distinct = without_equal_seeds(forecasts)
     seeds = "" if len(distinct) == len(forecasts) else "Seeds that need the same share a row."
     swept = swept_tables(distinct)
     return ForecastReport(
-        title=title,
-        description=description,
+        title=f"Forecast of {suite.name}",
+        description=suite.description,
+        overridden=overridden,
         command=command,
         figures=figures_of_forecasts(distinct),
         tables=[*_tables(distinct), *swept],
-        notes=[*filter(None, [seeds]), *forecast_notes(forecasts), *swept_notes(distinct)],
+        notes=[
+            *filter(None, [seeds]),
+            *forecast_notes(forecasts),
+            *swept_notes(distinct),
+            *sentences(suite.model_dump(mode="json")),
+        ],
         texts={
             "forecast.csv": forecast_csv(forecasts),
             "forecast.json": as_json([entry.model_dump(mode="json") for entry in forecasts]),
@@ -122,7 +133,9 @@ def _blocks(report: ForecastReport) -> Iterator[str]:
     yield f"# {literal(report.title)}"
     yield code(report.command)
     if report.description:
-        yield "\n".join(map(literal, report.description.strip().split("\n")))
+        said = "\n".join(map(literal, report.description.strip().split("\n")))
+        changed = f"The suite's file says: *{said}* The command's overrides changed it."
+        yield changed if report.overridden else said
     for figure in report.figures:
         yield from picture(figure)
     for table in report.tables:
