@@ -146,8 +146,10 @@ def _train(record: Record, setup: Setup) -> None:
             torch.cuda.empty_cache()  # what this pass left cached, no training step reserved
     parameters = _parameters(setup)
     try:
-        Loop(setup).run()
-        record.shortfalls = sentences(setup.handle.shortfalls())
+        loop = Loop(setup)
+        record.analyses = loop.studies.results  # filled as the run goes on
+        loop.run()
+        record.shortfalls = [*sentences(setup.handle.shortfalls()), *loop.studies.shortfalls()]
     except Exception as error:
         try:
             _fill(record, setup, forward, parameters)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from html import escape
 from typing import Any
 
+from harness.printed import one_line
 from harness.provenance import Data
 from harness.record import Record
 from harness.reporting.columns import Mark, Table
@@ -16,6 +19,8 @@ from harness.reporting.sections import Report, Section
 from harness.units import gib
 
 EMPHASIS: Mapping[Mark | None, str] = {"best": "**", "second": "*", None: ""}
+WHOLE = re.compile(r" (?=± )|(?<=±) |(?<=\d) (?=[A-Z]{3})")  # spaces where no line may end
+OPEN = 2  # figures that are shown; the others are folded
 MANY = 10  # lines of a list: a longer one is folded
 LEGEND = "Bold: best of the column; italic: second best."
 
@@ -26,7 +31,7 @@ def render(report: Report) -> str:
     several = len(sections) > 1
     blocks: list[str] = []
     if several:
-        blocks += ["# Report", _contents(sections)]
+        blocks += ["# Report", _contents(report)]
     for section in sections:
         blocks += _section(section, "##" if several else "#", len(report.left_out))
     if report.left_out:
@@ -36,9 +41,12 @@ def render(report: Report) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def _contents(sections: Sequence[Section]) -> str:
+def _contents(report: Report) -> str:
     """Say which groups there are: each has its own tables, for they do not compare."""
-    return bullets(f"{literal(s.group.name)}: {len(s.group.records)} cells" for s in sections)
+    lines = [f"{literal(s.group.name)}: {len(s.group.records)} cells" for s in report.sections]
+    if report.left_out:
+        lines.append(f"left out, see the end: {len(report.left_out)} records")
+    return bullets(lines)
 
 
 def _section(section: Section, level: str, num_left_out: int) -> Iterator[str]:
@@ -49,15 +57,20 @@ def _section(section: Section, level: str, num_left_out: int) -> Iterator[str]:
     if group.expected is not None and len(group.records) < group.expected:
         lost = f"; {num_left_out} records are left out, see below" if num_left_out else ""
         yield f"**{len(group.records)} of {group.expected} cells have run{lost}.**"
-    for figure in section.figures:
-        yield from picture(figure)
-    for table in section.tables:
-        if not table.folded:
-            yield from titled(table, f"{level}#")
+    first = section.tables[: len(section.comparison.models)]
+    for table in first:
+        yield from titled(table, f"{level}#")
     if any(mark for table in section.tables for marks in table.marks for mark in marks):
         yield LEGEND
+    for figure in section.figures[:OPEN]:
+        yield from picture(figure)
+    for table in section.tables[len(first) :]:
+        if not table.folded:
+            yield from titled(table, f"{level}#")
     yield bullets(map(prose, section.facts))
     yield from _not_well(group.records, f"{level}#")
+    for figure in section.figures[OPEN:]:
+        yield from folded(figure.title, picture(figure))
     for table in section.tables:
         if table.folded:
             yield from folded(table.title, grids(table))
@@ -80,13 +93,9 @@ def picture(figure: Figure) -> Iterator[str]:
     name = f"figures/{figure.name}"
     yield (
         f'<picture>\n<source media="(prefers-color-scheme: dark)" srcset="{name}-dark.png">\n'
-        f'<img alt="{_attribute(figure.title)}" src="{name}.png">\n</picture>'
+        f'<img alt="{escape(one_line(figure.title))}" src="{name}.png">\n</picture>'
     )
     yield prose(f"{figure.title}. {figure.caption}")
-
-
-def _attribute(text: str) -> str:
-    return literal(text).replace('"', "&quot;").replace("\\", "")
 
 
 def titled(table: Table[Any], level: str) -> Iterator[str]:
@@ -105,7 +114,7 @@ def grids(table: Table[Any]) -> Iterator[str]:
 
 def folded(title: str, blocks: Iterable[str]) -> Iterator[str]:
     """Yield blocks that a page shows when a reader asks for them; the empty lines belong there."""
-    yield f"<details>\n<summary>{literal(title)}</summary>"
+    yield f"<details>\n<summary>{escape(one_line(title))}</summary>"
     yield from blocks
     yield "</details>"
 
@@ -144,14 +153,18 @@ def markdown_grid(
     marks: Sequence[Sequence[Mark | None]] = (),
 ) -> str:
     """Return headers and texts as a table, the first column to the left; `marks` emphasise."""
-    headers, *rows = ([cell(text) for text in row] for row in (headers, *rows))
-    for row, own in zip(rows, marks, strict=False):
+    headers = [cell(text) for text in headers]
+    body = [
+        [cell(first), *(WHOLE.sub("\u00a0", cell(text)) for text in others)]
+        for first, *others in rows
+    ]
+    for row, own in zip(body, marks, strict=False):
         row[:] = [f"{EMPHASIS[m]}{text}{EMPHASIS[m]}" for text, m in zip(row, own, strict=True)]
-    grid = [headers, *rows]
+    grid = [headers, *body]
     widths = [max(3, *(len(row[i]) for row in grid)) for i in range(len(headers))]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     lines = []
-    for row in [headers, rule, *rows]:
+    for row in [headers, rule, *body]:
         first = row[0].ljust(widths[0])
         rest = [text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True)]
         lines.append("| " + " | ".join([first, *rest]) + " |")

@@ -18,6 +18,7 @@ def paired_tables(comparison: Comparison, tests: Sequence[Paired]) -> list[Table
             _columns(),
             [test for test in tests if test.model == model],
             folded=True,
+            aside=True,
         )
         for model in dict.fromkeys(test.model for test in tests)
     ]

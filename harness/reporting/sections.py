@@ -6,14 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.reporting.analyses import analysis_notes, analysis_tables
 from harness.reporting.caption import details, facts
 from harness.reporting.columns import Table
 from harness.reporting.compacted import compacted_notes, compacted_tables
 from harness.reporting.comparison import Comparison, Row, compare_methods
 from harness.reporting.figures.figure import Figure
+from harness.reporting.figures.of_records import figures_of
 from harness.reporting.groups import Group
 from harness.reporting.paired import paired_facts, paired_notes, paired_tables
 from harness.reporting.phases import phase_notes, phase_tables
+from harness.reporting.published import published_tables
 from harness.reporting.statistics import paired_tests
 from harness.reporting.tables import (
     cost_tables,
@@ -69,14 +72,15 @@ class Report:
 
 # What stands below the main tables, in this order: of a group and its comparison.
 TABLES: tuple[Callable[[Group, Comparison], Sequence[Table[Any]]], ...] = (
+    lambda group, comparison: published_tables(group),
     lambda group, comparison: score_tables(comparison),
     lambda group, comparison: split_tables(comparison),
     lambda group, comparison: task_tables(comparison),
     lambda group, comparison: phase_tables(group.records),
     lambda group, comparison: compacted_tables(group.records),
     lambda group, comparison: cost_tables(comparison),
+    lambda group, comparison: analysis_tables(comparison),
 )
-FIGURES: tuple[Callable[[Group], Sequence[Figure]], ...] = ()
 
 
 def section_of(group: Group, baseline: str | None = None) -> Section:
@@ -92,7 +96,7 @@ def section_of(group: Group, baseline: str | None = None) -> Section:
             *paired_tables(comparison, tests),
         ],
         whole=whole_tables(comparison),
-        figures=[figure for make in FIGURES for figure in make(group)],
+        figures=figures_of(group, comparison.baseline),
         facts=[*group.notes, *facts(comparison), *paired_facts(comparison, tests)],
         details=[
             *details(comparison),
@@ -100,5 +104,6 @@ def section_of(group: Group, baseline: str | None = None) -> Section:
             *sentences(group.suite),
             *phase_notes(group.records),
             *compacted_notes(group.records),
+            *analysis_notes(group.records),
         ],
     )

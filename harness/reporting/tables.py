@@ -36,7 +36,7 @@ def main_tables(comparison: Comparison) -> list[Table[Row]]:
     columns = [name, *score_columns(comparison), *cost]
     several = len(comparison.tasks) > 1
     if several and not fits(Table("", columns, comparison.rows), MAIN_WIDTH):
-        columns = [name, average_column(), *cost]
+        columns = [name, average_column(alone=True), *cost]
     about = "" if several else f": {comparison.tasks[0]}"
     return [
         Table(model + about, columns, rows, method_notes(r for row in rows for r in row.records))
@@ -45,14 +45,16 @@ def main_tables(comparison: Comparison) -> list[Table[Row]]:
 
 
 def score_tables(comparison: Comparison) -> list[Table[Row]]:
-    """Return every metric of every task; open where the main table has only their average."""
-    columns = [words("method", _method), *score_columns(comparison, all_metrics=True)]
+    """Return the scores that the main table has only the average of, and folded every metric."""
+    name = words("method", _method)
     main = main_tables(comparison)[0].columns
     shown = average_column().header not in {column.header for column in main[1:2]}
-    if shown and all(len(r.reported) < 2 for r in comparison.records):
-        return []
+    found = [] if shown else [("scores", score_columns(comparison), False)]
+    if any(len(record.reported) > 1 for record in comparison.records):
+        found.append(("every metric", score_columns(comparison, all_metrics=True), True))
     return [
-        Table(comparison.titled(model, "scores"), columns, rows, folded=shown)
+        Table(comparison.titled(model, title), [name, *columns], rows, folded=folded, aside=folded)
+        for title, columns, folded in found
         for model, rows in by_model(comparison).items()
     ]
 
@@ -85,7 +87,13 @@ def task_tables(comparison: Comparison) -> list[Table[Row]]:
     unit = peak_unit(comparison.rows)
     columns = [words("method", _method), *(_task_column(t, unit) for t in comparison.tasks)]
     return [
-        Table(comparison.titled(model, f"peak by task ({unit.name})"), columns, rows, folded=True)
+        Table(
+            comparison.titled(model, f"peak by task ({unit.name})"),
+            columns,
+            rows,
+            folded=True,
+            aside=True,
+        )
         for model, rows in by_model(comparison).items()
     ]
 
@@ -95,7 +103,7 @@ def cost_tables(comparison: Comparison) -> list[Table[Row]]:
     of_size = [words("method", _method), *_parameter_columns(comparison.rows)]
     of_work = [words("method", _method), *_work_columns(comparison)]
     return [
-        Table(comparison.titled(model, title), columns, rows, folded=True)
+        Table(comparison.titled(model, title), columns, rows, folded=True, aside=True)
         for model, rows in by_model(comparison).items()
         for title, columns in (("parameters", of_size), ("FLOPs and time", of_work))
     ]

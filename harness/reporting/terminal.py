@@ -32,11 +32,12 @@ def plain_console(**options: Any) -> Console:
 
 
 def print_report(report: Report) -> None:
-    """Print every table of the report, and below each group's what its figures mean."""
+    """Print the tables that tell which and where the memory goes, and what their figures mean."""
     for section in report.sections:
         if len(report.sections) > 1:
             plain_console().print(one_line(section.group.name), style="bold")
-        print_tables(section.tables, [*section.facts, *section.details])
+        shown = [table for table in section.tables if not table.aside]
+        print_tables(shown, [*section.facts, *section.details])
 
 
 def print_tables(tables: Sequence[Table[Any]], notes: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Names of its own entries that a suite uses: a rule's patterns, the baseline. Each must fit."""
+"""Names of its own entries that a suite uses: in rules, as baseline, as rows of a paper."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UserError
+from harness.published import published
 from harness.suite.entries import MethodEntry, ModelEntry, Some, TaskEntry
 from methods.wording import nearest
 
@@ -70,6 +71,25 @@ def refuse_idle_names(suite: Suite, document: Document, written: Written) -> Non
     if base is not None and not any(f"{base} ".startswith(f"{m} ") for m in known["methods"]):
         where = document.where(("baseline",))
         raise UserError(f"{where}: baseline: {_fits_none(base, known['methods'])}")
+
+
+def refuse_unknown_rows(suite: Suite, document: Document, written: Written) -> None:
+    """Refuse a row that the published table does not have, and a method that the suite does not.
+
+    Raises:
+        UserError: naming file, line, table, row and the nearest one.
+    """
+    labels = {*map(_name, suite.methods), *written.names("methods")}
+    for name, rows in suite.published.items():
+        known = published.table(name).methods
+        for row, label in rows.items():
+            where = f"{document.where(('published', name, row))}: published.{name}"
+            if row not in known:
+                raise UserError(f"{where}: no row {row!r} there; {nearest(row, known)}")
+            if label not in labels:
+                raise UserError(
+                    f"{where}.{row}: no method {label!r} here; {nearest(label, labels)}"
+                )
 
 
 def _patterns(suite: Suite) -> Iterator[tuple[str, int, Some]]:

@@ -13,9 +13,11 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from harness.errors import UserError
 from harness.paths import check_name
+from harness.suite.analysed import Analyses
 from harness.suite.cell import Cell
 from harness.suite.entries import MethodEntry, ModelEntry, Rule, Some, TaskEntry
 from harness.suite.grid import Grid
+from harness.suite.reproduces import Reproduces
 from harness.suite.settings import Frozen, TrainSettings
 from harness.suite.unfit import refuse_unfit
 from harness.tasks.base import Protocol
@@ -46,6 +48,14 @@ class Suite(Frozen):
     protocol: Protocol = "plain"
     data_root: str | None = Field(None, description="folder of local data sets; null: the hub")
     baseline: str | None = Field(None, description="method that times are relative to")
+    published: Reproduces = Field(
+        default_factory=dict,
+        description="published tables that this suite reproduces: its rows -> labels of methods",
+        exclude_if=not_,
+    )
+    analyses: Analyses = Field(
+        default_factory=dict, description="what else is asked of every run", exclude_if=not_
+    )
     assumed: dict[str, str] = Field(
         default_factory=dict,
         description="places of values that the source does not give, such as train.clip: why",
@@ -100,6 +110,7 @@ class Suite(Frozen):
                     data_root=self.data_root,
                     train=self._settings(model, task, entry, label, axes),
                     axes=axes,
+                    analyses=self.analyses,
                 )
             )
         if not cells:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import math
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -14,6 +12,7 @@ import torch
 from sizes import build
 from torch import Tensor
 
+from harness.published.published import table
 from methods import Plan
 from methods.aflora.handle import AfloraHandle
 from methods.aflora.method import Aflora
@@ -21,7 +20,7 @@ from methods.aflora.score import FreezingSchedule, FreezingScore
 
 RTE = FreezingSchedule(start=39, end=234, interval=1, shape="cubic")  # 20 epochs of 39 steps
 # AFLoRA (Liu et al., 2024), Fig. 5, digitised from the picture: steps of freezing on RTE.
-FIG_5 = Path(__file__).parents[1] / "data" / "aflora_rte_freeze_steps.csv"
+FIG_5 = table("aflora_fig5").figures
 GENERATOR = torch.Generator().manual_seed(0)
 WEIGHT = torch.randn(3, 5, generator=GENERATOR)
 GRADS = torch.randn(12, 3, 5, generator=GENERATOR)
@@ -158,11 +157,11 @@ def test_published_map_of_rte() -> None:
     assert sum(tensor.numel() for tensor in handle.score.tensors().values()) == 3 * 368_640
     modules = {"inter": "intermediate.dense", "out": "output.dense"}
     frozen_at = {}
-    with FIG_5.open() as file:
-        for row in csv.DictReader(file):
-            module, _, matrix = row["tensor"].partition(".")
-            name = f"deberta.encoder.layer.{row['layer']}.{modules[module]}.{matrix}"
-            frozen_at[name] = int(row["step"])
+    for figure in FIG_5:
+        _, tensor, layer = figure.metric.split("/")
+        module, _, matrix = tensor.partition(".")
+        name = f"deberta.encoder.layer.{layer.removeprefix('layer')}.{modules[module]}.{matrix}"
+        frozen_at[name] = int(figure.text)
     assert set(frozen_at) == set(handle.adaptive)
     handle.load_state_dict({"frozen_at": frozen_at})
     # 132,660 counts steps 0 to s exclusive of what froze at s: the steps that updated it. Counting

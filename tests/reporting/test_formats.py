@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from harness.printed import one_line
 from harness.record import Record
 from harness.reporting.inline import cell, code, literal, prose
 from harness.reporting.latex import ESCAPES, escaped
-from harness.reporting.report import FILES, report_of, report_on
+from harness.reporting.markdown import folded, markdown_grid
+from harness.reporting.report import FILES, report_of, report_on, write
 from harness.reporting.sections import Report
 from harness.run_files import Held
 from harness.store import Store
@@ -65,6 +67,9 @@ def test_markdown_shows_the_text_as_it_is(text: str) -> None:
     grid = f"| {cell(text)} | x |\n| --- | --- |\n| {cell(text)} | y |"
     shown = page(grid)
     assert squeezed(shown.shown) == squeezed(f"{as_it_is} x {as_it_is} y")
+    assert (
+        squeezed(page("\n\n".join(folded(text, ["inside"]))).shown) == f"{as_it_is} inside".strip()
+    )
     if "`" not in text:
         assert (
             squeezed(page(f"- A sentence: {prose(text)}").shown)
@@ -121,6 +126,31 @@ def test_a_hostile_record_is_shown_in_every_format(tmp_path: Path) -> None:
             assert all(c.isprintable() or c == "\n" for c in whole), name
 
 
+def test_figures_are_shown_where_they_are_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells = eight_cells(tmp_path)
+    manifest = {"suite": {"name": "small"}, "cells": []}
+    made = report_on([Held(manifest, [record(one, 0.5) for one in cells])])
+    write(made, tmp_path / "plain", ["md"])
+    assert "<picture>" not in (tmp_path / "plain" / "report.md").read_text()
+
+    def spoilt(mode: object) -> None:
+        raise ValueError("no room")
+
+    [section] = made.sections
+    first, *others = section.figures
+    broken = replace(section, figures=[replace(first, draw=spoilt), *others])
+    write(replace(made, sections=[broken]), tmp_path / "drawn", ["md", "png"])
+    assert f"not drawn: figure {first.name}: no room" in capsys.readouterr().err
+    text = (tmp_path / "drawn" / "report.md").read_text()
+    assert others
+    assert text.count("<picture>") == len(others)
+    files = {f"figures/{file.name}" for file in (tmp_path / "drawn" / "figures").iterdir()}
+    assert files == set(re.findall(r'(?:src|srcset)="([^"]+)"', text))
+    assert len(files) == 2 * len(others)
+
+
 def test_all_formats_have_the_same_rows(tmp_path: Path) -> None:
     cells, store = eight_cells(tmp_path), Store(tmp_path / "run")
     store.write_manifest({"name": "small"}, cells)
@@ -140,3 +170,8 @@ def test_all_formats_have_the_same_rows(tmp_path: Path) -> None:
     assert tex.count(r"\begin{tabular}") == tex.count(r"\end{tabular}") >= 4
     assert r"lora{-}r8 & 55.00 $\pm$ 0.71" in tex or r"$\pm$" in tex
     assert r"\textbf{" in tex
+
+
+def test_a_score_stays_on_its_line() -> None:
+    grid = markdown_grid(["method", "a"], [["a ± b", "50.00 ± 0.71 (2 OOM, CRASHED)"]])
+    assert "| a ± b  | 50.00\u00a0±\u00a00.71 (2\u00a0OOM, CRASHED) |" in grid

@@ -63,7 +63,7 @@ def test_the_main_table_fits_a_page_of_100_columns(tmp_path: Path) -> None:
     assert table.headers == ["method", "average ↑", "peak MiB ↓", "time/full ↓", "adapter ↓"]
     [scores] = score_tables(compared(tmp_path, GLUE))
     assert not scores.folded, "the main table has no room for them"
-    assert scores.headers[1:] == [*(f"{task} accuracy ↑" for task in GLUE), "average ↑"]
+    assert scores.headers[1:] == [*(f"{task} ↑" for task in GLUE), "average ↑"]
     cut = parts(scores, MAIN_WIDTH)
     assert len(cut) > 1
     assert [c.header for part in cut for c in part.columns[1:]] == [
@@ -96,8 +96,11 @@ def test_a_long_label_costs_no_column(tmp_path: Path) -> None:
 def test_every_metric_stands_in_the_table_of_scores(tmp_path: Path) -> None:
     fields = {"reported": {"accuracy": 0.5, "f1": 0.25}}
     [table] = score_tables(compared(tmp_path, ["rte"], fields=fields))
-    assert table.folded
+    assert (table.title, table.folded) == ("Every metric", True)
     assert table.headers == ["method", "accuracy ↑", "f1 ↑"]
+    [scores, every] = score_tables(compared(tmp_path, GLUE, fields=fields))
+    assert (scores.title, scores.folded, every.folded) == ("Scores", False, True)
+    assert every.headers[1:3] == ["cola accuracy ↑", "cola f1 ↑"]
     assert table.texts[0] == ["full", "50.50 ± 0.71", "25.00 ± 0.00"]
 
 

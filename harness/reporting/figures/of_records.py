@@ -15,6 +15,7 @@ from harness.reporting.figures.courses import MOST, Course, courses
 from harness.reporting.figures.figure import Figure
 from harness.reporting.figures.freezing import layers_over_time, projections
 from harness.reporting.figures.froze import Froze, froze
+from harness.reporting.figures.of_analyses import analysis_figures
 from harness.reporting.figures.of_scores import score_figures
 from harness.reporting.figures.one_model import OneModel, each_model, measured
 from harness.reporting.figures.words import failures
@@ -32,7 +33,7 @@ def figures_of(group: Group, baseline: str | None = None) -> list[Figure]:
     Names are distinct within the group only. Without a baseline the suite's serves.
     """
     comparison = compare_methods(group.records, baseline or group.suite.get("baseline"))
-    makers = (score_figures, _memory, _courses, _costs, _freezing)
+    makers = (score_figures, _memory, _courses, _costs, _freezing, analysis_figures)
     return [figure for one in each_model(comparison) for make in makers for figure in make(one)]
 
 
