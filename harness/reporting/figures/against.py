@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from harness.printed import one_line
 from harness.reporting.figures.figure import Figure, Mode
 from harness.reporting.figures.theme import MARKERS, THEMES, WIDTH, Theme
 from harness.reporting.figures.words import conditions
@@ -65,7 +66,7 @@ class Accuracy:
         worst = self.worst
         return (
             f"{self.count} of them: median error {_percent(self.median)}, the largest "
-            f"{_percent(worst.error, sign=True)} ({worst.name}); {self.under} "
+            f"{_percent(worst.error, sign=True)} ({one_line(worst.name)}); {self.under} "
             f"({100 * self.under / self.count:.0f} %) are under-estimates"
         )
 
