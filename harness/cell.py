@@ -146,8 +146,10 @@ def _train(record: Record, setup: Setup) -> None:
             torch.cuda.empty_cache()  # what this pass left cached, no training step reserved
     parameters = _parameters(setup)
     try:
-        Loop(setup).run()
-        record.shortfalls = sentences(setup.handle.shortfalls())
+        loop = Loop(setup)
+        record.analyses = loop.studies.results  # filled as the run goes on
+        loop.run()
+        record.shortfalls = [*sentences(setup.handle.shortfalls()), *loop.studies.shortfalls()]
     except Exception as error:
         try:
             _fill(record, setup, forward, parameters)
@@ -184,6 +186,7 @@ def _fill(record: Record, setup: Setup, forward: ForwardFlops, parameters: Param
     record.flops = _flops(setup, forward)
     record.time = setup.clock.report()
     record.method_state = setup.handle.report()
+    record.frozen_at = setup.state.freezing()
     record.compacted = result.compacted
     # Out of memory between two evaluations leaves the second one without scores.
     if all(name in result.scores for name in setup.data.report_on):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,7 @@ from harness.command import (
     Plugins,
     SuiteFile,
     command,
+    command_line,
     examples,
     new_app,
     refuse_unwritable,
@@ -28,13 +29,15 @@ if TYPE_CHECKING:
     from harness.forecasting.cards import Card
     from harness.forecasting.forecaster import Forecaster
     from harness.forecasting.result import Forecast
+    from harness.reporting.columns import Table
     from harness.suite.cell import Cell
 
 app = new_app()
 EXAMPLES = examples(
     "headroom forecast suites/safe_squad_shape.yaml --gpu rtx4090,a6000",
     "headroom forecast suites/glue.yaml --catalogued --gpu a6000 tasks=[rte] --max-batch",
-    "headroom forecast suites/safe_squad_shape.yaml --explain '*/bert-large*/*'",
+    "headroom forecast suites/safe_squad_shape.yaml --sweep batch=8,16,32 --out forecast",
+    "headroom forecast suites/safe_squad_shape.yaml --explain '*/bert-large*/*' --out why",
 )
 
 
@@ -48,8 +51,19 @@ def forecast(
     only: Only = "*",
     plugin: Plugins = None,
     max_batch: Annotated[bool, typer.Option(help="find the largest batch that fits")] = False,
+    sweep: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="batch=N,...|length=N,...",
+            help="also at these batch sizes or lengths; once for each of the two",
+        ),
+    ] = None,
     explain: Annotated[
         str | None, typer.Option(metavar="CELL", help="what holds the peak of this cell, and why")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="write a report here: Markdown, figures, CSV, JSON"),
     ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="write all figures here")] = None,
     native: Annotated[
@@ -61,12 +75,16 @@ def forecast(
     workers: Annotated[int | None, typer.Option(min=1, help="processes; default: cores")] = None,
     cache: Annotated[bool, typer.Option(help="reuse forecasts of the same code")] = True,
 ) -> int:
-    """Forecast every cell of a suite on every card: peaks, split, and whether it fits."""
+    """Forecast every cell of a suite on every card: peaks, split, and whether it fits.
+
+    A cell without a forecast makes the exit code 1.
+    """
     from harness.forecasting.cache import cache_folder
     from harness.forecasting.cards import find_card
     from harness.forecasting.cells import forecast_cells
     from harness.forecasting.forecaster import Forecaster
     from harness.forecasting.largest import add_max_batch
+    from harness.forecasting.sweeps import add_sweeps, sweeps_of
     from harness.reporting.terminal import counting
     from harness.suite.load import load_suite
     from harness.suite.preflight import check_models
@@ -74,28 +92,44 @@ def forecast(
 
     if explain is not None:
         _refuse_beside_explain(
-            {"--max-batch": max_batch, "--native": native, "--only": only != "*"}
-        )
-    if json_file is not None:
-        refuse_unwritable(json_file)
+            {"--max-batch": max_batch, "--native": native, "--only": only != "*",
+             "--sweep": bool(sweep)}
+        )  # fmt: skip
+    sweeps = sweeps_of(sweep or [])
+    for written in (json_file, out and out / "report.md"):
+        if written is not None:
+            refuse_unwritable(written)
     cards = [find_card(name) for name in gpu.split(",") if name.strip()]
     if not cards:
         raise UserError("--gpu: name at least one card")
-    cells = load_suite(file, overrides or [], plugin or []).cells()
+    suite = load_suite(file, overrides or [], plugin or [])
+    cells = suite.cells()
     chosen = choose(cells, only) if explain is None else choose(cells, explain, "--explain")
     if catalogued:
         chosen = [_with_catalogued(cell) for cell in chosen]
     check_models(chosen, to_run=False)
+    asked = command_line(
+        "forecast", str(file), *(overrides or []), gpu=gpu, only=only, plugin=plugin,
+        max_batch=max_batch, sweep=sweep, explain=explain, out=out, native=native,
+        catalogued=catalogued,
+    )  # fmt: skip
     with counting("forecast") as progress:
         forecaster = Forecaster(cache_folder() if cache else None, workers, progress)
         if explain is not None:
-            return _explain(forecaster, chosen, cards, json_file)
+            return _explain(forecaster, chosen, cards, json_file, out, asked)
         forecasts = forecast_cells(forecaster, chosen, cards)
         if native:
             _compare_native(forecaster, chosen, cards, forecasts)
         if max_batch:
             forecasts = add_max_batch(forecaster, chosen, cards, forecasts)
-    return _show(forecasts, json_file)
+        if sweeps:
+            forecasts = add_sweeps(forecaster, chosen, cards, forecasts, sweeps)
+    _show(forecasts, json_file)
+    if out is not None:
+        from harness.reporting.forecast_report import report_of_forecasts, write
+
+        write(report_of_forecasts(suite, bool(overrides), asked, forecasts), out)
+    return FAILED if any(entry.error for entry in forecasts) else DONE
 
 
 def _with_catalogued(cell: Cell) -> Cell:
@@ -128,14 +162,16 @@ def _compare_native(
         print(f"{ours.cell} {ours.gpu} {ours.stage}: stand-in {figures}")
 
 
-def _show(forecasts: list[Forecast], json_file: Path | None) -> int:
-    """Print the table; write every figure as JSON. A cell without a forecast makes the exit 1."""
-    from harness.reporting.forecasts import forecast_notes, forecast_table
+def _show(forecasts: list[Forecast], json_file: Path | None) -> None:
+    """Print the tables; write every figure as JSON."""
+    from harness.reporting.forecasts import forecast_notes, forecast_table, without_equal_seeds
+    from harness.reporting.swept import swept_notes, swept_tables
     from harness.reporting.terminal import print_tables
 
-    print_tables([forecast_table(forecasts)], forecast_notes(forecasts))
+    swept = without_equal_seeds(forecasts)
+    tables: list[Table[Any]] = [forecast_table(forecasts), *swept_tables(swept)]
+    print_tables(tables, [*forecast_notes(forecasts), *swept_notes(swept)])
     write_json(json_file, [entry.model_dump(mode="json") for entry in forecasts])
-    return FAILED if any(entry.error for entry in forecasts) else DONE
 
 
 def _refuse_beside_explain(given: dict[str, bool]) -> None:
@@ -145,7 +181,12 @@ def _refuse_beside_explain(given: dict[str, bool]) -> None:
 
 
 def _explain(
-    forecaster: Forecaster, cells: Sequence[Cell], cards: Sequence[Card], json_file: Path | None
+    forecaster: Forecaster,
+    cells: Sequence[Cell],
+    cards: Sequence[Card],
+    json_file: Path | None,
+    out: Path | None,
+    asked: str,
 ) -> int:
     from harness.forecasting.explain import explain
     from harness.reporting.explained import (
@@ -161,7 +202,12 @@ def _explain(
     explanation = explain(forecaster, cells[0], cards)
     print_tables(explanation_tables(explanation), explanation_notes(explanation))
     write_json(json_file, explanation_data(explanation))
-    return 0
+    if out is not None:
+        from harness.reporting.forecast_report import report_of_explanation, write
+
+        timeline = forecaster.timeline(explanation.request)
+        write(report_of_explanation(asked, explanation, timeline), out)
+    return DONE
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`python -m harness.ls methods|targets|suites|tasks|families|models|gpus`: what there is."""
+"""`python -m harness.ls methods|targets|suites|tasks|families|analyses|models|gpus`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import typer
 from harness.command import Plugins, command, new_app
 
 if TYPE_CHECKING:
+    from harness.analyses.base import Analysis
     from methods import Method
     from methods.architectures import Architecture
     from methods.registry import Registry
@@ -27,6 +28,7 @@ class Listing(StrEnum):
     suites = "suites"
     tasks = "tasks"
     families = "families"
+    analyses = "analyses"
     models = "models"
     gpus = "gpus"
 
@@ -41,7 +43,7 @@ def ls(
     folder: Annotated[Path, typer.Option(help="where suites lie")] = Path("suites"),
     plugin: Plugins = None,
 ) -> None:
-    """List methods, sets of targets, suites, tasks, families, catalogued models or GPUs."""
+    """List methods, sets of targets, suites, tasks, families, analyses, models or GPUs."""
     from harness.plugins import load_plugins
 
     load_plugins(plugin or [], folder)
@@ -56,19 +58,19 @@ def ls(
 def _methods(_folder: Path) -> Lines:
     from methods import REGISTRY, get_method
 
-    return _registered(REGISTRY, lambda name: _method(get_method(name)))
+    return _registered(REGISTRY, lambda name: _with_options(get_method(name)))
 
 
-def _method(method: type[Method]) -> str:
-    own = method.__annotations__  # what is its own stands first
-    fields = sorted(method.model_fields.items(), key=lambda item: item[0] not in own)
+def _with_options(kind: type[Method | Analysis]) -> str:
+    own = kind.__annotations__  # what is its own stands first
+    fields = sorted(kind.model_fields.items(), key=lambda item: item[0] not in own)
     options = ", ".join(
         f"{key}={_shown(field.get_default(call_default_factory=True))}{SEE.get(key, '')}"
         if not field.is_required()
         else key
         for key, field in fields
     )
-    return f"{_first_line(method.__doc__)} [{options}]"
+    return f"{_first_line(kind.__doc__)} [{options}]"
 
 
 def _targets(_folder: Path) -> Lines:
@@ -125,6 +127,12 @@ def _families(_folder: Path) -> Lines:
     return _registered(REGISTRY, lambda name: _first_line(type(get_family(name)).__doc__))
 
 
+def _analyses(_folder: Path) -> Lines:
+    from harness.analyses import REGISTRY, get_analysis
+
+    return _registered(REGISTRY, lambda name: _with_options(get_analysis(name)))
+
+
 def _models(_folder: Path) -> Lines:
     from harness.models.catalogue import CATALOGUE
 
@@ -161,6 +169,7 @@ _LISTS = {
     Listing.suites: _suites,
     Listing.tasks: _tasks,
     Listing.families: _families,
+    Listing.analyses: _analyses,
     Listing.models: _models,
     Listing.gpus: _gpus,
 }

@@ -1,8 +1,8 @@
-"""Plug-ins: methods, tasks and families of others, from installed packages or beside a suite.
+"""Plug-ins: methods, tasks, families and analyses of others, from packages or beside a suite.
 
-An installed package names them as entry points of the groups `headroom.methods`, `headroom.tasks`
-and `headroom.families`. A module that is asked for by name has dicts `METHODS`, `TASKS` and
-`FAMILIES`, from names to classes; one of them is enough.
+An installed package names them as entry points of the groups `headroom.methods`, `headroom.tasks`,
+`headroom.families` and `headroom.analyses`. A module that is asked for by name has dicts `METHODS`,
+`TASKS`, `FAMILIES` and `ANALYSES`, from names to classes; one of them is enough.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import methods
-from harness import tasks
+from harness import analyses, tasks
 from harness.errors import UserError
 from harness.tasks import families
 from methods.registry import PluginError, Registry
@@ -28,6 +28,7 @@ REGISTRIES = {
     "METHODS": methods.REGISTRY,
     "TASKS": tasks.REGISTRY,
     "FAMILIES": families.REGISTRY,
+    "ANALYSES": analyses.REGISTRY,
 }
 
 

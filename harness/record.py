@@ -88,6 +88,18 @@ class Compacted(Part):
     memory: PhaseMemory = Field(description="of training steps on it, with nothing learned")
 
 
+class Analysed(Part):
+    """What one analysis found in a run; its time and memory are none of training's."""
+
+    options: dict[str, Any]
+    headline: dict[str, float] = Field(default_factory=dict, description="what tables show of it")
+    content: dict[str, Any] = Field(default_factory=dict, description="all of it, by analysis")
+    notes: list[str] = Field(default_factory=list, description="what speaks against it")
+    seconds: float = 0.0
+    peak_allocated: int | None = Field(None, description="CUDA; null: not measured")
+    error: str | None = Field(None, description="why there is nothing")
+
+
 class Export(Part):
     """What the run wrote to deploy."""
 
@@ -115,7 +127,7 @@ class Flops(Part):
 
 
 class Time(Part):
-    """Seconds. Evaluation, probes and metering are beside training, not in it."""
+    """Seconds. Evaluation, probes, analyses and metering are beside training, not in it."""
 
     step_median: float
     step_p90: float
@@ -123,6 +135,7 @@ class Time(Part):
     evaluation: float
     metering: float
     probes: float = 0.0
+    analyses: float = 0.0
     total: float
 
 
@@ -204,11 +217,19 @@ class Record(Part):
     flops: Flops | None = None
     time: Time | None = None
     compacted: Compacted | None = None
+    analyses: dict[str, Analysed] = Field(default_factory=dict, description="by name")
     export: Export | None = None
     forecast: RunForecast | None = None
     method_state: dict[str, Any] = Field(default_factory=dict)
+    frozen_at: dict[str, int | None] = Field(
+        default_factory=dict,
+        description="updates of each tensor that trained until the method froze it; null: to the "
+        "end; empty where nothing froze, and until November 2026",
+    )
     shortfalls: list[str] = Field(
-        default_factory=list, description="what the method promised and did not do, in sentences"
+        default_factory=list,
+        description="what the method promised and did not do, and analyses that failed, in "
+        "sentences",
     )
     remarks: list[str] = Field(
         default_factory=list, description="what its options mean in this run beyond their names"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,21 @@ def suite_schema() -> dict[str, Any]:
     entry["dependentSchemas"] = {"shape": {"properties": dict.fromkeys(DATA_KEYS, False)}}
     definitions["TaskEntry"] = {"anyOf": [{"enum": tasks.names()}, entry, *own]}
     _add_methods(definitions)
+    document["properties"]["analyses"] = _analyses()
     return document
+
+
+def _analyses() -> dict[str, Any]:
+    """Return the mapping of analyses to their options; options may be left out."""
+    from harness import analyses
+
+    options = _options_of(analyses.names(), analyses.get_analysis)
+    return {
+        "type": ["object", "null"],
+        "description": "what else is asked of every run",
+        "properties": {name: {"anyOf": [each, {"type": "null"}]} for name, each in options},
+        "additionalProperties": False,
+    }
 
 
 def _own_data(entry: dict[str, Any], data: dict[str, Any]) -> list[dict[str, Any]]:
@@ -97,9 +111,11 @@ def _one_of(*keys: str) -> list[dict[str, Any]]:
 
 def _add_methods(definitions: dict[str, Any]) -> None:
     """Define every method's options, a method by name, and a suite's entry with label and train."""
+    import methods
+
     fields = definitions["MethodEntry"]["properties"]
     beside = {key: fields[key] for key in ("label", "train")}
-    options = dict(_method_options())
+    options = dict(_options_of(methods.names(), methods.get_method))
     for name, each in options.items():
         definitions |= each.pop("$defs", {})
         if "over" in each["properties"]:
@@ -125,14 +141,16 @@ def _entry(needed: dict[str, Any], beside: dict[str, Any] | None = None) -> dict
     }
 
 
-def _method_options() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield every method's name and the schema of its options; says which plug-ins are broken."""
-    import methods
+def _options_of(
+    names: Iterable[str], get: Callable[[str], Any]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each name and the schema of its options; says which plug-ins are broken."""
+    from methods import PluginError
 
-    for name in methods.names():
+    for name in names:
         try:
-            yield name, methods.get_method(name).model_json_schema()
-        except methods.PluginError as error:
+            yield name, get(name).model_json_schema()
+        except PluginError as error:
             print(f"left out: {error}", file=sys.stderr)
 
 

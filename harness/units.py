@@ -43,6 +43,25 @@ def less_is_better(metric: str | None) -> bool:
     return (metric or "").partition(" ")[0] in LESS_IS_BETTER
 
 
+def in_bytes(count: int | None, sign: str = "") -> str:
+    """Format bytes with their unit: in MiB (2^20), less than a tenth of it as they are."""
+    if count is None:
+        return "-"
+    if abs(count) < MIB // 10:
+        return f"{count:{sign},} B" if count else "0"
+    return f"{count / MIB:{sign},.1f} MiB"
+
+
+def moved(count: int | None) -> str:
+    """Format bytes more or less than before."""
+    return in_bytes(count, "+")
+
+
+def moved_share(share: float | None) -> str:
+    """Format a change as per cent of before."""
+    return "-" if share is None else f"{100 * share:+.2f} %" if share else "0"
+
+
 def is_fraction(metric: str | None) -> bool:
     """Tell whether a metric is shown in per cent; its name may have an evaluation's behind it."""
     name = (metric or "").partition(" ")[0]

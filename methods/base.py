@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Change", "Handle", "Method", "Need", "Plan", "Resized", "Stage"]
 
-# What a method over another one may need of it: adapters in the layers, that a layer's can be left
-# out of a pass, or merged, or that a frozen prefix's output can be kept.
-Need = Literal["units", "skip", "fold", "cache"]
+# What others may need of a method. One over it: adapters in the layers, that a layer's can be left
+# out of a pass, or merged, or that a frozen prefix's output can be kept. An analysis: that its loss
+# can be differentiated twice.
+Need = Literal["units", "skip", "fold", "cache", "twice"]
 
 
 class Resized(NamedTuple):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from harness.analyses import ANALYSES
 from harness.ls import app
 from harness.models.catalogue import CATALOGUE
 from harness.tasks import TASKS
@@ -18,7 +19,13 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.mark.parametrize(
     ("what", "names"),
-    [("methods", METHODS), ("tasks", TASKS), ("families", FAMILIES), ("models", CATALOGUE)],
+    [
+        ("methods", METHODS),
+        ("tasks", TASKS),
+        ("families", FAMILIES),
+        ("models", CATALOGUE),
+        ("analyses", ANALYSES),
+    ],
 )
 def test_everything_is_listed_with_a_word_on_it(what: str, names: dict[str, object]) -> None:
     done = CliRunner().invoke(app, [what])

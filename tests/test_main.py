@@ -9,15 +9,20 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from harness import __version__, doctor, forecast, run
+from harness import __version__, compare, doctor, forecast, run
 from harness.main import app
 
-PAGES = {"run": run.EXAMPLES, "forecast": forecast.EXAMPLES, "doctor": doctor.EXAMPLES}
+PAGES = {
+    "run": run.EXAMPLES,
+    "forecast": forecast.EXAMPLES,
+    "compare": compare.EXAMPLES,
+    "doctor": doctor.EXAMPLES,
+}
 EXAMPLES = {
     name: [line.strip() for line in text.splitlines() if line.startswith("  ")]
     for name, text in PAGES.items()
 }
-COMMANDS = ("run", "forecast", "budget", "report", "doctor", "ls", "schema")
+COMMANDS = ("run", "forecast", "compare", "budget", "report", "doctor", "ls", "schema")
 HEAVY = ("torch", "transformers", "peft", "datasets", "numpy", "pandas", "matplotlib", "sklearn")
 
 
@@ -88,6 +93,7 @@ def test_a_suite_loads_without_torch() -> None:
         (["forecast", "nowhere.yaml"], "error: nowhere.yaml: no such file"),
         (["report", "nowhere"], "error: nowhere holds no run"),
         (["doctor", "nowhere"], "error: nowhere holds no run"),
+        (["compare", "nowhere", "neither"], "error: nowhere: no such run folder or file of"),
         (["budget", "check", "nowhere", "--budget", "no.yaml"], "error: no.yaml: no such budget"),
     ],
 )

@@ -26,7 +26,7 @@ train: {batch_size: 8, epochs: 2, max_length: 16, lr: 5.0e-3}
 
 def snippet() -> str:
     """Return the method that the documentation shows, as a reader copies it."""
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / "docs" / "methods.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", text, flags=re.S)
     [code] = [block for block in blocks if "class BiasOnly" in block]
     return str(code)
@@ -49,6 +49,57 @@ def suite(folder: Path, task: str, *methods: str) -> str:
     file = folder / "outside.yaml"
     file.write_text(SUITE.replace("TASK", task).replace("METHODS", ", ".join(methods)))
     return str(file)
+
+
+NORMS = '''
+from typing import ClassVar
+
+from harness.analyses.base import Analysis, Found, Study
+
+
+class Norms(Analysis):
+    """How long the trained tensors are."""
+
+    name: ClassVar[str] = "norms"
+    power: int = 2
+
+    def begin(self):
+        return NormsStudy(self.power)
+
+
+class NormsStudy(Study):
+    def __init__(self, power):
+        self.power = power
+
+    def conclude(self, subject):
+        named = dict(subject.model.named_parameters())
+        total = sum(float((named[n] ** self.power).sum()) for n in subject.trained)
+        return Found({"norm": total})
+
+
+ANALYSES = {"norms": Norms}
+'''
+
+
+def test_an_analysis_of_others_is_asked_for_as_ours_are(tmp_path: Path) -> None:
+    """One file: the suite, the run, the record and the report take it as one of their own."""
+    (tmp_path / "norms.py").write_text(NORMS)
+    file = suite(tmp_path, "acceptability", "lora")
+    asked = [
+        "tasks=[{name: acceptability, train_rows: 16, evaluation_rows: 8}]", "--plugin", "norms",
+    ]  # fmt: skip
+    done = headroom(tmp_path, "run", file, *asked, "analyses={norms: {power: 2}}")
+    assert done.returncode == 0, done.stderr
+    [record] = Store(tmp_path / "work" / "runs" / "outside").records()
+    assert record.analyses["norms"].options == {"power": 2}
+    assert record.analyses["norms"].headline["norm"] > 0
+    assert record.environment.plugins["analysis norms"].startswith("norms (")
+    report = tmp_path / "work" / "runs" / "outside" / "report.md"
+    assert "nalysis: norms" in report.read_text()
+    wrong = headroom(tmp_path, "run", file, *asked, "analyses={norms: {powers: 2}}")
+    assert wrong.returncode == 2
+    assert "analyses.norms.powers" in wrong.stderr
+    assert "'power'" in wrong.stderr
 
 
 def test_a_family_of_others_runs_as_ours_do(tmp_path: Path) -> None:
@@ -164,7 +215,7 @@ def test_installed_packages_and_one_that_is_broken(tmp_path: Path) -> None:
     ("name", "code", "said"),
     [
         ("absent", "", "no such module, neither"),
-        ("empty", "x = 1\n", "has none of METHODS, TASKS, FAMILIES"),
+        ("empty", "x = 1\n", "has none of METHODS, TASKS, FAMILIES, ANALYSES"),
         ("failing", "raise RuntimeError('no card')\n", "RuntimeError: no card"),
         ("missing", "import nothing_like_it\n", "No module named 'nothing_like_it'"),
         ("wrong", "METHODS = {'mine': 3}\n", "method 'mine': 3 is no subclass"),

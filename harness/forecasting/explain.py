@@ -43,6 +43,7 @@ class Explanation:
 
     Attributes:
         cards: the first one's kernels are those of `step`.
+        request: what `step` answers.
         entries: the cell's own verdicts.
         remedies: what helps, the largest saving first.
         together: the best change, the two best, and so on; one that adds nothing is no row.
@@ -52,6 +53,7 @@ class Explanation:
 
     cell: Cell
     cards: Sequence[Card]
+    request: Request
     step: StepForecast
     entries: dict[str, Forecast]
     remedies: list[Remedy]
@@ -90,6 +92,7 @@ class _Explainer:
         return Explanation(
             cell=self.cell,
             cards=self.cards,
+            request=self.bases[0],
             step=own.step,
             entries=own.by_gpu,
             remedies=[remedy for _, remedy in helpful],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from harness.forecasting.requests import (
 from harness.models.catalogue import CATALOGUE
 from harness.simulation.request import Request
 from harness.simulation.step_forecast import StepForecast
+from harness.simulation.timeline import Timeline
 
 if TYPE_CHECKING:
     from harness.suite.cell import Cell
@@ -61,6 +62,23 @@ class Forecaster:
             self._work(todo, asked, answers)
         return [answers[key] for key in keys]
 
+    def timeline(self, request: Request) -> Timeline:
+        """Follow one step of the request; nothing of it is kept.
+
+        Raises:
+            UserError: it cannot be forecast.
+        """
+        self._preload([request])
+        from harness.simulation.timeline import timeline
+
+        [(_, found)] = run_forked([(timeline, (request,))], workers=1)
+        if isinstance(found, TaskFailed):
+            raise UserError(str(found))
+        if isinstance(found, UserError):
+            raise found
+        assert isinstance(found, Timeline)
+        return found
+
     def shapes(self, cells: Sequence[Cell]) -> list[StepShapes]:
         """Return every cell's step shapes; those that depend on data are found once per data.
 
@@ -85,6 +103,11 @@ class Forecaster:
         ]
 
     @staticmethod
+    def _preload(requests: Iterable[Request]) -> None:
+        specs = {request.model for request in requests}
+        preload({CATALOGUE[spec.config].model_type for spec in specs if spec.config})
+
+    @staticmethod
     def _data_key(cell: Cell) -> str:
         content = cell.model_dump(mode="json", include={"model", "task", "seed", "protocol",
                                                         "data_root", "train"})  # fmt: skip
@@ -98,8 +121,7 @@ class Forecaster:
         asked: dict[str, tuple[Request, set[int]]],
         answers: dict[str, Answer],
     ) -> None:
-        specs = {asked[key][0].model for key in todo}
-        preload({CATALOGUE[spec.config].model_type for spec in specs if spec.config})
+        self._preload(asked[key][0] for key in todo)
         from harness.simulation.step_forecast import forecast
 
         tasks = [(forecast, (asked[key][0], tuple(sorted(asked[key][1])))) for key in todo]

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from harness.part import Part
-from harness.simulation.step_forecast import Need
+from harness.simulation.step_forecast import Hold, Need
 
 Fit = Literal["fits", "tight", "does not fit"]
 Swept = Literal["batch", "length"]
@@ -102,6 +102,9 @@ class Forecast(Part):
     assumptions: list[str] = Field(default_factory=list)
     remarks: list[str] = Field(
         default_factory=list, description="what the method's options mean on this model"
+    )
+    holds: list[Hold] = Field(
+        default_factory=list, description="bytes at the peak, by category, place and operator"
     )
     choices: dict[str, str] = Field(
         default_factory=dict, description="kernels, precision, versions"

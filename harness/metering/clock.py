@@ -24,7 +24,7 @@ class Clock:
         self.steps: list[float] = []
         self.phases: list[int] = []  # number of timed steps before each phase
         self.audited_steps = 0
-        self._apart = {"evaluation": 0.0, "metering": 0.0, "probes": 0.0}
+        self._apart = {"evaluation": 0.0, "metering": 0.0, "probes": 0.0, "analyses": 0.0}
 
     def start_phase(self) -> None:
         """Note that a phase begins."""
@@ -96,5 +96,6 @@ class Clock:
             evaluation=self._apart["evaluation"],
             metering=max(0.0, self._apart["metering"] - as_training),
             probes=self._apart["probes"],
+            analyses=self._apart["analyses"],
             total=time.perf_counter() - self._created,
         )

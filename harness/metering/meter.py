@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from harness.metering.cuda import CudaMeter
+from harness.metering.cuda import CudaMeter, CudaReading
 from harness.metering.declared import declared_tensors
 from harness.metering.flops import StepFlops
 from harness.metering.ledger import Ledger, LedgerReport
@@ -44,6 +44,7 @@ class Meter:
         self.flops: list[int] = []
         self._audits: set[int] = set()
         self._largest: dict[Hashable, int] = {}  # padded tokens, by kind of step, that are audited
+        self._from = 0  # the first step that is worth an audit
         self._tensors_by_category: dict[str, list[Tensor]] | None = None
         self._paths = ModulePaths(model)
         self._fits: dict[Hashable, StepFlops] = {}
@@ -65,26 +66,25 @@ class Meter:
         # The run's first step has no optimizer state yet; a later phase may last one step only.
         first = min(1, len(upcoming) - 1) if step == 0 else 0
         later = range(first, len(upcoming))
-        longest: dict[Hashable, int] = {}
-        self._largest = {}
+        longest: dict[Hashable, tuple[int, int]] = {}
         for i in later:
             shape, variant = upcoming[i]
             kind, tokens = _kind_of([shape], variant)
-            if tokens > self._largest.get(kind, 0):
-                longest[kind], self._largest[kind] = i, tokens
-        self._audits = {step + later[0], *(step + i for i in longest.values())}
+            if tokens > longest.get(kind, (i, 0))[1]:
+                longest[kind] = i, tokens
+        # The phase may end before it comes to these: what it has seen by then is in `_largest`.
+        self._largest, self._from = {}, step + later[0]
+        self._audits = {self._from, *(step + i for i, _ in longest.values())}
         if self.cuda:
             self.cuda.start_phase()
 
     def wants(self, step: int, variant: Hashable, shapes: Iterable[BatchShape]) -> bool:
-        """Tell whether `step` is to be audited: foreseen, or the largest of its variant so far."""
-        if step in self._audits:
-            return True
+        """Tell whether `step` is to be audited: foreseen, or the largest of its kind so far."""
         kind, tokens = _kind_of(shapes, variant)
-        if tokens <= self._largest.get(kind, 0):
-            return False
-        self._largest[kind] = tokens
-        return True
+        largest = step >= self._from and tokens > self._largest.get(kind, 0)
+        if largest:
+            self._largest[kind] = tokens
+        return largest or step in self._audits
 
     def knows(self, variant: Hashable) -> bool:
         """Tell whether the FLOPs of a variant are known in this phase."""
@@ -153,6 +153,15 @@ class Meter:
             self._tensors_by_category = None  # it may have replaced tensors
         self._peak_probe = max(self._peak_probe or 0, peak)
         return result
+
+    @contextmanager
+    def apart(self) -> Iterator[CudaReading | None]:
+        """Keep a stretch out of the phase's peaks; yields its own on CUDA, filled in at its end."""
+        if self.cuda:
+            with self.cuda.apart() as reading:
+                yield reading
+        else:
+            yield None
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run goes on from."""

@@ -36,7 +36,8 @@ def facts(comparison: Comparison) -> list[str]:
     return [
         f"Scores: {metrics}; mean ± standard deviation over {seeds} seed"
         f"{'s' if seeds > 1 else ''}; protocol {protocols} ({_checkpoint(records)} checkpoint).",
-        f"Memory: {_meter(records)}; the largest over tasks and seeds; 1 GiB = 1,024 MiB = 2^30 B.",
+        f"Memory: {_meter(records)}; the largest over tasks and seeds"
+        f"{_arrow(comparison)}; 1 GiB = 1,024 MiB = 2^30 B.",
         *_forecasts(records),
         *_doubts(records),
         *_redrawn(records),
@@ -65,6 +66,12 @@ def details(comparison: Comparison) -> list[str]:
 
 def _good(comparison: Comparison) -> list[Record]:
     return [record for record in comparison.records if record.outcome == "ok"]
+
+
+def _arrow(comparison: Comparison) -> str:
+    """Say what stands behind an arrow in the main table."""
+    falls = any(row.last and row.peak and row.last < row.peak for row in comparison.rows)
+    return ", behind an arrow the largest of a run's last phase" if falls else ""
 
 
 def _each(pairs: Iterable[tuple[str, str]]) -> str:
@@ -122,7 +129,7 @@ def _doubts(records: Sequence[Record]) -> list[str]:
         return []
     more = f" and {len(shared) - 3} more of {len(records)} cells" if len(shared) > 3 else ""
     return [
-        f"Doubtful: other processes were on the card during {', '.join(shared[:3])}{more}: step "
+        f"* Doubtful: other processes were on the card during {', '.join(shared[:3])}{more}: step "
         "times depend on them, peaks allocated do not."
     ]
 

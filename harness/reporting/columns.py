@@ -58,6 +58,7 @@ class Table(Generic[R]):
     Attributes:
         notes: sentences about single rows, to stand under the table.
         folded: it says why, and not which: closed in a page until a reader opens it.
+        aside: for those who look for it: in files and not in the terminal.
     """
 
     title: str
@@ -65,6 +66,7 @@ class Table(Generic[R]):
     rows: Sequence[R]
     notes: Sequence[str] = ()
     folded: bool = False
+    aside: bool = False
 
     @property
     def headers(self) -> list[str]:

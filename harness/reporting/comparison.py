@@ -50,6 +50,8 @@ class Row:
 
     Attributes:
         peaks: the largest of each task that has one.
+        last: the largest peak of a last phase.
+        shared: other processes were on the card, so that times are doubtful.
         records: all of them, of any outcome.
     """
 
@@ -70,6 +72,8 @@ class Row:
     step_seconds: float | None
     relative_time: float | None
     peaks: dict[str, int] = field(default_factory=dict)
+    last: int | None = None
+    shared: bool = False
     records: list[Record] = field(default_factory=list, repr=False)
 
 
@@ -142,6 +146,8 @@ def _row(
             for task in tasks
             if (sizes := [r.memory.peak_training for r in good if r.task == task and r.memory])
         },
+        last=max((r.memory.peak_last_phase for r in good if r.memory), default=None),
+        shared=any(r.memory and r.memory.other_processes for r in good),
         records=records,
     )
 

@@ -43,7 +43,7 @@ def _rows(forecasts: Sequence[Forecast], staged: bool) -> tuple[list[ForecastRow
     groups: dict[tuple[str, str, int | None], dict[str, Forecast]] = {}
     for entry in forecasts:
         groups.setdefault((entry.cell, entry.stage, entry.peak_allocated), {})[entry.gpu] = entry
-    short, title = _without_common_parts(dict.fromkeys(cell for cell, *_ in groups))
+    short, title = without_common_parts(dict.fromkeys(cell for cell, *_ in groups))
     firsts: dict[str, Forecast] = {}
     rows = []
     for (cell, _, _), by_gpu in groups.items():
@@ -125,7 +125,7 @@ def _saves_column() -> Column[ForecastRow]:
     return number("saves", _saves, percent, "saves (fraction)")
 
 
-def _without_common_parts(cells: Iterable[str]) -> tuple[dict[str, str], str]:
+def without_common_parts(cells: Iterable[str]) -> tuple[dict[str, str], str]:
     """Return short names for paths, and a tail for the title that says what they share."""
     parts = {cell: cell.split("/") for cell in cells}
     if len(parts) == 1 or len({len(p) for p in parts.values()}) > 1:
@@ -137,7 +137,16 @@ def _without_common_parts(cells: Iterable[str]) -> tuple[dict[str, str], str]:
         for cell, own in parts.items()
     }
     common = [column[0] if same else "*" for column, same in zip(columns, shared, strict=True)]
-    return names, f": {'/'.join(common)}" if any(shared) else ""
+    return names, f": {'/'.join(common)}" if any(shared[:-1]) else ""
+
+
+def without_equal_seeds(forecasts: Sequence[Forecast]) -> list[Forecast]:
+    """Return the forecasts without those that differ from an earlier one in their seed alone."""
+    found: dict[str, Forecast] = {}
+    for entry in forecasts:
+        rest = entry.model_dump_json(exclude={"cell", "seconds"})
+        found.setdefault(f"{entry.cell.rpartition('/')[0]} {rest}", entry)
+    return list(found.values())
 
 
 def _saves(row: ForecastRow) -> float | None:

@@ -112,20 +112,25 @@ def _cards(records: Sequence[Record]) -> dict[int, str]:
 def _of_manifest(
     manifest: Mapping[str, Any], records: Sequence[Record], cards: Mapping[int, str]
 ) -> Iterator[_Candidate]:
-    """Yield the manifest's records, a candidate for each card, in the manifest's order."""
+    """Yield the manifest's records, a candidate for each card, in the manifest's order.
+
+    The run that wrote the manifest is that of the newest record: its overrides are the group's.
+    """
+    name = manifest["suite"]["name"]
     places = {(c["path"], c["key"]): n for n, c in enumerate(manifest["cells"])}
+    listed = [record for record in records if (record.path, record.key) in places]
+    own = {(record.path, record.key) for record in listed if record.suite == name}
+    # A suite may list cells that another one has run; what both have run is each one's own.
+    listed = [r for r in listed if r.suite == name or (r.path, r.key) not in own]
     by_kind: dict[tuple[str, int], list[Record]] = {}
     ages: Counter[tuple[str, str]] = Counter()
-    for record in sorted(
-        (r for r in records if (r.path, r.key) in places), key=lambda r: places[r.path, r.key]
-    ):
+    for record in sorted(listed, key=lambda r: places[r.path, r.key]):
         card = cards[id(record)]
         by_kind.setdefault((card, ages[card, record.path]), []).append(record)
         ages[card, record.path] += 1
     for (card, age), members in by_kind.items():
-        counts = Counter(map(overrides_of, sorted(members, key=lambda r: r.started, reverse=True)))
-        overrides = counts.most_common(1)[0][0]
-        kind = Kind(manifest["suite"]["name"], overrides, card, age)
+        newest = max(members, key=lambda record: record.started)
+        kind = Kind(name, overrides_of(newest), card, age)
         yield _Candidate(kind, members, manifest if age == 0 else None)
 
 

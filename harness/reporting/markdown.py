@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from html import escape
 from typing import Any
 
+from harness.printed import one_line
 from harness.provenance import Data
 from harness.record import Record
 from harness.reporting.columns import Mark, Table
 from harness.reporting.figures.figure import Figure
 from harness.reporting.inline import cell, code, literal, prose
 from harness.reporting.layout import MAIN_WIDTH, parts
-from harness.reporting.ran import overridden
+from harness.reporting.ran import options, overridden
 from harness.reporting.sections import Report, Section
 from harness.units import gib
 
 EMPHASIS: Mapping[Mark | None, str] = {"best": "**", "second": "*", None: ""}
+WHOLE = re.compile(r" (?=± )|(?<=±) |(?<=\d) (?=[A-Z]{3})")  # spaces where no line may end
+OPEN = 2  # figures that are shown; the others are folded
+MANY = 10  # lines of a list: a longer one is folded
 LEGEND = "Bold: best of the column; italic: second best."
 
 
@@ -25,19 +31,22 @@ def render(report: Report) -> str:
     several = len(sections) > 1
     blocks: list[str] = []
     if several:
-        blocks += ["# Report", _contents(sections)]
+        blocks += ["# Report", _contents(report)]
     for section in sections:
         blocks += _section(section, "##" if several else "#", len(report.left_out))
     if report.left_out:
         blocks.append("## Records that are left out")
-        blocks.append(_bullets(f"{code(each.path)}: {prose(each.reason)}"
+        blocks.append(bullets(f"{code(each.path)}: {prose(each.reason)}"
                                for each in report.left_out))  # fmt: skip
     return "\n\n".join(blocks) + "\n"
 
 
-def _contents(sections: Sequence[Section]) -> str:
+def _contents(report: Report) -> str:
     """Say which groups there are: each has its own tables, for they do not compare."""
-    return _bullets(f"{literal(s.group.name)}: {len(s.group.records)} cells" for s in sections)
+    lines = [f"{literal(s.group.name)}: {len(s.group.records)} cells" for s in report.sections]
+    if report.left_out:
+        lines.append(f"left out, see the end: {len(report.left_out)} records")
+    return bullets(lines)
 
 
 def _section(section: Section, level: str, num_left_out: int) -> Iterator[str]:
@@ -48,20 +57,26 @@ def _section(section: Section, level: str, num_left_out: int) -> Iterator[str]:
     if group.expected is not None and len(group.records) < group.expected:
         lost = f"; {num_left_out} records are left out, see below" if num_left_out else ""
         yield f"**{len(group.records)} of {group.expected} cells have run{lost}.**"
-    for figure in section.figures:
-        yield from _figure(figure)
-    for table in section.tables:
-        if not table.folded:
-            yield from _table(table, f"{level}#")
+    first = section.tables[: len(section.comparison.models)]
+    for table in first:
+        yield from titled(table, f"{level}#")
     if any(mark for table in section.tables for marks in table.marks for mark in marks):
         yield LEGEND
-    yield _bullets(map(prose, section.facts))
+    for figure in section.figures[:OPEN]:
+        yield from picture(figure)
+    for table in section.tables[len(first) :]:
+        if not table.folded:
+            yield from titled(table, f"{level}#")
+    yield bullets(map(prose, section.facts))
+    yield from _not_well(group.records, f"{level}#")
+    for figure in section.figures[OPEN:]:
+        yield from folded(figure.title, picture(figure))
     for table in section.tables:
         if table.folded:
-            yield from _folded(table.title, _grids(table))
-    yield from _folded("How these figures came about", [_bullets(map(prose, section.details))])
-    yield from _not_well(group.records, f"{level}#")
-    yield from _folded("Provenance", [_provenance(group.records)])
+            yield from folded(table.title, grids(table))
+    yield from folded("How these figures came about", [bullets(map(prose, section.details))])
+    yield from folded("Options of the methods", [bullets(map(literal, options(group.records)))])
+    yield from folded("Provenance", [_provenance(group.records)])
 
 
 def _described(description: str, changed: bool | None) -> str:
@@ -73,58 +88,57 @@ def _described(description: str, changed: bool | None) -> str:
     return f"The suite's file says: *{description}* {why}"
 
 
-def _figure(figure: Figure) -> Iterator[str]:
+def picture(figure: Figure) -> Iterator[str]:
     """Yield a picture for light and for dark pages, and below it what it shows."""
     name = f"figures/{figure.name}"
     yield (
         f'<picture>\n<source media="(prefers-color-scheme: dark)" srcset="{name}-dark.png">\n'
-        f'<img alt="{_attribute(figure.title)}" src="{name}.png">\n</picture>'
+        f'<img alt="{escape(one_line(figure.title))}" src="{name}.png">\n</picture>'
     )
     yield prose(f"{figure.title}. {figure.caption}")
 
 
-def _attribute(text: str) -> str:
-    return literal(text).replace('"', "&quot;").replace("\\", "")
-
-
-def _table(table: Table[Any], level: str) -> Iterator[str]:
+def titled(table: Table[Any], level: str) -> Iterator[str]:
+    """Yield a table under its title."""
     yield f"{level} {literal(table.title)}"
-    yield from _grids(table)
+    yield from grids(table)
 
 
-def _grids(table: Table[Any]) -> Iterator[str]:
+def grids(table: Table[Any]) -> Iterator[str]:
+    """Yield a table cut into ones that a page shows whole, and its notes."""
     for part in parts(table, MAIN_WIDTH):
         yield markdown_table(part)
     if table.notes:
-        yield _bullets(map(prose, table.notes))
+        yield bullets(map(literal, table.notes))
 
 
-def _folded(title: str, blocks: Iterable[str]) -> Iterator[str]:
+def folded(title: str, blocks: Iterable[str]) -> Iterator[str]:
     """Yield blocks that a page shows when a reader asks for them; the empty lines belong there."""
-    yield f"<details>\n<summary>{literal(title)}</summary>"
+    yield f"<details>\n<summary>{escape(one_line(title))}</summary>"
     yield from blocks
     yield "</details>"
 
 
 def _not_well(records: Sequence[Record], level: str) -> Iterator[str]:
     """Yield what the cells say that did not end well, and what the others remark."""
-    failed = [record for record in records if record.outcome != "ok"]
-    if failed:
-        yield f"{level} Cells without a score"
-        yield _bullets(
-            f"{code(r.path)}: {r.outcome}: {_escaped_message(r) or 'see its log'}" for r in failed
-        )
-    told = [record for record in records if record.outcome == "ok" and record.message]
-    if told:
-        yield f"{level} Remarks"
-        yield _bullets(f"{code(r.path)}: {_escaped_message(r)}" for r in told)
+    failed = [
+        f"{code(r.path)}: {r.outcome}: {literal(r.message or 'see its log')}"
+        for r in records
+        if r.outcome != "ok"
+    ]
+    told = [
+        f"{code(r.path)}: {literal(r.message)}" for r in records if r.outcome == "ok" and r.message
+    ]
+    for title, lines in (("Cells without a score", failed), ("Remarks", told)):
+        if len(lines) > MANY:
+            yield from folded(f"{title}: {len(lines)}", [bullets(lines)])
+        elif lines:
+            yield f"{level} {title}"
+            yield bullets(lines)
 
 
-def _escaped_message(record: Record) -> str:
-    return literal(record.message or "")
-
-
-def _bullets(lines: Iterable[str]) -> str:
+def bullets(lines: Iterable[str]) -> str:
+    """Return lines as a list."""
     return "\n".join(f"- {line}" for line in lines)
 
 
@@ -139,14 +153,18 @@ def markdown_grid(
     marks: Sequence[Sequence[Mark | None]] = (),
 ) -> str:
     """Return headers and texts as a table, the first column to the left; `marks` emphasise."""
-    headers, *rows = ([cell(text) for text in row] for row in (headers, *rows))
-    for row, own in zip(rows, marks, strict=False):
+    headers = [cell(text) for text in headers]
+    body = [
+        [cell(first), *(WHOLE.sub("\u00a0", cell(text)) for text in others)]
+        for first, *others in rows
+    ]
+    for row, own in zip(body, marks, strict=False):
         row[:] = [f"{EMPHASIS[m]}{text}{EMPHASIS[m]}" for text, m in zip(row, own, strict=True)]
-    grid = [headers, *rows]
+    grid = [headers, *body]
     widths = [max(3, *(len(row[i]) for row in grid)) for i in range(len(headers))]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     lines = []
-    for row in [headers, rule, *rows]:
+    for row in [headers, rule, *body]:
         first = row[0].ljust(widths[0])
         rest = [text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True)]
         lines.append("| " + " | ".join([first, *rest]) + " |")
@@ -167,7 +185,7 @@ def _provenance(records: Sequence[Record]) -> str:
     commits = {state.commit[:12] + ("+dirty" if state.dirty else "") for state in states}
     if commits:
         lines.append(f"code: {', '.join(sorted(commits))}")
-    return _bullets(lines or ["nothing is recorded"])
+    return bullets(lines or ["nothing is recorded"])
 
 
 def _model_line(record: Record) -> str:

@@ -6,27 +6,26 @@ from collections.abc import Sequence
 
 from harness.reporting.columns import Column, Table, count, words
 from harness.reporting.comparison import Comparison
-from harness.reporting.statistics import LEVEL, Paired, paired_tests, pairs_needed
+from harness.reporting.statistics import LEVEL, Paired, pairs_needed
 from harness.units import score
 
 
-def paired_tables(comparison: Comparison) -> list[Table[Paired]]:
+def paired_tables(comparison: Comparison, tests: Sequence[Paired]) -> list[Table[Paired]]:
     """Return a table per model of every method against the baseline; none without a pair."""
-    tests = paired_tests(comparison)
     return [
         Table(
             comparison.titled(model, f"scores against {comparison.baseline}, paired"),
             _columns(),
             [test for test in tests if test.model == model],
             folded=True,
+            aside=True,
         )
         for model in dict.fromkeys(test.model for test in tests)
     ]
 
 
-def paired_facts(comparison: Comparison) -> list[str]:
+def paired_facts(comparison: Comparison, tests: Sequence[Paired]) -> list[str]:
     """Say in a sentence per model and kind of score what the test shows, and what it cannot."""
-    tests = paired_tests(comparison)
     families: dict[tuple[str, str], list[Paired]] = {}
     for test in tests:
         families.setdefault((test.model, test.unit), []).append(test)
@@ -37,9 +36,9 @@ def paired_facts(comparison: Comparison) -> list[str]:
     ]
 
 
-def paired_notes(comparison: Comparison) -> list[str]:
+def paired_notes(tests: Sequence[Paired]) -> list[str]:
     """Say which test it is."""
-    if not paired_tests(comparison):
+    if not tests:
         return []
     return [
         "Paired test: Wilcoxon's signed-rank test, two-sided, over the runs of the same task and "

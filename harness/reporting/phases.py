@@ -9,7 +9,7 @@ from typing import Any
 from harness.record import Memory, PhaseMemory, Record
 from harness.reporting.columns import Column, Table, change, gigaflop, mebibytes, quotient, words
 from harness.reporting.comparison import coarse, mean_known
-from harness.reporting.method_notes import method_notes
+from harness.reporting.method_notes import short_of
 from harness.units import mib
 
 
@@ -27,7 +27,7 @@ class Group:
 
 
 def tables_by_model(
-    records: Sequence[Record], title: str, columns: Sequence[Column[Group]]
+    records: Sequence[Record], title: str, columns: Sequence[Column[Group]], *, aside: bool = False
 ) -> list[Table[Group]]:
     """Return a table per model with a row per task and method, in the order of the records.
 
@@ -35,6 +35,7 @@ def tables_by_model(
         records: those that have such figures.
         title: what the table shows, behind the model's name.
         columns: the figures, behind the method's name.
+        aside: they go with another table, below which the notes stand.
     """
     several = len({record.task for record in records}) > 1
     many = len({record.model for record in records}) > 1
@@ -48,7 +49,8 @@ def tables_by_model(
         rows = [Group(name, members) for name, members in groups.items()]
         named = [words("method", lambda group: group.name), *columns]
         shown = f"{model}: {title}" if many else title[0].upper() + title[1:]
-        tables.append(Table(shown, named, rows, method_notes(own), folded=True))
+        notes = [] if aside else short_of(own)
+        tables.append(Table(shown, named, rows, notes, folded=True, aside=aside))
     return tables
 
 
@@ -59,7 +61,7 @@ def phase_tables(records: Sequence[Record]) -> list[Table[Group]]:
         return []
     return [
         *tables_by_model(good, "memory, first → last phase (MiB)", _memory_columns()),
-        *tables_by_model(good, "work, first → last phase", _work_columns()),
+        *tables_by_model(good, "work, first → last phase", _work_columns(), aside=True),
     ]
 
 

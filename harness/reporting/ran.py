@@ -12,6 +12,7 @@ from harness.suite.settings import TrainSettings
 
 # Values of settings that did nothing: there is nothing to say of them.
 OFF = (None, False)
+MOST = 60  # tasks, methods or cells that a note names
 # What a setting may depend on, the simplest first.
 LABELS: tuple[tuple[str, Callable[[Record], str]], ...] = (
     ("task", lambda record: record.task),
@@ -26,7 +27,17 @@ def what_ran(records: Sequence[Record]) -> list[str]:
     """Return the notes that say what these records are of."""
     trained = [record for record in records if record.steps is not None]
     lengths = f"Training: {_by_what(trained, _length)}." if trained else "Training: nothing."
-    return [lengths, *_settings(records), *_invocations(records)]
+    return [lengths, *_settings(records), *_overrides(records), *_invocations(records)]
+
+
+def options(records: Sequence[Record]) -> list[str]:
+    """Return every option of each method, also those that are at their defaults."""
+    told: dict[str, None] = {}
+    for record in records:
+        own = record.cell["method_options"].items()
+        named = ", ".join(f"{name} {value}" for name, value in own if value not in OFF)
+        told[f"{record.cell['method_label']}: {named or 'none'}"] = None
+    return list(told)
 
 
 def overridden(records: Sequence[Record]) -> bool | None:
@@ -81,6 +92,19 @@ def _value(train: Mapping[str, Any], name: str) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def _overrides(records: Sequence[Record]) -> list[str]:
+    """Name every setting that the command line changed, with the cells that it is of."""
+    asked = [record for record in records if record.invocation is not None]
+    if not any(record.invocation and record.invocation.overrides for record in asked):
+        return []
+    return [f"Other than in the suite's file: {_by_what(asked, _changed)}."]
+
+
+def _changed(record: Record) -> str:
+    overrides = record.invocation.overrides if record.invocation else []
+    return " ".join(map(code, overrides)) or "nothing"
+
+
 def _invocations(records: Sequence[Record]) -> list[str]:
     """Say which command lines the records come from."""
     asked = [record.invocation.command if record.invocation else None for record in records]
@@ -103,4 +127,9 @@ def _by_what(records: Sequence[Record], read: Callable[[Record], str]) -> str:
         if all(len(found) == 1 for found in owners.values()):
             break
     named = {v: [owner for owner, found in owners.items() if v in found] for v in values}
-    return ", ".join(f"{value} ({', '.join(who)})" for value, who in named.items())
+    return ", ".join(f"{value} ({_listed(who)})" for value, who in named.items())
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
+    return ", ".join(names[:MOST]) + more

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from harness import durable
 from harness.errors import UserError
+from harness.reporting.as_page import as_page
 from harness.reporting.data import as_json
+from harness.reporting.figures.figure import MODES, png
 from harness.reporting.grouping import grouped
 from harness.reporting.groups import Group
 from harness.reporting.latex import as_latex
@@ -32,8 +34,10 @@ FILES: Mapping[str, Mapping[str, Callable[[Report], str]]] = {
     "csv": {"comparison.csv": comparison_csv, "results.csv": cells_csv},
     "json": {"report.json": as_json},
     "latex": {"report.tex": as_latex},
+    "html": {"report.html": as_page},
 }
-FORMATS = tuple(FILES)
+PNG = "png"  # the figures, which the Markdown then shows
+FORMATS = (*FILES, PNG)
 
 
 def formats_of(text: str) -> list[str]:
@@ -50,9 +54,9 @@ def formats_of(text: str) -> list[str]:
 
 
 def write_report(
-    store: Store, out: Path | None = None, formats: Sequence[str] = FORMATS
+    store: Store, out: Path | None = None, formats: Sequence[str] = tuple(FILES)
 ) -> list[Path]:
-    """Print and write the report of a run folder; returns the files.
+    """Print and write the report of a run folder; returns the files, without the figures.
 
     Raises:
         UserError: the folder holds no records, or none that a report can be made of.
@@ -83,30 +87,79 @@ def report_of(stores: Sequence[Store], baseline: str | None = None) -> Report:
 
 def report_on(folders: Sequence[Held], baseline: str | None = None) -> Report:
     """Make the report of those records that one can be made of; names the others as left out."""
-    sections: list[Section] = []
     left_out = [each for folder in folders for each in folder.left_out]
-    for group in grouped(folders):
-        records, odd = reportable(group, baseline)
-        if records:
-            sections.append(section_of(replace(group, records=records), baseline))
-        left_out += [each for each in odd if each not in left_out]
-    return Report(sections, left_out)
+    groups = grouped(folders)
+    try:
+        sections = [section_of(group, baseline) for group in groups]
+        return _with_texts(Report(_named_apart(sections), left_out))
+    except Exception:  # some record has its types right and its content wrong
+        sections = []
+        for group in groups:
+            records, odd = reportable(group, baseline)
+            if records:
+                sections.append(section_of(replace(group, records=records), baseline))
+            left_out += [each for each in odd if each not in left_out]
+        return _with_texts(Report(_named_apart(sections), left_out))
+
+
+def _named_apart(sections: Sequence[Section]) -> list[Section]:
+    """Return the sections with figures that no other section has the names of."""
+    if len(sections) == 1:
+        return [*sections]
+    return [
+        replace(section, figures=[replace(f, name=f"{place}-{f.name}") for f in section.figures])
+        for place, section in enumerate(sections, 1)
+    ]
+
+
+def _with_texts(report: Report) -> Report:
+    """Make all texts, before the first is written; as they are without figures."""
+    if not report.sections:
+        return report
+    bare = replace(report, sections=[replace(each, figures=()) for each in report.sections])
+    makers = {name: make for each in FILES.values() for name, make in each.items()}
+    return replace(report, texts={name: make(bare) for name, make in makers.items()})
 
 
 def write(report: Report, folder: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
-    """Print the report's tables and write its files; returns them.
+    """Print the report's tables and write its files; returns them, without the figures.
+
+    A figure that cannot be drawn is left out, which the error stream says.
 
     Raises:
         OSError: a file cannot be written; the tables are printed by then.
     """
     print_report(report)
+    texts = dict(report.texts)
+    if PNG in formats:
+        shown, drawings = drawn(report)
+        texts["report.md"] = render(shown)
+        if "html" in formats:
+            texts["report.html"] = as_page(shown, drawings)
+        for name, content in drawings.items():
+            durable.write_bytes(folder / name, content)
     files = []
-    for name in formats:
-        for stem, make in FILES[name].items():
-            durable.write_text(folder / stem, make(report))
-            files.append(folder / stem)
+    for name in (name for format_ in formats for name in FILES.get(format_, ())):
+        durable.write_text(folder / name, texts[name])
+        files.append(folder / name)
     print("report: " + "  ".join(map(str, files)))
     return files
+
+
+def drawn(report: Report) -> tuple[Report, dict[str, bytes]]:
+    """Draw all figures, light and dark; returns the report of those that can be, and the files."""
+    drawings: dict[str, bytes] = {}
+    sections = []
+    for section in report.sections:
+        able = []
+        for figure in section.figures:
+            try:
+                drawings |= {figure.file(mode): png(figure, mode) for mode in MODES}
+                able.append(figure)
+            except Exception as error:
+                print(f"not drawn: figure {figure.name}: {said(error)}", file=sys.stderr)
+        sections.append(replace(section, figures=able))
+    return replace(report, sections=sections), drawings
 
 
 def reportable(group: Group, baseline: str | None = None) -> tuple[Sequence[Record], list[LeftOut]]:
@@ -135,10 +188,7 @@ def reportable(group: Group, baseline: str | None = None) -> tuple[Sequence[Reco
 def _fault(group: Group, records: Sequence[Record], baseline: str | None) -> Exception | None:
     """Try all that is written, but for what is drawn."""
     try:
-        report = Report([section_of(replace(group, records=records), baseline)])
-        for makers in FILES.values():
-            for make in makers.values():
-                make(report)
+        _with_texts(Report([section_of(replace(group, records=records), baseline)]))
     except Exception as error:
         return error
     return None

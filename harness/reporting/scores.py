@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from harness.record import MARKS
@@ -30,9 +31,22 @@ def score_columns(comparison: Comparison, *, all_metrics: bool = False) -> list[
     return columns + ([average_column()] if len(comparison.tasks) > 1 else [])
 
 
-def average_column() -> Column[Row]:
-    """Return the mean over tasks, by the protocol."""
-    return percent("average", lambda row: row.average).which_is("more")
+def average_column(*, alone: bool = False) -> Column[Row]:
+    """Return the mean over tasks, by the protocol; alone, it also says what did not end well."""
+    column: Column[Row] = percent("average", lambda row: row.average)
+    if not alone:
+        return column.which_is("more")
+
+    def show(row: Row) -> str:
+        told = _told(sum((Counter(each.outcomes) for each in row.scores.values()), Counter()))
+        return f"{score(row.average)} ({', '.join(told)})" if told else score(row.average)
+
+    return Column(
+        "average", lambda row: row, show,
+        {header: lambda row, plain=plain: plain(row.average)  # type: ignore[misc]
+         for header, plain in column.figures.items()},
+        better="more", rank=lambda row: row.average,
+    )  # fmt: skip
 
 
 def figure_column(comparison: Comparison, task: str) -> Column[Row]:
@@ -93,16 +107,21 @@ def _column(comparison: Comparison, task: str, other: str | None, all_metrics: b
 
 def _text(shown: _Shown) -> str:
     value = shown.of
-    told = [
-        f"{count} {MARKS[outcome]}" if count > 1 else MARKS[outcome]
-        for outcome, count in value.outcomes.items()
-    ]
+    told = _told(value.outcomes)
     if shown.mean is None:
         return ", ".join(told) or "-"
     if value.seeds + sum(value.outcomes.values()) < shown.most_seeds:
         told.insert(0, f"n={value.seeds}")
     spread = "" if shown.spread is None else f" ± {score(shown.spread, shown.metric)}"
     return score(shown.mean, shown.metric) + spread + (f" ({', '.join(told)})" if told else "")
+
+
+def _told(outcomes: Mapping[str, int]) -> list[str]:
+    """Say how the cells without a score ended, with their number where there are several."""
+    return [
+        f"{count} {MARKS[outcome]}" if count > 1 else MARKS[outcome]
+        for outcome, count in outcomes.items()
+    ]
 
 
 def _direction(lowest: bool) -> Better:

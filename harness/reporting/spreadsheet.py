@@ -48,7 +48,7 @@ def to_frame(records: Iterable[Record]) -> pd.DataFrame:
 
     rows = []
     for record in records:
-        row = record.model_dump(mode="json", exclude={"history", "log_tail"})
+        row = record.model_dump(mode="json", exclude={"history", "log_tail", "analyses"})
         cell = row.pop("cell")
         row |= {
             "task": record.task,
@@ -57,6 +57,10 @@ def to_frame(records: Iterable[Record]) -> pd.DataFrame:
             "model_name": record.model,
             "axes": json.dumps(cell["axes"], sort_keys=True),
             "train": cell["train"],
+        }
+        row |= {
+            f"analyses.{name}": {**each.headline, "seconds": each.seconds, "error": each.error}
+            for name, each in record.analyses.items()
         }
         if row["memory"]:
             row["memory"]["phases"] = len(row["memory"]["phases"])

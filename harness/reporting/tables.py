@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from harness.reporting.columns import (
     Column,
     Table,
+    change,
     count,
     memory,
     number,
@@ -17,12 +19,13 @@ from harness.reporting.columns import (
 )
 from harness.reporting.comparison import IMAGE, SPLIT, Comparison, Row, forward_lengths
 from harness.reporting.layout import MAIN_WIDTH, fits
-from harness.reporting.method_notes import method_notes
+from harness.reporting.method_notes import short_of
 from harness.reporting.scores import average_column, figure_column, score_columns
 from harness.units import MIB, Unit, giga, mib, unit_for
 
 # Parts of the split that have a column even where they are nothing at the peak.
 ALWAYS_SHOWN = ("weights", "gradients", "optimizer", "activations")
+FALLEN = 0.99  # of the peak; a last phase above it is worth no column
 SHORT = 8  # characters of a baseline that a header names
 
 
@@ -36,23 +39,25 @@ def main_tables(comparison: Comparison) -> list[Table[Row]]:
     columns = [name, *score_columns(comparison), *cost]
     several = len(comparison.tasks) > 1
     if several and not fits(Table("", columns, comparison.rows), MAIN_WIDTH):
-        columns = [name, average_column(), *cost]
+        columns = [name, average_column(alone=True), *cost]
     about = "" if several else f": {comparison.tasks[0]}"
     return [
-        Table(model + about, columns, rows, method_notes(r for row in rows for r in row.records))
+        Table(model + about, columns, rows, short_of(r for row in rows for r in row.records))
         for model, rows in by_model(comparison).items()
     ]
 
 
 def score_tables(comparison: Comparison) -> list[Table[Row]]:
-    """Return every metric of every task; open where the main table has only their average."""
-    columns = [words("method", _method), *score_columns(comparison, all_metrics=True)]
+    """Return the scores that the main table has only the average of, and folded every metric."""
+    name = words("method", _method)
     main = main_tables(comparison)[0].columns
     shown = average_column().header not in {column.header for column in main[1:2]}
-    if shown and all(len(r.reported) < 2 for r in comparison.records):
-        return []
+    found = [] if shown else [("scores", score_columns(comparison), False)]
+    if any(len(record.reported) > 1 for record in comparison.records):
+        found.append(("every metric", score_columns(comparison, all_metrics=True), True))
     return [
-        Table(comparison.titled(model, "scores"), columns, rows, folded=shown)
+        Table(comparison.titled(model, title), [name, *columns], rows, folded=folded, aside=folded)
+        for title, columns, folded in found
         for model, rows in by_model(comparison).items()
     ]
 
@@ -64,6 +69,8 @@ def split_tables(comparison: Comparison) -> list[Table[Row]]:
     columns += [
         memory(part, _part(part), unit) for part in SPLIT if _worth_a_column(part, comparison.rows)
     ]
+    if any((_not_split(row) or 0) >= MIB for row in comparison.rows):
+        columns.append(memory("not split", _not_split, unit))
     if len(comparison.tasks) > 1:
         columns.append(words("reached on", lambda row: row.peak_task))
     title = f"what holds the peak ({unit.name})"
@@ -85,7 +92,13 @@ def task_tables(comparison: Comparison) -> list[Table[Row]]:
     unit = peak_unit(comparison.rows)
     columns = [words("method", _method), *(_task_column(t, unit) for t in comparison.tasks)]
     return [
-        Table(comparison.titled(model, f"peak by task ({unit.name})"), columns, rows, folded=True)
+        Table(
+            comparison.titled(model, f"peak by task ({unit.name})"),
+            columns,
+            rows,
+            folded=True,
+            aside=True,
+        )
         for model, rows in by_model(comparison).items()
     ]
 
@@ -95,7 +108,7 @@ def cost_tables(comparison: Comparison) -> list[Table[Row]]:
     of_size = [words("method", _method), *_parameter_columns(comparison.rows)]
     of_work = [words("method", _method), *_work_columns(comparison)]
     return [
-        Table(comparison.titled(model, title), columns, rows, folded=True)
+        Table(comparison.titled(model, title), columns, rows, folded=True, aside=True)
         for model, rows in by_model(comparison).items()
         for title, columns in (("parameters", of_size), ("FLOPs and time", of_work))
     ]
@@ -132,14 +145,24 @@ def peak_unit(rows: Sequence[Row]) -> Unit:
 
 def _main_costs(comparison: Comparison) -> list[Column[Row]]:
     unit = peak_unit(comparison.rows)
-    columns = [_peak_column(f"peak {unit.name}", unit)]
+    columns = [_peak_to_last(f"peak {unit.name}", unit, comparison.rows)]
     if any(row.forecast for row in comparison.rows):
         columns.append(_forecast_column())
     base = comparison.baseline or ""
     header = f"time/{base}" if len(base) <= SHORT else "time ratio"
+    header += "*" if any(row.shared for row in comparison.rows) else ""
     time: Column[Row] = quotient(header, lambda row: row.relative_time)
     adapter: Column[Row] = parameters("adapter", lambda row: row.adapter)
     return [*columns, time.which_is("less"), adapter.which_is("less")]
+
+
+def _falls(row: Row) -> bool:
+    """Tell whether freezing or taking out has left less than the run's peak."""
+    return row.peak is not None and row.last is not None and row.last < FALLEN * row.peak
+
+
+def _not_split(row: Row) -> int | None:
+    return row.peak - sum(row.split.values()) if row.peak and row.split else None
 
 
 def _method(row: Row) -> str:
@@ -149,6 +172,16 @@ def _method(row: Row) -> str:
 def _peak_column(header: str, unit: Unit) -> Column[Row]:
     column: Column[Row] = memory(header, lambda row: row.peak, unit)
     return column.which_is("less").with_bar()
+
+
+def _peak_to_last(header: str, unit: Unit, rows: Sequence[Row]) -> Column[Row]:
+    """Return the peak and, where something froze or was taken out, the last phase's behind it."""
+    peak = _peak_column(header, unit)
+    if not any(map(_falls, rows)):
+        return peak
+    last: Column[Row] = memory("last phase", lambda r: r.last if _falls(r) else r.peak, unit)
+    both = replace(change(header, peak, last), rank=lambda pair: pair[0])
+    return both.which_is("less").with_bar()
 
 
 def _forecast_column() -> Column[Row]:

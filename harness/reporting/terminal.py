@@ -14,7 +14,7 @@ from rich.text import Text
 
 from harness.printed import lines, one_line
 from harness.reporting.columns import Column, Mark, R, Table
-from harness.reporting.layout import fits, parts, widths
+from harness.reporting.layout import NAME_WIDTH, fits, parts, widths
 from harness.reporting.sections import Report
 from harness.units import clock
 
@@ -32,11 +32,12 @@ def plain_console(**options: Any) -> Console:
 
 
 def print_report(report: Report) -> None:
-    """Print every table of the report, and below each group's what its figures mean."""
+    """Print the tables that tell which and where the memory goes, and what their figures mean."""
     for section in report.sections:
         if len(report.sections) > 1:
             plain_console().print(one_line(section.group.name), style="bold")
-        print_tables(section.tables, [*section.facts, *section.details])
+        shown = [table for table in section.tables if not table.aside]
+        print_tables(shown, [*section.facts, *section.details])
 
 
 def print_tables(tables: Sequence[Table[Any]], notes: Sequence[str]) -> None:
@@ -69,7 +70,7 @@ def _grid(table: Table[Any], width: int) -> Grid:
     for number, column in enumerate(table.columns):
         name = one_line(column.title)
         if number == 0:
-            grid.add_column(name, overflow="fold")
+            grid.add_column(name, overflow="fold", min_width=min(own[0], NAME_WIDTH))
         else:
             grid.add_column(name, justify="right", min_width=own[number])
         cells.append([

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from harness.simulation.fake import FakeRun
 
 LAYER = re.compile(r"(?<=\.)\d+(?=\.|$)")
-NUM_HOLDS = 40
-NUM_MODULES = 60
 
 
 class Hold(Part):
@@ -61,7 +59,8 @@ class StepForecast(Part):
         passes: for a capacity below `reserved`, whether the replay of all of them gets by after it
             has given back what it caches.
         flops_forward, flops_step: of one optimizer step.
-        modules: bytes at the peak by place in the model, the largest ones.
+        holds, modules: bytes at the peak, by category, operator and place in the model, or by place
+            alone; all of them, the largest first.
     """
 
     peak_allocated: int
@@ -187,7 +186,7 @@ def _modules(holders: Iterable[Holder]) -> dict[str, int]:
     sums: Counter[str] = Counter()
     for holder in holders:
         sums[LAYER.sub("*", holder.path)] += holder.num_bytes
-    return dict(sums.most_common(NUM_MODULES))
+    return dict(sums.most_common())
 
 
 def _grouped(holders: Iterable[Holder]) -> list[Hold]:
@@ -201,4 +200,4 @@ def _grouped(holders: Iterable[Holder]) -> list[Hold]:
         Hold(category=category, path=path, op=op, num_bytes=size, num_blocks=count)
         for (category, path, op), (size, count) in sums.items()
     ]
-    return sorted(holds, key=lambda hold: -hold.num_bytes)[:NUM_HOLDS]
+    return sorted(holds, key=lambda hold: -hold.num_bytes)

@@ -1,7 +1,7 @@
 """One step's memory over its course: by category and by place in the model, and what is reserved.
 
-Made from the same log of births and deaths as the forecast, in a run of its own: a forecast keeps no
-log and pays nothing for it.
+Made from the same log of births and deaths as the forecast, in a run of its own: forecasts pay
+nothing for it.
 """
 
 from __future__ import annotations

@@ -51,9 +51,21 @@ def _fault(suite: Suite, place: str) -> str | None:
     if top == "train" and rest:
         settings = TrainSettings.model_fields
         return None if rest[0] in settings else f"no such setting; {nearest(rest[0], settings)}"
+    if top == "analyses" and rest:
+        return _fault_of_option(suite.analyses, rest)
     if top in ENTRIES and rest:
         return _fault_of_entry(suite, top, ".".join(rest))
     return f"{top} is one value" if rest else None
+
+
+def _fault_of_option(analyses: Mapping[str, Any], rest: list[str]) -> str | None:
+    """Look for `NAME` or `NAME.OPTION`."""
+    name, *option = rest
+    if name not in analyses:
+        return f"not asked for; {nearest(name, analyses)}"
+    if option and option[0] not in analyses[name]:
+        return f"no such option; {nearest(option[0], analyses[name])}"
+    return None
 
 
 def _fault_of_entry(suite: Suite, axis: str, name: str) -> str | None:

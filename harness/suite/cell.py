@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from operator import not_
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from harness.analyses import get_analysis
 from harness.models.spec import ModelSpec
 from harness.paths import path_part, user_path
 from harness.record import SCHEMA_VERSION
@@ -18,6 +20,7 @@ from harness.tasks.families import get_family
 from methods import get_method
 
 if TYPE_CHECKING:
+    from harness.analyses.base import Analysis
     from harness.tasks.base import Task
     from harness.tasks.families.base import Family
     from harness.tasks.generation import Generation
@@ -38,6 +41,9 @@ class Cell(Frozen):
     data_root: str | None
     train: TrainSettings
     axes: dict[str, Any] = Field(default_factory=dict, description="this cell's grid values")
+    analyses: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="options by analysis", exclude_if=not_
+    )
 
     @property
     def key(self) -> str:
@@ -56,6 +62,11 @@ class Cell(Frozen):
     def configured_method(self) -> Method:
         """The method with its options."""
         return get_method(self.method)(**self.method_options)
+
+    @property
+    def configured_analyses(self) -> dict[str, Analysis]:
+        """The analyses with their options, by name."""
+        return {name: get_analysis(name)(**given) for name, given in self.analyses.items()}
 
     @property
     def configured_task(self) -> Task:

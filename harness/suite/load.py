@@ -12,6 +12,7 @@ import methods as method_registry
 from harness.errors import UserError
 from harness.models.spec import SOURCES
 from harness.plugins import load_plugins
+from harness.suite.analysed import check_analyses
 from harness.suite.assumed import drop_overridden, refuse_idle_assumptions
 from harness.suite.document import Document, assign, split_assignment, validate
 from harness.suite.entries import MethodEntry, ModelEntry, Rule, Some, TaskEntry
@@ -41,6 +42,7 @@ def load_suite(path: Path, overrides: Iterable[str] = (), plugins: Iterable[str]
         keys = [key for key, _ in assigned]
         document.data["assumed"] = drop_overridden(document.data["assumed"], keys)
     _check_methods(document)
+    check_analyses(document)
     suite = validate(Suite, document, _allowed_keys)
     refuse_idle_names(suite, document, written)
     refuse_idle_assumptions(suite, document)

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from harness.errors import UserError
 from harness.paths import check_name
+from harness.suite.analysed import Analyses
 from harness.suite.cell import Cell
 from harness.suite.entries import MethodEntry, ModelEntry, Rule, Some, TaskEntry
 from harness.suite.grid import Grid
@@ -51,6 +52,9 @@ class Suite(Frozen):
         default_factory=dict,
         description="published tables that this suite reproduces: its rows -> labels of methods",
         exclude_if=not_,
+    )
+    analyses: Analyses = Field(
+        default_factory=dict, description="what else is asked of every run", exclude_if=not_
     )
     assumed: dict[str, str] = Field(
         default_factory=dict,
@@ -106,6 +110,7 @@ class Suite(Frozen):
                     data_root=self.data_root,
                     train=self._settings(model, task, entry, label, axes),
                     axes=axes,
+                    analyses=self.analyses,
                 )
             )
         if not cells:

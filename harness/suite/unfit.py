@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from harness.errors import UserError
+from harness.suite.analysed import refuse_unfit_analyses
 from harness.tasks.families.base import FAMILY_SETTINGS
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ def refuse_unfit(cells: Sequence[Cell]) -> None:
         UserError: naming suite, cell, key and value.
     """
     for cell in cells:
+        refuse_unfit_analyses(cell)
         if cell.task.shape:
             cell.task.shape.check(f"suite {cell.suite}, task {cell.task_label}")
         elif cell.task.eval is not None and not cell.configured_task.holds_out:

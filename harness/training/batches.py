@@ -137,12 +137,15 @@ class Probe:
         for indices in self.batches():
             yield self.order.tensors(indices, self.device)
 
-    def batches(self) -> list[list[int]]:
-        """Return the examples of each batch, the longest first, so that little is padded."""
+    def batches(self, size: int | None = None) -> list[list[int]]:
+        """Return the examples of each batch, the longest first, so that little is padded.
+
+        `size` is that of a batch; None: an evaluation's.
+        """
         generator = torch.Generator().manual_seed(self.order.seed * 100_003 + 50_021)
         lengths = self.order.data.lengths
         chosen = torch.randperm(len(lengths), generator=generator)[: self.count].tolist()
-        return _longest_first(chosen, lengths, self.order.settings.evaluation_batch)
+        return _longest_first(chosen, lengths, size or self.order.settings.evaluation_batch)
 
 
 def _on(batch: Batch, device: torch.device, non_blocking: bool = False) -> Batch:

@@ -11,6 +11,7 @@ from harness.training.compact import compact
 from harness.training.evaluate import evaluate_on
 from harness.training.precision import autocast
 from harness.training.resume import Place, collect, resume
+from harness.training.studies import Studies
 
 if TYPE_CHECKING:
     from harness.training.setup import Setup
@@ -31,10 +32,15 @@ class Interrupted(Exception):
 
 
 class Loop:
-    """One run of training: epochs of steps, phases, evaluations, the best checkpoint."""
+    """One run of training: epochs of steps, phases, evaluations, the best checkpoint.
+
+    Attributes:
+        studies: the cell's analyses at work.
+    """
 
     def __init__(self, setup: Setup) -> None:
         self.setup, self.state, self.result = setup, setup.state, setup.state.result
+        self.studies = Studies(setup)
         self._order = setup.order  # with the examples as the epoch sees them
 
     def run(self) -> Result:
@@ -49,7 +55,9 @@ class Loop:
         setup = self.setup
         setup.model.train()
         self._show_probe(lambda: setup.handle.on_start(setup.probe))
-        first = resume(setup)
+        first = resume(setup, self.studies)
+        if not self.result.steps:
+            self.studies.observe(0)
         self._tell({"doing": "training"})
         for epoch in range(first.epoch, setup.order.num_epochs):
             self._order = setup.order_in(epoch)
@@ -61,6 +69,7 @@ class Loop:
             self._check_weights()
             self._end_epoch(epoch)
         self._score_reported()
+        self.studies.conclude()
         self.result.compacted = compact(setup)
         return self.result
 
@@ -86,6 +95,7 @@ class Loop:
         self.state.loss_steps += 1
         looked = self.result.steps % CHECK_EVERY == 0
         self._tell({"epoch": place.epoch, **({"loss": self._check_loss()} if looked else {})})
+        self.studies.observe(self.result.steps)
 
     def _start_phase(self, steps: list[list[list[int]]]) -> None:
         """Begin a phase with the first of these steps."""
@@ -190,7 +200,7 @@ class Loop:
         goes = "starts it again"
         if setup.handle.resumable:
             with setup.clock.apart("metering"):
-                trouble = checkpoints.save(collect(setup, place))
+                trouble = checkpoints.save(collect(setup, self.studies, place))
             goes = f"starts it again ({trouble})" if trouble else "goes on from there"
             if trouble:
                 print(trouble)

@@ -9,6 +9,7 @@ from methods.common.random_state import RandomState
 if TYPE_CHECKING:
     from harness.training.saved import Saved
     from harness.training.setup import Setup
+    from harness.training.studies import Studies
 
 
 class Place(NamedTuple):
@@ -18,7 +19,7 @@ class Place(NamedTuple):
     step: int
 
 
-def collect(setup: Setup, place: Place) -> Saved:
+def collect(setup: Setup, studies: Studies, place: Place) -> Saved:
     """Return all that the rest of the run, from `place` on, depends on."""
     random = RandomState.now(setup.device)
     return {
@@ -26,11 +27,12 @@ def collect(setup: Setup, place: Place) -> Saved:
         "state": setup.state.state_dict(),
         "meter": setup.meter.state_dict(),
         "clock": setup.clock.state_dict(),
+        "studies": studies.state_dict(),
         "random": {"host": random.host, "gpu": random.gpu},
     }
 
 
-def resume(setup: Setup) -> Place:
+def resume(setup: Setup, studies: Studies) -> Place:
     """Take up the run's checkpoint, if there is one; returns where to go on.
 
     The run is fresh, with the method attached and shown its probe.
@@ -42,5 +44,6 @@ def resume(setup: Setup) -> Place:
     setup.state.result.resumed_at.append(setup.state.result.steps)
     setup.meter.load_state_dict(saved["meter"])
     setup.clock.load_state_dict(saved["clock"])
+    studies.load_state_dict(saved["studies"])
     RandomState(setup.device, **saved["random"]).restore()
     return Place(saved["epoch"], saved["step"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from harness.training.optim import make_schedule
 from harness.training.precision import set_matmul_mode, weight_dtype
 
 if TYPE_CHECKING:
+    from harness.analyses.base import Analysis
     from harness.shapes import BatchShape
     from harness.suite.cell import Cell
     from harness.suite.settings import TrainSettings
@@ -55,6 +56,7 @@ class Setup:
         evaluations: examples by the evaluation's name.
         keep_best: the best epoch is reported, not the last one.
         flops: counts the FLOPs of a step as it is now.
+        analyses: what else is asked of the run, by name.
         progress: told of what goes on.
         checkpoints: None: the run cannot be taken up.
     """
@@ -74,6 +76,7 @@ class Setup:
     meter: Meter
     clock: Clock
     flops: Callable[[], StepFlops]
+    analyses: Mapping[str, Analysis]
     progress: Progress
     checkpoints: Checkpoints | None = None
 
@@ -212,6 +215,7 @@ def set_up(
         meter=Meter(state.model, state.handle, device),
         clock=Clock(torch.cuda.synchronize if device.type == "cuda" else lambda: None),
         flops=lambda: _fit_flops(state.model, encoded, device),
+        analyses=cell.configured_analyses,
         progress=progress,
         checkpoints=checkpoints,
     )

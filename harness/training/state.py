@@ -40,6 +40,8 @@ class Result:
     best_epoch: int | None = None
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
     trainable_sum: int = 0  # adapter parameters that a step updates, summed over steps
+    updates: int = 0  # of the optimizer; inside of a step, it may be one ahead of `steps`
+    frozen_at: dict[str, int] = field(default_factory=dict)  # updates when a tensor froze
     resumed_at: list[int] = field(default_factory=list)
     compacted: Compacted | None = None
 
@@ -79,6 +81,8 @@ class TrainState:
         self.result = Result()
         # Names by tensor, as attached: what a method freezes it may take out of the model at once.
         self._names = {id(p): n for n, p in self.model.named_parameters() if p.requires_grad}
+        own = {id(p) for p in head}
+        self._adapter = [name for tensor, name in self._names.items() if tensor not in own]
         self.names = set(self._names.values())
         self.frozen: list[str] = []
         self.added: list[str] = []
@@ -107,17 +111,31 @@ class TrainState:
             called = {id(p): name for name, p in self.model.named_parameters()}
             self._names |= {id(p): called[id(p)] for p in change.added}
             self.added += [called[id(p)] for p in change.added]
+            for p in change.added:
+                self.result.frozen_at.pop(called[id(p)], None)
         if any(id(p) not in self._names for p in change.frozen):
             raise ValueError("the method froze a tensor that never trained")
         # Two methods, one around the other, may both freeze a tensor.
-        frozen = (self._names[id(p)] for p in change.frozen)
+        frozen = [self._names[id(p)] for p in change.frozen]
         self.frozen = list(dict.fromkeys((*self.frozen, *frozen)))
+        for name in frozen:
+            self.result.frozen_at.setdefault(name, self.result.updates)
         self.names |= {n for n, p in self.model.named_parameters() if p.requires_grad}
         self.trainable = self._count()
 
     def updated(self) -> None:
         """Count what the optimizer has moved."""
         self.result.trainable_sum += self.trainable
+        self.result.updates += 1
+
+    def freezing(self) -> dict[str, int | None]:
+        """Return after how many updates each tensor froze; None: it trained to the end.
+
+        In the order of the model; head and pooler only where they froze; empty if nothing did.
+        """
+        at = self.result.frozen_at
+        names = dict.fromkeys((*self._adapter, *self.added, *at) if at else ())
+        return {name: at.get(name) for name in names}
 
     def _count(self) -> int:
         return sum(p.numel() for p in self.handle.parameters() if p.requires_grad)

@@ -164,8 +164,11 @@ class Meft(Method):
         return float(next((rate for rate in given if rate is not None), 0.0))
 
     def obstacles(self) -> Mapping[Need, str]:
-        """Return that its layers hang together."""
-        return {"units": "its layers run as one on two streams, so that none stands for itself"}
+        """Return that its layers hang together, and what its backward pass is made of."""
+        return {
+            "units": "its layers run as one on two streams, so that none stands for itself",
+            "twice": "its backward pass rebuilds inputs and keeps no graph of its own",
+        }
 
     def expected_count(self, model: nn.Module) -> int:
         """Sum 2 (2 h d + d + h) over the layers."""

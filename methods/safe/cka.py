@@ -46,17 +46,18 @@ def linear_cka(x: Tensor, y: Tensor) -> float:
 class Recorder:
     """Runs a probe set and keeps rows of hidden states of every transformer layer.
 
-    Rows are the tokens of the probe without padding, a seeded choice of at most MAX_ROWS: the
-    same ones at every call. Nothing trains, nothing is dropped out; the mode is restored.
+    Rows are the tokens of the probe without padding, a seeded choice of at most `most`: the same
+    ones at every call. Nothing trains, nothing is dropped out; the mode is restored.
 
     Args:
         handle: the adapters; `handle.model` is run.
         batches: the probe, on the model's device.
         seed: of the choice.
+        most: rows of a layer.
     """
 
-    def __init__(self, handle: Handle, batches: Batches, seed: int) -> None:
-        self.handle, self.batches, self.seed = handle, batches, seed
+    def __init__(self, handle: Handle, batches: Batches, seed: int, most: int = MAX_ROWS) -> None:
+        self.handle, self.batches, self.seed, self.most = handle, batches, seed, most
         self.layers = surgery.layers(handle.model)
         self._current = 0
 
@@ -127,7 +128,7 @@ class Recorder:
         mask = self.batches[self._current].get("attention_mask")
         if mask is not None and mask.numel() == len(flat):
             flat = flat[mask.flatten().bool()]
-        share = MAX_ROWS // len(self.batches)
+        share = self.most // len(self.batches)
         if len(flat) > share:
             generator = torch.Generator().manual_seed(self.seed * 10_007 + self._current)
             chosen = torch.randperm(len(flat), generator=generator)[:share]

@@ -40,3 +40,17 @@ def test_the_run_s_last_phase_knows_nothing_of_what_came_after_it() -> None:
     (phase,) = meter.report([None]).phases
     assert (phase.peak_allocated, phase.unsplit, phase.unexplained) == (900, 100, 800)
     assert (after.peak_allocated, after.unsplit) == (500, 50)
+
+
+def test_a_phase_that_ends_early_has_had_its_longest_step_audited() -> None:
+    model = nn.Linear(2, 2)
+    meter = Meter(model, Handle(model, {}, []), torch.device("cpu"))
+    known = [BatchShape(1, length) for length in (9, 4, 6, 5, 8)]
+    meter.start_phase(0, [(shape, None) for shape in known])
+    assert not meter.wants(0, None, known[:1]), "the optimizer has no state yet"
+    assert meter.wants(1, None, [known[1]])
+    assert meter.wants(2, None, [known[2]]), "nothing of the phase is longer, if it ends before 4"
+    assert not meter.wants(3, None, [known[3]])
+    assert meter.wants(4, None, [known[4]]), "foreseen"
+    meter.start_phase(5, [(BatchShape(1, 3), None)])
+    assert meter.wants(5, None, [BatchShape(1, 3)])

@@ -87,13 +87,22 @@ def test_the_record_tells_why(safe: Record) -> None:
     assert len(state["frozen_at_epoch"]) == 3, "0.7 of 4 units"
     assert set(state["frozen_at_epoch"].values()) <= {3, 4}
     assert safe.shortfalls == []
+    epoch, layers = 4, [name.split(".layer.")[1][0] for name in safe.frozen_at]
+    assert layers == sorted(layers), "in the order of the model, without its head"
+    assert len(layers) == 4 * 4
+    for name, step in safe.frozen_at.items():
+        unit = name.split(".layer.")[1][0]
+        ended = state["frozen_at_epoch"].get(unit)
+        assert step == (None if ended is None else ended * epoch), "32 rows, 8 a step"
     assert safe.memory is not None
     assert (safe.memory.peak_probe or 0) > 0
     assert safe.time is not None
     assert safe.time.probes > 0
-    [table] = phase_tables([safe])
-    assert table.texts[0][0] == safe.method
-    assert len(table.texts[0]) == len(table.headers)
+    memory, work = phase_tables([safe])
+    assert memory.texts[0][0] == work.texts[0][0] == safe.method
+    peak = memory.texts[0][memory.headers.index("peak")]
+    assert "→" in peak, "first and last phase"
+    assert {"first peak (B)", "last peak (B)", "mean over steps (B)"} <= {*memory.figure_headers}
     assert "beside training" in phase_notes([safe])[0]
 
 
@@ -103,6 +112,7 @@ def test_a_run_that_froze_nothing_says_so_in_its_record(tmp_path: Path) -> None:
     [sentence] = record.shortfalls
     assert "froze none of 4 units, not the 3 that quantile 0.7 promises" in sentence
     assert record.method_state["frozen_at_epoch"] == {}
+    assert record.frozen_at == {}
 
 
 def test_a_run_that_was_cut_off_fell_short_of_nothing(tmp_path: Path) -> None:
@@ -120,6 +130,9 @@ def test_aflora_ends_with_vectors_only(tmp_path: Path) -> None:
     first, last = record.memory.phases[0], record.memory.phases[-1]
     state = record.method_state
     assert len(state["frozen_at"]) == state["adaptive"] == 16
+    froze = {name: step for name, step in record.frozen_at.items() if step is not None}
+    assert froze == state["frozen_at"]
+    assert len(record.frozen_at) > len(froze), "the vectors train to the end"
     assert record.parameters.adapter_trainable_mean == pytest.approx(
         state["mean_updated_parameters"]
     )

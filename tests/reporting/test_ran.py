@@ -14,7 +14,7 @@ from harness.record import Record
 from harness.reporting.comparison import compare_methods
 from harness.reporting.groups import Group
 from harness.reporting.markdown import render
-from harness.reporting.ran import what_ran
+from harness.reporting.ran import options, what_ran
 from harness.reporting.sections import Report, section_of
 from harness.reporting.tables import whole_tables
 from harness.store import Store
@@ -86,6 +86,27 @@ def test_the_length_of_training_is_what_was_trained(tmp_path: Path) -> None:
     assert what_ran(old)[0] == "Training: 15 steps, share not recorded, of 3 epochs."
     assert what_ran(old)[-1] == "Command: not recorded."
     assert what_ran(records(tmp_path, steps=None))[0] == "Training: nothing."
+
+
+def test_every_override_is_named_with_its_cells(tmp_path: Path) -> None:
+    plain = records(tmp_path)
+    assert not any("Other than" in note for note in what_ran(plain))
+    changed = [*plain[:4], *records(tmp_path, invocation=ASKED)[4:]]
+    assert (
+        "Other than in the suite's file: nothing (acceptability), `train.max_steps=9` (rte)."
+        in what_ran(changed)
+    )
+    assert what_ran(records(tmp_path, invocation=ASKED))[-2] == (
+        "Other than in the suite's file: `train.max_steps=9`."
+    )
+
+
+def test_every_option_of_a_method_is_told(tmp_path: Path) -> None:
+    full, lora = options(records(tmp_path))
+    assert full == "full: none"
+    assert lora.startswith("lora-r8: ")
+    assert "r 8" in lora
+    assert "alpha " in lora, "a default"
 
 
 def test_every_command_that_made_records_is_told(tmp_path: Path) -> None:

@@ -94,15 +94,17 @@ def same(ours: Setup, theirs: Setup) -> None:
     assert list(mine) == list(others)
     moved = [name for name in mine if not torch.equal(mine[name], others[name])]
     assert not moved, f"these differ: {moved}"
-    for name in ("steps", "final_loss", "history", "best_epoch", "scores", "trainable_sum"):
+    kept = ("steps", "final_loss", "history", "best_epoch", "scores", "trainable_sum", "frozen_at")
+    for name in kept:
         results = (ours.state.result, theirs.state.result)
         assert getattr(results[0], name) == getattr(results[1], name), name
+    assert ours.state.freezing() == theirs.state.freezing()
     reports = [{**setup.handle.report(), "cache": None} for setup in (ours, theirs)]
     assert reports[0] == reports[1]
-    kept = ("first_step", "steps", "trainable", "flops", "shallowest_live_layer")
+    told = ("first_step", "steps", "trainable", "flops", "shallowest_live_layer")
     pairs = zip(report(ours).phases, report(theirs).phases, strict=True)
     for one, other in pairs:
-        assert [getattr(one, k) for k in kept] == [getattr(other, k) for k in kept]
+        assert [getattr(one, k) for k in told] == [getattr(other, k) for k in told]
 
 
 def report(setup: Setup) -> Memory:

@@ -124,3 +124,24 @@ def test_another_end_of_text_is_refused(root: Path, tmp_path: Path) -> None:
         file.write_text(file.read_text().replace('"eos_token_id": 2', '"eos_token_id": 3'))
     with pytest.raises(UserError, match="ends texts with id 2, and its config generates up to 3"):
         run_cell(cell_of(root, path, "gsm8k"), silent)
+
+
+@pytest.mark.parametrize(
+    ("task", "model", "overrides"),
+    [("wikitext", "tiny-gpt2", ()), ("instructions", "tiny-llama", ("train.max_length=400",)),
+     ("cnn_dailymail", "tiny-bart", ("train.max_target_length=6",))],
+)  # fmt: skip
+def test_language_runs_can_be_looked_at(
+    root: Path, task: str, model: str, overrides: tuple[str, ...]
+) -> None:
+    """The loss is that of training, also where answers are generated."""
+    asked = (
+        "analyses={cka: {points: 2, examples: 8}, landscape: {points: 3, examples: 4}, "
+        "hessian: {top: 1, examples: 4, iterations: 3}}"
+    )
+    record = run(root, task, model, "lora", *overrides, asked)
+    assert record.outcome == "ok", record.message
+    assert record.shortfalls == []
+    for name, result in record.analyses.items():
+        assert result.headline, name
+        assert all(map(math.isfinite, result.headline.values())), name

@@ -140,6 +140,8 @@ def test_added_tensors_train_in_their_own_group_and_may_freeze_later(tmp_path: P
     assert not torch.equal(seen[JOIN + 1], seen[JOIN + 2])
     assert torch.equal(seen[15], guests[name]), "frozen after the fifth epoch"
     assert set(state.added) == set(guests) == set(state.frozen)
+    frozen = {name: step for name, step in state.freezing().items() if step is not None}
+    assert frozen == dict.fromkeys(guests, 15)
     assert not any(p.requires_grad for p in guests.values())
     held = {id(p) for group in state.optimizer.param_groups for p in group["params"]}
     assert not held & {id(p) for p in guests.values()}

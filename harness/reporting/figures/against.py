@@ -7,15 +7,19 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from harness.printed import one_line
 from harness.reporting.figures.figure import Figure, Mode
 from harness.reporting.figures.theme import MARKERS, THEMES, WIDTH, Theme
+from harness.reporting.figures.words import conditions
 from harness.units import GIB, MIB
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
     from harness.record import Record
+    from harness.reporting.groups import Group
 
+LEAST = 3  # points of a report's own figure
 LEAST_LINEAR = 0.1  # per cent: around zero the axis of errors is linear, beyond logarithmic
 WIDE = 4  # largest over smallest bytes, from where on axes of bytes are logarithmic
 ALLOCATED = {"cuda": "peak allocated", "cpu-ledger": "peak allocated, CPU step"}
@@ -62,7 +66,7 @@ class Accuracy:
         worst = self.worst
         return (
             f"{self.count} of them: median error {_percent(self.median)}, the largest "
-            f"{_percent(worst.error, sign=True)} ({worst.name}); {self.under} "
+            f"{_percent(worst.error, sign=True)} ({one_line(worst.name)}); {self.under} "
             f"({100 * self.under / self.count:.0f} %) are under-estimates"
         )
 
@@ -94,6 +98,15 @@ def points_of(records: Iterable[Record]) -> list[Point]:
         if memory.meter == "cuda" and held and reserved:
             points.append(Point(record.path, reserved, held, RESERVED))
     return [point for point in points if point.measured and point.forecast]
+
+
+def against_of(group: Group) -> list[Figure]:
+    """Return the figure of a group's records, or none of fewer than three: tables say those."""
+    points = points_of(group.records)
+    if len(points) < LEAST:
+        return []
+    runs = {point.name for point in points}
+    return against_figures(points, conditions([r for r in group.records if r.path in runs]))
 
 
 def against_figures(
@@ -148,11 +161,11 @@ def _drawn(kinds: dict[str, list[Point]], mode: Mode) -> Drawing:
                   label=f"{kind} ({len(own)})")  # fmt: skip
         right.plot(measured, [100 * point.error for point in own], **look)
     _draw_diagonal(left, points, unit, theme)
-    left.set_xlabel(f"measured, {word}")
-    left.set_ylabel(f"forecast, {word}")
+    left.set_xlabel(f"measured ({word})")
+    left.set_ylabel(f"forecast ({word})")
     _draw_errors(right, points, unit, theme)
-    right.set_xlabel(f"measured, {word}")
-    right.set_ylabel("forecast over measured, %")
+    right.set_xlabel(f"measured ({word})")
+    right.set_ylabel("forecast over measured (%)")
     drawing.legend(loc="outside lower center", ncols=min(3, len(kinds)))
     return drawing
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import durable
-from harness.reporting.figures.theme import MODES, Mode, style
+from harness.reporting.figures.theme import DPI, MODES, Mode, style
 
 __all__ = ["MODES", "Figure", "Mode", "png", "write"]
 
@@ -39,10 +39,21 @@ class Figure:
 
 
 def png(figure: Figure, mode: Mode) -> bytes:
-    """Draw a figure; the same figure gives the same bytes."""
-    stream = BytesIO()
+    """Draw a figure; the same figure gives the same bytes.
+
+    With 256 colours a file is a third as large, and looks the same.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+
     with style(mode):
-        figure.draw(mode).savefig(stream, format="png", metadata={"Software": None})
+        canvas = FigureCanvasAgg(figure.draw(mode))
+        canvas.draw()  # type: ignore[no-untyped-call]
+        size, pixels = canvas.get_width_height(physical=True), canvas.buffer_rgba()  # type: ignore[no-untyped-call]
+    image = Image.frombuffer("RGBA", size, bytes(pixels), "raw", "RGBA", 0, 1).convert("RGB")
+    few = image.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    stream = BytesIO()
+    few.save(stream, format="png", dpi=(DPI, DPI))
     return stream.getvalue()
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 MOST_PANELS = 6
 NEAR = 1.5  # times the largest value: a card's line beyond it would press the curves flat
 BEYOND = 1.4  # times the largest card: what needs more runs off the top
-LETTERS = 84  # of names, with their marks, on one line of the legend
+LETTERS = 100  # of names, with their marks, on one line of the legend
 # Lines on top of each other stay visible: a pattern for every method beside its colour.
 DASHES = ("-", (0, (5, 2)), (0, (2, 1.5)), (0, (6, 2, 1, 2)))
 
@@ -62,7 +62,7 @@ def growth_figures(
     return [
         Figure(
             name if number == 1 else f"{name}-{number}",
-            f"Reserved memory against {what}" + (f", {number} of {len(parts)}" * (len(parts) > 1)),
+            f"Memory against {what}" + f", {number} of {len(parts)}" * (len(parts) > 1),
             caption,
             drawer(part),
         )
@@ -96,7 +96,7 @@ def _drawn(
         axes.set_title(shown(panel.title, 96 // columns))
         axes.set_xlim(left=0)
         axes.set_xlabel(what)
-        axes.set_ylabel(f"reserved, {word}")
+        axes.set_ylabel(f"reserved memory ({word})")
         _draw_cards(axes, panel.top, unit, cards, theme)
     drawing.legend(
         list(lines.values()), list(map(shown, lines)), loc="outside lower center", ncols=across,
@@ -110,10 +110,11 @@ def _draw_cards(axes: Any, top: int, unit: int, cards: Mapping[str, int], theme:
     largest = max(cards.values())
     axes.set_ylim(0, 1.08 * min(top, BEYOND * largest) / unit)
     near = {name: size for name, size in cards.items() if size <= NEAR * top}
+    behind = {"facecolor": theme.background, "edgecolor": "none", "alpha": 0.7, "pad": 0.5}
     for name, size in near.items():
         axes.axhline(size / unit, color=theme.muted, linewidth=1, linestyle=(0, (1, 1)))
         axes.annotate(name, (0, size / unit), xycoords=("axes fraction", "data"), ha="left",
-                      va="bottom", fontsize=8, color=theme.muted, xytext=(4, 1),
-                      textcoords="offset points")  # fmt: skip
+                      va="bottom", fontsize=8, color=theme.muted, xytext=(4, 2),
+                      textcoords="offset points", bbox=behind)  # fmt: skip
     if near:
         axes.set_ylim(top=max(axes.get_ylim()[1], 1.08 * max(near.values()) / unit))

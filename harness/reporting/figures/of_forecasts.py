@@ -2,17 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
+from harness.env import MEMORY_PACKAGES
 from harness.forecasting.cards import find_card
+from harness.reporting.figures.bars import Bar, stacked
+from harness.reporting.figures.figure import Figure
 from harness.reporting.figures.growth import Panel, growth_figures
+from harness.reporting.figures.theme import FAMILY, LIGHT
+from harness.reporting.forecasts import without_common_parts
+from harness.reporting.swept import alike_cards
 
 if TYPE_CHECKING:
     from harness.forecasting.result import Forecast, Swept
-    from harness.reporting.figures.figure import Figure
 
-UNITS: dict[Swept, str] = {"batch": "batch size", "length": "padded length, tokens"}
+UNITS: Mapping[Swept, str] = {"batch": "batch size", "length": "padded length (tokens)"}
+LINES = "Lines: what may be reserved on a card, its memory less CUDA's context."
+WHOLE = "training"  # the stage of a method that has one
+MOST_BARS = 60  # in one figure; more are cut by model, then anywhere
+
+
+def figures_of_forecasts(forecasts: Sequence[Forecast]) -> list[Figure]:
+    """Return what each cell's memory is made of, and memory against each varied setting.
+
+    Cards for which kernels choose otherwise get figures of their own.
+    """
+    groups = alike_cards(forecasts)
+    found: list[Figure] = []
+    for cards in groups:
+        ending = f"-{cards[0]}" if len(groups) > 1 else ""
+        own = [entry for entry in forecasts if entry.gpu == cards[0]]
+        found += _bars(own, cards, ending)
+        for what in dict.fromkeys(what for entry in own for what in entry.sweeps):
+            found += _growth(own, what, cards, ending)
+    return found
+
+
+def conditions(forecasts: Sequence[Forecast]) -> str:
+    """Say what the forecasts are of: card, kernels, precision, versions."""
+    settings = ("precision", "attention", "gradient_checkpointing", "capability")
+    said = {name: "/".join(dict.fromkeys(f.choices[name] for f in forecasts))
+            for name in (*settings, *MEMORY_PACKAGES)}  # fmt: skip
+    return f"Forecast without a GPU; {', '.join(f'{name} {said[name]}' for name in said)}."
 
 
 def method_of(entry: Forecast) -> str:
@@ -20,37 +53,65 @@ def method_of(entry: Forecast) -> str:
     return " ".join(entry.cell.split("/")[2:-1])
 
 
-def figures_of_sweeps(forecasts: Sequence[Forecast], caption: str) -> list[Figure]:
-    """Return memory against each setting that was varied, for the cards that agree on it."""
-    figures = []
-    for what in dict.fromkeys(what for entry in forecasts for what in entry.sweeps):
-        alike = _alike_cards(forecasts, what)
-        for cards in alike:
-            own = [entry for entry in forecasts if entry.gpu == cards[0]]
-            figures += growth_figures(
-                f"memory-by-{what}" + (f"-{cards[0]}" if len(alike) > 1 else ""),
-                UNITS[what],
-                caption,
-                _panels(own, what),
-                {name: find_card(name).capacity for name in cards},
-            )
-    return figures
+def _bars(forecasts: Sequence[Forecast], cards: Sequence[str], ending: str) -> list[Figure]:
+    models = dict.fromkeys(entry.model for entry in forecasts)
+    whole = [forecasts]
+    if len(forecasts) > MOST_BARS:
+        whole = [[entry for entry in forecasts if entry.model == model] for model in models]
+    parts = [part[i : i + MOST_BARS] for part in whole for i in range(0, len(part), MOST_BARS)]
+    lines = {name: find_card(name).capacity for name in cards}
+    found = []
+    for number, part in enumerate(parts, start=1):
+        short, shared = without_common_parts(dict.fromkeys(entry.cell for entry in part))
+        bars = [_bar(entry, label) for entry, label in zip(part, _labels(part, short), strict=True)]
+        found.append(Figure(
+            f"memory{ending}" + f"-{number}" * (len(parts) > 1),
+            f"What must be reserved{shared}" + f", {number} of {len(parts)}" * (len(parts) > 1),
+            "The split is that of training at its peak, as torch counts what is allocated; cached: "
+            "what the allocator holds beyond that, also for evaluation and a method's probe. "
+            f"{LINES} {conditions(part)}",
+            partial(stacked, bars, "reserved memory", cards=lines, rest="cached"),
+        ))  # fmt: skip
+    return found
 
 
-def _alike_cards(forecasts: Sequence[Forecast], what: Swept) -> list[list[str]]:
-    """Return the names of cards in groups for which every cell reserves the same."""
-    curves: dict[str, dict[tuple[str, int], int | None]] = {}
-    for entry in forecasts:
-        points = {(entry.cell, at.value): at.reserved for at in entry.sweeps.get(what, ())}
-        curves.setdefault(entry.gpu, {}).update(points)
-    groups: list[list[str]] = []
-    for gpu, points in curves.items():
-        group = next((group for group in groups if curves[group[0]] == points), None)
-        if group is None:
-            groups.append([gpu])
-        else:
-            group.append(gpu)
-    return groups
+def _labels(forecasts: Sequence[Forecast], short: Mapping[str, str]) -> list[str]:
+    """Return the cells' names, once for all stages."""
+    befores = [None, *(entry.cell for entry in forecasts[:-1])]
+    return [
+        stage_of("" if entry.cell == before else short[entry.cell], entry.stage)
+        for before, entry in zip(befores, forecasts, strict=True)
+    ]
+
+
+def stage_of(name: str, stage: str) -> str:
+    """Return a cell's name with its stage, where it has several; below its first, no name."""
+    if name and stage == WHOLE:
+        return name
+    return f"{name}, {stage}" if name else f"— {stage}"
+
+
+def _bar(entry: Forecast, label: str) -> Bar:
+    sums: dict[str, int] = {}
+    for name, size in entry.split.items():
+        family = FAMILY.get(name, name)
+        sums[family] = sums.get(family, 0) + size
+    parts = {name: sums[name] for name in LIGHT.categories if name in sums}
+    reserved = max((need.reserved for need in entry.needs.values()), default=None)
+    return Bar(label, parts, reserved, failed="no forecast" if entry.error else "")
+
+
+def _growth(
+    forecasts: Sequence[Forecast], what: Swept, cards: Sequence[str], ending: str
+) -> list[Figure]:
+    caption = (
+        "Reserved memory by the stage and activity of a run that need the most; all other settings "
+        f"as each cell has them. {LINES} {conditions(forecasts)}"
+    )
+    lines = {name: find_card(name).capacity for name in cards}
+    return growth_figures(
+        f"memory-by-{what}{ending}", UNITS[what], caption, _panels(forecasts, what), lines
+    )
 
 
 def _panels(forecasts: Sequence[Forecast], what: Swept) -> list[Panel]:
@@ -64,17 +125,16 @@ def _panels(forecasts: Sequence[Forecast], what: Swept) -> list[Panel]:
         for at in entry.sweeps.get(what, ()):
             if at.reserved is not None:
                 curve[at.value] = max(curve.get(at.value, 0), at.reserved)
-    tasks: dict[str, list[tuple[list[str], dict[str, dict[int, int]]]]] = {}
+    shared: dict[str, list[tuple[list[str], dict[str, dict[int, int]]]]] = {}
     for (model, task), lines in curves.items():
-        same = next(
-            (names for names, others in tasks.setdefault(model, []) if others == lines), None
-        )
-        if same is None:
-            tasks[model].append(([task], lines))
+        parts = shared.setdefault(model, [])
+        names = next((names for names, others in parts if others == lines), None)
+        if names is None:
+            parts.append(([task], lines))
         else:
-            same.append(task)
+            names.append(task)
     return [
         Panel(f"{model}, {', '.join(names)}", lines)
-        for model, parts in tasks.items()
+        for model, parts in shared.items()
         for names, lines in parts
     ]

@@ -18,7 +18,8 @@ def grouped(places: Mapping[str, Curve], most: int) -> dict[str, list[int]]:
     than `most` pieces that are worth a colour; small pieces beyond that stay together.
 
     Args:
-        places: bytes at each point, by module's qualified name; empty: outside of modules.
+        places: of at least one module, by qualified name (empty: outside of modules), bytes at each
+            point.
         most: groups beside the rest.
     """
     groups = _taken_apart(places, most)

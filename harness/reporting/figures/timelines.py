@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from harness.reporting.figures.figure import Figure, Mode
 from harness.reporting.figures.places import REST, grouped
-from harness.reporting.figures.theme import FAMILY, THEMES, WIDTH
+from harness.reporting.figures.theme import FAMILY, THEMES, WIDTH, Theme
+from harness.reporting.figures.words import amount, shown, unit_of
 from harness.simulation.timeline import UNSPLIT
-from harness.units import GIB, gib
+from harness.units import gib
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -31,11 +32,11 @@ def timeline_figures(line: Timeline, cell: str, caption: str) -> list[Figure]:
     """
     size = " x ".join(str(number) for number in line.shape)
     about = (
-        f"One training step of {cell} (number {line.step + 1}, batch {size}) on tensors without "
-        f"values: {line.num_events:,} births and deaths of memory in their order, which is no "
-        f"scale of time. Allocated is what torch counts, {gib(max(line.allocated))} GiB at most; "
-        f"reserved is what a replay of the caching allocator holds, {gib(max(line.reserved))} GiB. "
-        f"{caption}"
+        f"Training step {line.step + 1} of {cell} (batch {size}) on tensors without values: "
+        f"{line.num_events:,} births and deaths of memory in their order, which is no scale of "
+        f"time. Allocated is what torch counts, {gib(max(line.allocated))} GiB at most; reserved "
+        "is what a replay of the caching allocator holds, "
+        f"{gib(max(line.reserved))} GiB at most. {caption}"
     )
     groups = grouped(
         {**line.places, "": _plus(line.places.get("", []), line.categories[UNSPLIT])},
@@ -56,8 +57,8 @@ def timeline_figures(line: Timeline, cell: str, caption: str) -> list[Figure]:
     return [
         Figure("timeline-category", "One step, by what memory is for", about, by_category),
         Figure("timeline-module", "One step, by module",
-               f"{about} Layers are summed up under *; weights, gradients and optimizer state "
-               "stand at their module.", by_module),
+               "The same step. Layers are summed up under *; weights, gradients and optimizer "
+               f"state stand at their module. {caption}", by_module),
     ]  # fmt: skip
 
 
@@ -84,18 +85,19 @@ def _drawn(
     theme = THEMES[mode]
     drawing = Drawing(figsize=(WIDTH, 4.6))
     axes = drawing.subplots()
-    scaled = [[value / GIB for value in values] for values in stack.values()]
+    unit, word = unit_of(max(line.allocated))
+    scaled = [[value / unit for value in values] for values in stack.values()]
     axes.stackplot(line.numbers, *scaled, colors=colors, labels=list(stack), linewidth=0)
     if any(line.reserved):
-        axes.plot(line.numbers, [value / GIB for value in line.reserved], color=theme.text,
+        axes.plot(line.numbers, [value / unit for value in line.reserved], color=theme.text,
                   linewidth=1.2, linestyle=(0, (4, 2)), label="reserved")  # fmt: skip
     axes.set_xlim(0, line.num_events)
-    axes.set_ylim(0, 1.2 * max(*line.allocated, *line.reserved) / GIB)
-    axes.set_ylabel("GiB")
+    axes.set_ylim(0, 1.2 * max(*line.allocated, *line.reserved) / unit)
+    axes.set_ylabel(f"memory ({word})")
     axes.set_xlabel("births and deaths of memory, in their order")
     axes.grid(visible=False, axis="x")
     _mark_parts(axes, line, theme.muted)
-    _mark_peak(axes, line, theme.text, theme.background)
+    _mark_peak(axes, line, unit, word, theme)
     axes.xaxis.set_major_formatter("{x:,.0f}")
     handles, labels = axes.get_legend_handles_labels()
     top = max(line.allocated)
@@ -111,7 +113,9 @@ def _drawn(
 
 def _shortened(label: str) -> str:
     """Return a long module's name without its beginning."""
-    return label if len(label) <= LONG else f"...{label[3 - LONG :]}"
+    while len(label) > LONG and "." in label:
+        label = f"…{label.partition('.')[2]}"
+    return shown(label, LONG)
 
 
 def _mark_parts(axes: Any, line: Timeline, color: str) -> None:
@@ -124,14 +128,15 @@ def _mark_parts(axes: Any, line: Timeline, color: str) -> None:
                           xytext=(4, -3), textcoords="offset points", fontsize=9)  # fmt: skip
 
 
-def _mark_peak(axes: Any, line: Timeline, color: str, background: str) -> None:
+def _mark_peak(axes: Any, line: Timeline, unit: int, word: str, theme: Theme) -> None:
     """Put a point on the peak, and its figure above the line of what is reserved."""
     at = line.peak
-    x, y = line.numbers[at], line.allocated[at] / GIB
-    axes.plot([x], [y], marker="o", markersize=5, color=color, markeredgecolor=background)
+    x, y = line.numbers[at], line.allocated[at] / unit
+    axes.plot([x], [y], marker="o", markersize=5, color=theme.text,
+              markeredgecolor=theme.background)  # fmt: skip
     right = x < 0.75 * line.num_events
     axes.annotate(
-        f"peak {gib(line.allocated[at])} GiB", (x, max(y, max(line.reserved) / GIB)),
-        ha="left" if right else "right", xytext=(4 if right else -4, 5),
+        f"peak {amount(line.allocated[at], unit)} {word}", (x, max(y, max(line.reserved) / unit)),
+        ha="left" if right else "right", xytext=(7 if right else -7, 5),
         textcoords="offset points", fontsize=9, weight="bold",
     )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Two sides beside each other: what differs in their environment, and what it moved."""
