@@ -24,6 +24,7 @@ from harness.reporting.published_notes import (
 from harness.reporting.published_scores import score_columns, score_lines
 from harness.reporting.ran import overridden
 
+OPEN = 12  # rows; longer tables are folded
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -82,7 +83,7 @@ def _tables(
         made.append(
             Table(
                 title, columns, lines, below if made else [*said, *below],
-                folded=bool(made) and name not in FIRST.values(),
+                folded=len(chosen) > OPEN or (bool(made) and name not in FIRST.values()),
             )
         )  # fmt: skip
     return made

@@ -83,7 +83,7 @@ def test_measured_figures_stand_beside_the_papers(tmp_path: Path) -> None:
         in notes
     )
     assert "Not in the paper's table: bitfit." in notes
-    assert "lora-safe memory measured -2.4 %: not explained." in notes
+    assert "bert-base-uncased lora-safe memory measured -2.4 %: not explained." in notes
     figures = dict(zip(memory.figure_headers, memory.figures[0], strict=True))
     assert figures["paper"] == 5.95
     assert figures["measured, first stage"] == pytest.approx(5.96)
