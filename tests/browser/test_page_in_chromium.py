@@ -11,6 +11,7 @@ from pages import HOSTILE, group, hostile, many, memory, renamed, sized
 from records import eight_cells, record
 
 from harness.forecasting.cards import CARDS
+from harness.forecasting.result import Forecast
 from harness.printed import lines
 from harness.reporting.page.chapter import Chapter
 from harness.reporting.page.page import page
@@ -123,6 +124,7 @@ def test_the_filter_keeps_what_has_all_words(opened: Callable[..., Any], simple:
     shown.type("input[type=search]", "lora R8")
     assert shown.texts(NAMES) == ["lora-r8"]
     assert shown.texts(".methods-box .count") == ["1 of 4 shown"]
+    assert len(shown.all(".point.unfit")) == 3, "the others step back in the figure"
     shown.js("const f = document.querySelector('input[type=search]'); f.value = '';"
              "f.dispatchEvent(new Event('input'))")  # fmt: skip
     assert len(shown.texts(NAMES)) == 4
@@ -319,4 +321,56 @@ def test_two_thousand_records_sort_smoothly(
             )
     print(f"{methods} methods: sorted in {sorted(map(round, times))} ms")
     assert sorted(times)[len(times) // 2] < 500, "on a loaded machine; below 100 ms on a free one"
+    assert shown.complaints() == []
+
+
+WALK = """
+const seen = [];
+const look = () => {
+  const said = ["main", "dialog"].map((part) => document.querySelector(part).innerText).join(" ");
+  const odd = said.match(/undefined|NaN|Infinity|.object |\\bnull\\b/);
+  if (odd) seen.push(said.slice(Math.max(0, odd.index - 60), odd.index + 60));
+};
+document.querySelectorAll("details").forEach((each) => { each.open = true; });
+for (const place of [".toolbar", ".figure-box"]) {
+  for (let i = 0; i < document.querySelectorAll(`${place} select`).length; i += 1) {
+    for (let k = 0; k < document.querySelectorAll(`${place} select`)[i]?.options.length; k += 1) {
+      const control = document.querySelectorAll(`${place} select`)[i];
+      control.selectedIndex = k;
+      control.dispatchEvent(new Event("change"));
+      look();
+    }
+  }
+}
+for (const button of document.querySelectorAll("thead button, .tile, tbody .name")) {
+  button.dispatchEvent(new PointerEvent("pointerenter"));
+  button.click();
+  look();
+}
+return seen;
+"""
+
+
+@pytest.mark.parametrize("content", ["records", "failed", "bare", "forecasts"])
+def test_every_control_shows_something_sensible(
+    opened: Callable[..., Any], tmp_path: Path, content: str
+) -> None:
+    cells = eight_cells(tmp_path)
+    good = [record(cell, 0.5, memory=memory(2**30, 2**29)) for cell in cells[:-1]]
+    lost = record(cells[-1], 0.5, outcome="oom", memory=None, main_score=None, message="why")
+    bare = renamed(good[0], good[0].path, memory=None, flops=None, time=None, parameters=None,
+                   cell={}, main_metric=None, main_score=None, invocation=None)  # fmt: skip
+    entries = [
+        Forecast(cell="a/b/full/s0", method="full", model="b", task="a", gpu="t4", stage="training",
+                 steps=[(8, 9)], peak_allocated=2**30, split={"gradients": 9}, fits="fits",
+                 margin=5, modules={"x": 9}),
+        Forecast(cell="a/b/frod/s0", method="frod", model="b", task="a", gpu="t4",
+                 stage="training", steps=[(8, 9)], error="it cannot be"),
+    ]  # fmt: skip
+    chapters = {
+        "records": Chapter(group([*good, lost])), "failed": Chapter(group([lost])),
+        "bare": Chapter(group([bare])), "forecasts": Chapter(entries),
+    }  # fmt: skip
+    shown = opened(page("a report", [chapters[content]]))
+    assert shown.js(WALK) == []
     assert shown.complaints() == []

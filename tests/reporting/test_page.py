@@ -179,6 +179,7 @@ def test_rows_are_those_of_the_comparison(tmp_path: Path) -> None:
             named = dict(zip(embedded["parts"], ours["split"], strict=True))
             assert {name: named[name] for name in SPLIT} == theirs.split
             assert ours["runs"] == len([r for r in chosen if r.method == theirs.method])
+            assert ours["last"] == theirs.last == 2**20
     assert made["baseline"] == "lora-r8"
     assert len(made["runs"]) == len(records)
 

@@ -26,7 +26,8 @@ from harness.units import NO_FRACTIONS
 # Pieces of the script, in their order; they share one scope.
 SCRIPTS = (
     "dom", "numbers", "marks", "plot", "table", "scatter", "why", "course", "columns", "facts",
-    "record", "budget", "tiles", "group", "main",
+    "record", "budget", "tiles", "comparison", "figures", "lists", "group",
+    "main",
 )  # fmt: skip
 POLICY = (
     "default-src 'none'; script-src {script}; style-src {style}; img-src data:; "

@@ -14,8 +14,10 @@ function courseLines(group, runs, width) {
   const y = scaleFor(peaks, box.bottom, box.top, { spread: Infinity });
   const figure = frame(box, x, y, {
     label: `peak memory over training of ${runs.map((run) => run.method).join(", ")}`,
-    x: "share of the training steps, in per cent", y: `peak of a phase, ${unit}`,
-    xTick: String, yTick: (value) => grouped(value, unit === "GiB" || value % 1 ? 1 : 0),
+    x: "share of the training steps, in per cent",
+    y: `peak of a phase, ${unit}`,
+    xTick: String,
+    yTick: (value) => grouped(value, unit === "GiB" || value % 1 ? 1 : 0),
   });
   for (const run of runs) {
     const phases = phasesOf(run);
@@ -39,8 +41,12 @@ function courseLines(group, runs, width) {
 
 function courseTip(run, unit) {
   const phases = phasesOf(run);
-  const shown = phases.slice(0, 6).map((phase) =>
-    `from step ${grouped(phase[0])}: ${bytes(phase[PEAK], unit)} ${unit}, ${millions(phase[2])} train`);
+  const shown = phases
+    .slice(0, 6)
+    .map(
+      (phase) =>
+        `from step ${grouped(phase[0])}: ${bytes(phase[PEAK], unit)} ${unit}, ${millions(phase[2])} train`,
+    );
   const more = phases.length - shown.length;
   return [run.path, ...shown, ...(more > 0 ? [`and ${more} phases more`] : [])];
 }
@@ -55,8 +61,10 @@ function courseAreas(run, unit, width) {
   const y = linear(0, inUnit(most, unit) * 1.06, box.bottom, box.top);
   const figure = frame(box, x, y, {
     label: `memory at the peak of each of ${plural(run.phases.length, "phase")}`,
-    x: "optimizer step", y: `at the peak of each phase, ${unit}`,
-    xTick: (value) => grouped(value), yTick: (value) => grouped(value, value % 1 ? 1 : 0),
+    x: "optimizer step",
+    y: `at the peak of each phase, ${unit}`,
+    xTick: (value) => grouped(value),
+    yTick: (value) => grouped(value, value % 1 ? 1 : 0),
   });
   for (const phase of run.phases) {
     let below = 0;
@@ -64,13 +72,23 @@ function courseAreas(run, unit, width) {
     const stack = draw("g", {});
     phase.slice(PEAK + 1).forEach((size, i) => {
       const top = y(inUnit(below + size, unit));
-      stack.append(draw("rect", { x: from, width: Math.max(0.5, to - from), y: top,
-        height: Math.max(0, y(inUnit(below, unit)) - top), fill: partColor(DATA.parts[i]) }));
+      stack.append(
+        draw("rect", {
+          x: from,
+          width: Math.max(0.5, to - from),
+          y: top,
+          height: Math.max(0, y(inUnit(below, unit)) - top),
+          fill: partColor(DATA.parts[i]),
+        }),
+      );
       below += size;
     });
     stack.addEventListener("pointermove", (event) => tip.show(event, phaseTip(phase, unit)));
     stack.addEventListener("pointerleave", tip.hide);
-    figure.append(stack, draw("line", { class: "event", x1: from, x2: from, y1: box.top, y2: box.bottom }));
+    figure.append(
+      stack,
+      draw("line", { class: "event", x1: from, x2: from, y1: box.top, y2: box.bottom }),
+    );
   }
   return figure;
 }
@@ -80,7 +98,9 @@ function phaseTip(phase, unit) {
   return [
     `steps ${grouped(first)} to ${grouped(first + steps - 1)}: ${bytes(peak, unit)} ${unit}`,
     `${millions(trainable)} parameters train${known(lowest) ? `, lowest live layer ${lowest}` : ""}`,
-    ...split.map((size, i) => [DATA.parts[i], size]).filter(([, size]) => size > peak / 1000)
+    ...split
+      .map((size, i) => [DATA.parts[i], size])
+      .filter(([, size]) => size > peak / 1000)
       .map(([name, size]) => `${name}: ${bytes(size, unit)}`),
   ];
 }

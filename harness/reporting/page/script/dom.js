@@ -6,8 +6,13 @@ const DATA = JSON.parse(document.getElementById("data").textContent);
 for (const run of DATA.groups.flatMap((group) => group.runs)) {
   const [task, model, ...rest] = run.path.split("/");
   const seed = rest.pop();
-  Object.assign(run, { task, model, seed: Number(seed.slice(1)), method: run.method ?? rest.join(" "),
-    outcome: run.outcome ?? "ok" });
+  Object.assign(run, {
+    task,
+    model,
+    seed: Number(seed.slice(1)),
+    method: run.method ?? rest.join(" "),
+    outcome: run.outcome ?? "ok",
+  });
 }
 const pooled = (number) => (Number.isInteger(number) ? DATA.pool[number] : null);
 

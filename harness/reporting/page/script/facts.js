@@ -4,8 +4,12 @@ function mainFacts(group, run) {
   const task = group.taskOf(run);
   const metric = pooled(run.metric);
   const fraction = (name) => (name === metric ? task?.fraction : !DATA.no_fractions.includes(name));
-  const scores = Object.entries(run.scores ?? {}).flatMap(([part, metrics]) => Object.entries(metrics)
-    .map(([name, value]) => [`${name} (${part})`, score(value, { fraction: fraction(name) })]));
+  const scores = Object.entries(run.scores ?? {}).flatMap(([part, metrics]) =>
+    Object.entries(metrics).map(([name, value]) => [
+      `${name} (${part})`,
+      score(value, { fraction: fraction(name) }),
+    ]),
+  );
   const parameters = pooled(run.parameters) ?? {};
   return [
     ...scores,
@@ -14,7 +18,12 @@ function mainFacts(group, run) {
     ...Object.entries(run.verdicts ?? {}).map(([gpu, [, text]]) => [gpu, text]),
     ["adapter, trainable", count(parameters.adapter_trainable)],
     ["median step", known(run.step) ? seconds(run.step) : null],
-    ["steps", known(run.steps) ? `${grouped(run.steps)}${known(run.epochs) ? `, ${Number(run.epochs.toPrecision(3))} epochs` : ""}` : null],
+    [
+      "steps",
+      known(run.steps)
+        ? `${grouped(run.steps)}${known(run.epochs) ? `, ${Number(run.epochs.toPrecision(3))} epochs` : ""}`
+        : null,
+    ],
     ["forecast steps, examples x length", run.shapes?.join(", ")],
   ];
 }
@@ -33,7 +42,10 @@ function moreFacts(group, run) {
     ["at rest", size(group, run.rest)],
     ["kept for backward", size(group, run.saved)],
     ...parts.map(([part, value]) => [`peak in ${part}`, size(group, value)]),
-    ...needs.map(([part, need]) => [`${part} reserves`, size(group, need.reserved || need.allocated)]),
+    ...needs.map(([part, need]) => [
+      `${part} reserves`,
+      size(group, need.reserved || need.allocated),
+    ]),
     ["head, trainable", count(parameters.head_trainable)],
     ["all parameters", count(parameters.total)],
     ["adapter, stored", count(parameters.adapter_stored)],
@@ -56,13 +68,19 @@ function count(value) {
 function forecastOf(group, run) {
   const peaks = run.forecast?.peaks;
   if (!peaks) return run.forecast?.error;
-  return size(group, Math.max(...peaks)) + (known(run.ratio) ? `, ${run.ratio.toFixed(4)} of the peak` : "");
+  return (
+    size(group, Math.max(...peaks)) +
+    (known(run.ratio) ? `, ${run.ratio.toFixed(4)} of the peak` : "")
+  );
 }
 
 function facts(rows, kind = "") {
   const given = rows.filter(([, value]) => known(value) && value !== "");
-  return make("dl", { class: `facts ${kind}` }, given.map(([name, value]) =>
-    make("div", {}, make("dt", {}, name), make("dd", {}, value))));
+  return make(
+    "dl",
+    { class: `facts ${kind}` },
+    given.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))),
+  );
 }
 
 // Nested values as one list, with dots between the names.
@@ -70,7 +88,8 @@ function pairs(values, before = "") {
   return Object.entries(values).flatMap(([name, value]) =>
     value !== null && typeof value === "object" && !Array.isArray(value)
       ? pairs(value, `${before}${name}.`)
-      : [[before + name, Array.isArray(value) ? value.map(plainly).join(", ") : plainly(value)]]);
+      : [[before + name, Array.isArray(value) ? value.map(plainly).join(", ") : plainly(value)]],
+  );
 }
 
 function plainly(value) {

@@ -20,19 +20,38 @@ function makeTabs() {
   const place = document.getElementById("tabs");
   if (DATA.groups.length < 2) return;
   if (DATA.groups.length > 6) {
-    place.append(select("Comparison", DATA.groups.map((data, i) => [i, data.name]), 0, (i) => showGroup(Number(i))));
+    place.append(
+      select(
+        "Comparison",
+        DATA.groups.map((data, i) => [i, data.name]),
+        0,
+        (i) => showGroup(Number(i)),
+      ),
+    );
     return;
   }
   place.setAttribute("role", "tablist");
   place.setAttribute("aria-label", "Comparisons");
-  DATA.groups.forEach((data, i) => place.append(make("button", {
-    type: "button", role: "tab", "data-group": i, "aria-controls": `group-${i}`,
-    onclick: () => showGroup(i),
-  }, data.name)));
+  DATA.groups.forEach((data, i) =>
+    place.append(
+      make(
+        "button",
+        {
+          type: "button",
+          role: "tab",
+          "data-group": i,
+          "aria-controls": `group-${i}`,
+          onclick: () => showGroup(i),
+        },
+        data.name,
+      ),
+    ),
+  );
   place.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     const tabs = [...place.children];
-    const next = tabs[(tabs.indexOf(document.activeElement) + (step ?? 0) + tabs.length) % tabs.length];
+    const next =
+      tabs[(tabs.indexOf(document.activeElement) + (step ?? 0) + tabs.length) % tabs.length];
     if (!step) return;
     next.focus();
     next.click();
@@ -53,7 +72,8 @@ window.addEventListener("resize", () => {
   drawnWidth = window.innerWidth;
   window.requestAnimationFrame(() => {
     for (const group of made.values()) plot(group);
-    for (const place of document.querySelectorAll("dialog [data-plot]")) place.plot(place.clientWidth);
+    for (const place of document.querySelectorAll("dialog [data-plot]"))
+      place.plot(place.clientWidth);
   });
 });
 document.getElementById("theme").addEventListener("click", cycleTheme);

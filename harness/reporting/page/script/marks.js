@@ -60,7 +60,11 @@ function stripes(split) {
 
 function legend(shown) {
   const items = DATA.parts.filter((_, i) => shown[i]);
-  return make("ul", { class: "legend" }, items.map((name) => make("li", {}, swatch(name), name)));
+  return make(
+    "ul",
+    { class: "legend" },
+    items.map((name) => make("li", {}, swatch(name), name)),
+  );
 }
 
 function swatch(name) {

@@ -64,7 +64,8 @@ function compared(value, base, less = "less", more = "more") {
   if (Math.abs(ratio - 1) < 0.0005) return "the same";
   if (ratio >= 2) return `${ratio.toFixed(1)} times as ${more === "more" ? "much" : more}`;
   const share = 100 * Math.abs(1 - ratio);
-  return `${share >= 99.5 ? share.toFixed(1) : share >= 10 ? share.toFixed(0) : share.toFixed(1)} % ${ratio < 1 ? less : more}`;
+  const digits = share < 10 || share >= 99.5 ? 1 : 0;
+  return `${share.toFixed(digits)} % ${ratio < 1 ? less : more}`;
 }
 
 function plural(count, word) {
@@ -74,5 +75,7 @@ function plural(count, word) {
 // Names in a sentence; of many the first ones.
 function named(names, most) {
   const more = names.length - most;
-  return more > 0 ? `${names.slice(0, most).join(", ")} and ${grouped(more)} more` : names.join(", ");
+  return more > 0
+    ? `${names.slice(0, most).join(", ")} and ${grouped(more)} more`
+    : names.join(", ");
 }

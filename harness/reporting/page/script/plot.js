@@ -43,8 +43,12 @@ function scaleFor(values, from, to, { zero = false, spread = 30 } = {}) {
 function frame(box, x, y, words) {
   const { left, top, right, bottom } = box;
   const figure = draw("svg", {
-    width: right + 12, height: bottom + 42, viewBox: `0 0 ${right + 12} ${bottom + 42}`,
-    role: "img", "aria-label": words.label, class: "plot",
+    width: right + 12,
+    height: bottom + 42,
+    viewBox: `0 0 ${right + 12} ${bottom + 42}`,
+    role: "img",
+    "aria-label": words.label,
+    class: "plot",
   });
   const text = (attributes, ...children) => draw("text", attributes, ...children);
   for (const tick of y.ticks(6)) {
@@ -73,15 +77,26 @@ const inUnit = (value, unit) => value / (unit === "GiB" ? GIB : MIB);
 function placeLabels(points, box) {
   const taken = points.map(({ x, y }) => ({ x: x - 7, y: y - 7, w: 14, h: 14 }));
   const free = (a) =>
-    a.x >= box.left && a.x + a.w <= box.right && a.y >= box.top && a.y + a.h <= box.bottom &&
+    a.x >= box.left &&
+    a.x + a.w <= box.right &&
+    a.y >= box.top &&
+    a.y + a.h <= box.bottom &&
     !taken.some((b) => a.x < b.x + b.w && b.x < a.x + a.w && a.y < b.y + b.h && b.y < a.y + a.h);
   const placed = [];
   for (const point of points) {
     if (!point.label) continue;
     const w = 6.7 * point.label.length + 4;
     const h = 15;
-    const spots = [[12, -8], [-12 - w, -8], [-w / 2, -26], [-w / 2, 12], [9, -22], [9, 8],
-      [-9 - w, -22], [-9 - w, 8]];
+    const spots = [
+      [12, -8],
+      [-12 - w, -8],
+      [-w / 2, -26],
+      [-w / 2, 12],
+      [9, -22],
+      [9, 8],
+      [-9 - w, -22],
+      [-9 - w, 8],
+    ];
     const spot = spots.map(([dx, dy]) => ({ x: point.x + dx, y: point.y + dy, w, h })).find(free);
     if (!spot) continue;
     taken.push(spot);

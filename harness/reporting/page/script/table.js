@@ -7,19 +7,36 @@ const FIRST_ROWS = 100;
 function makeTable({ columns, rows, label, order, decorate }) {
   const body = make("tbody", { role: "rowgroup" });
   const heads = columns.map((column, i) => {
-    const button = make("button", { type: "button", onclick: () => sortBy(i), title: column.help },
-      column.title, make("i", { class: "arrow", "aria-hidden": "true" }));
-    const attributes = { scope: "col", role: "columnheader", class: column.kind, "aria-sort": "none" };
+    const button = make(
+      "button",
+      { type: "button", onclick: () => sortBy(i), title: column.help },
+      column.title,
+      make("i", { class: "arrow", "aria-hidden": "true" }),
+    );
+    const attributes = {
+      scope: "col",
+      role: "columnheader",
+      class: column.kind,
+      "aria-sort": "none",
+    };
     return make("th", attributes, button);
   });
   const entries = rows.map((row, place) => ({ row, place, element: null, shown: true }));
   const byRow = new Map(entries.map((entry) => [entry.row, entry]));
   const more = make("button", { type: "button", class: "more", onclick: () => showAll() });
-  const sorter = select("Sort by", columns.map((column, i) => [i, column.title]), 0, (i) =>
-    sortBy(Number(i)));
+  const sorter = select(
+    "Sort by",
+    columns.map((column, i) => [i, column.title]),
+    0,
+    (i) => sortBy(Number(i)),
+  );
   const count = make("p", { class: "count", role: "status" });
-  const table = make("table", { class: "grid-table", role: "table", "aria-label": label },
-    make("thead", { role: "rowgroup" }, make("tr", { role: "row" }, heads)), body);
+  const table = make(
+    "table",
+    { class: "grid-table", role: "table", "aria-label": label },
+    make("thead", { role: "rowgroup" }, make("tr", { role: "row" }, heads)),
+    body,
+  );
   let limit = FIRST_ROWS;
   let sorted = { column: -1, down: false };
 
@@ -27,8 +44,16 @@ function makeTable({ columns, rows, label, order, decorate }) {
     if (entry.element) return entry.element;
     entry.element = make("tr", { role: "row" });
     columns.forEach((column, i) => {
-      const cell = make(i ? "td" : "th", { role: i ? "cell" : "rowheader", scope: i ? null : "row",
-        class: column.kind, "data-label": column.title }, column.cell(entry.row));
+      const cell = make(
+        i ? "td" : "th",
+        {
+          role: i ? "cell" : "rowheader",
+          scope: i ? null : "row",
+          class: column.kind,
+          "data-label": column.title,
+        },
+        column.cell(entry.row),
+      );
       const rank = column.rank?.get(entry.row);
       if (rank) cell.classList.add(rank);
       entry.element.append(cell);
@@ -51,8 +76,9 @@ function makeTable({ columns, rows, label, order, decorate }) {
       if (!known(x) || !known(y)) return known(y) - known(x) || a.place - b.place;
       return (down ? -compare(x, y) : compare(x, y)) || a.place - b.place;
     });
-    heads.forEach((head, i) => head.setAttribute("aria-sort",
-      i !== index ? "none" : down ? "descending" : "ascending"));
+    heads.forEach((head, i) =>
+      head.setAttribute("aria-sort", i !== index ? "none" : down ? "descending" : "ascending"),
+    );
     sorter.querySelector("select").value = index;
     limit = FIRST_ROWS; // whoever sorts looks at the top; thousands of rows take the browser a second
     put();
@@ -63,8 +89,10 @@ function makeTable({ columns, rows, label, order, decorate }) {
     body.replaceChildren(...shown.slice(0, limit).map(build));
     more.hidden = shown.length <= limit;
     more.textContent = `Show all ${grouped(shown.length)}`;
-    count.textContent = shown.length === entries.length
-      ? "" : `${grouped(shown.length)} of ${grouped(entries.length)} shown`;
+    count.textContent =
+      shown.length === entries.length
+        ? ""
+        : `${grouped(shown.length)} of ${grouped(entries.length)} shown`;
   }
 
   function showAll() {
@@ -82,7 +110,9 @@ function makeTable({ columns, rows, label, order, decorate }) {
   sortBy(start < 0 ? 0 : start, start < 0 ? false : undefined);
   return {
     element: make("div", { class: "table-box" }, sorter, count, table, more),
-    table, filter, showAll,
+    table,
+    filter,
+    showAll,
     rowElement: (row) => byRow.get(row)?.element,
   };
 }
