@@ -25,8 +25,8 @@ from harness.reporting.beside import beside, off
 from harness.reporting.columns import Column, Table, words
 from harness.reporting.inline import prose
 from harness.reporting.markdown import markdown_grid, markdown_table
-from harness.reporting.ours import Ours, of_forecasts
-from harness.reporting.published import tables_beside
+from harness.reporting.ours import of_forecasts
+from harness.reporting.published import published_of_forecasts
 from harness.suite.load import load_suite
 from harness.units import gib, millions
 
@@ -132,12 +132,6 @@ class Part:
     entries: Sequence[Forecast]
 
     @property
-    def ours(self) -> list[Ours]:
-        """The forecasts as figures to hold against a paper's."""
-        shapes = [task["label"] for task in self.suite["tasks"] if task.get("shape")]
-        return of_forecasts(self.entries, shapes)
-
-    @property
     def titles(self) -> str:
         """What the suite reproduces."""
         named = [one.table.title.split(", ") for one in published.find(self.suite)]
@@ -178,7 +172,7 @@ def furthest(part: Part) -> str:
     """Name the printed memory that the forecast is furthest from."""
     found: dict[str, float] = {}
     for one in published.find(part.suite):
-        for row in beside(one, part.ours):
+        for row in beside(one, of_forecasts(part.entries)):
             share = off(row.forecast, row.printed) if row.printed.metric == "memory" else None
             if share is not None:
                 model = row.printed.model.rpartition("/")[2]
@@ -198,7 +192,7 @@ def section(part: Part) -> Iterator[str]:
     yield markdown_table(own_table(name, entries))
     if errors := {entry.cell: entry.error for entry in entries if entry.error}:
         yield "\n".join(f"- {prose(f'{cell}: {error}')}" for cell, error in errors.items())
-    for table in tables_beside(part.suite, part.ours):
+    for table in published_of_forecasts(part.suite, entries):
         yield from _told(table)
 
 

@@ -28,6 +28,7 @@ from harness.reporting.inline import code, literal, prose
 from harness.reporting.markdown import bullets, folded, grids, picture, titled
 from harness.reporting.page.chapter import Chapter
 from harness.reporting.page.page import page
+from harness.reporting.published import published_of_forecasts
 from harness.reporting.swept import swept_csv, swept_notes, swept_tables
 from harness.suite.assumed import sentences
 
@@ -70,12 +71,14 @@ def report_of_forecasts(
     distinct = without_equal_seeds(forecasts)
     seeds = "" if len(distinct) == len(forecasts) else "Seeds that need the same share a row."
     swept = swept_tables(distinct)
-    tables: list[Table[Any]] = [*_tables(distinct), *swept]
+    content = suite.model_dump(mode="json")
+    beside = [] if swept else published_of_forecasts(content, distinct, another=overridden)
+    tables: list[Table[Any]] = [*_tables(distinct), *swept, *beside]
     notes = [
         *filter(None, [seeds]),
         *forecast_notes(forecasts),
         *swept_notes(distinct),
-        *sentences(suite.model_dump(mode="json")),
+        *sentences(content),
     ]
     title = f"Forecast of {suite.name}"
     chapter = Chapter(distinct, title, suite.description, tables=tables, facts=notes)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.published.published import Reproduced, find, unknown
 from harness.reporting.beside import Beside, beside, off
 from harness.reporting.columns import Column, Table, words
 from harness.reporting.groups import Group
-from harness.reporting.ours import Ours, Value, of_records
+from harness.reporting.ours import Ours, Value, of_forecasts, of_records
 from harness.reporting.published_notes import (
     FIRST,
     NAMES,
@@ -24,6 +24,9 @@ from harness.reporting.published_notes import (
 from harness.reporting.published_scores import score_columns, score_lines
 from harness.reporting.ran import overridden
 
+if TYPE_CHECKING:
+    from harness.forecasting.result import Forecast
+
 OPEN = 12  # rows; longer tables are folded
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -32,6 +35,15 @@ def published_tables(group: Group) -> list[Table[Any]]:
     """Return the published tables that the group's suite names, beside what its records have."""
     changed = bool(overridden(group.records))
     return tables_beside(group.suite, of_records(group.records), another=changed)
+
+
+def published_of_forecasts(
+    suite: Mapping[str, Any], forecasts: Sequence[Forecast], *, another: bool = False
+) -> list[Table[Any]]:
+    """Return the published tables that a suite names, beside what is forecast of its cells."""
+    entries = [entry for entry in suite.get("tasks") or () if entry.get("shape")]
+    shapes = [entry.get("label") or entry["name"] for entry in entries]
+    return tables_beside(suite, of_forecasts(forecasts, shapes), another=another)
 
 
 def tables_beside(

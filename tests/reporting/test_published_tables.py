@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from records import record
 
+from harness.env import MEMORY_PACKAGES
 from harness.forecasting.result import Forecast
 from harness.record import Memory, PhaseMemory, Record
 from harness.reporting.columns import Table
+from harness.reporting.forecast_report import render, report_of_forecasts
 from harness.reporting.groups import Group
 from harness.reporting.ours import of_forecasts
 from harness.reporting.published import published_tables, tables_beside
@@ -27,10 +29,14 @@ published: {safe_table2: {lora+safe: lora-safe}}
 """
 
 
-def suite_and_cells(folder: Path, text: str = SUITE) -> tuple[dict[str, Any], list[Cell]]:
+def suite_file(folder: Path, text: str = SUITE) -> Path:
     file = folder / "squads.yaml"
     file.write_text(text)
-    suite = load_suite(file)
+    return file
+
+
+def suite_and_cells(folder: Path, text: str = SUITE) -> tuple[dict[str, Any], list[Cell]]:
+    suite = load_suite(suite_file(folder, text))
     return suite.model_dump(mode="json"), suite.cells()
 
 
@@ -162,3 +168,18 @@ def test_a_manifest_of_another_version_breaks_nothing(said: Any) -> None:
     assert [text[0] for table in found[-1:] for text in table.texts] == ["gone"] or said != {
         "gone": {}
     }
+
+
+def test_a_forecast_report_shows_them_too(tmp_path: Path) -> None:
+    suite = load_suite(suite_file(tmp_path))
+    names = ("precision", "attention", "optimizer", "gradient_checkpointing", "accumulate",
+             "capability", "mask", *MEMORY_PACKAGES)  # fmt: skip
+    choices = dict.fromkeys(names, "as it is")
+    entries = [forecast(cell, "training", 5.96, choices=choices) for cell in suite.cells()[:1]]
+    for overridden in (False, True):
+        made = report_of_forecasts(suite, overridden, "headroom forecast x", entries)
+        table = next(table for table in made.tables if table.title.startswith("SAFE, Table 2"))
+        assert table.texts[0] == ["bert-base-uncased lora", "5.95 (a)", "5.96", "+0.2 %"]
+        said = any("ours is another experiment" in note for note in table.notes)
+        assert said == overridden
+        assert "17.73 (a)" in render(made)
