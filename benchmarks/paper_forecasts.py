@@ -3,7 +3,7 @@
 No hub and no GPU: models are the catalogue's configs. Tasks of one suite that have the same shapes
 have the same peak, so that one of them stands for all.
 
-    python benchmarks/paper_forecasts.py [--only safe_squad ...] [--out reports/papers]
+    python benchmarks/paper_forecasts.py [--only safe_squad ...] [--out FOLDER] [--keep FOLDER]
 """
 
 from __future__ import annotations
@@ -13,17 +13,19 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness import durable
 from harness.forecasting.result import Forecast
 from harness.published import published
+from harness.reporting.beside import beside, off
 from harness.reporting.columns import Column, Table, words
 from harness.reporting.inline import prose
-from harness.reporting.markdown import markdown_table
-from harness.reporting.ours import of_forecasts
+from harness.reporting.markdown import markdown_grid, markdown_table
+from harness.reporting.ours import Ours, of_forecasts
 from harness.reporting.published import tables_beside
 from harness.suite.load import load_suite
 from harness.units import gib, millions
@@ -121,19 +123,82 @@ def left(cell: Sequence[Forecast], card: str) -> str:
     return f"{entry.margin / 2**30:+.1f}{verdict}{decides}"
 
 
-def section(suite: str, overrides: Sequence[str], workers: int | None) -> Iterator[str]:
-    """Yield a suite's part of the page."""
+@dataclass(frozen=True)
+class Part:
+    """One suite's part of the page: its file's content, overrides and forecasts."""
+
+    suite: Mapping[str, Any]
+    overrides: Sequence[str]
+    entries: Sequence[Forecast]
+
+    @property
+    def ours(self) -> list[Ours]:
+        """The forecasts as figures to hold against a paper's."""
+        shapes = [task["label"] for task in self.suite["tasks"] if task.get("shape")]
+        return of_forecasts(self.entries, shapes)
+
+    @property
+    def titles(self) -> str:
+        """What the suite reproduces."""
+        named = [one.table.title.split(", ") for one in published.find(self.suite)]
+        return f"{named[0][0]}, {' and '.join(title for _, title in named)}"
+
+
+def part_of(suite: str, keep: Path | None, workers: int | None) -> Part:
+    """Forecast a suite, or read what was kept of it."""
     loaded = load_suite(Path("suites") / f"{suite}.yaml").model_dump(mode="json")
-    entries = forecast(suite, overrides, workers)
-    titles = [published.table(name).title for name in loaded.get("published", {})]
-    chosen = f" ({', '.join(overrides)})" if overrides else ""
-    yield f"## {'; '.join(titles)}: `suites/{suite}.yaml`{chosen}"
-    yield prose(loaded["description"].strip())
-    yield markdown_table(own_table(suite, entries))
+    kept = keep / f"{suite}.json" if keep else None
+    if kept and kept.exists():
+        entries = [Forecast.model_validate(entry) for entry in json.loads(kept.read_text())]
+    else:
+        entries = forecast(suite, SUITES[suite], workers)
+        if kept:
+            durable.write_text(kept, json.dumps([e.model_dump(mode="json") for e in entries]))
+    return Part(loaded, SUITES[suite], entries)
+
+
+def glance(parts: Sequence[Part]) -> str:
+    """Return a row per suite: how many methods fit each card, and which memory is furthest off."""
+    rows = [
+        [part.titles, part.suite['name'], *(fitting(part, card) for card in CARDS),
+         furthest(part)] for part in parts
+    ]  # fmt: skip
+    headers = ["paper", "suite", *(f"fit {said}" for said in CARDS.values()), "memory furthest off"]
+    return markdown_grid(headers, rows)
+
+
+def fitting(part: Part, card: str) -> str:
+    """Say how many of the cells fit a card, at all of their stages."""
+    cells = lines([entry for entry in part.entries if entry.gpu == card])
+    fits = sum(all(entry.fits == "fits" for entry in cell) for cell in cells)
+    return f"{fits} of {len(cells)}"
+
+
+def furthest(part: Part) -> str:
+    """Name the printed memory that the forecast is furthest from."""
+    found: dict[str, float] = {}
+    for one in published.find(part.suite):
+        for row in beside(one, part.ours):
+            share = off(row.forecast, row.printed) if row.printed.metric == "memory" else None
+            if share is not None:
+                model = row.printed.model.rpartition("/")[2]
+                found.setdefault(f"{row.label}, {model}", share)
+    if not found:
+        return "none printed"
+    name = max(found, key=lambda key: abs(found[key]))
+    return f"{100 * found[name]:+.1f} % ({name})"
+
+
+def section(part: Part) -> Iterator[str]:
+    """Yield a suite's part of the page."""
+    name, entries = part.suite["name"], part.entries
+    chosen = f" ({', '.join(part.overrides)})" if part.overrides else ""
+    yield f"## {part.titles}: `suites/{name}.yaml`{chosen}"
+    yield prose(part.suite["description"].strip())
+    yield markdown_table(own_table(name, entries))
     if errors := {entry.cell: entry.error for entry in entries if entry.error}:
         yield "\n".join(f"- {prose(f'{cell}: {error}')}" for cell, error in errors.items())
-    shapes = [task["label"] for task in loaded["tasks"] if task.get("shape")]
-    for table in tables_beside(loaded, of_forecasts(entries, shapes)):
+    for table in tables_beside(part.suite, part.ours):
         yield from _told(table)
 
 
@@ -154,12 +219,12 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=list(SUITES))
     parser.add_argument("--out", type=Path, default=Path("reports/papers"))
     parser.add_argument("--workers", type=int, help="processes; default: cores")
+    parser.add_argument("--keep", type=Path, help="folder of forecasts: read, or made, a JSON each")
     options = parser.parse_args()
-    parts = [HEAD]
-    for suite in options.only:
-        parts += section(suite, SUITES[suite], options.workers)
+    parts = [part_of(suite, options.keep, options.workers) for suite in options.only]
+    blocks = [HEAD, glance(parts), *(block for part in parts for block in section(part))]
+    text = "\n\n".join(block.strip("\n") for block in blocks)
     options.out.mkdir(parents=True, exist_ok=True)
-    text = "\n\n".join(part.strip("\n") for part in parts)
     durable.write_text(options.out / "README.md", f"{text}\n")
 
 

@@ -128,8 +128,7 @@ def forecast(
     if out is not None:
         from harness.reporting.forecast_report import report_of_forecasts, write
 
-        write(report_of_forecasts(f"Forecast of {suite.name}", suite.description, asked, forecasts),
-              out)  # fmt: skip
+        write(report_of_forecasts(suite, bool(overrides), asked, forecasts), out)
     return FAILED if any(entry.error for entry in forecasts) else DONE
 
 

@@ -11,6 +11,7 @@ from harness import tasks
 from harness.errors import UserError
 from harness.published import published
 from harness.published.published import MEAN, find, reproducible, table, tasks_of
+from harness.reporting.published import LETTERS
 from harness.reporting.published_notes import NAMES
 from harness.suite.load import load_suite
 from harness.suite.suite import Suite
@@ -100,6 +101,11 @@ def test_how_parameters_are_counted_is_said_of_every_count_that_was_computed() -
     for name in reproducible():
         assert {*table(name).counted} <= {*table(name).methods}
     assert sum(len(table(name).counted) for name in reproducible()) == 14
+
+
+@pytest.mark.parametrize("name", reproducible())
+def test_there_are_letters_for_all_flags_of_a_table(name: str) -> None:
+    assert len({figure.flag for figure in table(name).figures}) <= len(LETTERS)
 
 
 def test_flags_stand_where_the_figures_stand() -> None:

@@ -18,7 +18,7 @@ def test_an_old_run_folder_gives_the_report_that_it_gave(tmp_path: Path) -> None
     """Ten records of November 2026: phases, compaction, divergence, one without a forecast."""
     shutil.copytree(OLD, tmp_path / "run")
     (tmp_path / "run" / "report.md").unlink()
-    file = write_report(Store(tmp_path / "run"))
+    file, *_ = write_report(Store(tmp_path / "run"))
     assert file.read_text() == (OLD / "report.md").read_text()
 
 

@@ -33,7 +33,6 @@ KINDS = {
     "at_rest": "allocated at rest", "device": "process, by the driver",
 }  # fmt: skip
 OWN = "h100"
-PERCENT = "\u00a0%"  # breaks no line
 
 
 @dataclass(frozen=True)
@@ -121,19 +120,19 @@ def _summary(pairs: Sequence[Pair]) -> str:
     rows = [[f"{source}: {kind}", *_sums(own)] for (source, kind), own in groups.items()]
     outside = [pair for pair in pairs if not pair.row.name.startswith(OWN)]
     rows += [["all of others", *_sums(outside)]]
-    headers = ["source and kind", "figures", "median error", "lowest", "highest", "under"]
+    headers = ["source and kind", "figures", "median error, %", "lowest, %", "highest, %", "under"]
     return markdown_grid(headers, rows)
 
 
 def _sums(pairs: Sequence[Pair]) -> list[str]:
     errors = [pair.error for pair in pairs]
     under = sum(error < 0 for error in errors)
-    return [str(len(errors)), f"{100 * median(map(abs, errors)):.2f}{PERCENT}", _signed(min(errors)),
-            _signed(max(errors)), f"{under}"]  # fmt: skip
+    middle = f"{100 * median(map(abs, errors)):.2f}"
+    return [str(len(errors)), middle, _signed(min(errors)), _signed(max(errors)), str(under)]
 
 
 def _signed(error: float) -> str:
-    return f"{100 * error:+.2f}{PERCENT}"
+    return f"{100 * error:+.2f}"
 
 
 def _apart(pairs: Sequence[Pair]) -> Iterable[str]:
@@ -152,7 +151,7 @@ def _apart(pairs: Sequence[Pair]) -> Iterable[str]:
         lines.append(f"- {prose(why)}:")
         for pair in own:
             said = f"{pair.row.said}, {pair.source}: {pair.kind}"
-            lines.append(f"  - {prose(said)} **{_signed(pair.error)}**")
+            lines.append(f"  - {prose(said)} **{_signed(pair.error)} %**")
     yield "\n".join(lines)
 
 
@@ -169,7 +168,7 @@ def _points(source: str, pairs: Sequence[Pair]) -> Iterable[str]:
     """Yield one source's points, folded, and what stands in for what was run."""
     yield f"<details>\n<summary>{source}: {len(pairs)}</summary>"
     yield markdown_grid(
-        ["run", "memory", "measured GiB", "forecast GiB", "error"],
+        ["run", "memory", "measured GiB", "forecast GiB", "error, %"],
         [[p.row.said + (" (fitted)" if p.row.fitted else ""), p.kind, gib(p.row.measured),
           gib(p.forecast), _signed(p.error)] for p in pairs],
     )  # fmt: skip

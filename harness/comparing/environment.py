@@ -69,8 +69,9 @@ def environment(
         draft = cache / f"{key}.{os.getpid()}"
         try:
             _make(draft, asked, folders)
-            shutil.rmtree(folder, ignore_errors=True)
-            draft.rename(folder)
+            if not (folder / "bin" / "python").exists():  # nobody else made it meanwhile
+                shutil.rmtree(folder, ignore_errors=True)
+                draft.rename(folder)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
     return folder / "bin" / "python"

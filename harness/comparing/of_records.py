@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +16,32 @@ UNSAID = frozenset({"suite", "seed", "train.checkpoint"})
 
 
 def read_runs(folder: Path) -> Side:
-    """Return the side that a run folder is, by the cells of its last run.
+    """Return the side that a run folder is, by all records there.
+
+    A cell that is there with several settings is called by its path as the last run had it; the
+    others have their key beside it.
 
     Raises:
         UserError: the folder holds no run.
     """
-    records, left_out = Store(folder).contents()
-    cells = {record.path: _figures(record) for record in records}
-    cells |= {each.path: Figures(reason=f"left out: {each.reason}") for each in left_out}
-    commands = [record.invocation.command for record in records if record.invocation]
-    notes = [f"{folder} comes from: {command}" for command in dict.fromkeys(commands)]
-    return Side(str(folder), "measured", _facts(records), cells, tuple(notes))
+    held = Store(folder).held()
+    cells: dict[str, Figures] = {}
+    for record in held.records:
+        cells[_name(record, cells)] = _figures(record)
+    notes = []
+    for each in held.left_out:
+        cells.setdefault(each.path, Figures(reason=f"left out: {each.reason}"))
+        notes.append(f"{folder}: a record of {each.path} is left out: {each.reason}")
+    commands = [record.invocation.command for record in held.records if record.invocation]
+    notes += [f"{folder} comes from: {command}" for command in dict.fromkeys(commands)]
+    return Side(str(folder), "measured", _facts(held.records), cells, tuple(notes))
+
+
+def _name(record: Record, taken: Container[str]) -> str:
+    if record.path not in taken:
+        return record.path
+    cell, _, seed = record.path.rpartition("/")
+    return f"{cell} [{record.key}]/{seed}"
 
 
 def _facts(records: Sequence[Record]) -> dict[str, str]:

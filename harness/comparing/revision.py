@@ -59,7 +59,8 @@ def tree_of(repository: Path, revision: str) -> Iterator[Tree]:
     packed = _git(top_of(repository), revision, "archive", "--format=tar", commit)
     with TemporaryDirectory(prefix="headroom-") as folder:
         with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-            archive.extractall(folder, filter="data")
+            archive.extraction_filter = getattr(tarfile, "tar_filter", None)  # from 3.11.4 on
+            archive.extractall(folder)
         yield Tree(Path(folder).resolve(), commit)
 
 

@@ -38,12 +38,14 @@ class _Row:
 def comparison_tables(comparison: Comparison) -> list[Table[Any]]:
     """Return the tables that have something to say, in the order in which they are read."""
     found, names = _one_of_each(comparison)
+    sized = [move for move in found if any(shift.moved for shift in move.sizes.values())]
+    split = [move for move in found if any(shift.moved for shift in move.split.values())]
     inside = [move for move in found if move.moved_at_peak]
     tables: list[Table[Any]] = [
         _environment(comparison),
         _settings(comparison),
-        Table("Peak memory, MiB", _size_columns(found, names), found),
-        Table("Moved at the peak, by category", _category_columns(inside, names), inside),
+        Table("Peak memory, MiB", _size_columns(sized, names), sized),
+        Table("Moved at the peak, by category", _category_columns(split, names), split),
         Table("Moved at the peak, by place", _place_columns(), list(_place_rows(inside, names))),
         score_table(comparison),
     ]
@@ -183,5 +185,5 @@ def place_name(place: Place) -> str:
 
 
 def module_name(place: Place) -> str:
-    """Return its module as code: what stands for the layers in it is no markup."""
-    return f"`{place.module}`" if place.module else "(outside of modules)"
+    """Return where in the model it is."""
+    return place.module or "(outside of modules)"

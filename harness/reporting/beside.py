@@ -126,7 +126,7 @@ def _divided(value: Value, by: float, mean_by: float) -> Value | None:
 # A published metric that is relative -> the metric that it is of, and to what.
 RELATIVE: Mapping[str, tuple[str, Callable[[Value, Printed, PublishedTable, Of], Value | None]]] = {
     "memory_reduction": ("memory", _saved),
-    "computation_reduction": ("computation", _saved),
+    "computation_reduction": ("flops", _saved),
     "train_time": ("runtime", _share),
     "train_time_reduction": ("runtime", _saved),
     "runtime_normalized": ("runtime", _of_largest),

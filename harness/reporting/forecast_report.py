@@ -29,11 +29,13 @@ from harness.reporting.markdown import bullets, folded, grids, picture, titled
 from harness.reporting.page.chapter import Chapter
 from harness.reporting.page.page import page
 from harness.reporting.swept import swept_csv, swept_notes, swept_tables
+from harness.suite.assumed import sentences
 
 if TYPE_CHECKING:
     from harness.forecasting.explain import Explanation
     from harness.forecasting.result import Forecast
     from harness.simulation.timeline import Timeline
+    from harness.suite.suite import Suite
 
 MARKDOWN = "report.md"
 # Columns that say why, and not which: below the main table, closed.
@@ -46,12 +48,15 @@ class ForecastReport:
 
     Attributes:
         command: that makes it.
+        description: of the suite, as its file has it.
+        overridden: the command changes what the file says.
         texts: further files, by name.
     """
 
     title: str
     command: str
     description: str = ""
+    overridden: bool = False
     figures: Sequence[Figure] = ()
     tables: Sequence[Table[Any]] = ()
     notes: Sequence[str] = ()
@@ -59,18 +64,25 @@ class ForecastReport:
 
 
 def report_of_forecasts(
-    title: str, description: str, command: str, forecasts: Sequence[Forecast]
+    suite: Suite, overridden: bool, command: str, forecasts: Sequence[Forecast]
 ) -> ForecastReport:
-    """Make the report of at least one forecast."""
+    """Make the report of at least one forecast; `overridden`: the suite is not as its file is."""
     distinct = without_equal_seeds(forecasts)
     seeds = "" if len(distinct) == len(forecasts) else "Seeds that need the same share a row."
     swept = swept_tables(distinct)
     tables: list[Table[Any]] = [*_tables(distinct), *swept]
-    notes = [*filter(None, [seeds]), *forecast_notes(forecasts), *swept_notes(distinct)]
-    chapter = Chapter(distinct, title, description, tables=tables, facts=notes)
+    notes = [
+        *filter(None, [seeds]),
+        *forecast_notes(forecasts),
+        *swept_notes(distinct),
+        *sentences(suite.model_dump(mode="json")),
+    ]
+    title = f"Forecast of {suite.name}"
+    chapter = Chapter(distinct, title, suite.description, tables=tables, facts=notes)
     return ForecastReport(
         title=title,
-        description=description,
+        description=suite.description,
+        overridden=overridden,
         command=command,
         figures=figures_of_forecasts(distinct),
         tables=tables,
@@ -128,7 +140,9 @@ def _blocks(report: ForecastReport) -> Iterator[str]:
     yield f"# {literal(report.title)}"
     yield code(report.command)
     if report.description:
-        yield "\n".join(map(literal, report.description.strip().split("\n")))
+        said = "\n".join(map(literal, report.description.strip().split("\n")))
+        changed = f"The suite's file says: *{said}* The command's overrides changed it."
+        yield changed if report.overridden else said
     for figure in report.figures:
         yield from picture(figure)
     for table in report.tables:

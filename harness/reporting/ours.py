@@ -140,9 +140,10 @@ def _forecast_figures(stages: Sequence[Forecast]) -> dict[str, Value]:
     figures: dict[str, Value] = {}
     if first.peak_allocated is not None and last.peak_allocated is not None:
         figures["memory"] = Value(first.peak_allocated / GIB, last.peak_allocated / GIB)
-    if first.adapter_trainable is not None:
-        figures["trainable_params"] = _one(first.adapter_trainable / 1e6)
-        figures["trainable_params_avg"] = figures["trainable_params"]
+    if first.adapter_trainable is not None and last.adapter_trainable is not None:
+        start, end = first.adapter_trainable / 1e6, last.adapter_trainable / 1e6
+        figures["trainable_params"] = _one(start)
+        figures["trainable_params_avg"] = Value(start, end)
     if first.flops_step and last.flops_step:
         figures["flops"] = Value(first.flops_step / 1e12, last.flops_step / 1e12)
     return figures

@@ -24,28 +24,27 @@ from harness.reporting.published_notes import (
 from harness.reporting.published_scores import score_columns, score_lines
 from harness.reporting.ran import overridden
 
+OPEN = 12  # rows; longer tables are folded
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 def published_tables(group: Group) -> list[Table[Any]]:
     """Return the published tables that the group's suite names, beside what its records have."""
-    notes = []
-    if overridden(group.records):
-        notes.append("Overrides changed the suite: what was measured is another experiment.")
-    return tables_beside(group.suite, of_records(group.records), notes)
+    changed = bool(overridden(group.records))
+    return tables_beside(group.suite, of_records(group.records), another=changed)
 
 
 def tables_beside(
-    suite: Mapping[str, Any], ours: Sequence[Ours], notes: Sequence[str] = ()
+    suite: Mapping[str, Any], ours: Sequence[Ours], *, another: bool = False
 ) -> list[Table[Any]]:
     """Return, for each published table that the suite names, its costs and its scores.
 
     Args:
         suite: as a manifest has it.
         ours: of records or of forecasts.
-        notes: to stand under the first table of each.
+        another: overrides made another experiment of it.
     """
-    tables = [table for one in find(suite) for table in _tables(suite, one, ours, notes)]
+    tables = [table for one in find(suite) for table in _tables(suite, one, ours, another)]
     if missing := unknown(suite):
         said = ["The suite names them, and this version does not have them."]
         tables.append(Table("Published tables", [words("table", str)], missing, said))
@@ -53,7 +52,7 @@ def tables_beside(
 
 
 def _tables(
-    suite: Mapping[str, Any], reproduced: Reproduced, ours: Sequence[Ours], notes: Sequence[str]
+    suite: Mapping[str, Any], reproduced: Reproduced, ours: Sequence[Ours], another: bool
 ) -> list[Table[Any]]:
     """Return a table for each of the first costs, one of other costs and one of scores."""
     table, rows = reproduced.table, beside(reproduced, ours)
@@ -66,21 +65,25 @@ def _tables(
         ("other costs", [row for row in here if row.printed.metric in OTHER]),
         ("scores", [row for row in here if row.printed.metric not in {*FIRST, *OTHER}]),
     ]  # fmt: skip
-    said = [*table.notes, *unmatched(reproduced, here, ours), *elsewhere, *notes]
+    said = [*table.notes, *unmatched(reproduced, here, ours), *elsewhere]
+    said += ["Overrides changed the suite: ours is another experiment."] if another else []
     made: list[Table[Any]] = []
     for name, chosen in parts:
         if not chosen:
             continue
         lines: Sequence[Any] = score_lines(chosen, marks) if name == "scores" else chosen
         columns = score_columns(lines) if name == "scores" else _cost_columns(chosen, marks)
-        below = [*legend(chosen, marks, reproduced), *apart(chosen, reproduced)]
+        below = [
+            *legend(chosen, marks, reproduced),
+            *([] if another else apart(chosen, reproduced)),
+        ]
         metrics = {row.printed.metric for row in chosen}
         what = NAMES.get(metrics.pop(), name) if len(metrics) == 1 else name
         title = f"{table.title}, {table.shows}: {what}"
         made.append(
             Table(
                 title, columns, lines, below if made else [*said, *below],
-                folded=bool(made) and name not in FIRST.values(),
+                folded=len(chosen) > OPEN or (bool(made) and name not in FIRST.values()),
             )
         )  # fmt: skip
     return made

@@ -67,6 +67,7 @@ def legend(rows: Sequence[Beside], marks: Marks, reproduced: Reproduced) -> list
 def apart(rows: Sequence[Beside], reproduced: Reproduced) -> list[str]:
     """Name the costs that differ from the paper's by more than a little, with the reason."""
     reasons: dict[str, list[str]] = {}
+    several = len({row.printed.model for row in rows}) > 1
     for row in rows:
         if row.printed.metric not in NAMES:
             continue
@@ -76,7 +77,8 @@ def apart(rows: Sequence[Beside], reproduced: Reproduced) -> list[str]:
                 continue
             known = [one for one in reproduced.table.apart if one.fits(row.printed)]
             why = (known[0].why or "nobody here can explain it") if known else "not explained"
-            what = f"{model_of(row)} {row.label} {row.variant}".replace("  ", " ").strip()
+            parts = [model_of(row) if several else "", row.label, row.variant]
+            what = " ".join(filter(None, parts))
             figure = NAMES[row.printed.metric].partition(",")[0]
             reasons.setdefault(why, []).append(f"{what} {figure} {name} {100 * share:+.1f} %")
     return [f"Off by more than {100 * NEAR:.0f} %: {', '.join(who)}: {why}."

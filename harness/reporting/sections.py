@@ -11,6 +11,7 @@ from harness.reporting.caption import details, facts
 from harness.reporting.columns import Table
 from harness.reporting.compacted import compacted_notes, compacted_tables
 from harness.reporting.comparison import Comparison, Row, compare_methods
+from harness.reporting.figures.against import against_of
 from harness.reporting.figures.figure import Figure
 from harness.reporting.figures.of_records import figures_of
 from harness.reporting.groups import Group
@@ -97,7 +98,7 @@ def section_of(group: Group, baseline: str | None = None) -> Section:
             *paired_tables(comparison, tests),
         ],
         whole=whole_tables(comparison),
-        figures=figures_of(group, comparison.baseline),
+        figures=[*figures_of(group, comparison.baseline), *against_of(group)],
         facts=[*group.notes, *facts(comparison), *paired_facts(comparison, tests)],
         details=[
             *meanings(group.records),

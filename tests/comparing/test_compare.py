@@ -15,6 +15,10 @@ from harness.comparing.child import Place, forecast_in
 from harness.comparing.interpreter import code_path
 from harness.env import ROOT
 from harness.errors import UserError
+from harness.forecasting.cards import find_card
+from harness.forecasting.cells import forecast_cells
+from harness.forecasting.forecaster import Forecaster
+from harness.suite.load import load_suite
 
 SUITE = """\
 name: asked
@@ -68,6 +72,14 @@ def test_another_python_is_asked_the_same(tmp_path: Path, suite: Path) -> None:
     told = json.loads(file.read_text())
     assert told["before"]["environment"]["card"] == "l4"
     assert told["before"]["environment"]["torch"]
+
+
+def test_forecasts_list_all_that_holds_the_peak(tmp_path: Path) -> None:
+    (tmp_path / "suite.yaml").write_text(SUITE.replace("tiny-bert", "tiny-bart"))
+    cells = load_suite(tmp_path / "suite.yaml", ["methods=[lora]"]).cells()
+    [entry] = forecast_cells(Forecaster(None, 1), cells, [find_card("l4")])
+    held = sum(hold.num_bytes for hold in entry.holds) + entry.split["unsplit"]
+    assert (held, len(entry.holds) > 60) == (entry.peak_allocated, True)
 
 
 def test_a_suite_that_cannot_be_forecast_is_told_with_its_side(suite: Path) -> None:

@@ -77,7 +77,7 @@ def test_a_place_with_another_name_did_not_move() -> None:
     assert move.renamed == {Place("gradients", "bert.pooler"): Place("gradients", "pooling")}
     assert move.is_same
     comparison = compare(side("a", lora=figures(12, before)), side("b", lora=figures(12, after)))
-    assert "gradients in `bert.pooler` is `pooling` now" in " ".join(notes(comparison))
+    assert "gradients in bert.pooler is pooling now" in " ".join(notes(comparison))
 
 
 def test_of_two_places_alike_nobody_says_which_one_was_renamed() -> None:
@@ -198,4 +198,4 @@ def test_free_text_is_literal_in_markdown() -> None:
     before = side("<script>", {"torch": hostile}, lora=figures(8))
     page = markdown(compare(before, side("b", {"torch": "2"}, lora=figures(9))))
     assert "<script>" not in page
-    assert "a\\|b &lt;b>x&lt;/b>\\\\x1b[31m" in page
+    assert "a\\|b &lt;b>x&lt;/b>\\x1b[31m" in page

@@ -74,6 +74,8 @@ def plugins(tmp_path: Path) -> Path:
     for size in ("512", "1024"):
         (folder / "wider.py").write_text(PLUGIN.replace("SIZE", size))
         commit(folder)
+        if size == "512":
+            (folder / "data").symlink_to("/nowhere/else")  # as users have them
     return folder
 
 
@@ -112,6 +114,8 @@ def test_headroom_of_two_revisions(tmp_path: Path) -> None:
 
 
 def test_a_tree_goes_away_again(plugins: Path) -> None:
+    with tree_of(plugins, "HEAD") as tree:
+        assert (tree.folder / "data").is_symlink()
     with tree_of(plugins, "HEAD~1") as tree:
         assert "512" in (tree.folder / "wider.py").read_text()
         assert not tree.is_headroom

@@ -14,6 +14,7 @@ from harness.compare import app
 from harness.comparing.source import read_side
 from harness.errors import UserError
 from harness.store import Store
+from harness.suite.load import load_suite
 
 ENTRY = {"cell": "t/m/lora/s0", "gpu": "l4", "stage": "training", "steps": [[8, 16, 0]],
          "peak_allocated": 100, "peak_reserved": 200, "at_rest": 10, "peaks": {"forward": 100},
@@ -96,6 +97,18 @@ def test_settings_that_differ_are_named(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, [str(before), str(after)])
     assert any(line.split() == ["train.lr", "0.001", "0.5", "1", "of", "8"]
                for line in done.output.splitlines()), done.output  # fmt: skip
+
+
+def test_settings_of_an_earlier_run_stand_beside_the_last(tmp_path: Path) -> None:
+    folder = runs(tmp_path / "a")
+    file = tmp_path / "suites" / "small.yaml"
+    again = [load_suite(file, ["train.lr=0.5"]).cells()[0]]
+    Store(folder).write(again[0], record(again[0], 0.9))
+    Store(folder).write_manifest({"name": "small"}, again)
+    side, path = read_side(folder), "acceptability/tiny/full"
+    assert (side.cells[f"{path}/s0"].settings["train.lr"], len(side.cells)) == ("0.5", 9)
+    earlier = side.cells[f"{path} [{eight_cells(tmp_path)[0].key}]/s0"]
+    assert earlier.settings["train.lr"] == "0.001"
 
 
 def test_old_runs_are_read() -> None:

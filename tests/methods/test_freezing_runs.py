@@ -98,9 +98,11 @@ def test_the_record_tells_why(safe: Record) -> None:
     assert (safe.memory.peak_probe or 0) > 0
     assert safe.time is not None
     assert safe.time.probes > 0
-    [table] = phase_tables([safe])
-    assert table.texts[0][0] == safe.method
-    assert len(table.texts[0]) == len(table.headers)
+    memory, work = phase_tables([safe])
+    assert memory.texts[0][0] == work.texts[0][0] == safe.method
+    peak = memory.texts[0][memory.headers.index("peak")]
+    assert "→" in peak, "first and last phase"
+    assert {"first peak (B)", "last peak (B)", "mean over steps (B)"} <= {*memory.figure_headers}
     assert "beside training" in phase_notes([safe])[0]
 
 

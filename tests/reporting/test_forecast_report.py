@@ -112,6 +112,17 @@ def test_figures_of_cards_with_other_kernels_stand_apart(made: Path) -> None:
         assert Image.open(made / "out" / "figures" / name).size[0] == 1280
 
 
+def test_a_changed_suite_is_not_described_as_what_it_is_not(made: Path, tmp_path: Path) -> None:
+    assert "\n\nTwo seeds that need the same.\n\n" in (made / "out" / "report.md").read_text()
+    assert run(tmp_path, "seeds=[0]", "methods=[full]", "--out", str(tmp_path)) == 0
+    text = (tmp_path / "report.md").read_text()
+    said = (
+        "The suite's file says: *Two seeds that need the same.* The command's overrides changed it."
+    )
+    assert f"\n\n{said}\n\n" in text
+    assert "'seeds=[0]' 'methods=[full]'" in text.splitlines()[2], "the whole command"
+
+
 def test_an_explanation_follows_one_step(tmp_path: Path) -> None:
     out = tmp_path / "why"
     assert run(tmp_path, "--explain", "*/full/s0", "--out", str(out)) == 0

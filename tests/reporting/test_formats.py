@@ -123,7 +123,7 @@ def test_a_hostile_record_is_shown_in_every_format(tmp_path: Path) -> None:
     assert escaped(label) in report.texts["report.tex"]
     for name, whole in report.texts.items():
         if name.endswith((".md", ".tex")):
-            assert all(c.isprintable() or c == "\n" for c in whole), name
+            assert all(c.isprintable() or c in "\n\u00a0" for c in whole), name
 
 
 def test_figures_are_shown_where_they_are_drawn(

@@ -52,11 +52,25 @@ def test_records_from_before_there_was_a_list_tell_it_too(cells: list[Cell]) -> 
     aflora = froze([record(cells[0], 0.5, method_state={"frozen_at": frozen})], "aflora")
     assert aflora is not None
     assert aflora.step("encoder.layer.1", "dense.A") == 60
-    state = {"frozen_at_epoch": {"1": 2}, "importance": {"0": {"0": 0.1, "1": 0.2}}}
+    state = {"frozen_at_epoch": {"1": 1}, "importance": {"0": {"0": 0.1, "1": 0.2}}}
     history = [{"epoch": 0, "steps": 65, "loss": 1.0}, {"epoch": 1, "steps": 130, "loss": 1.0}]
     safe = froze([record(cells[0], 0.5, method_state=state, history=history)], "safe")
     assert safe is not None
     assert not safe.by_kind
-    assert [safe.step(f"layer.{unit}", "adapter") for unit in "01"] == [None, 130]
+    assert [safe.step(f"layer.{unit}", "adapter") for unit in "01"] == [None, 65]
     assert froze([record(cells[0], 0.5)], "lora") is None
     assert froze([record(cells[0], 0.5, outcome="diverged", frozen_at=AFLORA)], "aflora") is None
+
+
+def test_what_a_method_cut_out_after_the_last_step_trained_to_the_end(cells: list[Cell]) -> None:
+    """AdaLoRA and SoRA remove ranks in the end: of each run's own steps, which may differ."""
+    after = {"layer.0.A": 130, "layer.0.B": 131, "layer.1.A": None}
+    assert froze([record(cells[0], 0.5, frozen_at=after)], "sora") is None
+    shorter = {"layer.0.A": 129, "layer.0.B": 100, "layer.1.A": None}
+    runs = [record(cells[0], 0.5, frozen_at=after), record(cells[1], 0.5, frozen_at=shorter),
+            record(cells[1], 0.5, frozen_at=shorter, steps=100)]  # fmt: skip
+    found = froze(runs, "sora")
+    assert found is not None
+    assert found.runs == [dict.fromkeys(after), shorter, dict.fromkeys(after)]
+    assert found.changes == [0, 100, 129, 130]
+    assert found.step("layer.0", "A") == 129, "the mean over the run in which it froze"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from harness.printed import one_line
 from harness.reporting.figures.figure import Figure, Mode
 from harness.reporting.figures.theme import MARKERS, THEMES, WIDTH, Theme
 from harness.reporting.figures.words import conditions
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from harness.record import Record
     from harness.reporting.groups import Group
 
+LEAST = 3  # points of a report's own figure
 LEAST_LINEAR = 0.1  # per cent: around zero the axis of errors is linear, beyond logarithmic
 WIDE = 4  # largest over smallest bytes, from where on axes of bytes are logarithmic
 ALLOCATED = {"cuda": "peak allocated", "cpu-ledger": "peak allocated, CPU step"}
@@ -64,7 +66,7 @@ class Accuracy:
         worst = self.worst
         return (
             f"{self.count} of them: median error {_percent(self.median)}, the largest "
-            f"{_percent(worst.error, sign=True)} ({worst.name}); {self.under} "
+            f"{_percent(worst.error, sign=True)} ({one_line(worst.name)}); {self.under} "
             f"({100 * self.under / self.count:.0f} %) are under-estimates"
         )
 
@@ -99,8 +101,10 @@ def points_of(records: Iterable[Record]) -> list[Point]:
 
 
 def against_of(group: Group) -> list[Figure]:
-    """Return the figure of a group's records, or none where nothing was foreseen."""
+    """Return the figure of a group's records, or none of fewer than three: tables say those."""
     points = points_of(group.records)
+    if len(points) < LEAST:
+        return []
     runs = {point.name for point in points}
     return against_figures(points, conditions([r for r in group.records if r.path in runs]))
 

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
-NAMED = 14  # points that have their name beside them; beyond it, those of the front
+NAMED = 14  # so many points have their names beside them in any case
 MOST = 2 * NAMED  # methods in a legend
 COLUMNS = 3  # of small panels
+MARGINS = (0.08, 0.1)  # of the data's width and height
 Line = tuple[tuple[float, float], tuple[float, float]]
 
 
@@ -63,29 +64,44 @@ class Panel:
                 found.append(point)
         return found
 
+    def standing_out(self, baseline: str | None) -> list[Point]:
+        """Return the baseline, the worst score, the largest peak, and the front."""
+        sign = -1 if self.lowest else 1
+        worst = min(self.points, key=lambda p: sign * p.score)
+        largest = max(self.points, key=lambda p: p.peak)
+        base = [point for point in self.points if point.method == baseline]
+        return list(dict.fromkeys([*base, worst, largest, *self.front]))
 
-def one_panel(panel: Panel, methods: Sequence[str], mode: Mode) -> Drawing:
-    """Draw one panel at full width, with names beside the points.
+
+def one_panel(
+    panel: Panel, methods: Sequence[str], mode: Mode, baseline: str | None = None
+) -> Drawing:
+    """Draw one panel at full width, with names beside the points: of many, as many as fit.
 
     Args:
         panel: with at least one point.
         methods: all of the report, for their colours.
         mode: of the page.
+        baseline: a method that has its name whatever the others have.
     """
     from matplotlib.figure import Figure as Drawing
 
-    theme, front = THEMES[mode], panel.front
-    named = panel.points if len(panel.points) <= NAMED else front[:NAMED]
-    look = _looks(methods, {p.method for p in named}, mode)
+    theme, unit = THEMES[mode], _unit(panel)
     drawing = Drawing(figsize=(WIDTH, 4.6))
     axes = drawing.add_subplot()
-    unit = _draw(axes, panel, look, theme)
     axes.set_xlabel(f"peak memory ({unit[1]})")
     axes.set_ylabel(panel.score)
     drawing.legend(handles=[_line("Pareto front", theme)], loc="outside upper left")
-    names = [(p.peak / unit[0], p.score, p.method) for p in named]
     points = [(p.peak / unit[0], p.score) for p in panel.points]
-    label_points(axes, names, points, _lines(panel, unit[0]), theme)
+    lines = _lines(panel, unit[0])
+    # Names need the limits, and points need to know which of them have a name.
+    axes.update_datalim([*points, *(end for line in lines for end in line)])
+    axes.margins(*MARGINS)
+    out = panel.standing_out(baseline)
+    names = [(p.peak / unit[0], p.score, p.method) for p in dict.fromkeys([*out, *panel.points])]
+    certain = len(out) if len(names) > NAMED else NAMED
+    named = label_points(axes, names, points, lines, theme, certain)
+    _draw(axes, panel, _looks(methods, named, mode), theme, baseline)
     return drawing
 
 
@@ -93,11 +109,17 @@ def _lines(panel: Panel, unit: int) -> list[Line]:
     """Return the lines of the front, and the error bars."""
     front = [(p.peak / unit, p.score) for p in panel.front]
     steps = [part for one, other in pairwise(front) for part in _step(one, other)]
-    return steps + [
+    spreads = [
         ((p.peak / unit, p.score - p.spread), (p.peak / unit, p.score + p.spread))
         for p in panel.points
         if p.spread
     ]
+    ranges = [
+        ((p.least / unit, p.score), (p.peak / unit, p.score))
+        for p in panel.points
+        if p.least < p.peak
+    ]
+    return steps + spreads + ranges
 
 
 def _step(one: tuple[float, float], other: tuple[float, float]) -> tuple[Line, Line]:
@@ -105,13 +127,15 @@ def _step(one: tuple[float, float], other: tuple[float, float]) -> tuple[Line, L
     return (one, corner), (corner, other)
 
 
-def panels(all_panels: Sequence[Panel], methods: Sequence[str], mode: Mode) -> Drawing:
-    """Draw small panels with one legend: of all methods; if they are many, of those on fronts."""
+def panels(
+    all_panels: Sequence[Panel], methods: Sequence[str], mode: Mode, baseline: str | None = None
+) -> Drawing:
+    """Draw small panels with one legend: of all methods; if they are many, of what stands out."""
     from matplotlib.figure import Figure as Drawing
 
     drawn = {p.method for panel in all_panels for p in panel.points}
-    on_fronts = {p.method for panel in all_panels for p in panel.front}
-    named = drawn if len(drawn) <= MOST else on_fronts
+    out = {p.method for panel in all_panels for p in panel.standing_out(baseline)}
+    named = drawn if len(drawn) <= MOST else out
     theme, look = THEMES[mode], _looks(methods, named, mode)
     legend = [method for method in methods if method in named]
     columns = min(COLUMNS, len(all_panels))
@@ -120,10 +144,10 @@ def panels(all_panels: Sequence[Panel], methods: Sequence[str], mode: Mode) -> D
     drawing = Drawing(figsize=(WIDTH, 2.3 * rows + 0.2 * lines + 0.3))
     grid = drawing.subplots(rows, columns, squeeze=False)
     for axes, panel in zip(grid.flat, all_panels, strict=False):
-        unit = _draw(axes, panel, look, theme, small=True)
+        _draw(axes, panel, look, theme, baseline, small=True)
         axes.set_title(shown(panel.title, 30))
         axes.set_ylabel(shown(panel.score, 24), size=9)
-        axes.set_xlabel(f"peak ({unit[1]})", size=9)
+        axes.set_xlabel(f"peak ({_unit(panel)[1]})", size=9)
     for axes in list(grid.flat)[len(all_panels) :]:
         axes.remove()
     handles = [_handle(shown(name, 30), look[name]) for name in legend]
@@ -141,34 +165,43 @@ def _looks(methods: Sequence[str], named: Set[str], mode: Mode) -> dict[str, Loo
     return {name: look if name in named else back for name, look in found.items()}
 
 
+def _unit(panel: Panel) -> tuple[int, str]:
+    return unit_of(max(p.peak for p in panel.points))
+
+
 def _draw(
-    axes: Axes, panel: Panel, look: Mapping[str, Look], theme: Theme, small: bool = False
-) -> tuple[int, str]:
-    """Draw points and front; returns the unit of memory."""
+    axes: Axes,
+    panel: Panel,
+    look: Mapping[str, Look],
+    theme: Theme,
+    baseline: str | None,
+    small: bool = False,
+) -> None:
+    """Draw points and front; nothing hides the baseline, and what stands back hides nothing."""
     import numpy as np
 
-    unit = unit_of(max(p.peak for p in panel.points))
+    unit = _unit(panel)
     alike: dict[Look, list[Point]] = {}
     for point in panel.points:
         alike.setdefault(look[point.method], []).append(point)
     for own, points in alike.items():
+        above = 2.5 if own.color == theme.muted else 3 + (points[0].method == baseline) / 2
         spreads = [p.spread or np.nan for p in points]  # without caps around nothing
         ranges = [((p.peak - p.least) / unit[0] or np.nan, 0) for p in points]
         axes.errorbar(
             [p.peak / unit[0] for p in points], [p.score for p in points], yerr=spreads,
             xerr=np.transpose(ranges), color=own.color, marker=own.marker, linestyle="",
             markersize=own.size(5 if small else 7), markeredgecolor=theme.background,
-            markeredgewidth=0.6, elinewidth=1, capsize=2, zorder=3,
+            markeredgewidth=0.6, elinewidth=1, capsize=2, zorder=above,
         )  # fmt: skip
     front = panel.front
     axes.plot(
         [p.peak / unit[0] for p in front], [p.score for p in front], drawstyle="steps-post",
         color=theme.good, linewidth=1.2, linestyle=(0, (5, 2)), zorder=2, label="Pareto front",
     )  # fmt: skip
-    axes.margins(0.08, 0.1)
+    axes.margins(*MARGINS)
     if small:
         axes.locator_params(nbins=4)
-    return unit
 
 
 def _handle(name: str, look: Look) -> object:

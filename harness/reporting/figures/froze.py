@@ -88,10 +88,17 @@ def place_of(name: str) -> tuple[str, str]:
 def froze(records: Sequence[Record], title: str) -> Froze | None:
     """Return what froze in the records that ended well; None: nothing, or nobody wrote it down."""
     good = [record for record in records if record.outcome == "ok" and record.steps]
-    runs = [_steps(record) for record in good]
+    runs = [_before_the_end(record) for record in good]
     if not any(step is not None for run in runs for step in run.values()):
         return None
     return Froze(title, max(record.steps or 0 for record in good), runs)
+
+
+def _before_the_end(record: Record) -> Steps:
+    """Return what froze when; what a method cut out after the last step trained to the end."""
+    last = record.steps or 0
+    at = _steps(record)
+    return {name: None if step is None or step >= last else step for name, step in at.items()}
 
 
 def _steps(record: Record) -> Steps:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from harness.reporting.figures.theme import Theme
@@ -30,31 +31,71 @@ def label_points(
     points: Sequence[At],
     lines: Sequence[tuple[At, At]],
     theme: Theme,
-) -> None:
+    most: int | None = None,
+) -> set[str]:
     """Write names beside their points, and a line to those that had to go further away.
 
     Args:
-        axes: with all the data drawn; its limits do not change any more.
+        axes: its limits do not change any more.
         names: x and y of a point, and its name.
         points: all that names should not cover.
         lines: horizontal and vertical ones that names should not cover, from and to.
         theme: of the page.
+        most: so many names, from the first, are written in any case, the others only where they
+            cover no name and no point. None: all.
+
+    Returns:
+        The names that are written.
     """
     drawing = axes.figure.get_figure(root=True)
     assert drawing is not None
     drawing.draw_without_rendering()  # from here on it is known where things are
     pixels = drawing.dpi / 72
     marks = [_around(axes, [at, at], MARK * pixels) for at in points]
-    taken = marks + [_around(axes, line, LINE * pixels) for line in lines]
+    thin = [_around(axes, line, LINE * pixels) for line in lines]
+    taken = Taken(marks, thin, axes.get_window_extent())
     middles = [((b[0] + b[2]) / 2, (b[1] + b[3]) / 2) for b in marks]
     placed = [(*axes.transData.transform((x, y)), name) for x, y, name in names]
     near = 3 * DISTANCES[-1] * pixels
     # Those with the most neighbours choose first.
     crowd = [sum(abs(x - u) + abs(y - v) < near for u, v in middles) for x, y, _ in placed]
-    for place in sorted(range(len(names)), key=lambda i: (-crowd[i], i)):
+    most = len(names) if most is None else most
+    written = set()
+    for place in sorted(range(len(names)), key=lambda i: (i >= most, -crowd[i], i)):
         x, y, name = names[place]
         note = annotation(axes, shown(name, LONGEST), (x, y), theme)
-        _place(axes, note, placed[place][:2], taken, pixels)
+        if _place(axes, note, placed[place][:2], taken, pixels, place >= most):
+            written.add(name)
+        else:
+            note.remove()
+    return written
+
+
+@dataclass
+class Taken:
+    """What is where, in pixels.
+
+    Attributes:
+        marks: of points.
+        thin: lines of the data.
+        frame: what names should not leave.
+        words: names, and the lines to their points.
+    """
+
+    marks: Sequence[Box]
+    thin: Sequence[Box]
+    frame: Bbox
+    words: list[Box] = field(default_factory=list)
+
+    def covered(self, words: Sequence[Box]) -> float:
+        """Return how much a name, and the line to it, cover of points and names or lie outside."""
+        there = [*self.marks, *self.words]
+        area = sum(_common(part, other) for part in words for other in there)
+        return area + 3 * _outside(words[0], self.frame)
+
+    def crossed(self, name: Box) -> float:
+        """Return how much it covers of lines."""
+        return sum(_common(name, other) for other in self.thin)
 
 
 def annotation(axes: Axes, text: str, at: At, theme: Theme) -> Text:
@@ -69,31 +110,40 @@ def annotation(axes: Axes, text: str, at: At, theme: Theme) -> Text:
     return note
 
 
-def _place(axes: Axes, note: Text, at: At, taken: list[Box], pixels: float) -> None:
-    """Move the text to where it covers least, and take that place."""
-    size, frame = note.get_window_extent(), axes.get_window_extent()
+def _place(axes: Axes, note: Text, at: At, taken: Taken, pixels: float, free: bool) -> bool:
+    """Move the text to where it covers least, and take that place; if `free`, only a free one."""
+    size = note.get_window_extent()
     half = (size.width / 2, size.height / 2)
-    best: tuple[float, At, Box, bool] | None = None
+    best: tuple[float, At, list[Box], bool] | None = None
     for rank, distance in enumerate(DISTANCES):
         for side, (right, up) in enumerate(SIDES):
+            cost = (60 * rank + 4 * side) * pixels
+            if best is not None and cost >= best[0]:
+                continue
             away = distance * pixels * (0.75 if right and up else 1)
             shift = (right * (away + half[0]), up * (away + (0 if right else half[1])))
             box = _box((at[0] + shift[0], at[1] + shift[1]), half)
-            cost = sum(_common(box, other) for other in taken) + 3 * _outside(box, frame)
-            cost += (60 * rank + 4 * side) * pixels
+            edge = (_nearest(shift[0], half[0]), _nearest(shift[1], half[1]))
+            words = [box, *(_along(at, edge, pixels) if rank else ())]
+            covered = taken.covered(words)
+            if free and covered:
+                continue
+            cost += covered + taken.crossed(box)
             if best is None or cost < best[0]:
-                best = (cost, shift, box, rank > 0)
-    assert best is not None
-    _, shift, box, far = best
-    taken.append(box)
+                best = (cost, shift, words, rank > 0)
+    if best is None:
+        return False
+    _, shift, words, far = best
+    taken.words += words
     note.set_position((shift[0] / pixels, shift[1] / pixels))
     if far:
-        edge = [_nearest(c, h) / pixels for c, h in zip(shift, half, strict=True)]
+        edge = (_nearest(shift[0], half[0]), _nearest(shift[1], half[1]))
         axes.annotate(
-            "", note.xy, xytext=(edge[0], edge[1]), textcoords="offset points",  # type: ignore[attr-defined]
+            "", note.xy, xytext=(edge[0] / pixels, edge[1] / pixels), textcoords="offset points",  # type: ignore[attr-defined]
             arrowprops={"arrowstyle": "-", "linewidth": 0.6, "color": note.get_color(),
                         "alpha": 0.6, "shrinkA": 0, "shrinkB": MARK},
         ).set_in_layout(False)  # fmt: skip
+    return True
 
 
 def _around(axes: Axes, line: Sequence[At], room: float) -> Box:
@@ -103,6 +153,14 @@ def _around(axes: Axes, line: Sequence[At], room: float) -> Box:
 
 def _box(middle: At, half: At) -> Box:
     return (middle[0] - half[0], middle[1] - half[1], middle[0] + half[0], middle[1] + half[1])
+
+
+def _along(at: At, edge: At, pixels: float) -> list[Box]:
+    """Return boxes along the line from a point's mark to `edge`, which is seen from the point."""
+    length, room = math.hypot(*edge), LINE * pixels
+    ways = range(math.ceil(1.5 * MARK * pixels + room), int(length), math.ceil(2 * room))
+    middles = [(at[0] + w / length * edge[0], at[1] + w / length * edge[1]) for w in ways]
+    return [_box(middle, (room, room)) for middle in middles]
 
 
 def _nearest(middle: float, half: float) -> float:

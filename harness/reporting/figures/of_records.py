@@ -11,7 +11,7 @@ from harness.record import Memory, Record
 from harness.reporting.comparison import Row, compare_methods
 from harness.reporting.figures.bars import Bar, stacked
 from harness.reporting.figures.costs import Cost, costs
-from harness.reporting.figures.courses import MOST, Course, courses
+from harness.reporting.figures.courses import MOST, NARROW, Course, courses
 from harness.reporting.figures.figure import Figure
 from harness.reporting.figures.freezing import layers_over_time, projections
 from harness.reporting.figures.froze import Froze, froze
@@ -92,6 +92,16 @@ def _courses(one: OneModel) -> list[Figure]:
         "split at its own peak, which is that of its own longest batch, so that a phase's peak "
         "may lie above the one before it."
     )
+    if any(run.rest for run in runs):
+        said += (
+            " Not split: workspaces of libraries, what the allocator did not split off, and, where "
+            "a phase's largest step was not audited, what it held beyond the audited one."
+        )
+    if any(run.merged for run in runs):
+        said += (
+            f" Phases of less than {100 * NARROW:g} % of the steps are drawn together with short "
+            "ones beside them, with peak and split of the largest."
+        )
     return [
         one.figure(
             f"memory-over-training{ending}", "Peak memory over training", said,

@@ -14,12 +14,13 @@ from harness.reporting.figures.words import failures, few, shown
 from harness.units import is_fraction
 
 NAME = "score-and-memory"
+OTHERS = ", others where there is room"
 FRONT = "The dashed line joins the methods that no other one beats in both."
 
 
 def score_figures(one: OneModel) -> list[Figure]:
     """Return the average (of one task: its score) against memory, and every task's."""
-    tasks = one.comparison.tasks
+    tasks, baseline = one.comparison.tasks, one.comparison.baseline
     by_task = [panel for task in tasks if (panel := _of_task(one, task)).points]
     main = _average(one) if len(tasks) > 1 else by_task[0] if by_task else None
     found = []
@@ -27,15 +28,15 @@ def score_figures(one: OneModel) -> list[Figure]:
         found.append(one.figure(
             NAME, f"Score and peak memory: {shown(main.title)}",
             f"Mean score over seeds and largest peak of each method. {_errors(main)}{FRONT}"
-            f"{_unnamed(NAMED, main)}{_not_drawn(one, main)}",
-            partial(one_panel, main, one.methods),
+            f"{_unnamed(NAMED, main, others=OTHERS)}{_not_drawn(one, main)}",
+            partial(one_panel, main, one.methods, baseline=baseline),
         ))  # fmt: skip
     if len(by_task) > 1:
         found.append(one.figure(
             f"{NAME}-by-task", "Score and peak memory by task",
             "Mean score over seeds and largest peak of each method on each task. "
             f"{_errors(*by_task)}{FRONT}{_unnamed(MOST, *by_task)}{_not_drawn(one, *by_task)}",
-            partial(panels, by_task, one.methods),
+            partial(panels, by_task, one.methods, baseline=baseline),
         ))  # fmt: skip
     return found
 
@@ -94,12 +95,15 @@ def _errors(*panes: Panel) -> str:
     )
 
 
-def _unnamed(most: int, *panes: Panel) -> str:
+def _unnamed(most: int, *panes: Panel, others: str = "") -> str:
     """Say which methods have a name where there are too many of them."""
     methods = {point.method for panel in panes for point in panel.points}
     if len(methods) <= most:
         return ""
-    return f" Of {len(methods)} methods those of such a line are named."
+    return (
+        f" Of {len(methods)} methods those of such a line, the baseline, the worst score and the "
+        f"largest peak are named{others}."
+    )
 
 
 def _not_drawn(one: OneModel, *panes: Panel) -> str:
