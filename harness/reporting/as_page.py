@@ -9,7 +9,7 @@ from harness.reporting.page.chapter import Chapter, Picture
 from harness.reporting.page.page import page
 from harness.reporting.sections import Report, Section
 
-MOST_BYTES = 1_500_000  # of figures in a page; those that come later lie beside it only
+MOST_BYTES = 1_000_000  # of figures in a page; those that come later lie beside it only
 
 
 def as_page(report: Report, drawings: Mapping[str, bytes] | None = None) -> str:

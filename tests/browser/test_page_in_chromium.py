@@ -229,8 +229,8 @@ def test_it_fits_the_screen_and_is_readable(
     root = "return document.documentElement"
     unfold = "document.querySelectorAll('details').forEach((each) => { each.open = true; })"
     show = f"document.querySelector('{NAMES}').click()"
-    for step in ("", unfold, show, unfold):
-        shown.js(step)
+    for step in ("", unfold, SLIDER, show, unfold):
+        shown.js(step, 0)
         assert shown.js(f"{root}.scrollWidth") <= shown.js(f"{root}.clientWidth")
         assert shown.js(CONTRAST) == []
     dialog = "const d = document.getElementById('record');"

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,16 @@ from records import eight_cells, record
 
 from harness.forecasting.result import Forecast
 from harness.printed import lines, one_line
+from harness.reporting.as_page import MOST_BYTES, as_page
 from harness.reporting.columns import Table, number, words
 from harness.reporting.comparison import SPLIT, compare_methods
+from harness.reporting.figures.figure import MODES, Figure
 from harness.reporting.figures.theme import DARK, LIGHT, looks
 from harness.reporting.page import page as page_module
 from harness.reporting.page.chapter import Chapter, Picture
 from harness.reporting.page.embedding import data, prose
 from harness.reporting.page.page import SCRIPTS, page
+from harness.reporting.sections import Report, section_of
 from harness.simulation.step_forecast import Need
 from harness.units import MIB
 
@@ -356,3 +360,14 @@ def test_a_task_says_which_way_is_better(tmp_path: Path) -> None:
         [task] = data_of(page("x", [Chapter(group(chosen))]))["groups"][0]["tasks"]
         assert task["lower"] is lower
         assert task["fraction"] is (chosen is records)
+
+
+def test_a_report_with_many_figures_keeps_the_first_in_its_page(tmp_path: Path) -> None:
+    made = section_of(group(sized(tmp_path, {"full": 3, "lora": 2}, [0.9, 0.8])))
+    figures = [Figure(f"f{i}", f"figure {i}", "", str) for i in range(9)]
+    drawings = {each.file(mode): b"x" * 100_000 for each in figures for mode in MODES}
+    html = as_page(Report([replace(made, figures=figures)]), drawings)
+    shown = {attributes["alt"] for tag, attributes in Document(html).tags if tag == "img"}
+    assert shown == {f"figure {i}" for i in range(MOST_BYTES // 200_000)}
+    assert f"{9 - len(shown)} figures are not in this page" in html
+    assert len(html) < 2_000_000
