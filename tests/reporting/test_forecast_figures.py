@@ -152,3 +152,12 @@ def test_many_bars_fill_several_figures_and_an_error_is_named() -> None:
     axes = second.draw("light").axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()][:2] == ["m60", "m61"]
     assert "no forecast" in {text.get_text() for text in axes.texts}
+
+
+def test_curves_on_top_of_each_other_are_one_line_with_all_names() -> None:
+    curves = {"b": {1: 1000, 2: 2000}, "a": {1: 1004, 2: 2000}, "c": {1: 1000, 2: 2020},
+              "d": {1: 1000}}  # fmt: skip
+    [figure] = growth_figures("m", "batch size", "c", [Panel("t", curves)], {"card": GIB})
+    drawing = figure.draw("light")
+    assert [text.get_text() for text in drawing.legends[0].get_texts()] == ["a, b", "c", "d"]
+    assert len(drawing.axes[0].lines) == 3

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 MOST_PANELS = 6
 NEAR = 1.5  # times the largest value: a card's line beyond it would press the curves flat
 BEYOND = 1.4  # times the largest card: what needs more runs off the top
+ALIKE = 0.005  # lines that are no further apart would hide each other: they are one
 LETTERS = 100  # of names, with their marks, on one line of the legend
 # Lines on top of each other stay visible: a pattern for every method beside its colour.
 DASHES = ("-", (0, (5, 2)), (0, (2, 1.5)), (0, (6, 2, 1, 2)))
@@ -76,10 +77,11 @@ def _drawn(
     from matplotlib.figure import Figure as Drawing
 
     theme, look = THEMES[mode], looks(methods, mode)
-    names = [name for name in look if any(name in panel.curves for panel in panels)]
+    labels = _together(panels, [name for name in look if any(name in p.curves for p in panels)])
+    names = list(labels)
     columns = min(2, len(panels))
     rows = ceil(len(panels) / columns)
-    across = max(1, min(len(names), LETTERS // (max(len(shown(name)) for name in names) + 8)))
+    across = max(1, min(len(names), LETTERS // (max(map(len, labels.values())) + 8)))
     height = (4 if rows == 1 else 2.8 * rows) + 0.2 * ceil(len(names) / across)
     drawing = Drawing(figsize=(WIDTH, height))
     lines: dict[str, Any] = {}
@@ -99,10 +101,30 @@ def _drawn(
         axes.set_ylabel(f"reserved memory ({word})")
         _draw_cards(axes, panel.top, unit, cards, theme)
     drawing.legend(
-        list(lines.values()), list(map(shown, lines)), loc="outside lower center", ncols=across,
+        list(lines.values()), list(labels.values()), loc="outside lower center", ncols=across,
         handlelength=3,
     )  # fmt: skip
     return drawing
+
+
+def _together(panels: Sequence[Panel], names: Sequence[str]) -> dict[str, str]:
+    """Return the methods that get a line, with what it is called: those on top of it, too."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        like = next((other for other in found if _is_alike(panels, name, other)), name)
+        found.setdefault(like, []).append(name)
+    return {first: shown(", ".join(alike), LETTERS - 10) for first, alike in found.items()}
+
+
+def _is_alike(panels: Sequence[Panel], one: str, other: str) -> bool:
+    """Tell whether two methods have the same values and nearly the same bytes in every panel."""
+    for panel in panels:
+        ours, theirs = panel.curves.get(one, {}), panel.curves.get(other, {})
+        if ours.keys() != theirs.keys():
+            return False
+        if any(abs(ours[value] / theirs[value] - 1) > ALIKE for value in ours):
+            return False
+    return True
 
 
 def _draw_cards(axes: Any, top: int, unit: int, cards: Mapping[str, int], theme: Theme) -> None:

@@ -48,9 +48,14 @@ def conditions(forecasts: Sequence[Forecast]) -> str:
     return f"Forecast without a GPU; {', '.join(f'{name} {said[name]}' for name in said)}."
 
 
-def method_of(entry: Forecast) -> str:
-    """Return the method's label with the grid's values behind it, as records have it."""
-    return " ".join(entry.cell.split("/")[2:-1])
+def _methods(forecasts: Sequence[Forecast]) -> dict[str, str]:
+    """Return each cell's method, with those of the grid's values that are not the same for all."""
+    parts = {entry.cell: entry.cell.split("/")[2:-1] for entry in forecasts}
+    shared = set.intersection(*(set(axes) for _, *axes in parts.values()))
+    return {
+        cell: " ".join([method, *(axis for axis in axes if axis not in shared)])
+        for cell, (method, *axes) in parts.items()
+    }
 
 
 def _bars(forecasts: Sequence[Forecast], cards: Sequence[str], ending: str) -> list[Figure]:
@@ -106,7 +111,8 @@ def _growth(
 ) -> list[Figure]:
     caption = (
         "Reserved memory by the stage and activity of a run that need the most; all other settings "
-        f"as each cell has them. {LINES} {conditions(forecasts)}"
+        "as each cell has them. Methods within 0.5 % of each other share a line. "
+        f"{LINES} {conditions(forecasts)}"
     )
     lines = {name: find_card(name).capacity for name in cards}
     return growth_figures(
@@ -119,9 +125,11 @@ def _panels(forecasts: Sequence[Forecast], what: Swept) -> list[Panel]:
 
     Of several seeds the one that needs the most stands for all.
     """
+    methods = _methods(forecasts)
     curves: dict[tuple[str, str], dict[str, dict[int, int]]] = {}
     for entry in forecasts:
-        curve = curves.setdefault((entry.model, entry.task), {}).setdefault(method_of(entry), {})
+        lines = curves.setdefault((entry.model, entry.task), {})
+        curve = lines.setdefault(methods[entry.cell], {})
         for at in entry.sweeps.get(what, ()):
             if at.reserved is not None:
                 curve[at.value] = max(curve.get(at.value, 0), at.reserved)
