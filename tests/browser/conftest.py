@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pages import SCORES, SIZES, group, sized
+
+from harness.reporting.page.chapter import Chapter
+from harness.reporting.page.page import page
 
 
 class Page:
@@ -96,3 +100,9 @@ def opened(chromium: Page, tmp_path: Path) -> Callable[..., Page]:
         return chromium
 
     return open_page
+
+
+@pytest.fixture
+def simple(tmp_path: Path) -> str:
+    """The page of four methods on one task."""
+    return page("a report", [Chapter(group(sized(tmp_path, SIZES, SCORES)))])

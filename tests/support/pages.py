@@ -7,16 +7,26 @@ import random
 import re
 import zlib
 from collections.abc import Sequence
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 from records import eight_cells, record
 
+from harness.forecasting.result import Forecast
 from harness.record import Memory, PhaseMemory, Record
 from harness.reporting.groups import Group
+from harness.simulation.step_forecast import Need
 from harness.units import MIB
 
 HOLDERS = 12
+# Where a browser finds the methods' names, and how it moves the slider.
+NAMES = ".methods-box tbody .name"
+SLIDER = """const slider = document.querySelector("input[type=range]");
+slider.value = arguments[0]; slider.dispatchEvent(new Event("input"));"""
+# Methods with their peaks in MiB, and their scores.
+SIZES = {"full": 300, "lora-r8": 200, "bitfit": 100, "lora-r16": 250}
+SCORES = [0.9, 0.8, 0.7, 0.85]
 # What would be markup, a script's end, another direction or a command, were it not text.
 HOSTILE = [
     "<img src=x onerror=document.title='hit'>", "</script><script>document.title='hit'</script>",
@@ -114,3 +124,40 @@ def data_of(html: str) -> dict[str, Any]:
     found = re.search(r'<script id="data" type="application/json">(.*?)</script>', html, re.DOTALL)
     assert found
     return dict(json.loads(found[1]))
+
+
+class Document(HTMLParser):
+    """Elements with their attributes, and the text of each."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.raw: dict[str, list[str]] = {"script": [], "style": []}
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        last = self.tags[-1][0] if self.tags else ""
+        self.raw[last].append(data) if last in self.raw and data.strip() else None
+        self.texts.append(data)
+
+    @property
+    def policy(self) -> str:
+        return next(a["content"] or "" for _, a in self.tags if "http-equiv" in a)
+
+
+def forecast(gpu: str, **rest: Any) -> Forecast:
+    """A forecast of one cell; `rest` replaces fields."""
+    filled: dict[str, Any] = {
+        "cell": "rte/tiny/lora/s0", "method": "lora", "model": "tiny", "task": "rte", "gpu": gpu,
+        "stage": "training", "steps": [(8, 128)], "peak_allocated": 100 * MIB,
+        "needs": {"training": Need(allocated=100 * MIB, reserved=120 * MIB, expandable=1),
+                  "evaluation": Need(allocated=1, reserved=130 * MIB, expandable=1)},
+        "split": {"weights.base": 60 * MIB, "unsplit": MIB}, "modules": {"encoder": 60 * MIB},
+        "fits": "fits", "margin": MIB, "decides": "training",
+    }  # fmt: skip
+    return Forecast.model_validate(filled | rest)
