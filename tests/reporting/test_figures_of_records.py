@@ -188,6 +188,21 @@ def test_of_many_methods_those_that_stand_out_are_named(cells: list[Cell]) -> No
     assert len({word for word in words if word.startswith("m")}) == 57
 
 
+def test_of_hundreds_of_maps_the_first_are_drawn_and_the_others_told(cells: list[Cell]) -> None:
+    rte = next(cell for cell in cells if cell.task.name == "rte" and not cell.seed)
+    found = [
+        in_phases(rte, [2**30, 2**29], frozen_at=AFLORA, path=f"rte/tiny/m{i}/s0")
+        for i in range(300)
+    ]
+    maps = [f for f in figures_of(group_of(found)) if f.name.startswith("freezing")]
+    assert [figure.name for figure in maps] == [
+        "freezing", "freezing-2", "freezing-3", "freezing-of-projections",
+        "freezing-of-projections-2", "freezing-of-projections-3", "freezing-of-projections-4",
+    ]  # fmt: skip
+    assert "The first 36 of 300 are drawn." in maps[0].caption
+    assert "The first 4 of 300 such maps are drawn." in maps[-1].caption
+
+
 @pytest.mark.filterwarnings("error")
 def test_labels_appear_literally(cells: list[Cell]) -> None:
     rte = [cell for cell in cells if cell.task.name == "rte" and not cell.seed]

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 MAPS = 12  # small maps of freezing in one figure
+MOST_MAPS = 36  # of a model: nobody looks at the hundredth, and each takes its time
+MOST_OF_PROJECTIONS = 4
 
 
 def figures_of(group: Group, baseline: str | None = None) -> list[Figure]:
@@ -180,18 +182,24 @@ def _freezing(one: OneModel) -> list[Figure]:
         "Of the adapter tensors of a kind that ever froze, the share that trains in each layer, "
         "over all seeds."
     )
+    if len(maps) > MOST_MAPS:
+        said += f" The first {MOST_MAPS} of {len(maps)} are drawn."
+    of_projections = [each for each in maps if each.by_kind]
+    shown_of = len(of_projections[:MOST_OF_PROJECTIONS])
+    left = f" The first {shown_of} of {len(of_projections)} such maps are drawn."
     found = [
         one.figure(
             f"freezing{ending}", "Which layers train until when", said,
             partial(layers_over_time, part), of_memory=False,
         )
-        for part, ending in _in_parts(maps, MAPS)
+        for part, ending in _in_parts(maps[:MOST_MAPS], MAPS)
     ]  # fmt: skip
-    for place, each in enumerate(each for each in maps if each.by_kind):
+    for place, each in enumerate(of_projections[:MOST_OF_PROJECTIONS]):
         ending = f"-{place + 1}" if place else ""
         found.append(one.figure(
             f"freezing-of-projections{ending}", f"When projections froze: {shown(each.title)}",
-            "Mean over the seeds in which a projection froze; –: it trained to the end.",
+            "Mean over the seeds in which a projection froze; –: it trained to the end."
+            + (left if shown_of < len(of_projections) else ""),
             partial(projections, each), of_memory=False,
         ))  # fmt: skip
     return found
