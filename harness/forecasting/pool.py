@@ -129,6 +129,6 @@ def _place(error: BaseException) -> str:
     while trace is not None:
         file = trace.tb_frame.f_code.co_filename
         if "/torch/" not in file:
-            place = f"({file}:{trace.tb_lineno})"
+            place = f"({file.rpartition('/site-packages/')[2]}:{trace.tb_lineno})"
         trace = trace.tb_next
     return place
