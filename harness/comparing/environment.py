@@ -16,7 +16,7 @@ import subprocess
 import sys
 import venv
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from harness.comparing.interpreter import last_line, packages, site_folders
@@ -83,8 +83,20 @@ def conflicts(python: Path) -> tuple[str, ...]:
     return tuple(file.read_text(encoding="utf-8").splitlines()) if file.is_file() else ()
 
 
+def _has_pip() -> bool:
+    """Tell whether this Python has pip, without looking for the module.
+
+    Where setuptools is, that alone makes it hide its distutils for the rest of the process.
+    """
+    try:
+        distribution("pip")
+    except PackageNotFoundError:
+        return False
+    return True
+
+
 def _make(folder: Path, asked: Mapping[str, str], behind: Sequence[Path]) -> None:
-    has_pip = find_spec("pip") is not None
+    has_pip = _has_pip()
     try:
         venv.EnvBuilder(with_pip=not has_pip, symlinks=True).create(folder)
     except subprocess.CalledProcessError:

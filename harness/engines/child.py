@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from harness.env import ROOT
 from harness.units import clock
@@ -48,6 +48,15 @@ class Limits:
     back_off: float = 5.0
 
 
+def _opened(log: Path) -> BinaryIO:
+    """Open a cell's log; its folder may be moved away between being made and being used."""
+    for _ in range(3):
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            return log.open("wb")
+    return log.open("wb")
+
+
 class Child:
     """One process in a session of its own, whose group is killed when it ends.
 
@@ -61,7 +70,7 @@ class Child:
         self._heard, progress = os.pipe()
         self._order = order.model_copy(update={"progress": progress})
         try:
-            with log.open("wb") as output:
+            with _opened(log) as output:
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", "harness.engines.worker"],
                     stdin=subprocess.PIPE,

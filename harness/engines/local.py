@@ -118,7 +118,6 @@ class LocalEngine:
         """Run a cell; returns its record, and whether another attempt may end otherwise."""
         cell, began, kills = turn.cell, time.monotonic(), kernel_oom_kills()
         log = self.store.log_file(cell)
-        log.parent.mkdir(parents=True, exist_ok=True)
         self._events.put(Event(cell, progress={"doing": "starting"}))
         child = Child(self._order(turn), log, _environment(device))
         code, limit = child.attend(

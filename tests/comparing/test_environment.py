@@ -83,7 +83,7 @@ def test_other_versions_in_front_of_what_is_installed(
 def test_a_python_without_pip_gets_one(
     tmp_path: Path, installed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.comparing.environment.find_spec", lambda name: None)
+    monkeypatch.setattr("harness.comparing.environment._has_pip", lambda: False)
     python = environment(["tinything==2.0"], tmp_path / "cache", [installed])
     assert packages(python)["tinything"] == "2.0"
 

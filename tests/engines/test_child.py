@@ -18,7 +18,7 @@ from cells import cell_of
 from harness.cell import new_record
 from harness.engines import worker
 from harness.engines.base import Event, Order
-from harness.engines.child import Limits
+from harness.engines.child import Limits, _opened
 from harness.engines.local import LocalEngine
 from harness.record import Record
 from harness.store import Store
@@ -185,3 +185,20 @@ def test_a_killed_runner_takes_all_of_a_cell_with_it(tmp_path: Path) -> None:
     assert all(is_gone(process.pid) for process in family)
     with Store(out).lock(patience=1.0):
         pass
+
+
+def test_a_folder_that_goes_between_being_made_and_being_used_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, make, times = tmp_path / "logs" / "one.log", Path.mkdir, []
+
+    def made_and_moved(folder: Path, *rest: Any, **options: Any) -> None:
+        make(folder, *rest, **options)
+        times.append(folder)
+        if len(times) == 1:
+            folder.rename(tmp_path / "away")
+
+    monkeypatch.setattr(Path, "mkdir", made_and_moved)
+    with _opened(log) as opened:
+        opened.write(b"told")
+    assert log.read_bytes() == b"told"

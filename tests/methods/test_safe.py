@@ -68,12 +68,11 @@ def test_probing_leaves_mode_random_state_and_gradients(monkeypatch: pytest.Monk
     assert all(p.grad is None for p in handle.model.parameters())
 
 
-def test_padding_and_too_many_rows_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_padding_and_too_many_rows_are_left_out() -> None:
     handle = attached()
     padded = {**batch(), "attention_mask": torch.tensor([[1] * 10, [1] * 4 + [0] * 6])}
     assert [len(rows) for rows in Recorder(handle, [padded], 0).features()] == [14] * 4
-    monkeypatch.setattr("methods.safe.cka.MAX_ROWS", 6)
-    first, again = (Recorder(handle, [padded], 0).features() for _ in range(2))
+    first, again = (Recorder(handle, [padded], 0, most=6).features() for _ in range(2))
     assert [len(rows) for rows in first] == [6] * 4
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
 
