@@ -60,7 +60,9 @@ def surroundings(path: Sequence[Path]) -> dict[str, str]:
     """Return the variables for a process that looks into these folders first."""
     given = os.environ.get("PYTHONPATH")
     folders = [*map(str, path), *([given] if given else [])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(folders)}
+    # No __pycache__ beside a plug-in: nothing of the user's is touched.
+    quiet = {"PYTHONDONTWRITEBYTECODE": "1"}
+    return {**os.environ, **quiet, "PYTHONPATH": os.pathsep.join(folders)}
 
 
 def last_line(text: str) -> str:
