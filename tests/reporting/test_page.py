@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pages import HOSTILE, Document, data_of, forecast, group, hostile, sized
 
 from harness.printed import lines, one_line
+from harness.provenance import Invocation
 from harness.reporting.as_page import MOST_BYTES, as_page
 from harness.reporting.columns import Table, number, words
 from harness.reporting.comparison import SPLIT
@@ -120,8 +121,8 @@ def test_data_ends_nothing_that_it_stands_in(value: Any) -> None:
 
 
 def test_data_is_what_it_was() -> None:
-    value = {"a": [1, 0.1234567, None, True, "x<y"], "b": float("nan"), "c": 2**53}
-    plain = {"a": [1, 0.123457, None, True, "x<y"], "b": None, "c": 2**53}
+    value = {"a": [1, 0.123456789, None, True, "x<y"], "b": float("nan"), "c": 2**53}
+    plain = {"a": [1, 0.12345679, None, True, "x<y"], "b": None, "c": 2**53}
     assert json.loads(data(value)) == plain
 
 
@@ -178,3 +179,12 @@ def test_a_report_with_many_figures_keeps_the_first_in_its_page(tmp_path: Path) 
     assert shown == {f"figure {i}" for i in range(MOST_BYTES // 200_000)}
     assert f"{9 - len(shown)} figures are not in this page" in html
     assert len(html) < 2_000_000
+
+
+def test_an_overridden_suite_is_not_described_as_its_file(tmp_path: Path) -> None:
+    records = sized(tmp_path, {"full": 300, "lora": 200}, [0.9, 0.8])
+    asked = Invocation(command="headroom run x.yaml train.epochs=9", overrides=["train.epochs=9"])
+    records = [each.model_copy(update={"invocation": asked}) for each in records]
+    whole = replace(group(records), suite={"name": "x", "description": "Two epochs."})
+    told = as_page(Report([section_of(whole)]))
+    assert "The suite's file says: Two epochs. Overrides changed it." in told.replace("&#x27;", "'")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 MAPS = 12  # small maps of freezing in one figure
-MOST_MAPS = 36  # of a model: nobody looks at the hundredth, and each takes its time
+MOST_MAPS = 24  # of a model: nobody looks at the hundredth, and each takes its time
 MOST_OF_PROJECTIONS = 4
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from harness.printed import lines, one_line
 
 CODE = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)")
-DIGITS = 6  # of a fraction, of seconds: more than a page shows
+DIGITS = 8  # of a fraction, of seconds: rounded again by the page, so more than it shows
 # What would end a script element, begin a comment in it or be an entity elsewhere.
 IN_A_SCRIPT = {ord(character): f"\\u{ord(character):04x}" for character in "<>&"}
 
