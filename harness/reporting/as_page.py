@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from harness.reporting.figures.figure import MODES
 from harness.reporting.page.chapter import Chapter, Picture
 from harness.reporting.page.page import page
-from harness.reporting.ran import overridden
+from harness.reporting.ran import changed_description, overridden
 from harness.reporting.sections import Report, Section
 
 MOST_BYTES = 1_000_000  # of figures in a page; those that come later lie beside it only
@@ -61,7 +61,4 @@ def _described(section: Section) -> str:
     """Return what the suite's file says of itself; of a changed suite that is another one."""
     said = str(section.group.suite.get("description") or "")
     changed = overridden(section.group.records)
-    if not said or changed is False:
-        return said
-    why = "Overrides changed it." if changed else "What was overridden is not recorded."
-    return f"The suite's file says: {said} {why}"
+    return said if not said or changed is False else changed_description(said, changed)

@@ -14,7 +14,7 @@ from harness.reporting.columns import Mark, Table
 from harness.reporting.figures.figure import Figure
 from harness.reporting.inline import cell, code, literal, prose
 from harness.reporting.layout import MAIN_WIDTH, parts
-from harness.reporting.ran import options, overridden
+from harness.reporting.ran import changed_description, options, overridden
 from harness.reporting.sections import Report, Section
 from harness.units import gib
 
@@ -84,8 +84,7 @@ def _described(description: str, changed: bool | None) -> str:
     description = "\n".join(map(literal, description.strip().split("\n")))
     if changed is False:
         return description
-    why = "Overrides changed it: see below." if changed else "What was overridden is not recorded."
-    return f"The suite's file says: *{description}* {why}"
+    return changed_description(f"*{description}*", changed, ": see below")
 
 
 def picture(figure: Figure) -> Iterator[str]:

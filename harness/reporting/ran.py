@@ -47,6 +47,15 @@ def overridden(records: Sequence[Record]) -> bool | None:
     return True if any(known) else None if len(known) < len(asked) else False
 
 
+def changed_description(text: str, changed: bool | None, where: str = "") -> str:
+    """Return a suite's description as what its file says; of a changed suite that is another one.
+
+    `where` says where a reader finds the overrides.
+    """
+    why = f"Overrides changed it{where}." if changed else "What was overridden is not recorded."
+    return f"The suite's file says: {text} {why}"
+
+
 def _length(record: Record) -> str:
     train = record.cell["train"]
     seen = "share not recorded," if record.epochs is None else f"{record.epochs:.3g}"
