@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from math import gcd
 from typing import Any, Literal, get_args
-
-from methods.wording import nearest
 
 NamedSet = Literal["six", "qv", "attention", "ffn", "all-linear"]
 # A named set of linear layers, or suffixes of module names inside the transformer layers.
@@ -100,20 +98,6 @@ class Parts:
     attention: tuple[str, ...] | None = None
     qv: tuple[str, ...] | None = None
     six: tuple[str, ...] | None = None
-
-
-def stated_parts(given: Mapping[str, Any]) -> Parts:
-    """Return the parts that a suite states.
-
-    Raises:
-        ValueError: a part that is none.
-    """
-    known = [field.name for field in fields(Parts)]
-    for name in given:
-        if name not in known:
-            raise ValueError(f"a model has no part {name!r}; {nearest(name, known)}")
-    values: dict[str, Any] = {k: v if isinstance(v, str) else tuple(v) for k, v in given.items()}
-    return Parts(**values)
 
 
 def layout_of(config: Any, name: str) -> Layout | None:

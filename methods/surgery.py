@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from methods.architectures import FAMILIES
 from methods.linears import LayerLinears, fused_layout, linears
 from methods.parts import (
+    STATED,
     head_names,
     head_parameters,
     input_parameters,
@@ -28,7 +29,7 @@ from methods.tree import is_linear, unwrap
 if TYPE_CHECKING:
     from torch import nn
 
-    from methods.architectures import LayerRange, Targets
+    from methods.architectures import LayerRange, Parts, Targets
     from methods.base import Plan
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "resolve_range",
     "select_layers",
     "stack_of",
+    "state_parts",
     "stores_transposed",
     "target_modules",
     "train_head",
@@ -58,6 +60,25 @@ __all__ = [
     "unwrap",
     "what_targets_mean",
 ]
+
+
+def state_parts(model: nn.Module, parts: Parts) -> None:
+    """Let a transformers model have these parts, in place of those that its structure says.
+
+    Raises:
+        ValueError: the model has no such module or linear layer.
+    """
+    setattr(transformer_of(model)[1], STATED, parts)
+    layer_names(model)
+    for read in (head_parameters, pooler_parameters, input_parameters):
+        read(model)
+    for name in ("attention", "qv", "six"):
+        suffixes = getattr(parts, name)
+        if suffixes is not None:
+            try:
+                target_names(model, suffixes)
+            except ValueError as error:
+                raise ValueError(f"parts.{name}: {error}") from None
 
 
 def family(model: nn.Module) -> str:
