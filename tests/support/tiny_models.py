@@ -35,7 +35,9 @@ _HEADS = {
     "num_self_attention_heads", "num_cross_attention_heads", "conf_num_attention_heads",
     "swa_num_attention_heads", "linear_num_heads",
 }  # fmt: skip
-_KEY_HEADS = {"num_key_value_heads", "num_kv_heads", "swa_num_key_value_heads", "multi_query_group_num"}  # fmt: skip
+_KEY_HEADS = {
+    "num_key_value_heads", "num_kv_heads", "swa_num_key_value_heads", "multi_query_group_num",
+}  # fmt: skip
 _HEAD_DIMS = {"head_dim", "d_kv", "dim_head", "attention_head_size", "swa_head_dim", "d_head",
               "linear_head_dim", "global_head_dim", "kv_channels"}  # fmt: skip
 _POSITIONS = {
@@ -44,7 +46,10 @@ _POSITIONS = {
     "context_length", "model_max_length", "seq_length",
 }  # fmt: skip
 _EXPERTS = {"num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts"}
-_CHOSEN = {"num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_k", "moe_top_k", "top_k_experts"}  # fmt: skip
+_CHOSEN = {
+    "num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_k", "moe_top_k",
+    "top_k_experts",
+}  # fmt: skip
 _OTHER = {
     "kv_lora_rank": 16, "q_lora_rank": 16, "qk_nope_head_dim": 16, "qk_rope_head_dim": 16,
     "v_head_dim": 16, "qk_head_dim": 32, "n_group": 1, "topk_group": 1, "num_expert_group": 1,
@@ -56,62 +61,86 @@ _OTHER = {
     "vocab_size_per_layer_input": VOCABULARY, "num_nextn_predict_layers": 0, "chunk_size": 16,
 }  # fmt: skip
 # What the rules above cannot know, by model type.
-_SMALL_STAGES = {"depths": [1, 1, 1, 1], "image_size": 32}
-_NO_LAYER_CONFIG: dict[str, Any] = {"per_layer_config": None}
+_TWO_STAGES: dict[str, Any] = {
+    "depths": [1, 1], "hidden_sizes": [16, 32], "num_stages": 2, "embedding_size": 16,
+    "patch_size": 4, "out_features": None, "out_indices": None,
+}  # fmt: skip
+_WINDOWS: dict[str, Any] = {
+    "depths": [2, 1], "embed_dim": 16, "num_heads": [1, 2], "num_layers": 2, "patch_size": 4,
+    "window_size": 4, "out_features": None, "out_indices": None, "pretrained_window_sizes": [0, 0],
+}  # fmt: skip
+_FOUR_STAGES: dict[str, Any] = {
+    "depths": [1, 1, 1, 1], "hidden_sizes": [8, 16, 32, 32], "num_attention_heads": [1, 1, 2, 2],
+    "out_features": None, "out_indices": None,
+}  # fmt: skip
+_ONE_STAGE_NAMES: dict[str, Any] = {"out_features": None, "out_indices": None}
+_ROPE = {"rope_type": "default", "rope_theta": 1e4}
 OWN: dict[str, dict[str, Any]] = {
     # text
-    "blt": {},
-    "cohere_compass_text": {
-        "rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 1e4}}
-    },
+    "arcee": {"pad_token_id": 0},
+    "cohere_compass_text": {"rope_parameters": {"full_attention": _ROPE}},
     "deepseek_v2": {"num_experts_per_tok": 2, "n_routed_experts": 4},
     "dory": {
-        "n_input_layers": 1,
-        "n_recurrent_layers": 1,
-        "n_output_layers": 1,
-        "num_hidden_layers": 3,
-        "layer_types": ["sliding_attention", "mlp", "full_attention"],
+        "n_input_layers": 2, "n_recurrent_layers": 2, "n_output_layers": 2, "num_hidden_layers": 6,
+        "layer_types": ["sliding_attention", "mlp", "full_attention", "mlp", "full_attention",
+                        "mlp"],
     },
     "dots1": {"num_experts_per_tok": 2, "n_routed_experts": 4, "n_shared_experts": 1},
-    "dots3_note_text": _NO_LAYER_CONFIG,
     "esm": {"vocab_size": 33},
     "falcon_h1": {"mamba_d_ssm": 64},
     "gemma3n_text": {"num_kv_shared_layers": 0},
-    "gemma4_text": _NO_LAYER_CONFIG,
-    "gemma4_unified_text": _NO_LAYER_CONFIG,
     "hunyuan_v1_dense": {"head_dim": 16},
     "hunyuan_v1_moe": {"head_dim": 16},
     "layoutlmv3": {"coordinate_size": 4, "shape_size": 8, "visual_embed": False},
+    "led": {"attention_window": [16, 16]},
     "lilt": {"hidden_size": 48},
     "lfm2_moe": {"layer_types": ["conv", "full_attention"], "num_dense_layers": 1},
+    "longcat_flash": {"zero_expert_num": 2, "moe_topk": 2},
+    "longformer": {"attention_window": [16, 16]},
     "mamba2": {"num_heads": 4, "head_dim": 16, "n_groups": 2},
     "ministral": {"head_dim": 16},
     "mistral4": {"head_dim": 32},
     "nemotron": {"num_key_value_heads": 2},
-    "qwen4_exp_text": {
-        "indexer_kv_heads": 1,
-        "indexer_head_dim": 16,
-        "indexer_budget": 16,
-        "indexer_compress_ratio": 2,
-    },
     "reformer": {
-        "axial_pos_shape": [16, 16],
-        "axial_pos_embds_dim": [16, 16],
+        "axial_pos_shape": [4, 4], "axial_pos_embds_dim": [16, 16],
         "attn_layers": ["local", "lsh"],
     },
+    "t5": {"decoder_start_token_id": 0},
     "xmod": {"default_language": "en_XX"},
     "zamba2": {
-        "mamba_headdim": 8,
-        "n_mamba_heads": 8,
-        "hybrid_layer_ids": [1],
-        "attention_head_dim": 32,
+        "mamba_headdim": 8, "n_mamba_heads": 8, "hybrid_layer_ids": [1], "attention_head_dim": 32,
         "attention_hidden_size": 64,
     },
     # images
-    "beit": {"out_features": None, "out_indices": None},
-    "dinov2": {"out_features": None, "out_indices": None},
-    "dinov2_with_registers": {"out_features": None, "out_indices": None},
-}
+    "beit": _ONE_STAGE_NAMES,
+    "bit": _TWO_STAGES | {"num_groups": 2},
+    "convnext": _TWO_STAGES,
+    "convnextv2": _TWO_STAGES,
+    "cvt": {"embed_dim": [16, 16, 32], "num_heads": [1, 1, 2], "depth": [1, 1, 2]},
+    "dinov2": _ONE_STAGE_NAMES,
+    "dinov2_with_registers": _ONE_STAGE_NAMES,
+    "donut-swin": _WINDOWS,
+    "efficientnet": {"hidden_dim": 128, "width_coefficient": 0.1, "depth_coefficient": 0.1},
+    "focalnet": _TWO_STAGES | {"embed_dim": 16, "focal_levels": [2, 2], "focal_windows": [3, 3]},
+    "hiera": {
+        "embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 1, 1], "image_size": [64, 64],
+        "out_features": None, "out_indices": None,
+    },
+    "levit": {
+        "hidden_sizes": [32, 32, 64], "num_attention_heads": [2, 2, 2], "depths": [1, 1, 1],
+        "patch_size": 16, "image_size": 64,
+    },
+    "mobilevit": {"patch_size": 2, "image_size": 64, "hidden_sizes": [16, 16, 32]},
+    "mobilevitv2": {"patch_size": 2, "image_size": 64, "width_multiplier": 0.25},
+    "poolformer": {"depths": [1, 1, 1, 1], "hidden_sizes": [8, 16, 32, 32]},
+    "pvt": _FOUR_STAGES,
+    "pvt_v2": _FOUR_STAGES,
+    "regnet": _TWO_STAGES | {"groups_width": 8},
+    "resnet": _TWO_STAGES,
+    "segformer": _FOUR_STAGES,
+    "swin": _WINDOWS,
+    "swinv2": _WINDOWS,
+}  # fmt: skip
 
 
 def tiny(model_type: str, auto_class: str) -> Any:
@@ -135,12 +164,14 @@ def tiny_config(model_type: str) -> Any:
 def _shrunk(config: dict[str, Any]) -> dict[str, Any]:
     """Return a config's entries, smaller."""
     kept = {name: value for name, value in config.items() if not name.startswith("_")}
-    for name in ("transformers_version", "dtype", "torch_dtype", "architectures"):
+    for name in ("transformers_version", "dtype", "torch_dtype", "architectures",
+                 "per_layer_config"):  # fmt: skip
         kept.pop(name, None)
     layers = next((config[n] for n in _DEPTHS if isinstance(config.get(n), int)), 0)
     lists = [n for n, v in kept.items() if isinstance(v, list) and 1 < len(v) == layers
              and not n.startswith("out_")]  # fmt: skip
-    chosen = list(_different([tuple(map(str, row)) for row in zip(*(kept[n] for n in lists), strict=True)]))  # fmt: skip
+    rows = zip(*(kept[name] for name in lists), strict=True)
+    chosen = list(_different([tuple(map(str, row)) for row in rows]))
     for name, value in kept.items():
         if isinstance(value, dict):
             kept[name] = _shrunk(value) if "model_type" in value else value
