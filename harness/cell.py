@@ -12,6 +12,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from harness.durable import draft_of
+from harness.models.attention import resolved
 from harness.provenance import Data
 from harness.record import (
     HOST_MEMORY,
@@ -67,17 +68,19 @@ def run_cell(
     from harness import env
     from harness.forecasting.own_run import OwnForecast
     from harness.plugins import in_use
+    from harness.training.kernels import pinned_kernel
     from harness.training.loop import Diverged
 
     began, record = time.perf_counter(), new_record(cell)
     forecast = OwnForecast()
     record.environment = env.describe()
     try:
-        setup = _set_up(cell, record, progress, checkpoints)
-        with setup.clock.apart("metering"):
-            progress({"doing": "forecasting"})
-            record.forecast = forecast.of(cell, setup)
-        _train(record, setup)
+        with pinned_kernel(cell.train.attention):
+            setup = _set_up(cell, record, progress, checkpoints)
+            with setup.clock.apart("metering"):
+                progress({"doing": "forecasting"})
+                record.forecast = forecast.of(cell, setup)
+            _train(record, setup)
         if export:
             progress({"doing": "exporting"})
             _export(record, cell, setup, *export)
@@ -111,6 +114,7 @@ def _set_up(
     record.data = _describe(cell, data)
     progress({"doing": "loading model"})
     model = load_cell_model(cell)
+    record.cell["train"]["attention"] = resolved(cell.train.attention, model)
     record.provenance = provenance(cell.model, tokenizer=cell.family.preparer == "tokenizer")
     record.provenance.redrawn = redrawn(cell.model, model) or None
     setup = set_up(cell, data, model, progress, checkpoints)

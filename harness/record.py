@@ -181,7 +181,9 @@ class Record(Part):
     key: str
     path: str = Field(description="task/model/method[/setting=value ...]/seed")
     suite: str
-    cell: dict[str, Any]
+    cell: dict[str, Any] = Field(
+        description="as it ran: the model's own attention in place of auto"
+    )
     outcome: Outcome = "ok"
     message: str | None = None
     log_tail: str | None = None

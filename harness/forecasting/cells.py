@@ -9,6 +9,7 @@ from harness.forecasting.cards import Card, target_of
 from harness.forecasting.forecaster import Answer, Forecaster
 from harness.forecasting.requests import StepShapes, requests_of
 from harness.forecasting.result import Fit, Forecast
+from harness.models.attention import FLASH
 from harness.simulation.request import Request
 from harness.simulation.step_forecast import StepForecast
 
@@ -58,9 +59,9 @@ def judge(
         stage=request.stage.name,
         steps=[shape.brief for shape in request.steps],
         evaluation=request.evaluation.brief if request.evaluation else None,
-        assumptions=list(assumptions),
+        assumptions=[*assumptions, *_assumed(request)],
         lacks=card.lacks(cell.train),
-        choices=_choices(request, card),
+        choices=_choices(request, card, answer),
     )
     if not isinstance(answer, StepForecast):
         return entry.model_copy(update={"error": str(answer)})
@@ -80,14 +81,23 @@ def judge(
     return entry.model_copy(update={**step, **counts, **on_card})
 
 
-def _choices(request: Request, card: Card) -> dict[str, str]:
+def _assumed(request: Request) -> list[str]:
+    """Return what the simulation assumes of values that it does not have."""
+    padded = request.mask and any(shape.padded for shape in request.steps)
+    counted = padded and request.train.attention == FLASH
+    return [f"attention {FLASH}: padding is counted as tokens"] if counted else []
+
+
+def _choices(request: Request, card: Card, answer: Answer) -> dict[str, str]:
     from harness.env import MEMORY_PACKAGES, package_versions
 
     versions, train = package_versions(), request.train
+    step = answer if isinstance(answer, StepForecast) else None
     return {
         "capability": f"{card.capability[0]}.{card.capability[1]}",
         "precision": train.precision,
-        "attention": train.attention,
+        "attention": step.attention if step else train.attention,
+        "kernels": ", ".join(step.kernels) if step else "",
         "optimizer": f"{train.optimizer}, foreach",
         "gradient_checkpointing": str(train.gradient_checkpointing).lower(),
         "accumulate": str(train.accumulate),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors import safe_open
 
 from harness.errors import UserError
+from harness.models.attention import implementation, written
 from harness.models.check import refuse_depth
 from harness.models.config import build_config
 from harness.models.files import model_folder
@@ -103,8 +104,10 @@ def build_model(
     """
     config = _with_head(build_config(spec), family, num_labels, use_cache)
     with _explained(spec, family, attention):
+        asked = implementation(attention)
+        given = {} if asked is None else {"attn_implementation": asked}
         model: nn.Module = _auto_class(family).from_config(
-            config, attn_implementation=attention, dtype=dtype, trust_remote_code=False
+            config, dtype=dtype, trust_remote_code=False, **given
         )
     _state_parts(spec, model)
     return model.train()
@@ -175,8 +178,8 @@ def _explained(spec: ModelSpec, family: Family, attention: str) -> Iterator[None
                 ) from None
             if "attention" in reason or "Attention" in reason:
                 raise UserError(
-                    f"train.attention = {attention}: model {spec.name} cannot use it: "
-                    f"{reason.split('. ')[0]}; train.attention=eager always works"
+                    f"train.attention = {written(attention)}: model {spec.name} cannot use it: "
+                    f"{reason.split('. ')[0]}; train.attention=auto takes what it has"
                 ) from None
             raise UserError(f"model {spec.name}: {reason}") from None
 

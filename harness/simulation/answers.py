@@ -30,6 +30,7 @@ _UNIQUE = _ATEN.unique_consecutive.default
 _COPY = _ATEN._to_copy.default  # from a meta tensor to the host, as `tolist` does
 _INDEX = _ATEN.index.Tensor
 _ASKING = frozenset({_VALUE, _NONZERO, _UNIQUE, _COPY, _INDEX})
+_FLASH = "transformers/modeling_flash_attention_utils.py"
 _PROCESSORS = "transformers/generation/logits_process.py"
 _GENERATION = "transformers/generation/utils.py"
 # (end of the file's name, function) -> the value. The first frame outside torch decides.
@@ -38,8 +39,10 @@ VALUES: dict[tuple[str, str], Any] = {
     # Whether a mask is all ones, so that attention can do without it.
     ("transformers/masking_utils.py", "_ignore_causal_mask_sdpa"): UNPADDED,
     ("transformers/masking_utils.py", "_ignore_bidirectional_mask_sdpa"): UNPADDED,
+    ("transformers/masking_utils.py", "flash_attention_mask"): UNPADDED,
     # Whether every row is one sequence: nothing here packs several into one.
     ("transformers/masking_utils.py", "find_packed_sequence_indices"): True,
+    (_FLASH, "_flash_attention_forward"): False,
     # Whether there is padding that no mask was given for, which only makes a warning.
     ("transformers/modeling_utils.py", "warn_if_padding_and_no_attention_mask"): False,
     # Whether the padding id ends texts, too, and whether it is a number: only a warning.
@@ -80,6 +83,9 @@ FROM_LOCALS: dict[tuple[str, str], Callable[[dict[str, Any]], Any]] = {
     (_GENERATION, "_sample"): lambda names: (
         names["input_ids"].shape[1] >= names["stopping_criteria"].max_length
     ),
+    # How long the longest sequence is, of which none is taken to be padded (flash_package.py).
+    (_FLASH, "_get_unpad_data"): lambda names: names["attention_mask"].shape[-1],
+    (_FLASH, "_unpad_input"): lambda names: names["attention_mask"].shape[-1],
     # Whether some are not; and at the end, how many tokens there are.
     (_GENERATION, "_beam_search"): lambda names: (
         names["max_length"] if "output_length" in names or "max_generated_length" in names
@@ -90,6 +96,9 @@ FROM_LOCALS: dict[tuple[str, str], Callable[[dict[str, Any]], Any]] = {
 # The same for the number of rows that `nonzero` finds, from the shape of what it looks at and the
 # local variables of the function that asks.
 ROWS: dict[tuple[str, str], Callable[[torch.Size, dict[str, Any]], int | None]] = {
+    # The same: all are tokens.
+    (_FLASH, "_get_unpad_data"): lambda shape, names: shape[0],
+    (_FLASH, "_unpad_input"): lambda shape, names: shape[0],
     # Every learned token has moved.
     ("peft/tuners/cpt/model.py", "get_projection"): lambda shape, names: shape[0],
     ("peft/peft_model.py", "_cpt_forward"): lambda shape, names: shape.numel(),

@@ -3,20 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from harness.errors import UserError
 from harness.simulation.target import Target
 
-Kernel = Literal["flash", "efficient", "math", "cpu"]
+Kernel = Literal["flash", "efficient", "math", "cudnn", "cpu"]
 HALF = (torch.float16, torch.bfloat16)
 # sdp_utils.cpp: the memory-efficient kernel reads its bias in rows of 16 elements.
 BIAS_ALIGNMENT = 16
 
 _original = functional.scaled_dot_product_attention
+
+
+class Call(NamedTuple):
+    """What decides over the kernel of one call.
+
+    Attributes:
+        query: (B, H, L, D).
+        key: (B, Hkv, S, D).
+        value: (B, Hkv, S, Dv).
+        mask: additive or boolean, or None.
+        dropout: probability.
+    """
+
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    mask: Tensor | None
+    dropout: float
+
+    @property
+    def grouped(self) -> bool:
+        """Several query heads share a key."""
+        return self.query.shape[1] != self.key.shape[1]
+
+    @property
+    def dims(self) -> set[int]:
+        """The sizes of heads."""
+        return {tensor.shape[-1] for tensor in (self.query, self.key, self.value)}
+
+    @property
+    def trains(self) -> bool:
+        """Gradients go through it."""
+        return any(tensor.requires_grad for tensor in (self.query, self.key, self.value))
 
 
 def choose_kernel(
@@ -29,45 +63,92 @@ def choose_kernel(
 ) -> Kernel:
     """Return the kernel that torch 2.11 to 2.13 picks, by the order of its own checks.
 
-    Args:
-        target: the device that is forecast.
-        query: (B, H, L, D).
-        key: (B, Hkv, S, D).
-        value: (B, Hkv, S, Dv).
-        mask: additive or boolean, or None.
-        dropout: probability.
+    The arguments are those of `Call`. What is switched off (`torch.nn.attention.sdpa_kernel`, which
+    a pinned kernel comes down to) is not taken. cuDNN's kernel, which Hopper may prefer where all
+    are on, is then counted as flash: it keeps the same tensors.
 
-    CUDA (aten/src/ATen/native/transformers/cuda/sdp_utils.cpp): flash needs compute capability
-    8.0, a 16-bit type, one head dim of at most 256 and no mask; the efficient kernel takes fp32
-    and masks, but no grouped queries; its last dim must be a multiple of 16 bytes. What neither
-    takes, products of matrices do. cuDNN's kernel, which Hopper may prefer, is counted as flash:
-    it keeps the same tensors. CPU (sdp_utils_cpp.cpp): the fused kernel wants no dropout and no
-    mask that trains. What is switched off (`torch.nn.attention.sdpa_kernel`) is not taken.
+    Raises:
+        UserError: none of those that are switched on can run, as on the device itself.
     """
-    flash_on: bool = torch._C._get_flash_sdp_enabled()
-    efficient_on: bool = torch._C._get_mem_efficient_sdp_enabled()
-    grouped = query.shape[1] != key.shape[1]
-    dims = {query.shape[-1], key.shape[-1], value.shape[-1]}
+    call = Call(query, key, value, mask, dropout)
+    against: dict[Kernel, str | None] = {}
     if target.kind == "cpu":
-        learned = mask is not None and mask.requires_grad
-        fused = flash_on and not (dropout or grouped or learned or len(dims) > 1)
-        return "cpu" if fused else "math"
-    dim = query.shape[-1]
-    half = query.dtype in HALF
-    large = target.capability in ((8, 6), (8, 9), (12, 0)) and dim > (192 if dropout else 224)
-    modern = half and target.capability >= (8, 0)
-    if flash_on and modern and mask is None and len(dims) == 1 and dim <= 256:
-        trains = query.requires_grad or key.requires_grad or value.requires_grad
-        if not (large and trains):
-            return "flash"
-    supported = query.dtype in (torch.float32, torch.float16) or target.capability >= (8, 0)
-    aligned = all(size * query.element_size() % 16 == 0 for size in dims)
-    fused = efficient_on and supported and aligned and not grouped
-    return "efficient" if fused else "math"
+        if torch._C._get_flash_sdp_enabled():
+            against["cpu"] = _against_cpu(call)
+        elif not torch._C._get_math_sdp_enabled():
+            raise UserError("train.attention: without a GPU sdpa has the kernels flash and math")
+    else:
+        if torch._C._get_flash_sdp_enabled():
+            against["flash"] = _against_flash(target, call)
+        if torch._C._get_mem_efficient_sdp_enabled():
+            against["efficient"] = _against_efficient(target, call)
+    if torch._C._get_math_sdp_enabled():
+        against["math"] = None
+    elif target.kind == "cuda" and torch._C._get_cudnn_sdp_enabled():
+        against["cudnn"] = _against_cudnn(target, call)  # the last in torch's order
+    for kernel, reason in against.items():
+        if reason is None:
+            return kernel
+    named = {"flash" if kernel == "cpu" else kernel: why for kernel, why in against.items()}
+    told = "; ".join(f"{{sdpa: {name}}}: this kernel takes no {why}" for name, why in named.items())
+    raise UserError(f"train.attention = {told}, on {target}; attention: sdpa chooses one that can")
 
 
-def attention_on(target: Target) -> Callable[..., Tensor]:
-    """Return a function in place of `scaled_dot_product_attention`, for fake tensors on the CPU."""
+def _against_cpu(call: Call) -> str | None:
+    """Say what the CPU's fused kernel does not take (sdp_utils_cpp.cpp)."""
+    if call.dropout:
+        return "dropout"
+    if call.mask is not None and call.mask.requires_grad:
+        return "mask that trains"
+    return "heads of two sizes" if len(call.dims) > 1 else None
+
+
+def _against_flash(target: Target, call: Call) -> str | None:
+    """Say what flash does not take: 16-bit types from capability 8.0 on, no mask.
+
+    aten/src/ATen/native/transformers/cuda/sdp_utils.cpp, as for the others.
+    """
+    dim = call.query.shape[-1]
+    if call.query.dtype not in HALF:
+        return str(call.query.dtype).removeprefix("torch.")
+    if target.capability < (8, 0):
+        return "capability below 8.0"
+    if call.mask is not None:
+        return "mask"
+    if len(call.dims) > 1:
+        return "heads of two sizes"
+    small_cards = target.capability in ((8, 6), (8, 9), (12, 0))
+    limit = (192 if call.dropout else 224) if small_cards and call.trains else 256
+    return f"heads above {limit}" if dim > limit else None
+
+
+def _against_efficient(target: Target, call: Call) -> str | None:
+    """Say what the memory-efficient kernel does not take: its heads are multiples of 16 bytes."""
+    if call.grouped:
+        return "grouped queries"
+    if call.query.dtype not in (torch.float32, torch.float16) and target.capability < (8, 0):
+        return f"{str(call.query.dtype).removeprefix('torch.')} below capability 8.0"
+    aligned = all(size * call.query.element_size() % 16 == 0 for size in call.dims)
+    return None if aligned else "heads that are no multiple of 16 bytes"
+
+
+def _against_cudnn(target: Target, call: Call) -> str | None:
+    """Say what cuDNN's kernel does not take (9.x): heads to 128, on Hopper and Blackwell to 256."""
+    if call.query.dtype not in HALF:
+        return str(call.query.dtype).removeprefix("torch.")
+    if target.capability < (8, 0):
+        return "capability below 8.0"
+    limit = 256 if target.capability[0] in (9, 10) else 128
+    if any(size > limit or size % 8 for size in call.dims):
+        return f"heads above {limit}, or that are no multiple of 8"
+    return None
+
+
+def attention_on(target: Target, taken: set[str]) -> Callable[..., Tensor]:
+    """Return a function in place of `scaled_dot_product_attention`, for fake tensors on the CPU.
+
+    It adds to `taken` the kernels that it takes.
+    """
 
     def scaled_dot_product_attention(
         query: Tensor,
@@ -85,6 +166,7 @@ def attention_on(target: Target) -> Callable[..., Tensor]:
             if attn_mask is not None and attn_mask.is_floating_point():
                 attn_mask = attn_mask.to(lower)
         kernel = choose_kernel(target, query, key, value, attn_mask, dropout_p)
+        taken.add(kernel)
         if kernel == "math":
             # On fake tensors torch's own function takes no other path.
             return _original(
@@ -108,11 +190,11 @@ def _run(
 ) -> Tensor:
     aten = torch.ops.aten
     out: Any
-    if kernel == "flash":
+    if kernel == "flash" or (kernel == "cudnn" and mask is None):
         out = aten._scaled_dot_product_flash_attention(
             query, key, value, dropout, causal, False, scale=scale
         )
-    elif kernel == "efficient":
+    elif kernel in ("efficient", "cudnn"):
         # The log-sum-exp is kept for backward only.
         trains = any(t.requires_grad for t in (query, key, value))
         bias = None if mask is None else _aligned_bias(mask, query, key)

@@ -92,9 +92,13 @@ def _accept(parameter: Tensor, cuda_unsupported: bool = False) -> None:
 
 
 @contextmanager
-def choices_of(target: Target, autocasts: bool) -> Iterator[None]:
-    """Make calls on fake CPU tensors do what they would do on the target, in this process."""
-    attention = attention_on(target)
+def choices_of(target: Target, autocasts: bool) -> Iterator[set[str]]:
+    """Make calls on fake CPU tensors do what they would do on the target, in this process.
+
+    Yields the kernels that sdpa has taken, as it goes on.
+    """
+    taken: set[str] = set()
+    attention = attention_on(target, taken)
     replaced: list[tuple[Any, str, Any]] = [
         (functional, "scaled_dot_product_attention", attention),
         # transformers looks at a mask's values unless it is traced; a real run is not.
@@ -123,4 +127,4 @@ def choices_of(target: Target, autocasts: bool) -> Iterator[None]:
             from harness.simulation.casts import cuda_autocast_policy
 
             stack.enter_context(cuda_autocast_policy())
-        yield
+        yield taken

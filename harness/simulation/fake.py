@@ -19,7 +19,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import accumulate
 from typing import Any
@@ -30,11 +30,13 @@ from torch import nn
 from harness.metering.declared import declared_tensors
 from harness.metering.events import Event, LedgerReport, summarize
 from harness.metering.ledger import Ledger
+from harness.models.attention import FLASH, resolved
 from harness.models.load import build_model
 from harness.shapes import BatchShape
 from harness.simulation.answers import KnownAnswers
 from harness.simulation.choices import choices_of
 from harness.simulation.decoding import answer_batch
+from harness.simulation.flash_package import flash_package
 from harness.simulation.observer import Observer, Workspaces
 from harness.simulation.request import Request, StandIn
 from harness.simulation.target import Target
@@ -42,6 +44,7 @@ from harness.tasks.families import get_family
 from harness.training.attach import build_step
 from harness.training.batches import Batch
 from harness.training.evaluate import predict_batch
+from harness.training.kernels import pinned_kernel
 from harness.training.precision import autocast, weight_dtype
 from harness.training.state import TrainState
 from methods import Method, get_method
@@ -64,6 +67,8 @@ class FakeRun:
         parameters: total, adapter_trainable, head_trainable, adapter_stored.
         remarks: what the method's options mean on this model beyond their names.
         flops_forward: of one optimizer step's forward passes; `flops_step` with backward.
+        attention: as the settings have it, with the model's own in place of `auto`.
+        kernels: that sdpa took.
     """
 
     events: list[Event]
@@ -75,6 +80,8 @@ class FakeRun:
     flops_forward: int
     flops_step: int
     remarks: tuple[str, ...] = ()
+    attention: str = ""
+    kernels: tuple[str, ...] = ()
 
 
 def fake_run(request: Request, stand_in: StandIn | None = None) -> FakeRun:
@@ -96,9 +103,16 @@ def fake_run(request: Request, stand_in: StandIn | None = None) -> FakeRun:
 
             stack.enter_context(FakeTensorMode())
         answers = stack.enter_context(KnownAnswers())
+        kernels: set[str] = set()
         if device.type != "cuda":
-            stack.enter_context(choices_of(request.target, autocasts(request)))
-        return _observed(request, _build(request, device), device, answers)
+            kernels = stack.enter_context(choices_of(request.target, autocasts(request)))
+        stack.enter_context(pinned_kernel(request.train.attention))
+        if request.train.attention == FLASH:
+            stack.enter_context(flash_package(request.target))
+        state = _build(request, device)
+        attention = resolved(request.train.attention, state.model)
+        run = _observed(request, state, device, answers)
+        return replace(run, attention=attention, kernels=tuple(sorted(kernels)))
 
 
 def _build(request: Request, device: torch.device) -> TrainState:

@@ -17,6 +17,7 @@ from harness.metering.watch import NoWatch
 from harness.models.load import build_model
 from harness.tasks.families import get_family
 from harness.training.attach import build_step
+from harness.training.kernels import pinned_kernel
 from harness.training.precision import set_matmul_mode, weight_dtype
 from methods import get_method
 
@@ -54,15 +55,16 @@ def measure(request: Request, num_steps: int = NUM_STEPS) -> Measured:
     method = get_method(request.method)(**request.method_options)
     state = build_step(model, method, request.plan(), settings, device, family, stage=request.stage)
     meter, seconds = CudaMeter(device), []
-    for number in range(1 + num_steps):
-        if number == 1:
-            meter.start_phase()
-        torch.cuda.synchronize()
-        began = time.perf_counter()
-        batches = _batches(request, state.model, device)
-        state.step.run(number, batches, request.parts(), NoWatch())
-        torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - began)
+    with pinned_kernel(settings.attention):
+        for number in range(1 + num_steps):
+            if number == 1:
+                meter.start_phase()
+            torch.cuda.synchronize()
+            began = time.perf_counter()
+            batches = _batches(request, state.model, device)
+            state.step.run(number, batches, request.parts(), NoWatch())
+            torch.cuda.synchronize()
+            seconds.append(time.perf_counter() - began)
     return Measured(meter.read(), median(seconds[1:]))
 
 

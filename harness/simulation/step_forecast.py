@@ -59,6 +59,8 @@ class StepForecast(Part):
         passes: for a capacity below `reserved`, whether the replay of all of them gets by after it
             has given back what it caches.
         flops_forward, flops_step: of one optimizer step.
+        attention: as the settings have it, with the model's own in place of `auto`.
+        kernels: that sdpa took.
         holds, modules: bytes at the peak, by category, operator and place in the model, or by place
             alone; all of them, the largest first.
     """
@@ -80,6 +82,8 @@ class StepForecast(Part):
     needs: dict[str, Need]
     passes: dict[int, bool] = Field(default_factory=dict)
     remarks: list[str] = Field(default_factory=list, description="as `Method.remarks` has them")
+    attention: str = ""
+    kernels: list[str] = Field(default_factory=list)
     seconds: float = 0.0
     host_peak: int = Field(0, description="resident bytes of the forecasting process, at most")
 
@@ -130,6 +134,8 @@ def forecast(request: Request, capacities: tuple[int, ...] = ()) -> StepForecast
         holds=_grouped(report.holders),
         modules=_modules(report.holders),
         remarks=list(run.remarks),
+        attention=run.attention,
+        kernels=list(run.kernels),
         seconds=time.perf_counter() - began,
         host_peak=1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
     )

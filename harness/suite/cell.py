@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from harness.analyses import get_analysis
+from harness.models.attention import canonical
 from harness.models.spec import ModelSpec
 from harness.paths import path_part, user_path
 from harness.record import SCHEMA_VERSION
@@ -51,6 +52,7 @@ class Cell(Frozen):
         content = self.model_dump(mode="json", exclude={"suite", "method_label", "axes"})
         content["model"].pop("label", None)
         content["train"]["eval_batch_size"] = self.train.evaluation_batch
+        content["train"]["attention"] = canonical(self.train.attention)
         content["task"] = {k: v for k, v in content["task"].items() if k not in {"label", "train"}}
         revision = self.configured_method.revision
         if revision:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, create_model
 
+from harness.models.attention import spelled
 from harness.suite.settings import Frozen, TrainSettings
 
 
@@ -23,9 +24,13 @@ GridLists = create_model("GridLists", __base__=Frozen, **_lists())
 
 
 def _checked(value: dict[str, list[Any]]) -> dict[str, list[Any]]:
-    """Refuse what no training setting takes; values and their order stay as written."""
+    """Refuse what no training setting takes; values and their order stay as written.
+
+    A pinned kernel is one word here, too, since paths and tables show it.
+    """
     GridLists.model_validate(value)
-    return value
+    return {name: list(map(spelled, values)) if name == "attention" else values
+            for name, values in value.items()}  # fmt: skip
 
 
 # Setting -> values; all combinations become cells, in the order of the file.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from harness import hub
+from harness import gpus, hub
 from harness.errors import UserError
+from harness.models.attention import FLASH, FLASH_PACKAGE, ON_CPU, pinned, written
 from harness.models.check import check_model
 from harness.models.files import model_folder
 from harness.models.tokenizer import refuse_made_up
@@ -24,6 +26,7 @@ def check_cells(cells: Sequence[Cell]) -> None:
     Raises:
         UserError: naming the first thing that is missing or wrong.
     """
+    cuda = bool(gpus.installed())
     for cell in cells:
         if cell.generation is not None:
             refuse_made_up(cell.model, cell.task_label)
@@ -32,6 +35,7 @@ def check_cells(cells: Sequence[Cell]) -> None:
                 f"task {cell.task_label} is a shape without data, which cannot be trained on; "
                 f"python -m harness.forecast takes it"
             )
+        _refuse_absent(cell, cuda=cuda)
         if cell.train.max_steps is None:  # else only the data tells how many epochs there are
             try:
                 stages_of(cell)
@@ -39,6 +43,30 @@ def check_cells(cells: Sequence[Cell]) -> None:
                 raise UserError(f"{cell.path}: {error}") from None
     check_models(cells, to_run=True)
     _check_data(cells)
+
+
+def _refuse_absent(cell: Cell, *, cuda: bool) -> None:
+    """Refuse attention that cannot train on this machine; forecasts need none of it.
+
+    Raises:
+        UserError: naming the cell, the setting and what is missing.
+    """
+    attention = cell.train.attention
+    kernel, where = pinned(attention), f"{cell.path}: train.attention = {written(attention)}"
+    if attention == FLASH and find_spec("flash_attn") is None and find_spec("kernels") is None:
+        raise UserError(
+            f"{where}: the package {FLASH_PACKAGE} is not installed; `headroom forecast` does "
+            "without it, and attention: sdpa takes torch's own flash kernel where there is no mask"
+        )
+    if attention == FLASH and not cuda:
+        raise UserError(
+            f"{where}: the package {FLASH_PACKAGE} needs a GPU; attention: sdpa does not"
+        )
+    if kernel is not None and not cuda and kernel not in ON_CPU:
+        raise UserError(
+            f"{where}: without a GPU sdpa has the kernels {' and '.join(ON_CPU)}; `headroom "
+            "forecast` forecasts the others"
+        )
 
 
 def check_models(cells: Iterable[Cell], *, to_run: bool) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
+from harness.models.attention import FLASH, Attention
 from methods.numbers import ExactNumbers
 
 
@@ -69,7 +70,11 @@ class TrainSettings(Frozen):
         description="bf16 and fp16: autocast over fp32 weights; bf16-weights: the base in bf16, "
         "adapter and head in fp32",
     )
-    attention: Literal["eager", "sdpa", "flash_attention_2"] = "sdpa"
+    attention: Attention = Field(
+        "auto",
+        description="auto: the model's own, sdpa where it has it; {sdpa: efficient}, or flash, "
+        "math, cudnn: this kernel alone; flash_attention_2: of the package flash-attn",
+    )
     gradient_checkpointing: bool = False
     keep_outputs: bool = Field(
         False,
@@ -98,7 +103,7 @@ class TrainSettings(Frozen):
 
     @model_validator(mode="after")
     def _check(self) -> TrainSettings:
-        if self.attention == "flash_attention_2" and self.precision in {"fp32", "tf32"}:
+        if self.attention == FLASH and self.precision in {"fp32", "tf32"}:
             raise ValueError(
                 "attention: flash_attention_2 needs precision bf16, fp16 or bf16-weights"
             )

@@ -195,7 +195,7 @@ def test_package_that_is_not_there() -> None:
 @pytest.mark.parametrize(
     ("spec", "changes", "message"),
     [
-        ("tiny-deberta-v2", {"attention": "sdpa"}, "attention = sdpa.*train.attention=eager"),
+        ("tiny-deberta-v2", {"attention": "sdpa"}, "attention = sdpa.*train.attention=auto"),
         ("tiny-swin", {}, "tiny-swin has no classification head"),
         ("tiny-bert", {"family": "image"}, "tiny-bert has no image head"),
     ],

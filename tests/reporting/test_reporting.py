@@ -68,7 +68,7 @@ def test_errors_are_shown_as_they_are(cells: list[Cell]) -> None:
 
 def test_caption_says_which_memory_device_precision_padding_and_versions(cells: list[Cell]) -> None:
     text = "\n".join(caption(compare_methods([record(cell, 0.5) for cell in cells])))
-    for part in ("on the CPU", "abacus", "precision fp32", "padding longest", "attention sdpa",
+    for part in ("on the CPU", "abacus", "precision fp32", "padding longest", "attention auto",
                  "torch 2.13.0", "acceptability accuracy", "2 seeds", "lr 0.001", "clip 1",
                  "Training: 130 steps, 1 of 3 epochs.",
                  "Command: `headroom run small.yaml`."):  # fmt: skip
