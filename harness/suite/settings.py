@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
@@ -20,6 +21,26 @@ class Frozen(ExactNumbers):
 
 
 Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+OLD_OUTPUTS = "keep_outputs"  # of suites and records until November 2026
+
+
+def renamed(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Read `keep_outputs`, an older name, as the `outputs` that it meant.
+
+    Raises:
+        ValueError: both are given, or it was neither true nor false.
+    """
+    if OLD_OUTPUTS not in given:
+        return dict(given)
+    new = {name: value for name, value in given.items() if name != OLD_OUTPUTS}
+    if "outputs" in new:
+        raise ValueError("keep_outputs is the older name of outputs; give one of them")
+    old = given[OLD_OUTPUTS]
+    if not isinstance(old, bool):
+        raise ValueError(f"keep_outputs = {old!r}: true or false; now outputs: kept or dropped")
+    return new | {"outputs": "kept" if old else "dropped"}
 
 
 class TrainSettings(Frozen):
@@ -71,10 +92,13 @@ class TrainSettings(Frozen):
     )
     attention: Literal["eager", "sdpa", "flash_attention_2"] = "sdpa"
     gradient_checkpointing: bool = False
-    keep_outputs: bool = Field(
-        False,
-        description="hold outputs (with a decoder's cached keys and values) and gradients until "
-        "the next step replaces them, as a loop does that calls zero_grad first",
+    outputs: Literal["dropped", "step", "kept"] = Field(
+        "dropped",
+        description="how long the model's outputs live. dropped: until their loss is there, as in "
+        "a Trainer. step: to the end of the step, as in a loop whose step is a function. kept: "
+        "they and the gradients until the next step replaces them, as in a loop that calls "
+        "zero_grad first. Outputs that live have a decoder's cached keys and values",
+        exclude_if=lambda value: value == "dropped",
     )
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     augmentation: Literal["mirror", "none"] | None = Field(
@@ -92,9 +116,19 @@ class TrainSettings(Frozen):
     )
 
     @property
+    def holds_outputs(self) -> bool:
+        """Whether outputs outlive their loss."""
+        return self.outputs != "dropped"
+
+    @property
     def evaluation_batch(self) -> int:
         """Examples per batch of evaluations and probes."""
         return self.eval_batch_size or self.batch_size
+
+    @model_validator(mode="before")
+    @classmethod
+    def _renamed(cls, given: Any) -> Any:
+        return renamed(given) if isinstance(given, dict) else given
 
     @model_validator(mode="after")
     def _check(self) -> TrainSettings:

@@ -42,7 +42,7 @@ class PrefixCache:
                 f"cache_prefix needs a text model with one stack of layers; this is a {family}"
             )
         if family in ("gpt2", "llama") and getattr(model.config, "use_cache", False):
-            raise ValueError("cache_prefix: this model keeps keys and values (train.keep_outputs)")
+            raise ValueError("cache_prefix: this model keeps keys and values (train.outputs)")
         self.model, self.options = model, options
         self.layers = surgery.layers(model)
         self.ready = 0  # layers whose output `_rows` holds for every example

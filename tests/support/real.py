@@ -36,7 +36,7 @@ def real_model(asked: Request) -> nn.Module:
     settings = asked.train
     return load_model(
         asked.model, family=get_family(asked.family), num_labels=2, attention=settings.attention,
-        dtype=weight_dtype(settings.precision), seed=0, use_cache=settings.keep_outputs,
+        dtype=weight_dtype(settings.precision), seed=0, use_cache=settings.holds_outputs,
     )  # fmt: skip
 
 
