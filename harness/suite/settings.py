@@ -85,10 +85,10 @@ class TrainSettings(Frozen):
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     warmup: float = Field(0.0, ge=0, lt=1, description="share of all steps")
     clip: PositiveFloat | None = Field(1.0, description="gradient norm; null: no clipping")
-    precision: Literal["fp32", "tf32", "bf16", "fp16", "bf16-weights"] = Field(
+    precision: Literal["fp32", "tf32", "bf16", "fp16", "bf16-weights", "fp16-weights"] = Field(
         "fp32",
-        description="bf16 and fp16: autocast over fp32 weights; bf16-weights: the base in bf16, "
-        "adapter and head in fp32",
+        description="bf16 and fp16: autocast over fp32 weights; bf16-weights and fp16-weights: the "
+        "base in 16 bits, adapter and head in fp32, no autocast and no scaler of the loss",
     )
     attention: Literal["eager", "sdpa", "flash_attention_2"] = "sdpa"
     gradient_checkpointing: bool = False
@@ -134,7 +134,8 @@ class TrainSettings(Frozen):
     def _check(self) -> TrainSettings:
         if self.attention == "flash_attention_2" and self.precision in {"fp32", "tf32"}:
             raise ValueError(
-                "attention: flash_attention_2 needs precision bf16, fp16 or bf16-weights"
+                "attention: flash_attention_2 needs precision bf16, fp16, bf16-weights or "
+                "fp16-weights"
             )
         if self.optimizer != "adamw" and (self.betas, self.eps) != ((0.9, 0.999), 1e-8):
             raise ValueError(f"betas and eps are adamw's, and optimizer is {self.optimizer}")
