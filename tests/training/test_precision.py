@@ -40,7 +40,7 @@ CASES: list[tuple[str, str, str]] = [
     ("tiny-bert", "classification", "lora"),
     ("tiny-llama", "causal_lm", "lora"),
     ("tiny-gpt2", "causal_lm", "bitfit"),
-    ("tiny-vit", "image", "lora"),
+    ("tiny-vit", "image", "full"),
 ]
 
 
