@@ -45,7 +45,7 @@ class PrefixCache:
                 f"{surgery.family(model)}: {reason}"
             )
         if _keeps_keys(model):
-            raise ValueError("cache_prefix: this model keeps keys and values (train.keep_outputs)")
+            raise ValueError("cache_prefix: this model keeps keys and values (train.outputs)")
         self.model, self.options = model, options
         self.layers = surgery.layers(model)
         self.ready = 0  # layers whose output `_rows` holds for every example
