@@ -73,7 +73,8 @@ class Fit:
         Raises:
             UserError: naming one of them.
         """
-        shared = {name for name, _ in self.model.named_parameters()}
+        # The hollow one has a head of its own where its config.json says so (tying.py).
+        shared = {n for each in (self.model, self.hollow) for n, _ in each.named_parameters()}
         untied = sorted({name for name, _ in model.named_parameters()} - shared)
         if untied:
             raise UserError(

@@ -15,6 +15,7 @@ from harness.models.config import build_config
 from harness.models.files import model_folder
 from harness.models.fit import Fit, load_tensors
 from harness.models.library import files_read
+from harness.models.tying import untie_head
 from harness.models.weights import entries_of, read_json, shapes_of
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ def build_model(
         model: nn.Module = _auto_class(family).from_config(
             config, dtype=dtype, trust_remote_code=False, **given
         )
+        untie_head(spec, model)
     _state_parts(spec, model)
     return model.train()
 
