@@ -4,8 +4,8 @@ For every case: inputs are made, the operator runs three times, and of the last 
 
     temporary = peak allocated while it ran - allocated when its results were there
 
-and what the forecast's table has for the call (`harness/simulation/kernels/table.py`). Bytes. What the
-first run took and kept (workspaces of libraries) is noted apart.
+and what the forecast's table has for the call (`harness/simulation/kernels/table.py`). Bytes. What
+the first run took and kept (workspaces of libraries) is noted apart.
 
     python benchmarks/kernel_temporaries.py [--json FILE]
 """
