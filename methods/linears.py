@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # Modules inside a layer that mix tokens, by class; by name only where they are called attention.
 _MIXER = re.compile("attention|attn|mamba|recurrent|shortconv|mlstm|modulation", re.IGNORECASE)
-_ATTENTION = re.compile("attention|attn", re.IGNORECASE)
+_ATTENTION = re.compile("attention|attn|^mamba$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from methods.architectures import GATES, PROJECTIONS, TARGET_SETS
 from methods.linears import LayerLinears, fits, fused_layout, in_order, linears
 from methods.parts import stated, transformer_of
+from methods.tree import unused_names
 from methods.wording import nearest
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def _missing(
     roles = {role for own in found for name in own.attention for role in _roles(model, name)}
     wanted = ("query", "value") if targets == "qv" else ("query", "key", "value", "output")
     lacking = [f"{role} projection" for role in wanted if role not in roles]
-    if targets == "six" and not any(own.ffn for own in found):
+    if targets == "six" and not any(own.ffn for own in found) and not _experts(model, found):
         lacking.append("feed-forward layer")
     return f"{' and no '.join(lacking)} was" if lacking else ""
 
@@ -176,9 +177,17 @@ def _departures(
         if left:
             pronoun = "it" if len(left) == 1 else "them"
             yield f"leaves out {_listed(left)} here; all-linear has {pronoun}"
+    unused = _dict(n for own in found for n in _unused(model, own.layer))
+    if unused and targets in ("attention", "all-linear"):
+        yield f"leaves out {_listed(unused)} here: weights that are read by a kernel, not called"
     experts = _experts(model, found) if targets in ("six", "ffn", "all-linear") else []
     if experts:
         yield f"leaves out {_listed(experts)} here: experts in one tensor are no linear layers"
+
+
+def _unused(model: nn.Module, layer: str) -> Iterator[str]:
+    for name in unused_names(layer, model.get_submodule(layer)):
+        yield name.removeprefix(f"{layer}.")
 
 
 def _word(count: int) -> str:

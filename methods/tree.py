@@ -18,6 +18,16 @@ _TOWER = re.compile(r"(?:^|\.)(?:vision|visual|image|audio|speech)\w*\.", re.IGN
 # Subclasses of nn.Linear that return something else than x W + b.
 _OTHERWISE = re.compile("router|gate|grouped", re.IGNORECASE)
 
+# Linear layers whose weights the module that holds them reads, and hands to a function of its own
+# (read in transformers 5.24): an adapter around one would not run. By class, the first that fits.
+_READ = (
+    (re.compile("JambaMamba"), {"dt_proj"}),
+    (re.compile("Mamba|BambaMixer|FalconH1Mixer"), {"x_proj", "dt_proj", "out_proj"}),
+    (re.compile("WavLMAttention"), {"q_proj", "k_proj", "v_proj", "out_proj"}),
+    (re.compile("LongcatFlashTopkRouter"), {"classifier"}),
+    (re.compile("^MultiheadAttention$"), {"out_proj"}),
+)
+
 Named = tuple[str, "nn.Module"]
 
 
@@ -45,15 +55,29 @@ def is_linear(module: nn.Module) -> bool:
 def linear_names(name: str, module: nn.Module) -> Iterator[str]:
     """Yield the names of the linear layers at or below `module`, which is called `name`.
 
-    Those inside of nn.MultiheadAttention are left out: it reads their weights and never calls them.
+    Those that are never called are left out: see `unused_names`.
     """
-    from torch import nn
-
     if is_linear(module):
         yield name
-    elif not hasattr(module, "base_layer") and not isinstance(module, nn.MultiheadAttention):
+    elif not hasattr(module, "base_layer"):
+        read = _read_by(module)
         for key, child in module.named_children():
-            yield from linear_names(_join(name, key), child)
+            if key not in read:
+                yield from linear_names(_join(name, key), child)
+
+
+def unused_names(name: str, module: nn.Module) -> Iterator[str]:
+    """Yield the names of linear layers whose weights are read, and which are never called."""
+    for path, holder in module.named_modules(prefix=name):
+        read = _read_by(holder)
+        for key, child in holder.named_children():
+            if key in read and is_linear(child):
+                yield _join(path, key)
+
+
+def _read_by(module: nn.Module) -> set[str]:
+    kind = type(module).__name__
+    return next((names for pattern, names in _READ if pattern.search(kind)), set())
 
 
 def block_names(transformer: PreTrainedModel, base: nn.Module) -> list[str]:

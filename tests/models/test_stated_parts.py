@@ -93,7 +93,9 @@ def test_a_pattern_that_is_none_is_refused() -> None:
 
 def cell_of(tmp_path: Path, parts: str) -> Any:
     file = tmp_path / "suite.yaml"
-    file.write_text(SUITE.replace("PARTS", parts) if parts else SUITE.replace("  parts: PARTS\n", ""))
+    file.write_text(
+        SUITE.replace("PARTS", parts) if parts else SUITE.replace("  parts: PARTS\n", "")
+    )
     [cell] = load_suite(file).cells()
     return cell
 
