@@ -148,7 +148,7 @@ def main() -> None:
 
 
 def page(found: Sequence[Row]) -> str:
-    """Return the table of counts by kind, and every pair that did not go through with its reason."""
+    """Return the counts by kind, and every pair that did not go through with its reason."""
     import transformers
 
     lines = [
