@@ -21,7 +21,7 @@ from harness.errors import UserError
 from harness.simulation import model_values
 from harness.simulation.full_masks import FullMasks
 from harness.simulation.layouts import OWN, as_kernels_do
-from harness.simulation.model_values import PADDED, UNPADDED
+from harness.simulation.model_values import ASKED, ASSUMED, PADDED, UNPADDED
 
 _ATEN = torch.ops.aten
 _VALUE = _ATEN._local_scalar_dense.default
@@ -112,6 +112,7 @@ ROWS: dict[tuple[str, str], Callable[[torch.Size, dict[str, Any]], int | None]] 
 DISTINCT = {**model_values.DISTINCT}
 # Inside of functions that the tables know: what is asked here is not theirs.
 _UNKNOWN = (_PROCESSORS,)
+_STEP = "harness/training/step.py"  # asks itself in backward alone; in forward a model does
 _NOT_CALLERS = ("/torch/", "/harness/metering/", "/harness/simulation/")
 
 
@@ -123,11 +124,13 @@ class KnownAnswers(TorchDispatchMode):  # type: ignore[no-untyped-call]
     Attributes:
         padded: whether the mask of the batch that is next has zeros. A mask that the model makes
             for itself, such as BART's decoder does, has none.
+        assumed: what answers rest on that a real run need not keep to, as sentences without end.
     """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.padded = True
+        self.assumed: set[str] = set()
         self._full_masks = FullMasks()
 
     @classmethod
@@ -148,36 +151,45 @@ class KnownAnswers(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if not args[0].is_meta or (kwargs or {}).get("device") != torch.device("cpu"):
                 return func(*args, **kwargs) if kwargs else func(*args)
             answer = _answer({**VALUES, **FROM_LOCALS}, "values", lambda rule, names: (
-                rule(names) if callable(rule) else rule
+                rule({**names, **self._beside(args[0])}) if callable(rule) else rule
             ))  # fmt: skip
             return torch.tensor(answer, dtype=args[0].dtype).expand(args[0].shape).clone()
         if func is _VALUE:
             answer = _answer({**VALUES, **FROM_LOCALS}, "a value", lambda rule, names: (
-                rule(names) if callable(rule) else rule
+                rule({**names, **self._beside(args[0])}) if callable(rule) else rule
             ))  # fmt: skip
             if answer is UNPADDED or answer is PADDED:
                 return self._is_unpadded(args[0]) == (answer is UNPADDED)
             return answer[args[0].storage_offset()] if isinstance(answer, list) else answer
         if func is _INDEX:
-            return func(args[0], [part for index in args[1] for part in _without_mask(index)])
+            return func(args[0], [part for index in args[1] for part in self._without_mask(index)])
         if func is _NONZERO:
-            rows = _answer(ROWS, "rows", lambda rule, names: rule(args[0].shape, names))
+            rows = self._rows(args[0])
             size = (rows, args[0].dim())
             return args[0].new_empty(size, dtype=torch.int64)
         count = _answer(DISTINCT, "distinct values", lambda rule, names: rule)
         counts = args[0].new_empty((count,), dtype=torch.int64)
         return args[0].new_empty((count,)), counts, counts
 
+    def _without_mask(self, index: Tensor | None) -> list[Tensor | None]:
+        """Return positions in place of a boolean mask, one tensor for each of its dimensions."""
+        if index is None or index.dtype is not torch.bool:
+            return [index]
+        rows = self._rows(index)
+        return [index.new_empty((rows,), dtype=torch.int64) for _ in index.shape]
+
+    def _rows(self, asked: Tensor) -> int:
+        """Return how many places of a tensor are not zero."""
+        beside = self._beside(asked)
+        rows: int = _answer(ROWS, "rows", lambda rule, names: rule(asked.shape, names | beside))
+        return rows
+
+    def _beside(self, asked: Tensor) -> dict[str, Any]:
+        """Return what a rule gets beside a function's local variables."""
+        return {ASKED: asked, ASSUMED: self.assumed}
+
     def _is_unpadded(self, asked: Tensor) -> bool:
         return not self.padded or asked in self._full_masks
-
-
-def _without_mask(index: Tensor | None) -> list[Tensor | None]:
-    """Return positions in place of a boolean mask, one tensor for each of its dimensions."""
-    if index is None or index.dtype is not torch.bool:
-        return [index]
-    rows = _answer(ROWS, "rows", lambda rule, names: rule(index.shape, names))
-    return [index.new_empty((rows,), dtype=torch.int64) for _ in index.shape]
 
 
 def _is_hollow(tensor: Tensor) -> bool:
@@ -201,6 +213,8 @@ def _answer(table: dict[tuple[str, str], Any], what: str, ask: Callable[[Any, An
     asked = ""
     while frame is not None:
         file, function = frame.f_code.co_filename.replace("\\", "/"), frame.f_code.co_name
+        if asked and file.endswith(_STEP):
+            break
         for (end, name), rule in table.items():
             if name in (function, "*") and _ends(file, end):
                 answer = ask(rule, _locals(frame))

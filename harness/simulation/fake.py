@@ -31,6 +31,7 @@ from harness.metering.declared import declared_tensors
 from harness.metering.events import Event, LedgerReport, summarize
 from harness.metering.ledger import Ledger
 from harness.models.attention import FLASH, resolved
+from harness.models.config import pad_with_anything
 from harness.models.load import build_model
 from harness.shapes import BatchShape
 from harness.simulation.answers import KnownAnswers
@@ -65,7 +66,7 @@ class FakeRun:
         beside: largest sum of live tensors in what follows, by its name, in its order.
         begins: number of the event with which each of these begins.
         parameters: total, adapter_trainable, head_trainable, adapter_stored.
-        remarks: what the method's options mean on this model beyond their names.
+        remarks: what the method's options mean on this model, and what was assumed of values.
         flops_forward: of one optimizer step's forward passes; `flops_step` with backward.
         attention: as the settings have it, with the model's own in place of `auto`.
         kernels: that sdpa took.
@@ -125,6 +126,7 @@ def _build(request: Request, device: torch.device) -> TrainState:
             request.model, family, request.num_labels, settings.attention,
             weight_dtype(settings.precision), settings.holds_outputs,
         )  # fmt: skip
+    pad_with_anything(model.config)
     with device:
         model.tie_weights()  # as in a real one
     foreach = True if request.target.kind == "cuda" else None
@@ -144,6 +146,7 @@ def _observed(
 ) -> FakeRun:
     """Run the steps under the ledger, and what a run does beside them."""
     target, handle = request.target, state.handle
+    answers.assumed.update(get_family(request.family).assumed(state.model))
     steps = request.steps if len(request.steps) > 1 else request.steps * 2
     passes = min(request.train.accumulate, MOST_PASSES)
     observer = Observer(target)
@@ -184,7 +187,7 @@ def _observed(
         parameters=_count(state),
         flops_forward=observer.flops["forward"] * request.train.accumulate // counted,
         flops_step=sum(observer.flops.values()) * request.train.accumulate // counted,
-        remarks=tuple(method_of(request).remarks(state.model, None)),
+        remarks=(*method_of(request).remarks(state.model, None), *sorted(answers.assumed)),
     )
 
 
