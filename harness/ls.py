@@ -146,7 +146,11 @@ def _gpus(_folder: Path) -> Lines:
 
     here = [(str(gpu.index), f"{gpu.name}, {gib(gpu.memory)} GiB, here") for gpu in installed()]
     cards = [
-        (card.name, f"{gib(card.usable)} GiB, compute capability {major}.{minor}, to forecast for")
+        (
+            card.name,
+            f"{gib(card.usable)} GiB{' (assumed)' * (card.origin == 'assumed')}, compute "
+            f"capability {major}.{minor}, to forecast for{card.note and f'; {card.note}'}",
+        )
         for card in CARDS.values()
         for major, minor in (card.capability,)
     ]
