@@ -39,13 +39,35 @@ def build_config(spec: ModelSpec) -> Any:
     """
     with files_read(f"model {spec.name}"):
         config = _catalogued(spec.config) if spec.config else _read(spec)
-        if getattr(config, "pad_token_id", None) is None:
-            end = getattr(config, "eos_token_id", None)
-            config.pad_token_id = end[0] if isinstance(end, list) else end
-        if config.pad_token_id is None and not spec.config:
-            config.pad_token_id = _padding_of_tokenizer(local_folder(spec) or spec.hub)
+        _complete(config, spec)
     refuse_padding(f"model {spec.name}", config.pad_token_id, getattr(config, "vocab_size", None))
     return config
+
+
+def _complete(config: Any, spec: ModelSpec) -> None:
+    """Give a config what its class lets it lack and its model asks for.
+
+    A text part of a config looks for padding at home; an encoder-decoder's decoder starts with
+    padding where nothing else is said, as T5's does; and transformers looks through the names of
+    architectures.
+    """
+    text = config.get_text_config(decoder=True)
+    for part in (config, text):
+        if getattr(part, "pad_token_id", None) is None:
+            end = getattr(part, "eos_token_id", None)
+            part.pad_token_id = end[0] if isinstance(end, list) else end
+    pads = [part.pad_token_id for part in (config, text)]
+    if pads == [None, None] and not spec.config:
+        pads = [_padding_of_tokenizer(local_folder(spec) or spec.hub)]
+    if hasattr(text, "vocab_size"):
+        pads.append(0)  # without a tokenizer nothing is padded: it is asked for, and never met
+    for part in (config, text):
+        if part.pad_token_id is None:
+            part.pad_token_id = next((pad for pad in pads if pad is not None), None)
+    if config.is_encoder_decoder and getattr(config, "decoder_start_token_id", None) is None:
+        config.decoder_start_token_id = config.pad_token_id
+    if config.architectures is None:
+        config.architectures = []
 
 
 def _catalogued(name: str) -> Any:
@@ -82,7 +104,7 @@ def _padding_of_tokenizer(source: Path | str | None) -> int | None:
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError, ImportError):
         return None  # whoever needs a tokenizer says that there is none
     ids = (tokenizer.pad_token_id, tokenizer.eos_token_id)
     return next((index for index in ids if index is not None), None)

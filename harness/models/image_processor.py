@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import UserError
 from harness.models.config import build_config
 from harness.models.files import model_folder
-from harness.tasks.families.image import pixel_size
+from harness.tasks.families.image import pixel_size, takes_images
 from harness.tasks.images.stored import MODE, pillow_image
 from harness.untrusted import WRONG, said
 
@@ -64,7 +64,7 @@ def load_image_processor(spec: ModelSpec, dtype: torch.dtype) -> ImageProcessor:
     """
     pillow_image()
     config = build_config(spec)
-    if not hasattr(config, "image_size"):
+    if not takes_images(config):
         raise UserError(f"model {spec.name}: a {config.model_type} takes no images")
     size, assumed = pixel_size(config), bool(spec.config)
     inner = _made(size) if assumed else _loaded(spec)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from fnmatch import fnmatch
 from typing import Any
 
 import torch
@@ -17,8 +18,10 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from harness.errors import UserError
+from harness.simulation import model_values
 from harness.simulation.full_masks import FullMasks
-from harness.simulation.layouts import as_kernels_do
+from harness.simulation.layouts import OWN, as_kernels_do
+from harness.simulation.model_values import PADDED, UNPADDED
 
 _ATEN = torch.ops.aten
 _VALUE = _ATEN._local_scalar_dense.default
@@ -27,13 +30,12 @@ _UNIQUE = _ATEN.unique_consecutive.default
 _COPY = _ATEN._to_copy.default  # from a meta tensor to the host, as `tolist` does
 _INDEX = _ATEN.index.Tensor
 _ASKING = frozenset({_VALUE, _NONZERO, _UNIQUE, _COPY, _INDEX})
-UNPADDED = object()  # the answer is whether the batch has no padding
-
 _FLASH = "transformers/modeling_flash_attention_utils.py"
 _PROCESSORS = "transformers/generation/logits_process.py"
 _GENERATION = "transformers/generation/utils.py"
 # (end of the file's name, function) -> the value. The first frame outside torch decides.
 VALUES: dict[tuple[str, str], Any] = {
+    **model_values.VALUES,
     # Whether a mask is all ones, so that attention can do without it.
     ("transformers/masking_utils.py", "_ignore_causal_mask_sdpa"): UNPADDED,
     ("transformers/masking_utils.py", "_ignore_bidirectional_mask_sdpa"): UNPADDED,
@@ -89,15 +91,14 @@ FROM_LOCALS: dict[tuple[str, str], Callable[[dict[str, Any]], Any]] = {
         names["max_length"] if "output_length" in names or "max_generated_length" in names
         else names["cur_len"] < names["max_length"]
     ),
+    **model_values.FROM_LOCALS,
 }  # fmt: skip
 # The same for the number of rows that `nonzero` finds, from the shape of what it looks at and the
 # local variables of the function that asks.
-ROWS: dict[tuple[str, str], Callable[[torch.Size, dict[str, Any]], int]] = {
+ROWS: dict[tuple[str, str], Callable[[torch.Size, dict[str, Any]], int | None]] = {
     # The same: all are tokens.
     (_FLASH, "_get_unpad_data"): lambda shape, names: shape[0],
     (_FLASH, "_unpad_input"): lambda shape, names: shape[0],
-    # One end-of-text token per example.
-    ("transformers/models/bart/modeling_bart.py", "forward"): lambda shape, names: shape[0],
     # Every learned token has moved.
     ("peft/tuners/cpt/model.py", "get_projection"): lambda shape, names: shape[0],
     ("peft/peft_model.py", "_cpt_forward"): lambda shape, names: shape.numel(),
@@ -105,9 +106,10 @@ ROWS: dict[tuple[str, str], Callable[[torch.Size, dict[str, Any]], int]] = {
     ("peft/tuners/waveft/layer.py", "get_delta_weight"): lambda shape, names: shape[0],
     # As many weights as a LoRA of this rank has.
     ("peft/tuners/shira/layer.py", "update_layer"): lambda shape, names: names["num_shira_weight"],
+    **model_values.ROWS,
 }
 # The same for the number of distinct values: one, where a model only checks that all are equal.
-DISTINCT = {("transformers/models/bart/modeling_bart.py", "forward"): 1}
+DISTINCT = {**model_values.DISTINCT}
 # Inside of functions that the tables know: what is asked here is not theirs.
 _UNKNOWN = (_PROCESSORS,)
 _NOT_CALLERS = ("/torch/", "/harness/metering/", "/harness/simulation/")
@@ -136,6 +138,8 @@ class KnownAnswers(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         """Look at the operators whose outcome depends on values; run any other."""
+        if func in OWN and _is_hollow(args[0]):
+            return OWN[func](*args, **(kwargs or {}))
         if func not in _ASKING or not _is_hollow(args[0]) or not _asks(func, args):
             out = func(*args, **kwargs) if kwargs else func(*args)
             self._full_masks.see(func, args, out)
@@ -143,20 +147,24 @@ class KnownAnswers(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if func is _COPY:
             if not args[0].is_meta or (kwargs or {}).get("device") != torch.device("cpu"):
                 return func(*args, **kwargs) if kwargs else func(*args)
-            answer, _ = _answer(VALUES, "values")
-            return torch.full(args[0].shape, answer, dtype=args[0].dtype)
+            answer = _answer({**VALUES, **FROM_LOCALS}, "values", lambda rule, names: (
+                rule(names) if callable(rule) else rule
+            ))  # fmt: skip
+            return torch.tensor(answer, dtype=args[0].dtype).expand(args[0].shape).clone()
         if func is _VALUE:
-            answer, names = _answer({**VALUES, **FROM_LOCALS}, "a value")
-            if callable(answer):
-                return answer(names)
-            return self._is_unpadded(args[0]) if answer is UNPADDED else answer
+            answer = _answer({**VALUES, **FROM_LOCALS}, "a value", lambda rule, names: (
+                rule(names) if callable(rule) else rule
+            ))  # fmt: skip
+            if answer is UNPADDED or answer is PADDED:
+                return self._is_unpadded(args[0]) == (answer is UNPADDED)
+            return answer[args[0].storage_offset()] if isinstance(answer, list) else answer
         if func is _INDEX:
             return func(args[0], [part for index in args[1] for part in _without_mask(index)])
         if func is _NONZERO:
-            rule, names = _answer(ROWS, "rows")
-            size = (rule(args[0].shape, names), args[0].dim())
+            rows = _answer(ROWS, "rows", lambda rule, names: rule(args[0].shape, names))
+            size = (rows, args[0].dim())
             return args[0].new_empty(size, dtype=torch.int64)
-        count, _ = _answer(DISTINCT, "distinct values")
+        count = _answer(DISTINCT, "distinct values", lambda rule, names: rule)
         counts = args[0].new_empty((count,), dtype=torch.int64)
         return args[0].new_empty((count,)), counts, counts
 
@@ -168,8 +176,7 @@ def _without_mask(index: Tensor | None) -> list[Tensor | None]:
     """Return positions in place of a boolean mask, one tensor for each of its dimensions."""
     if index is None or index.dtype is not torch.bool:
         return [index]
-    rule, names = _answer(ROWS, "rows")
-    rows = rule(index.shape, names)
+    rows = _answer(ROWS, "rows", lambda rule, names: rule(index.shape, names))
     return [index.new_empty((rows,), dtype=torch.int64) for _ in index.shape]
 
 
@@ -185,15 +192,20 @@ def _asks(func: Any, args: tuple[Any, ...]) -> bool:
     return any(index is not None and index.dtype is torch.bool for index in args[1])
 
 
-def _answer(table: dict[tuple[str, str], Any], what: str) -> tuple[Any, dict[str, Any]]:
-    """Return the entry of the innermost function that the table has, and its local variables."""
+def _answer(table: dict[tuple[str, str], Any], what: str, ask: Callable[[Any, Any], Any]) -> Any:
+    """Return what `ask` makes of the entry, and the local variables, of the innermost function.
+
+    It is the one that the table has, and whose rule does not return None.
+    """
     frame: Any = sys._getframe(1)
     asked = ""
     while frame is not None:
         file, function = frame.f_code.co_filename.replace("\\", "/"), frame.f_code.co_name
-        for (end, name), answer in table.items():
-            if name == function and file.endswith(end):
-                return answer, _locals(frame)
+        for (end, name), rule in table.items():
+            if name in (function, "*") and _ends(file, end):
+                answer = ask(rule, _locals(frame))
+                if answer is not None:
+                    return answer
         if not asked and not any(part in file for part in _NOT_CALLERS):
             asked = f"{file}:{frame.f_lineno} in {function}"
         if file.endswith(_UNKNOWN):
@@ -203,6 +215,10 @@ def _answer(table: dict[tuple[str, str], Any], what: str) -> tuple[Any, dict[str
         f"the forecast cannot know {what} that {asked or 'torch'} reads from a tensor; such code "
         "needs an entry in harness/simulation/answers.py"
     )
+
+
+def _ends(file: str, end: str) -> bool:
+    return fnmatch(file, f"*{end}") if "*" in end else file.endswith(end)
 
 
 def _locals(frame: Any) -> dict[str, Any]:

@@ -4,7 +4,8 @@
 |-----------------------|-------------------------------------------------|------------------|
 | dropout               | one kernel that keeps a mask of 1 B an element  | native_dropout   |
 | softmax, log_softmax, | one kernel, no fp32 copy of its input           | _softmax,        |
-| 16 bits to fp32       |                                                 | _log_softmax     |
+| fp16 to fp32 (bf16's  |                                                 | _log_softmax     |
+| copy is made)         |                                                 |                  |
 | attention             | flash, efficient or math, by type, mask, dim    | attention.py     |
 | autocast              | norms, softmax, losses, sums, powers in fp32    | casts.py         |
 | AdamW, clipping       | foreach: temporaries of all parameters at once  | foreach=True     |
@@ -19,6 +20,7 @@ there than real ones do.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -26,17 +28,18 @@ from typing import Any
 from unittest import mock
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn import functional
 from torch.nn.utils import clip_grad
 from transformers import masking_utils
 
-from harness.simulation.attention import HALF, attention_on
+from harness.simulation.attention import attention_on
 from harness.simulation.target import Target
 
 _softmax, _log_softmax = functional.softmax, functional.log_softmax
 _torch_softmax, _method_softmax = torch.softmax, Tensor.softmax
-_dropout = functional.dropout
+_dropout, _torch_div, _module_apply = functional.dropout, torch.div, nn.Module._apply
 
 
 def _cuda_dropout(
@@ -51,13 +54,39 @@ def _cuda_dropout(
 def _fused(plain: Any, kernel: Any) -> Any:
     def call(input: Tensor, dim: Any = None, *args: Any, **kwargs: Any) -> Tensor:
         dtype = kwargs.get("dtype", args[-1] if args else None)
-        if dtype is torch.float32 and input.dtype in HALF and dim is not None:
+        # SoftMax.cpp: `softmax` asks for Half alone.
+        if dtype is torch.float32 and input.dtype is torch.float16 and dim is not None:
             out: Tensor = kernel(input, dim, True)
             return out
         result: Tensor = plain(input, dim, *args, **kwargs)
         return result
 
     return call
+
+
+def _div(input: Any, other: Any, **kwargs: Any) -> Any:
+    """Divide two whole numbers at once: Longformer asks torch, and the quotient for its value."""
+    if isinstance(input, int) and isinstance(other, int) and kwargs.get("rounding_mode"):
+        return math.trunc(input / other) if kwargs["rounding_mode"] == "trunc" else input // other
+    return _torch_div(input, other, **kwargs)
+
+
+def _apply(self: nn.Module, function: Any, recurse: bool = True) -> nn.Module:
+    """Convert a module, such as a model's constructor does with a norm, by new parameters.
+
+    Those without values cannot be swapped for others in place.
+    """
+    own = [t for t in self.parameters(recurse=False) if isinstance(t, FakeTensor)]
+    if not own:
+        return _module_apply(self, function, recurse)
+    for child in self.children() if recurse else ():
+        child._apply(function)
+    for name, parameter in self.named_parameters(recurse=False):
+        changed = nn.Parameter(function(parameter.detach()), parameter.requires_grad)
+        self.register_parameter(name, changed)
+    for name, buffer in self.named_buffers(recurse=False):
+        setattr(self, name, function(buffer))
+    return self
 
 
 def _accept(parameter: Tensor, cuda_unsupported: bool = False) -> None:
@@ -76,6 +105,8 @@ def choices_of(target: Target, autocasts: bool) -> Iterator[set[str]]:
         (functional, "scaled_dot_product_attention", attention),
         # transformers looks at a mask's values unless it is traced; a real run is not.
         (masking_utils, "is_tracing", lambda tensor=None: False),
+        (torch, "div", _div),
+        (nn.Module, "_apply", _apply),
     ]
     if target.kind == "cuda":
         aten = torch.ops.aten

@@ -11,8 +11,27 @@ from typing import Any
 import torch
 from torch import Tensor
 
+_GROUPED = torch.ops.aten._grouped_mm.default
+
 # LayerNorm's kernels, of the CPU and of CUDA, read gradients as a contiguous copy inside.
 CONTIGUOUS = frozenset({torch.ops.aten.native_layer_norm_backward.default})
+
+
+def _grouped_mm(
+    left: Tensor, right: Tensor, offsets: Tensor | None = None, bias: Any = None, dtype: Any = None
+) -> Tensor:
+    """Return the product of each group of rows with its own matrix, of any type.
+
+    The formula for tensors without values refuses all but bfloat16, which the kernels do not.
+    """
+    groups = [] if offsets is None or left.dim() != right.dim() else [len(offsets)]
+    if left.dim() == right.dim() == 3:
+        groups = [len(left)]
+    return left.new_empty((*groups, left.shape[-2], right.shape[-1]), dtype=dtype or left.dtype)
+
+
+# Operators whose formula for tensors without values asks for more than their kernels do.
+OWN = {_GROUPED: _grouped_mm}
 
 
 def as_kernels_do(func: Any, out: Any) -> Any:

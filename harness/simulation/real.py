@@ -50,7 +50,7 @@ def measure(request: Request, num_steps: int = NUM_STEPS) -> Measured:
     with device:
         model = build_model(
             request.model, family, request.num_labels, settings.attention,
-            weight_dtype(settings.precision), settings.keep_outputs,
+            weight_dtype(settings.precision), settings.holds_outputs,
         )  # fmt: skip
     method = get_method(request.method)(**request.method_options)
     state = build_step(model, method, request.plan(), settings, device, family, stage=request.stage)

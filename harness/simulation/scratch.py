@@ -5,6 +5,7 @@
 | cuBLAS workspace     | 8,519,680 per thread that multiplies (forward, | CUDABlas workspaces  |
 |                      | backward); 32 MiB each from Hopper on          |                      |
 | cuBLASLt workspace   | 1 MiB per thread that multiplies and adds      | CUDABlas workspaces  |
+| softmax, backward    | grad * output, as large as the scores          | SoftMax.cu           |
 | sum over rows        | partial sums of the blocks of threads          | reductions.py        |
 | flash attention,     | fp32 dq, (B, H, L to 128, D to 32), fp32 row   | mha_bwd              |
 | backward             | sums; dk and dv per query head if grouped      |                      |
@@ -32,7 +33,8 @@ _FLASH = _ATEN._scaled_dot_product_flash_attention_backward.default
 _EFFICIENT = _ATEN._scaled_dot_product_efficient_attention_backward.default
 _EMBEDDING = _ATEN.embedding_dense_backward.default
 _SUM = _ATEN.sum.dim_IntList
-KNOWN = frozenset({_FLASH, _EFFICIENT, _EMBEDDING, _SUM})
+_SOFTMAX = _ATEN._softmax_backward_data.default
+KNOWN = frozenset({_FLASH, _EFFICIENT, _EMBEDDING, _SUM, _SOFTMAX})
 ADDMM = _ATEN.addmm.default  # the product that cuBLASLt makes, with its bias
 LT_WORKSPACE = MIB
 SORTED_FROM = 3072  # ids; below, one kernel adds without sorting
@@ -49,6 +51,8 @@ def scratch_bytes(func: Any, args: tuple[Any, ...], target: Target) -> int:
     """Return the bytes that one call of a kernel in KNOWN takes and gives back."""
     if func is _SUM:
         return sum_scratch(args[0], args[1], target)
+    if func is _SOFTMAX:
+        return int(args[1].numel() * args[1].element_size())
     if func is _EMBEDDING:
         count: int = args[1].numel()
         return 2 * 8 * count if count > SORTED_FROM else 0

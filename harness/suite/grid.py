@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, create_model
 
 from harness.models.attention import spelled
-from harness.suite.settings import Frozen, TrainSettings
+from harness.suite.settings import OLD_OUTPUTS, Frozen, TrainSettings, renamed
 
 
 def _lists() -> dict[str, Any]:
@@ -28,7 +28,9 @@ def _checked(value: dict[str, list[Any]]) -> dict[str, list[Any]]:
 
     A pinned kernel is one word here, too, since paths and tables show it.
     """
-    GridLists.model_validate(value)
+    GridLists.model_validate({name: each for name, each in value.items() if name != OLD_OUTPUTS})
+    for each in value.get(OLD_OUTPUTS, []):
+        renamed({OLD_OUTPUTS: each})
     return {name: list(map(spelled, values)) if name == "attention" else values
             for name, values in value.items()}  # fmt: skip
 

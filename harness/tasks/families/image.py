@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from harness.errors import UserError
 from harness.tasks.families.base import Encoded, Family, Preparer
 
 if TYPE_CHECKING:
@@ -17,6 +19,12 @@ if TYPE_CHECKING:
     from harness.tasks.families.pixels import Images
     from harness.tasks.generation import Generation
     from harness.tasks.images.row import ImageExample
+
+
+# Of images that a config says nothing of: those that ResNet and its kin were trained on, in colour.
+USUAL_SIDE, PLANES = 224, 3
+# Inputs that an image processor of the usual kind does not make.
+BESIDE_PIXELS = {"input_ids", "spatial_shapes"}
 
 
 class ImageClassification(Family):
@@ -75,6 +83,12 @@ class ImageClassification(Family):
         from harness.tasks.families.text import hollow_ids
 
         config: Any = model.config
+        beside = BESIDE_PIXELS & set(inspect.signature(model.forward).parameters)
+        if beside:
+            raise UserError(
+                f"models of type {config.model_type} take {beside.pop()} beside or in place of "
+                "pixels, which the family image does not make"
+            )
         # No layer of a Swin casts its pixels.
         pixels = torch.empty((shape.examples, *pixel_size(config)), dtype=dtype)
         return {"pixel_values": pixels, "labels": hollow_ids(shape.examples)}
@@ -99,8 +113,21 @@ class ImageClassification(Family):
         return labels
 
 
+def takes_images(config: Any) -> bool:
+    """Tell whether a model of this config takes pixels, as far as the config says it."""
+    return any(hasattr(_of_vision(config), name) for name in ("image_size", "num_channels"))
+
+
 def pixel_size(config: Any) -> tuple[int, int, int]:
-    """Return planes, height and width of the pixels that a model of this config takes."""
-    size = config.image_size  # one side of a square, or height and width
+    """Return planes, height and width of the pixels that a model of this config takes.
+
+    A model of convolutions takes any size, and many say none: then it is the usual one.
+    """
+    own = _of_vision(config)
+    size = getattr(own, "image_size", None) or USUAL_SIDE
     height, width = (size, size) if isinstance(size, int) else tuple(size)
-    return config.num_channels, height, width
+    return getattr(own, "num_channels", None) or PLANES, height, width
+
+
+def _of_vision(config: Any) -> Any:
+    return getattr(config, "vision_config", None) or config

@@ -68,6 +68,11 @@ class CausalLM(_Language):
     def __init__(self, train_on_prompt: bool | None = None) -> None:
         self.train_on_prompt = train_on_prompt
 
+    def set_head(self, config: Any, num_labels: int) -> None:
+        """Make an encoder such as BERT look at earlier tokens only; decoders do it anyway."""
+        if getattr(config, "is_decoder", None) is False and not config.is_encoder_decoder:
+            config.is_decoder = True
+
     def encode(self, tokenizer: Any, rows: Sequence[Any], max_length: int) -> Encoded:
         """Return running text as blocks of `max_length` tokens, or prompts with responses."""
         from harness.tasks.families import encoding

@@ -115,8 +115,15 @@ def hollow_ids(*size: int) -> Tensor:
     return torch.empty(size, dtype=torch.int64)
 
 
+# Model types whose tokenizers name segment ids among the model's inputs (transformers 5).
+SEGMENTED = {
+    "bert", "canine", "convbert", "deberta", "deberta-v2", "electra", "ernie", "fnet", "layoutlm",
+    "markuplm", "megatron-bert", "mobilebert", "nomic_bert", "squeezebert",
+}  # fmt: skip
+
+
 def _has_segments(model: nn.Module) -> bool:
-    """Tell whether the model's tokenizer would make segment ids: BERT's and DeBERTa's do."""
+    """Tell whether the model's tokenizer would make segment ids."""
     config: Any = model.config
     takes = "token_type_ids" in inspect.signature(model.forward).parameters
-    return takes and config.model_type in {"bert", "deberta", "deberta-v2"}
+    return takes and config.model_type in SEGMENTED
