@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +13,7 @@ from harness.command import Plugins, command, new_app
 
 if TYPE_CHECKING:
     from harness.analyses.base import Analysis
+    from harness.models.catalogue import Architecture
     from methods import Method
     from methods.registry import Registry
 
@@ -146,7 +147,18 @@ def _analyses(_folder: Path) -> Lines:
 def _models(_folder: Path) -> Lines:
     from harness.models.catalogue import CATALOGUE
 
-    return [(name, f"{entry.model_type}, {entry.source}") for name, entry in CATALOGUE.items()]
+    return [(name, ", ".join(_of_model(entry))) for name, entry in CATALOGUE.items()]
+
+
+def _of_model(entry: Architecture) -> Iterator[str]:
+    """Yield an entry's type, source, size, and what differs from its source."""
+    yield entry.model_type
+    if entry.published is not None:
+        yield entry.source
+        recalled = " (not looked up)" * (entry.published.found == "recalled")
+        yield f"{entry.published.parameters:,} parameters{recalled}"
+    if entry.differs:
+        yield entry.differs
 
 
 def _gpus(_folder: Path) -> Lines:
@@ -156,7 +168,11 @@ def _gpus(_folder: Path) -> Lines:
 
     here = [(str(gpu.index), f"{gpu.name}, {gib(gpu.memory)} GiB, here") for gpu in installed()]
     cards = [
-        (card.name, f"{gib(card.usable)} GiB, compute capability {major}.{minor}, to forecast for")
+        (
+            card.name,
+            f"{gib(card.usable)} GiB{' (assumed)' * (card.origin == 'assumed')}, compute "
+            f"capability {major}.{minor}, to forecast for{card.note and f'; {card.note}'}",
+        )
         for card in CARDS.values()
         for major, minor in (card.capability,)
     ]

@@ -36,6 +36,16 @@ def test_everything_is_listed_with_a_word_on_it(what: str, names: dict[str, obje
     assert "broken" not in done.output
 
 
+def test_a_model_is_listed_with_its_source_and_its_size() -> None:
+    lines = CliRunner().invoke(app, ["models"]).output.splitlines()
+    [qwen] = [line for line in lines if line.startswith("qwen3-30b-a3b ")]
+    assert "qwen3_moe, Qwen/Qwen3-30B-A3B, 30,532,122,624 parameters" in qwen
+    [opt] = [line for line in lines if line.startswith("opt-6.7b ")]
+    assert "(not looked up)" in opt
+    [phi] = [line for line in lines if line.startswith("phi-3.5-mini ")]
+    assert "not longrope" in phi
+
+
 def test_sets_of_targets_say_what_they_are_on_each_family() -> None:
     lines = CliRunner().invoke(app, ["targets"]).output.splitlines()
     [six] = [line for line in lines if line.startswith("llama six ")]

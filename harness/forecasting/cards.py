@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from harness.errors import UserError
 from harness.simulation.target import Target
@@ -23,6 +23,12 @@ _ALIKE = {(7, 5): (7, 0), (8, 9): (8, 6)}
 # (742 to 754 MiB; torch 2.11+cu130, driver 580), assumed for the others; measure yours: NVML's
 # figure for a process minus its reserved bytes.
 CONTEXT = {7: 320 * MIB, 8: 420 * MIB, 9: 750 * MIB}
+# Where a card's bytes come from: torch's own words on such a card, in this project's runs or in
+# what others wrote; or those of cards of the same size and generation.
+Origin = Literal["read", "assumed"]
+# What torch calls the compute capability of AMD's cards are numbers of another kind (gfx90a: 9.0,
+# gfx942: 9.4); no kernel of theirs has been looked at.
+AMD = "an AMD card's kernels, scratch memory and context are taken to be those of a Hopper"
 
 
 @dataclass(frozen=True)
@@ -34,17 +40,28 @@ class Card:
         usable: bytes that torch sees as the device's total memory, context included.
         capability: CUDA compute capability.
         context: bytes of the CUDA context; `usable` minus it is what the allocator may reserve.
+        origin: of `usable`.
+        note: what else is assumed of it.
     """
 
     name: str
     usable: int
     capability: tuple[int, int]
     context: int
+    origin: Origin = "read"
+    note: str = ""
 
     @property
     def capacity(self) -> int:
         """Bytes that the allocator may reserve."""
         return self.usable - self.context
+
+    @property
+    def assumptions(self) -> list[str]:
+        """What a verdict on the card assumes of it, in words."""
+        bytes_too = f"{self.name}: its memory is that of cards of its size and generation"
+        told = [bytes_too] if self.origin == "assumed" else []
+        return told + ([f"{self.name}: {self.note}"] if self.note else [])
 
     def lacks(self, train: TrainSettings) -> list[str]:
         """Return what the settings want and the card does not have: its bytes are a guess then."""
@@ -55,18 +72,42 @@ class Card:
         return lacking + ["flash attention"] * (train.attention == "flash_attention_2")
 
 
-def _card(name: str, gib: float, capability: tuple[int, int]) -> Card:
-    return Card(name, round(gib * GIB), capability, CONTEXT.get(capability[0], CONTEXT[9]))
+def _card(
+    name: str,
+    gib: float,
+    capability: tuple[int, int],
+    origin: Origin = "read",
+    note: str = "",
+) -> Card:
+    context = CONTEXT.get(capability[0], CONTEXT[9])
+    return Card(name, round(gib * GIB), capability, context, origin, note)
 
 
-# GiB that `torch.cuda.get_device_properties(0).total_memory` reports, ECC on where it is the
-# default.
+# GiB that `torch.cuda.get_device_properties(0).total_memory` reports on Linux, ECC on where it is
+# the default. Windows reports the round number (8, 12, 16, 24), of which less can be had.
 CARDS = {
     card.name: card
     for card in (
-        _card("rtx4090", 23.65, (8, 9)),
+        _card("rtx3060", 11.75, (8, 6)),
+        _card("rtx3070", 7.78, (8, 6)),
+        _card("rtx3080", 9.78, (8, 6)),
+        _card("rtx3080ti", 11.75, (8, 6), "assumed"),
         _card("rtx3090", 23.69, (8, 6)),
+        _card("rtx3090ti", 23.69, (8, 6), "assumed"),
+        _card("rtx4060", 7.63, (8, 9), "assumed"),
+        _card("rtx4060ti-16", 15.57, (8, 9), "assumed"),
+        _card("rtx4070", 11.62, (8, 9), "assumed"),
+        _card("rtx4070ti-super", 15.57, (8, 9), "assumed"),
         _card("rtx4080", 15.70, (8, 9)),
+        _card("rtx4080-super", 15.57, (8, 9), "assumed"),
+        _card("rtx4090", 23.65, (8, 9)),
+        _card("rtx5060ti-16", 15.46, (12, 0), "assumed"),
+        _card("rtx5070", 11.50, (12, 0), "assumed"),
+        _card("rtx5070ti", 15.46, (12, 0), "assumed"),
+        _card("rtx5080", 15.46, (12, 0), "assumed"),
+        _card("rtx5090", 31.36, (12, 0)),
+        _card("a4000", 15.61, (8, 6)),
+        _card("a5000", 23.68, (8, 6), "assumed"),
         _card("a6000", 47.54, (8, 6)),
         _card("l4", 22.05, (8, 9)),
         _card("l40s", 44.40, (8, 9)),
@@ -78,6 +119,10 @@ CARDS = {
         _card("a100-80", 79.15, (8, 0)),
         _card("h100", 79.10, (9, 0)),
         _card("h200", 139.80, (9, 0)),
+        _card("gh200-96", 94.50, (9, 0), "assumed"),
+        _card("b200", 178.35, (10, 0)),
+        _card("mi250x", 63.98, (9, 0), "read", f"one of its two dies; {AMD}"),
+        _card("mi300x", 191.69, (9, 4), "read", AMD),
     )
 }
 

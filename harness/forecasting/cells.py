@@ -59,7 +59,7 @@ def judge(
         stage=request.stage.name,
         steps=[shape.brief for shape in request.steps],
         evaluation=request.evaluation.brief if request.evaluation else None,
-        assumptions=[*assumptions, *_assumed(request)],
+        assumptions=[*assumptions, *_assumed(request), *card.assumptions],
         lacks=card.lacks(cell.train),
         choices=_choices(request, card, answer),
     )

@@ -17,8 +17,8 @@ class Published(NamedTuple):
     Attributes:
         parameters: the exact number.
         of: the class that it is of.
-        found: "stored": in public repositories' texts, beside the model's name; "recalled": nowhere
-            that could be read here.
+        found: "stored": written down in public repositories, where it was read (most often as the
+            hub's own sum over the weights' headers); "recalled": nowhere that could be read here.
     """
 
     parameters: int

@@ -136,7 +136,13 @@ MORE_DECODERS: dict[str, Architecture] = {
          "word_embed_proj_dim": 512, "do_layer_norm_before": False},
     ),
     "opt-1.3b": _opt("1.3b", 1_315_758_080, 2048, 24, 32),
-    "opt-6.7b": _opt("6.7b", 6_658_473_984, 4096, 32, 32),
+    "opt-6.7b": Architecture(
+        "opt",
+        {"hidden_size": 4096, "ffn_dim": 16384, "num_hidden_layers": 32,
+         "num_attention_heads": 32, "word_embed_proj_dim": 4096},
+        "facebook/opt-6.7b",
+        Published(6_658_473_984, "AutoModelForCausalLM", "recalled"),
+    ),
     "falcon-7b": _model(
         "falcon", "tiiuae/falcon-7b", 6_921_720_704,
         {"hidden_size": 4544, "num_hidden_layers": 32, "num_attention_heads": 71,
