@@ -14,7 +14,6 @@ from harness.command import Plugins, command, new_app
 if TYPE_CHECKING:
     from harness.analyses.base import Analysis
     from methods import Method
-    from methods.architectures import Architecture
     from methods.registry import Registry
 
 app = new_app()
@@ -74,18 +73,29 @@ def _with_options(kind: type[Method | Analysis]) -> str:
 
 
 def _targets(_folder: Path) -> Lines:
-    """List which linear layers of a transformer layer each named set is, by family of models."""
-    from methods.architectures import ARCHITECTURES, TARGET_SETS
+    """List which linear layers of a transformer layer each named set is, on some models."""
+    import torch
+    from transformers import AutoConfig, AutoModel
 
-    return [
-        (f"{family} {name}", "  ".join((", ".join(kind.named_set(name)), *_departure(kind, name))))
-        for family, kind in {kind.family: kind for kind in ARCHITECTURES.values()}.items()
-        for name in TARGET_SETS
-    ]
+    from harness.models.catalogue import CATALOGUE
+    from methods import surgery
+    from methods.architectures import SETS, TARGET_SETS
 
-
-def _departure(kind: Architecture, name: str) -> list[str]:
-    return [f"({kind.departures[name]})"] if name in kind.departures else []
+    rows = [(f"any {name}", meaning) for name, meaning in SETS.items()]
+    for entry in (entry for name, entry in CATALOGUE.items() if name.startswith("tiny-")):
+        with torch.device("meta"):
+            model = AutoModel.from_config(AutoConfig.for_model(entry.model_type, **entry.config))
+        for name in TARGET_SETS:
+            inside = {
+                full.removeprefix(f"{layer}."): None
+                for layer in surgery.layer_names(model)
+                for full in surgery.target_modules(model, name)
+                if full.startswith(f"{layer}.")
+            }
+            said = [f"({s.removeprefix(f'targets {name} ')})"
+                    for s in surgery.what_targets_mean(model, name)]  # fmt: skip
+            rows.append((f"{surgery.family(model)} {name}", "  ".join([", ".join(inside), *said])))
+    return list(dict(rows).items())
 
 
 def _registered(registry: Registry, describe: Callable[[str], str]) -> Lines:

@@ -244,6 +244,17 @@ class Record(Part):
             return data
         return {**data, "shortfalls": old["warnings"]}
 
+    @field_validator("cell", mode="before")
+    @classmethod
+    def _settings_of_old(cls, value: Any) -> Any:
+        """Read a training setting by the name that it has now; a default is not written down."""
+        if not (isinstance(value, dict) and isinstance(value.get("train"), dict)):
+            return value
+        train = dict(value["train"])
+        if train.pop("keep_outputs", False) is True:
+            train["outputs"] = "kept"
+        return {**value, "train": train}
+
     @field_validator("shortfalls", "remarks", mode="before")
     @classmethod
     def _in_sentences(cls, value: Any) -> list[str]:

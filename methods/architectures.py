@@ -1,10 +1,11 @@
-"""Where each family of models keeps its layers, in the names of transformers 5.23."""
+"""What parts of models are called: the few names that structure alone does not give."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal, get_args
+from dataclasses import dataclass
+from math import gcd
+from typing import Any, Literal, get_args
 
 NamedSet = Literal["six", "qv", "attention", "ffn", "all-linear"]
 # A named set of linear layers, or suffixes of module names inside the transformer layers.
@@ -13,137 +14,125 @@ Targets = NamedSet | tuple[str, ...]
 LayerRange = Literal["all", "upper-half", "lower-half"] | tuple[int, int]
 
 TARGET_SETS: tuple[NamedSet, ...] = get_args(NamedSet)
+# What classes with a head and no base model inside (T5 for questions, CLIP for images) call it.
 HEADS = ("classifier", "score", "qa_outputs", "classification_head")
+
+# What the named sets are on any model.
+SETS: Mapping[NamedSet, str] = {
+    "six": "linear layers of the original transformer: query, key, value, output and feed-forward "
+    "without gates",
+    "qv": "query and value projections",
+    "attention": "linear layers of attention, or of what mixes tokens in its place",
+    "ffn": "all other linear layers of a layer",
+    "all-linear": "all linear layers of the layers",
+}
+
+# What papers call a model type, where that is another name; and who shares its structure.
+FAMILIES = {"deberta-v2": "deberta", "mistral": "llama", "qwen2": "llama"}
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# What models call the projections of attention, by the last part of their names.
+PROJECTIONS: Mapping[str, frozenset[str]] = {
+    "query": _names(
+        "q_proj query query_proj q q_lin q_head linear_q to_q Wq project_q to_query "
+        "projection_query"
+    ),
+    "key": _names(
+        "k_proj key key_proj k k_lin k_head linear_k to_k Wk project_k to_key projection_key"
+    ),
+    "value": _names(
+        "v_proj value value_proj v v_lin v_head linear_v to_v Wv project_v to_value "
+        "projection_value"
+    ),
+    "output": _names(
+        "o_proj out_proj dense out_lin c_proj o Wo proj linear_out to_out post_proj output "
+        "attention_out"
+    ),
+}
+# Gates and routers of feed-forward blocks: the original transformer has none.
+GATES = _names(
+    "gate_proj wi_0 w1 gate router shared_expert_gate proj_up_gate per_layer_input_gate "
+    "per_layer_projection"
+)
+# Projections that are query, key and value in one.
+FUSED = _names("c_attn qkv_proj query_key_value Wqkv qkv in_proj att_proj")
 
 
 @dataclass(frozen=True)
-class Architecture:
-    """Names of a family's parts.
+class Layout:
+    """How the outputs of one projection are query, key and value.
 
     Attributes:
-        family: name that methods ask for.
-        layer: pattern of the layers' names below the base model, in order of definition.
-        inputs: pattern of the parameters below the base model that come before the first layer.
-        attention: linear layers of attention by name inside a layer.
-        ffn: linear layers of the feed-forward block by name inside a layer.
-        qv: the query and value projections.
-        six: the linear layers of the original transformer, where that is not attention + ffn.
-        departures: what a named set is here that its name does not say, as `targets SET` goes on.
-        fused: layers that are several in one, by their last name, with the names of the parts.
+        groups: how often query, key and value follow each other.
+        units: what each of them has of the outputs of a group, in units of equal width.
     """
 
-    family: str
-    layer: str
-    inputs: str
-    attention: tuple[str, ...]
-    ffn: tuple[str, ...]
-    qv: tuple[str, ...]
-    six: tuple[str, ...] = ()
-    departures: Mapping[str, str] = field(default_factory=dict)
-    fused: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-    def named_set(self, name: str) -> tuple[str, ...]:
-        """Return the names inside a layer that `name`, one of TARGET_SETS, stands for."""
-        sets = {
-            "attention": self.attention,
-            "ffn": self.ffn,
-            "qv": self.qv,
-            "six": self.six or self.attention + self.ffn,
-            "all-linear": self.attention + self.ffn,
-        }
-        return sets[name]
+    groups: int
+    units: tuple[int, int, int]
+    names: tuple[str, str, str] = ("query", "key", "value")
 
 
-def _inside(module: str, names: str) -> tuple[str, ...]:
-    return tuple(f"{module}.{name}" for name in names.split())
+@dataclass(frozen=True)
+class Parts:
+    """Where a model keeps its parts, as a suite says it; what is not said is found by structure.
+
+    Attributes:
+        layers: pattern that the full names of the transformer layers match, whole.
+        head: names of modules, at whatever depth: the task head.
+        pooler: the same of what stands between the last layer and the head.
+        inputs: the same of what comes before the first layer.
+        attention: ends of the names of attention's linear layers inside a layer; all others are
+            the feed-forward block's.
+        qv: the same of what `targets: qv` is.
+        six: the same of what `targets: six` is.
+    """
+
+    layers: str | None = None
+    head: tuple[str, ...] | None = None
+    pooler: tuple[str, ...] | None = None
+    inputs: tuple[str, ...] | None = None
+    attention: tuple[str, ...] | None = None
+    qv: tuple[str, ...] | None = None
+    six: tuple[str, ...] | None = None
 
 
-_BERT = Architecture(
-    "bert",
-    layer=r"encoder\.layer\.\d+",
-    inputs=r"embeddings\.",
-    attention=_inside("attention", "self.query self.key self.value output.dense"),
-    ffn=("intermediate.dense", "output.dense"),
-    qv=_inside("attention.self", "query value"),
-)
-_ROBERTA = Architecture("roberta", _BERT.layer, _BERT.inputs, _BERT.attention, _BERT.ffn, _BERT.qv)
-_DEBERTA = Architecture(
-    "deberta",
-    layer=_BERT.layer,
-    # The table of relative positions and its LayerNorm feed every layer.
-    inputs=r"embeddings\.|encoder\.rel_embeddings\.|encoder\.LayerNorm\.",
-    attention=_inside("attention", "self.query_proj self.key_proj self.value_proj output.dense"),
-    ffn=_BERT.ffn,
-    qv=_inside("attention.self", "query_proj value_proj"),
-)
-_GPT2 = Architecture(
-    "gpt2",
-    layer=r"h\.\d+",
-    inputs=r"wte\.|wpe\.",
-    attention=("attn.c_attn", "attn.c_proj"),
-    ffn=("mlp.c_fc", "mlp.c_proj"),
-    # One Conv1D makes query, key and value. LoRA on all of it has as many parameters as on query
-    # and value apart (4rh), but it is another model: it moves the keys too.
-    qv=_inside("attn.c_attn", "query value"),
-    departures={
-        "qv": "is two thirds of attn.c_attn here, which makes query, key and value: it is taken "
-        "apart for it",
-        "six": "is four linear layers here: attn.c_attn is query, key and value in one",
-    },
-    fused={"c_attn": ("query", "key", "value")},
-)
-_LLAMA = Architecture(
-    "llama",
-    layer=r"layers\.\d+",
-    inputs=r"embed_tokens\.",
-    attention=_inside("self_attn", "q_proj k_proj v_proj o_proj"),
-    ffn=_inside("mlp", "gate_proj up_proj down_proj"),
-    qv=_inside("self_attn", "q_proj v_proj"),
-    # The original transformer has no gate; with it the set is called all-linear.
-    six=(*_inside("self_attn", "q_proj k_proj v_proj o_proj"), "mlp.up_proj", "mlp.down_proj"),
-    departures={"six": "leaves out mlp.gate_proj here; all-linear has it"},
-)
-_BART = Architecture(
-    "bart",
-    layer=r"(encoder|decoder)\.layers\.\d+",
-    inputs=r"shared\.|(encoder|decoder)\.(embed_\w+|layernorm_embedding)\.",
-    attention=_inside("self_attn", "q_proj k_proj v_proj out_proj")
-    + _inside("encoder_attn", "q_proj k_proj v_proj out_proj"),
-    ffn=("fc1", "fc2"),
-    qv=_inside("self_attn", "q_proj v_proj") + _inside("encoder_attn", "q_proj v_proj"),
-    departures={
-        "qv": "takes those of cross-attention, too: four in a decoder layer",
-        "six": "takes cross-attention, too: ten in a decoder layer",
-        "attention": "takes cross-attention, too",
-    },
-)
-_VIT = Architecture(
-    "vit",
-    layer=r"layers\.\d+",
-    inputs=r"embeddings\.",
-    attention=_inside("attention", "q_proj k_proj v_proj o_proj"),
-    ffn=_inside("mlp", "fc1 fc2"),
-    qv=_inside("attention", "q_proj v_proj"),
-)
-_SWIN = Architecture(
-    "swin",
-    layer=r"encoder\.layers\.\d+\.blocks\.\d+",
-    inputs=_VIT.inputs,
-    attention=_VIT.attention,
-    ffn=_VIT.ffn,
-    qv=_VIT.qv,
-)
+def layout_of(config: Any, name: str) -> Layout | None:
+    """Return how a fused projection of a model of this config is laid out; None: not known here.
 
-# By `config.model_type`.
-ARCHITECTURES: dict[str, Architecture] = {
-    "bert": _BERT,
-    "roberta": _ROBERTA,
-    "deberta-v2": _DEBERTA,
-    "gpt2": _GPT2,
-    "llama": _LLAMA,
-    "mistral": _LLAMA,
-    "qwen2": _LLAMA,
-    "bart": _BART,
-    "vit": _VIT,
-    "swin": _SWIN,
-}
+    Read in the models' own code (transformers 5.24), where they split what it puts out.
+
+    Args:
+        config: of the text model that holds the projection.
+        name: the last part of the projection's name.
+    """
+    heads: int = getattr(config, "num_attention_heads", getattr(config, "n_heads", 1))
+    shared: int = getattr(config, "num_key_value_heads", None) or heads
+    side_by_side = Layout(1, _smallest(heads, shared))
+    by_head = Layout(heads, (1, 1, 1))
+    match getattr(config, "model_type", ""), name:
+        case "gpt2" | "openai-gpt" | "imagegpt" | "decision_transformer", "c_attn":
+            return Layout(1, (1, 1, 1))
+        case "phi3" | "phi4_multimodal", "qkv_proj":
+            return side_by_side
+        case "mpt" | "modernbert", "Wqkv":
+            return Layout(1, (1, 1, 1))
+        case "gpt_neox" | "gpt_neox_japanese" | "bloom" | "persimmon", "query_key_value":
+            return by_head
+        case "deberta", "in_proj":
+            return by_head
+        case "gpt_bigcode", "c_attn":
+            return Layout(1, (heads, 1, 1)) if config.multi_query else by_head
+        case "falcon", "query_key_value":
+            if config.new_decoder_architecture:
+                return Layout(config.num_kv_heads, (heads // config.num_kv_heads, 1, 1))
+            return Layout(1, (heads, 1, 1)) if config.multi_query else by_head
+    return None
+
+
+def _smallest(heads: int, shared: int) -> tuple[int, int, int]:
+    unit = gcd(heads, shared)
+    return heads // unit, shared // unit, shared // unit

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
-from methods import surgery
-from methods.common.options import LayerOptions
+from methods.common.options import LayerOptions, any_transposed
 from methods.wording import label_of
 
 if TYPE_CHECKING:
@@ -59,13 +58,14 @@ class Elora(LayerOptions):
 
         from methods.common.tuner import attach_tuner
 
+        names = self.opened_targets(model)
         config = VeraConfig(
             r=self.r,
             projection_prng_key=plan.seed,
             vera_dropout=self.dropout,
             d_initial=self.d_initial,
-            target_modules=self.opened_targets(model),
-            fan_in_fan_out=surgery.family(model) == "gpt2",
+            target_modules=names,
+            fan_in_fan_out=any_transposed(model, names),
         )
         handle = attach_tuner(model, config, plan)
         if self.share != "global":

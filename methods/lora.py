@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from methods import surgery
-from methods.common.options import LayerOptions
+from methods.common.options import LayerOptions, any_transposed
 from methods.wording import label_of
 
 if TYPE_CHECKING:
@@ -56,12 +55,13 @@ class Lora(LayerOptions):
 
         from methods.common.tuner import attach_tuner
 
+        names = self.opened_targets(model)
         config = LoraConfig(
             r=self.r,
             lora_alpha=self.alpha,
             lora_dropout=self.dropout,
-            target_modules=self.opened_targets(model),
-            fan_in_fan_out=surgery.family(model) == "gpt2",
+            target_modules=names,
+            fan_in_fan_out=any_transposed(model, names),
         )
         handle = attach_tuner(model, config, plan)
         if self.init == "normal":

@@ -6,62 +6,90 @@ the layer that it wraps in `base_layer` (peft's convention).
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from methods.architectures import ARCHITECTURES, HEADS, TARGET_SETS, Architecture
-from methods.wording import nearest
+from methods.architectures import FAMILIES
+from methods.linears import LayerLinears, fused_layout, linears
+from methods.parts import (
+    STATED,
+    head_names,
+    head_parameters,
+    input_parameters,
+    layer_names,
+    layer_of,
+    output_module,
+    pooler_parameters,
+    stack_of,
+    transformer_of,
+)
+from methods.targets import target_names, what_targets_mean
+from methods.tree import is_linear, unwrap
 
 if TYPE_CHECKING:
     from torch import nn
-    from transformers import PreTrainedModel
 
-    from methods.architectures import LayerRange, Targets
+    from methods.architectures import LayerRange, Parts, Targets
     from methods.base import Plan
 
+__all__ = [
+    "LayerLinears",
+    "family",
+    "freeze_base",
+    "fused_layout",
+    "group_by_layer",
+    "head_names",
+    "head_parameters",
+    "input_parameters",
+    "is_linear",
+    "layer_names",
+    "layer_of",
+    "layers",
+    "linear_shape",
+    "linears",
+    "output_module",
+    "pooler_parameters",
+    "resolve_range",
+    "select_layers",
+    "stack_of",
+    "state_parts",
+    "stores_transposed",
+    "target_modules",
+    "train_head",
+    "transformer_of",
+    "unwrap",
+    "what_targets_mean",
+]
 
-def architecture(model: nn.Module) -> Architecture:
-    """Look up where `model` keeps its parts.
+
+def state_parts(model: nn.Module, parts: Parts) -> None:
+    """Let a transformers model have these parts, in place of those that its structure says.
 
     Raises:
-        ValueError: its `config.model_type` is not known here.
+        ValueError: the model has no such module or linear layer.
     """
-    kind = _transformer(model)[1].config.model_type
-    if kind not in ARCHITECTURES:
-        raise ValueError(f"models of type {kind!r} are not known; {nearest(kind, ARCHITECTURES)}")
-    return ARCHITECTURES[kind]
+    setattr(transformer_of(model)[1], STATED, parts)
+    layer_names(model)
+    for read in (head_parameters, pooler_parameters, input_parameters):
+        read(model)
+    for name in ("attention", "qv", "six"):
+        suffixes = getattr(parts, name)
+        if suffixes is not None:
+            try:
+                target_names(model, suffixes)
+            except ValueError as error:
+                raise ValueError(f"parts.{name}: {error}") from None
 
 
 def family(model: nn.Module) -> str:
-    """Return bert, roberta, deberta, gpt2, llama, bart, vit or swin."""
-    return architecture(model).family
-
-
-def layer_names(model: nn.Module) -> list[str]:
-    """Return the full names of the transformer layers, lowest first; BART: encoder, decoder."""
-    prefix, base = _base(model)
-    pattern = re.compile(architecture(model).layer)
-    return [prefix + name for name, _ in base.named_modules() if pattern.fullmatch(name)]
+    """Return bert, roberta, deberta, gpt2, llama, bart, vit or swin; of others the model type."""
+    kind = str(transformer_of(model)[1].config.model_type)
+    return FAMILIES.get(kind, kind)
 
 
 def layers(model: nn.Module) -> list[nn.Module]:
     """Return the transformer layers, lowest first; BART: encoder, then decoder."""
     return [model.get_submodule(name) for name in layer_names(model)]
-
-
-def layer_of(name: str, names: Sequence[str]) -> int | None:
-    """Return which layer of `names` (from `layer_names`) holds the module or parameter `name`.
-
-    None: no layer does. What joins two stages of a Swin belongs to the last layer below it.
-    """
-    for index, layer in enumerate(names):
-        if name == layer or name.startswith(layer + "."):
-            return index
-    stage, joint, _ = name.partition("downsample.")
-    return max(
-        (i for i, layer in enumerate(names) if joint and layer.startswith(stage)), default=None
-    )
 
 
 def group_by_layer(
@@ -93,7 +121,10 @@ def select_layers(model: nn.Module, chosen: LayerRange) -> range:
         ValueError: the range is empty or leaves the model.
     """
     count = len(layer_names(model))
-    return resolve_range(chosen, count, "layers", "this model has layers [0, {count})")
+    reason = "this model has layers [0, {count})"
+    if count == 1:
+        reason += " (one layer, which may be called many times)"
+    return resolve_range(chosen, count, "layers", reason)
 
 
 def resolve_range(chosen: LayerRange, count: int, option: str, reason: str) -> range:
@@ -124,92 +155,23 @@ def target_modules(
         chosen: the transformer layers to take them from.
 
     Raises:
-        ValueError: a set or a suffix that this model does not have.
+        ValueError: a set or a suffix that this model does not have, or not in these layers.
     """
-    names = layer_names(model)
-    inner = [{n.removeprefix(f"{at}."): n for n in _linear_names(model, at)} for at in names]
-    short_names = dict.fromkeys(short for layer in inner for short in layer)
-    target_names = _resolve(architecture(model), targets, list(short_names))
-    return [
-        full
-        for index in select_layers(model, chosen)
-        for short, full in inner[index].items()
-        if short in target_names
-    ]
-
-
-def what_targets_mean(model: nn.Module, targets: Targets) -> list[str]:
-    """Say where a set of targets is on this model what its name, or a suffix, does not say."""
-    kind, own = architecture(model), layer_names(model)
-    if isinstance(targets, str):
-        departure = kind.departures.get(targets)
-        return [f"targets {targets} {departure}"] if departure else []
-    short = {n.removeprefix(layer + ".") for layer in own for n in _linear_names(model, layer)}
-    several = {suffix: sorted(_resolve(kind, (suffix,), sorted(short))) for suffix in targets}
-    return [
-        f"targets {suffix} fits {' and '.join(names)}"
-        for suffix, names in several.items()
-        if len(names) > 1
-    ]
-
-
-def _resolve(kind: Architecture, targets: Targets | str, short_names: Sequence[str]) -> set[str]:
-    """Return the names inside a layer, out of `short_names`, that `targets` asks for."""
-    if isinstance(targets, str):
-        if targets not in TARGET_SETS:
-            message = f"unknown targets {targets!r}; {nearest(targets, TARGET_SETS)}"
-            raise ValueError(f"{message}; or give module names as a list")
-        return set(kind.named_set(targets))
-    target_names: set[str] = set()
-    for suffix in targets:
-        fitting = {name for name in short_names if f".{name}".endswith(f".{suffix}")}
-        if not fitting:
-            # One name per module and its last part, so that `querry` finds `query`.
-            names = {*short_names, *(name.rpartition(".")[2] for name in short_names)}
-            raise ValueError(
-                f"no linear layer of this {kind.family} model is called {suffix!r}; "
-                f"{nearest(suffix, names)}"
-            )
-        target_names |= fitting
-    return target_names
+    names = target_names(model, targets)
+    return [name for index in select_layers(model, chosen) for name in names[index]]
 
 
 def linear_shape(module: nn.Module) -> tuple[int, int]:
     """Return (d_in, d_out) of a linear layer, of GPT-2's Conv1D, or of an adapter around one."""
+    rows, columns = unwrap(module).get_parameter("weight").shape
+    return (rows, columns) if stores_transposed(module) else (columns, rows)
+
+
+def stores_transposed(module: nn.Module) -> bool:
+    """Tell whether a linear layer's weight is (d_in, d_out), as that of GPT-2's Conv1D."""
     from transformers.pytorch_utils import Conv1D
 
-    base = unwrap(module)
-    rows, columns = base.get_parameter("weight").shape
-    return (rows, columns) if isinstance(base, Conv1D) else (columns, rows)
-
-
-def unwrap(module: nn.Module) -> nn.Module:
-    """Return the original layer inside any number of adapters."""
-    while hasattr(module, "base_layer"):
-        module = module.get_submodule("base_layer")
-    return module
-
-
-def head_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Return the task head's parameters; none for a language model, whose head is pretrained."""
-    prefix, transformer = _transformer(model)
-    return {
-        f"{prefix}{name}": parameter
-        for name, parameter in transformer.named_parameters()
-        if name.split(".")[0] in HEADS
-    }
-
-
-def pooler_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Return the parameters between the last layer and the head (BERT, DeBERTa), if any."""
-    return {name: p for name, p in model.named_parameters() if "pooler" in name.split(".")}
-
-
-def input_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Return the parameters before the first layer: embeddings and their LayerNorms."""
-    prefix, base = _base(model)
-    pattern = re.compile(architecture(model).inputs)
-    return {prefix + name: p for name, p in base.named_parameters() if pattern.match(name)}
+    return isinstance(unwrap(module), Conv1D)
 
 
 def freeze_base(model: nn.Module, plan: Plan) -> None:
@@ -224,35 +186,3 @@ def train_head(model: nn.Module, plan: Plan) -> None:
     pooler = pooler_parameters(model) if plan.train_pooler else {}
     for parameter in (head_parameters(model) | pooler).values():
         parameter.requires_grad_(True)
-
-
-def _transformer(model: nn.Module) -> tuple[str, PreTrainedModel]:
-    """Find the transformers model and its prefix; peft's prompt types wrap it."""
-    from transformers import PreTrainedModel
-
-    for name, module in model.named_modules():
-        if isinstance(module, PreTrainedModel):
-            return (f"{name}." if name else ""), module
-    raise ValueError(f"{type(model).__name__} holds no transformers model")
-
-
-def _base(model: nn.Module) -> tuple[str, nn.Module]:
-    """Return the model without its head, with the prefix of its names."""
-    prefix, transformer = _transformer(model)
-    base = transformer.base_model
-    return (prefix if base is transformer else f"{prefix}{transformer.base_model_prefix}."), base
-
-
-def _linear_names(model: nn.Module, prefix: str) -> Iterator[str]:
-    """Yield the linear layers at or below `prefix`, and parts of those that are several in one."""
-    from torch import nn
-    from transformers.pytorch_utils import Conv1D
-
-    module = model.get_submodule(prefix)
-    if isinstance(unwrap(module), nn.Linear | Conv1D):
-        yield prefix
-        fused = architecture(model).fused.get(prefix.rpartition(".")[2], ())
-        yield from (f"{prefix}.{part}" for part in fused)
-        return
-    for name, _ in module.named_children():
-        yield from _linear_names(model, f"{prefix}.{name}")

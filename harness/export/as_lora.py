@@ -99,24 +99,27 @@ def _factors(layers: Mapping[str, Any], base: nn.Module) -> dict[str, Factors]:
 
 
 def _weight(base: nn.Module, name: str) -> Tensor:
-    """Return the weight of a target in the base model: of a part, its columns of the whole."""
-    home, parts = slices.home_of(base, name)
-    if not parts:
+    """Return the weight of a target in the base model: of a part, what it has of the whole."""
+    home, layout = slices.home_of(base, name)
+    if layout is None:
         return named_tensors(base)[f"{name}.weight"]
-    place = parts.index(name.rpartition(".")[2])
-    return named_tensors(base)[f"{home}.weight"].chunk(len(parts), dim=1)[place]
+    dim = slices.outputs_dim(base.get_submodule(home))
+    weight = named_tensors(base)[f"{home}.weight"]
+    return slices.part_of(weight, layout, name.rpartition(".")[2], dim)
 
 
 def _whole(base: nn.Module, factors: Mapping[str, Factors]) -> dict[str, Factors]:
     """Return the same, with the parts of one layer as that layer's."""
     found: dict[str, Factors] = {}
     for name, (a, b) in factors.items():
-        home, parts = slices.home_of(base, name)
-        if not parts:
+        home, layout = slices.home_of(base, name)
+        if layout is None:
             found[name] = a, b
             continue
-        rows = b.new_zeros(len(b) * len(parts), b.shape[1])
-        rows.chunk(len(parts))[parts.index(name.rpartition(".")[2])].copy_(b)
+        place = layout.names.index(name.rpartition(".")[2])
+        unit = len(b) // layout.units[place]
+        others = [b.new_zeros(units * unit, b.shape[1]) for units in layout.units]
+        rows = slices.joined([*others[:place], b, *others[place + 1 :]], layout, 0)
         before = found.get(home)
         found[home] = (a, rows) if before is None else (
             torch.cat([before[0], a]), torch.cat([before[1], rows], 1))  # fmt: skip
@@ -144,7 +147,7 @@ def _difference(
     from peft import PeftModel
 
     homes = [slices.home_of(fresh, name) for name in layers]
-    targets = {f"{name}.weight" for name in [*layers, *(home for home, parts in homes if parts)]}
+    targets = {f"{name}.weight" for name in [*layers, *(home for home, layout in homes if layout)]}
     plain = {n: t for n, t in named_tensors(fresh).items() if n not in targets}
     if reason := changed(named_tensors(ours.peft), plain, ours.names):
         return reason
@@ -165,11 +168,11 @@ def _trained(peft: PeftModel, layers: Mapping[str, Any], name: str) -> Tensor:
     if name in layers:
         return _merged(layers[name])
     inner: Any = peft.base_model.model
-    parts = inner.get_submodule(name).named_children()
-    return torch.cat(
-        [_merged(part) if f"{name}.{key}" in layers else part.weight.detach().float().cpu()
-         for key, part in parts], dim=1,
-    )  # fmt: skip
+    opened = inner.get_submodule(name)
+    weights = [_merged(part) if f"{name}.{key}" in layers else part.weight.detach().float().cpu()
+               for key, part in opened.named_children()]  # fmt: skip
+    first = next(opened.children())
+    return slices.joined(weights, opened.layout, slices.outputs_dim(first))
 
 
 def _merged(layer: Any) -> Tensor:

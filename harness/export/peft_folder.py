@@ -76,7 +76,9 @@ def write_files(
     """Write the two files; peft loads the head as modules of its own."""
     options: Any = config
     head = head_of(ours.peft, ours.names)
-    options.modules_to_save = sorted({*(options.modules_to_save or ()), *_modules(head)}) or None
+    options.modules_to_save = (
+        sorted({*(options.modules_to_save or ()), *_modules(ours.peft, head)}) or None
+    )
     options.base_model_name_or_path, options.inference_mode = ours.source, True
     options.save_pretrained(folder)
     save_tensors({**weights, **head}, folder / WEIGHTS)
@@ -84,13 +86,11 @@ def write_files(
 
 def head_of(peft: PeftModel, trained: Collection[str]) -> dict[str, Tensor]:
     """Return what trained outside of the adapters: head, and the pooler if it did."""
-    from methods.architectures import HEADS
-
-    ends = tuple(f".{name}" for name in trained)
+    ends, homes = tuple(f".{name}" for name in trained), tuple(f"{n}." for n in _homes(peft))
     return {
         name: tensor.detach()
         for name, tensor in _tensors(peft).items()
-        if {*HEADS, "pooler"} & set(name.split(".")) and f".{name}".endswith(ends)
+        if name.startswith(homes) and f".{name}".endswith(ends)
     }
 
 
@@ -113,12 +113,19 @@ def same(ours: Tensor, other: Tensor) -> bool:
     return here.shape == other.shape and bool((here == other).all())
 
 
-def _modules(head: Collection[str]) -> set[str]:
-    """Return the modules that peft shall load whole: `classifier` of `...classifier.dense.bias`."""
-    from methods.architectures import HEADS
+def _homes(peft: PeftModel) -> set[str]:
+    """Return the full names of the modules that are head or pooler."""
+    from methods import surgery
 
-    parts = (name.split(".") for name in head)
-    return {next(part for part in name if part in (*HEADS, "pooler")) for name in parts}
+    poolers = (name.split(".") for name in surgery.pooler_parameters(peft))
+    ends = ((parts, parts.index("pooler") + 1) for parts in poolers if "pooler" in parts)
+    return {*surgery.head_names(peft), *(".".join(parts[:end]) for parts, end in ends)}
+
+
+def _modules(peft: PeftModel, head: Collection[str]) -> set[str]:
+    """Return the modules that peft shall load whole: `classifier` of `...classifier.dense.bias`."""
+    homes = {home for home in _homes(peft) if any(n.startswith(f"{home}.") for n in head)}
+    return {home.rpartition(".")[2] for home in homes}
 
 
 def _difference(trained: PeftModel, loaded: PeftModel) -> str | None:

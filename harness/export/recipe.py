@@ -73,10 +73,10 @@ def base_of(recipe: Recipe, *, with_weights: bool) -> nn.Module:
 
 def hold_head(recipe: Recipe, model: nn.Module) -> None:
     """Give the head the precision that it trained in."""
-    from harness.training.precision import keep_head_fp32
+    from harness.training.precision import HALF_WEIGHTS, keep_head_fp32
     from methods import surgery
 
-    if recipe.precision == "bf16-weights":
+    if recipe.precision in HALF_WEIGHTS:
         keep_head_fp32(model, surgery.head_parameters(model).values())
 
 

@@ -73,13 +73,13 @@ def _misfit(cell: Cell) -> None:
     settings = cell.train
     check_weights(
         cell.model, cell.family, cell.num_labels, settings.attention,
-        weight_dtype(settings.precision), settings.keep_outputs,
+        weight_dtype(settings.precision), settings.holds_outputs,
     )  # fmt: skip
 
 
 def _what_attach_sees(cell: Cell) -> str:
     run = ("precision", "attention", "gradient_checkpointing", "train_pooler", "epochs",
-           "max_steps", "keep_outputs")  # fmt: skip
+           "max_steps", "outputs")  # fmt: skip
     train = cell.train.model_dump(mode="json", include=set(run))
     model, family = cell.model.model_dump(mode="json"), cell.family.name
     facts = [model, family, cell.num_labels, cell.method, cell.method_options, cell.keep_best]
@@ -116,7 +116,7 @@ def _refused(cell: Cell, plan: Plan) -> str | None:
     with device, no_init_weights():
         model = build_model(
             cell.model, cell.family, cell.num_labels, settings.attention,
-            weight_dtype(settings.precision), settings.keep_outputs,
+            weight_dtype(settings.precision), settings.holds_outputs,
         )  # fmt: skip
     method = get_method(cell.method)(**cell.method_options)
     try:

@@ -42,10 +42,10 @@ def changes_of(request: Request) -> list[Change]:
         settings("attention: sdpa (no matrix of attention scores)", attention="sdpa")
     if train.precision in {"fp32", "tf32"}:
         settings("precision: bf16 (autocast over fp32 weights)", precision="bf16")
-    if train.precision != "bf16-weights":
+    if not train.precision.endswith("-weights"):
         settings("precision: bf16-weights (the base in 16 bits)", precision="bf16-weights")
-    if train.keep_outputs:
-        settings("keep_outputs: false", keep_outputs=False)
+    if train.holds_outputs:
+        settings("outputs: dropped (before backward)", outputs="dropped")
     if train.optimizer == "adamw":
         settings("optimizer: adamw-fused (no temporaries of foreach)", optimizer="adamw-fused")
     if train.optimizer in {"adamw", "adamw-fused"}:

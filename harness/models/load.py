@@ -55,6 +55,7 @@ def load_model(
         tensors = {name: readers[e.file].get_slice(name) for name, e in fit.entries.items()}
         torch.manual_seed(seed)
         model, _ = load_tensors(fit.hollow, tensors, dtype)
+    _state_parts(spec, model)
     fit.refuse_untied(model)
     _refuse_ruined(spec, model)
     model.name_or_path = model.config.name_or_path = str(model_folder(spec))
@@ -105,7 +106,20 @@ def build_model(
         model: nn.Module = _auto_class(family).from_config(
             config, attn_implementation=attention, dtype=dtype, trust_remote_code=False
         )
+    _state_parts(spec, model)
     return model.train()
+
+
+def _state_parts(spec: ModelSpec, model: nn.Module) -> None:
+    """Tell the model where its parts are, if the suite does."""
+    from methods import surgery
+    from methods.architectures import Parts
+
+    if spec.parts is not None:
+        try:
+            surgery.state_parts(model, Parts(**spec.parts.model_dump()))
+        except ValueError as error:
+            raise UserError(f"model {spec.name}: {error}") from None
 
 
 def _auto_class(family: Family) -> Any:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from typing import Annotated
+
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from harness.models.catalogue import CATALOGUE, SAME
@@ -9,6 +12,40 @@ from harness.paths import check_name
 from methods.wording import nearest
 
 SOURCES = ("hub", "path", "package", "config")
+Names = Annotated[tuple[str, ...] | None, Field(min_length=1)]
+
+
+def _absent(value: object) -> bool:
+    return value is None
+
+
+class ModelParts(BaseModel):
+    """Where a model keeps its parts, in place of what its structure says."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    layers: str | None = Field(
+        None, exclude_if=_absent, description="pattern of the full names of transformer layers"
+    )
+    head: Names = Field(None, exclude_if=_absent, description="modules that are the task head")
+    pooler: Names = Field(None, exclude_if=_absent, description="modules in front of the head")
+    inputs: Names = Field(
+        None, exclude_if=_absent, description="modules that come before the first layer"
+    )
+    attention: Names = Field(
+        None, exclude_if=_absent, description="linear layers of attention, by ends of their names"
+    )
+    qv: Names = Field(None, exclude_if=_absent, description="what targets: qv is, likewise")
+    six: Names = Field(None, exclude_if=_absent, description="what targets: six is, likewise")
+
+    @field_validator("layers")
+    @classmethod
+    def _pattern(cls, value: str | None) -> str | None:
+        try:
+            re.compile(value or "")
+        except re.error as error:
+            raise ValueError(f"no regular expression: {error}") from None
+        return value
 
 
 class ModelSpec(BaseModel):
@@ -25,6 +62,10 @@ class ModelSpec(BaseModel):
         None, pattern="^[0-9a-f]{64}$", description="pin of the weights: refuse any others"
     )
     label: str | None = Field(None, pattern=r"^[\w.-]+$", description="name in paths and tables")
+
+    parts: ModelParts | None = Field(
+        None, exclude_if=_absent, description="where its parts are, if not where they are found"
+    )
 
     @field_validator("label")
     @classmethod
@@ -58,7 +99,7 @@ class ModelSpec(BaseModel):
         names = SAME | {entry.source: name for name, entry in CATALOGUE.items() if entry.source}
         if self.hub not in names:
             return self
-        return ModelSpec(config=names[self.hub], label=self.name)
+        return ModelSpec(config=names[self.hub], label=self.name, parts=self.parts)
 
     @property
     def name(self) -> str:

@@ -3,8 +3,12 @@
 The rules are those of c10/cuda/CUDACachingAllocator.cpp (torch 2.11 to 2.13), for one stream:
 sizes round up to 512 B; small requests come from 2 MiB segments, others from 20 MiB segments or
 segments of their own; the best fit is split where enough remains; freed neighbours coalesce; before
-an out-of-memory error every segment without a live block goes back to the driver. With expandable
-segments each pool is one range of addresses that grows by pages.
+an out-of-memory error every segment without a live block goes back to the driver. Of free chunks of
+one size the one with the lowest address is taken (BlockComparatorSize), and the driver hands out
+addresses downwards, so that a chunk of the latest segment goes first. That the order is this one
+is inferred: with it, and not with the other, all 24 reserved peaks come out that a T4 showed
+(benchmarks/measured). With expandable segments each pool is one range of addresses that grows by
+pages.
 """
 
 from __future__ import annotations
@@ -73,7 +77,7 @@ class CachingAllocator:
         default_factory=lambda: {True: [], False: []}
     )
     _used: dict[int, Chunk] = field(default_factory=dict)
-    _next_address: int = 0
+    _lowest: int = 2**50
     _last: dict[bool, Chunk | None] = field(default_factory=lambda: {True: None, False: None})
 
     def replay(self, events: Iterable[Event]) -> Replay:
@@ -156,9 +160,8 @@ class CachingAllocator:
         self._reserve(bytes_)
         self.figures.num_segments += 1
         # Addresses of segments leave a gap, so that chunks of two segments never touch.
-        chunk = Chunk(self._next_address, bytes_, small)
-        self._next_address += bytes_ + ROUND
-        return chunk
+        self._lowest -= bytes_ + ROUND
+        return Chunk(self._lowest, bytes_, small)
 
     def _extend(self, size: int, small: bool) -> Chunk:
         """Map pages behind the pool's last chunk; a free last chunk is used up first."""

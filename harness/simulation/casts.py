@@ -72,7 +72,7 @@ def _ask_fp32(operator: Any) -> Callable[..., Any]:
         with torch._C._ExcludeDispatchKeyGuard(torch._C.DispatchKeySet(_KEY)):
             given = dict(zip(names, args, strict=False)) | kwargs
             if "dtype" in names and given.get("dtype") is None and args[0].dtype in HALF:
-                if operator in _FUSED:
+                if operator in _FUSED and args[0].dtype is torch.float16:
                     return _FUSED[operator](args[0], args[1], True)
                 kwargs = {**kwargs, "dtype": torch.float32}
                 args = args[: names.index("dtype")]
@@ -81,7 +81,8 @@ def _ask_fp32(operator: Any) -> Callable[..., Any]:
     return call
 
 
-# CUDA's softmax reads 16 bits and writes 32 in one kernel; the CPU's makes a copy first.
+# CUDA's softmax reads fp16 and writes fp32 in one kernel; of bf16, as on the CPU, it makes a copy
+# first (aten/src/ATen/native/SoftMax.cpp).
 _FUSED = {
     torch.ops.aten.softmax.int: torch.ops.aten._softmax.default,
     torch.ops.aten.log_softmax.int: torch.ops.aten._log_softmax.default,

@@ -4,7 +4,8 @@
 |-----------------------|-------------------------------------------------|------------------|
 | dropout               | one kernel that keeps a mask of 1 B an element  | native_dropout   |
 | softmax, log_softmax, | one kernel, no fp32 copy of its input           | _softmax,        |
-| 16 bits to fp32       |                                                 | _log_softmax     |
+| fp16 to fp32 (bf16's  |                                                 | _log_softmax     |
+| copy is made)         |                                                 |                  |
 | attention             | flash, efficient or math, by type, mask, dim    | attention.py     |
 | autocast              | norms, softmax, losses, sums, powers in fp32    | casts.py         |
 | singular vectors      | Vh by rows (cuSOLVER), so that its first rows   | _cuda_svd        |
@@ -33,7 +34,7 @@ from torch.nn import functional
 from torch.nn.utils import clip_grad
 from transformers import masking_utils
 
-from harness.simulation.attention import HALF, attention_on
+from harness.simulation.attention import attention_on
 from harness.simulation.target import Target
 
 _softmax, _log_softmax = functional.softmax, functional.log_softmax
@@ -60,7 +61,8 @@ def _cuda_svd(A: Tensor, full_matrices: bool = True, **kwargs: Any) -> Any:
 def _fused(plain: Any, kernel: Any) -> Any:
     def call(input: Tensor, dim: Any = None, *args: Any, **kwargs: Any) -> Tensor:
         dtype = kwargs.get("dtype", args[-1] if args else None)
-        if dtype is torch.float32 and input.dtype in HALF and dim is not None:
+        # SoftMax.cpp: `softmax` asks for Half alone.
+        if dtype is torch.float32 and input.dtype is torch.float16 and dim is not None:
             out: Tensor = kernel(input, dim, True)
             return out
         result: Tensor = plain(input, dim, *args, **kwargs)

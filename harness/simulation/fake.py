@@ -108,7 +108,7 @@ def _build(request: Request, device: torch.device) -> TrainState:
     with device, no_init_weights():
         model: Any = build_model(
             request.model, family, request.num_labels, settings.attention,
-            weight_dtype(settings.precision), settings.keep_outputs,
+            weight_dtype(settings.precision), settings.holds_outputs,
         )  # fmt: skip
     with device:
         model.tie_weights()  # as in a real one

@@ -14,7 +14,7 @@ from harness.models.spec import ModelSpec
 from harness.paths import path_part, user_path
 from harness.record import SCHEMA_VERSION
 from harness.suite.entries import TaskEntry
-from harness.suite.settings import Frozen, TrainSettings
+from harness.suite.settings import OLD_OUTPUTS, Frozen, TrainSettings
 from harness.tasks.base import DataRequest, Protocol
 from harness.tasks.families import get_family
 from methods import get_method
@@ -51,6 +51,9 @@ class Cell(Frozen):
         content = self.model_dump(mode="json", exclude={"suite", "method_label", "axes"})
         content["model"].pop("label", None)
         content["train"]["eval_batch_size"] = self.train.evaluation_batch
+        content["train"][OLD_OUTPUTS] = self.train.outputs == "kept"
+        if self.train.outputs != "step":
+            content["train"].pop("outputs", None)
         content["task"] = {k: v for k, v in content["task"].items() if k not in {"label", "train"}}
         revision = self.configured_method.revision
         if revision:

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, PositiveInt, ValidationError, model_
 from harness import tasks
 from harness.models.spec import ModelSpec
 from harness.paths import check_name, user_path
-from harness.suite.settings import Frozen, TrainSettings
+from harness.suite.settings import OLD_OUTPUTS, Frozen, TrainSettings
 from harness.suite.shape import Shape
 from harness.tasks.own.data import OwnData
 from harness.tasks.own.task import OwnTask
@@ -135,7 +135,8 @@ class TaskEntry(Frozen):
         if "kind" in data or "path" in data:
             said = {key: value for key, value in data.items() if key in OwnData.model_fields}
             data = {key: value for key, value in data.items() if key not in said} | {"data": said}
-        flat = {key: value for key, value in data.items() if key in TrainSettings.model_fields}
+        settings = {*TrainSettings.model_fields, OLD_OUTPUTS}
+        flat = {key: value for key, value in data.items() if key in settings}
         rest = {key: value for key, value in data.items() if key not in flat}
         if "shape" in data:
             rest = {"name": SHAPE, **rest}

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, create_model
 
-from harness.suite.settings import Frozen, TrainSettings
+from harness.suite.settings import OLD_OUTPUTS, Frozen, TrainSettings, renamed
 
 
 def _lists() -> dict[str, Any]:
@@ -24,7 +24,9 @@ GridLists = create_model("GridLists", __base__=Frozen, **_lists())
 
 def _checked(value: dict[str, list[Any]]) -> dict[str, list[Any]]:
     """Refuse what no training setting takes; values and their order stay as written."""
-    GridLists.model_validate(value)
+    GridLists.model_validate({name: each for name, each in value.items() if name != OLD_OUTPUTS})
+    for each in value.get(OLD_OUTPUTS, []):
+        renamed({OLD_OUTPUTS: each})
     return value
 
 

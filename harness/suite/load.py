@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 import methods as method_registry
 from harness.errors import UserError
-from harness.models.spec import SOURCES
+from harness.models.spec import SOURCES, ModelParts
 from harness.plugins import load_plugins
 from harness.suite.analysed import check_analyses
 from harness.suite.assumed import drop_overridden, refuse_idle_assumptions
@@ -114,6 +114,8 @@ def _allowed_keys(loc: Path_) -> Iterable[str]:
         return OwnData.model_fields
     if parent[:1] == ["tasks"]:
         return [*TaskEntry.model_fields, *TrainSettings.model_fields, *OwnData.model_fields]
+    if parent[-1:] == ["parts"]:
+        return ModelParts.model_fields
     kinds: dict[str, type[Frozen] | type[ModelEntry]] = {
         "methods": MethodEntry,
         "rules": Rule,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
@@ -20,6 +21,26 @@ class Frozen(ExactNumbers):
 
 
 Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+OLD_OUTPUTS = "keep_outputs"  # of suites and records until November 2026
+
+
+def renamed(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Read `keep_outputs`, an older name, as the `outputs` that it meant.
+
+    Raises:
+        ValueError: both are given, or it was neither true nor false.
+    """
+    if OLD_OUTPUTS not in given:
+        return dict(given)
+    new = {name: value for name, value in given.items() if name != OLD_OUTPUTS}
+    if "outputs" in new:
+        raise ValueError("keep_outputs is the older name of outputs; give one of them")
+    old = given[OLD_OUTPUTS]
+    if not isinstance(old, bool):
+        raise ValueError(f"keep_outputs = {old!r}: true or false; now outputs: kept or dropped")
+    return new | {"outputs": "kept" if old else "dropped"}
 
 
 class TrainSettings(Frozen):
@@ -64,17 +85,20 @@ class TrainSettings(Frozen):
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     warmup: float = Field(0.0, ge=0, lt=1, description="share of all steps")
     clip: PositiveFloat | None = Field(1.0, description="gradient norm; null: no clipping")
-    precision: Literal["fp32", "tf32", "bf16", "fp16", "bf16-weights"] = Field(
+    precision: Literal["fp32", "tf32", "bf16", "fp16", "bf16-weights", "fp16-weights"] = Field(
         "fp32",
-        description="bf16 and fp16: autocast over fp32 weights; bf16-weights: the base in bf16, "
-        "adapter and head in fp32",
+        description="bf16 and fp16: autocast over fp32 weights; bf16-weights and fp16-weights: the "
+        "base in 16 bits, adapter and head in fp32, no autocast and no scaler of the loss",
     )
     attention: Literal["eager", "sdpa", "flash_attention_2"] = "sdpa"
     gradient_checkpointing: bool = False
-    keep_outputs: bool = Field(
-        False,
-        description="hold outputs (with a decoder's cached keys and values) and gradients until "
-        "the next step replaces them, as a loop does that calls zero_grad first",
+    outputs: Literal["dropped", "step", "kept"] = Field(
+        "dropped",
+        description="how long the model's outputs live. dropped: until their loss is there, as in "
+        "a Trainer. step: to the end of the step, as in a loop whose step is a function. kept: "
+        "they and the gradients until the next step replaces them, as in a loop that calls "
+        "zero_grad first. Outputs that live have a decoder's cached keys and values",
+        exclude_if=lambda value: value == "dropped",
     )
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     augmentation: Literal["mirror", "none"] | None = Field(
@@ -92,15 +116,26 @@ class TrainSettings(Frozen):
     )
 
     @property
+    def holds_outputs(self) -> bool:
+        """Whether outputs outlive their loss."""
+        return self.outputs != "dropped"
+
+    @property
     def evaluation_batch(self) -> int:
         """Examples per batch of evaluations and probes."""
         return self.eval_batch_size or self.batch_size
+
+    @model_validator(mode="before")
+    @classmethod
+    def _renamed(cls, given: Any) -> Any:
+        return renamed(given) if isinstance(given, dict) else given
 
     @model_validator(mode="after")
     def _check(self) -> TrainSettings:
         if self.attention == "flash_attention_2" and self.precision in {"fp32", "tf32"}:
             raise ValueError(
-                "attention: flash_attention_2 needs precision bf16, fp16 or bf16-weights"
+                "attention: flash_attention_2 needs precision bf16, fp16, bf16-weights or "
+                "fp16-weights"
             )
         if self.optimizer != "adamw" and (self.betas, self.eps) != ((0.9, 0.999), 1e-8):
             raise ValueError(f"betas and eps are adamw's, and optimizer is {self.optimizer}")

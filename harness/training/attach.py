@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.training.optim import make_optimizer
-from harness.training.precision import keep_head_fp32
+from harness.training.precision import HALF_WEIGHTS, keep_head_fp32
 from harness.training.state import TrainState
 from methods import surgery
 
@@ -73,7 +73,7 @@ def attach(
     adapter = {id(parameter) for parameter in handle.parameters()}
     named = {**surgery.head_parameters(handle.model), **surgery.pooler_parameters(handle.model)}
     head = [p for p in named.values() if p.requires_grad and id(p) not in adapter]
-    if settings.precision == "bf16-weights":
+    if settings.precision in HALF_WEIGHTS:
         keep_head_fp32(handle.model, head)
     _move(handle.model, device)
     if settings.gradient_checkpointing:

@@ -9,10 +9,13 @@ from typing import Any
 import torch
 from torch import nn
 
+# The base in 16 bits, adapters and head in fp32, no autocast and no scaler of the loss.
+HALF_WEIGHTS = {"bf16-weights": torch.bfloat16, "fp16-weights": torch.float16}
+
 
 def weight_dtype(precision: str) -> torch.dtype:
     """Return the dtype in which the base model is loaded."""
-    return torch.bfloat16 if precision == "bf16-weights" else torch.float32
+    return HALF_WEIGHTS.get(precision, torch.float32)
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:

@@ -154,7 +154,7 @@ def load_cell_model(cell: Cell) -> nn.Module:
         attention=cell.train.attention,
         dtype=weight_dtype(cell.train.precision),
         seed=cell.seed,
-        use_cache=cell.train.keep_outputs,
+        use_cache=cell.train.holds_outputs,
     )
 
 

@@ -91,8 +91,8 @@ class Step:
                 in one large batch.
             watch: told of every part of the step.
         """
-        keep = self.settings.keep_outputs
-        if keep:
+        kept = self.settings.outputs == "kept"
+        if kept:
             self.optimizer.zero_grad(set_to_none=True)
         self.handle.before_forward(number)
         for inputs, part in zip(batches, parts, strict=True):
@@ -102,7 +102,7 @@ class Step:
                 outputs = self.handle.model(**inputs)
                 loss = self._loss(outputs, inputs) / part
             # Until here the outputs of the step before were alive, as they are in such a loop.
-            self._outputs = outputs if keep else None
+            self._outputs = outputs if self.settings.holds_outputs else None
             del outputs
             watch.mark("backward")
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
@@ -118,8 +118,9 @@ class Step:
         self.scaler.update()
         self._books.updated()
         changed |= self._apply(self.handle.on_step(number))
-        if not keep:
+        if not kept:
             self.optimizer.zero_grad(set_to_none=True)
+            self._outputs = None
         watch.mark("end")
         return changed
 

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
-from methods import surgery
-from methods.common.options import LayerOptions
+from methods.common.options import LayerOptions, any_transposed
 from methods.common.schedules import Span
 from methods.wording import label_of
 
@@ -82,13 +81,14 @@ class AdaLora(LayerOptions):
         from methods.common.tuner import attach_tuner
 
         tinit, tfinal = self._schedule(plan)
+        names = self.opened_targets(model)
         config = AdaLoraConfig(
             init_r=self.init_r,
             target_r=self.target_r,
             lora_alpha=self.alpha,
             lora_dropout=self.dropout,
-            target_modules=self.opened_targets(model),
-            fan_in_fan_out=surgery.family(model) == "gpt2",
+            target_modules=names,
+            fan_in_fan_out=any_transposed(model, names),
             tinit=tinit,
             tfinal=tfinal,
             deltaT=self.delta_t,

@@ -1,17 +1,29 @@
-"""Where an adapter between a layer's modules goes: the end of each sublayer, in every family."""
+"""Where an adapter between a layer's modules goes: the end of each sublayer."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from methods import surgery
+from methods.architectures import GATES, PROJECTIONS
 
 if TYPE_CHECKING:
     from torch import nn
 
     from methods.architectures import LayerRange
+
+_CROSS = re.compile("cross|encoder_attn|encdec", re.IGNORECASE)
+# Families whose LayerNorms, beside the projections in the layer itself, stand behind a residual.
+_NORM_BEHIND = {"bart"}
+# Names of norms that stand before a sublayer.
+_BEFORE = {
+    "input_layernorm", "post_attention_layernorm", "ln_1", "ln_2", "ln_cross_attn",
+    "layernorm_before", "layernorm_after", "layer_norm1", "layer_norm2", "norm1", "norm2",
+    "attn_norm", "mlp_norm",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -43,26 +55,64 @@ def sublayer_ends(model: nn.Module, chosen: LayerRange = "all") -> list[Sublayer
     In BART's decoder the first sublayer is meant; cross-attention has no end here.
 
     Raises:
-        ValueError: the model is of an unknown type, or the range leaves it.
+        ValueError: a layer has no such sublayers, or the range leaves the model.
     """
-    names = surgery.layer_names(model)
-    return [_ends(model, names[index]) for index in surgery.select_layers(model, chosen)]
+    own = surgery.linears(model)
+    return [_ends(model, own[index]) for index in surgery.select_layers(model, chosen)]
 
 
-def _ends(model: nn.Module, layer: str) -> SublayerEnds:
+def ending_norm(model: nn.Module, ends: SublayerEnds) -> str | None:
+    """Return the LayerNorm that ends the layer; None: the layer's output is the residual's sum.
+
+    Raises:
+        ValueError: which of the two it is cannot be told from the layer's modules.
+    """
+    home = ends.ffn.rpartition(".")[0]
+    if ends.norm is not None and (home != ends.layer or surgery.family(model) in _NORM_BEHIND):
+        return ends.norm
+    children = model.get_submodule(ends.layer).named_children()
+    norms = [name for name, child in children if "norm" in type(child).__name__.lower()]
+    if norms and set(norms) <= _BEFORE:
+        return None
+    raise ValueError(
+        f"no LayerNorm was found of which it is known that it ends {ends.layer}, or that none does "
+        f"(it has {', '.join(norms) or 'none'}); houlsby needs no norm"
+    )
+
+
+def _ends(model: nn.Module, own: surgery.LayerLinears) -> SublayerEnds:
     from torch import nn
 
-    kind = surgery.architecture(model)
-    own = [name for name in kind.attention if not name.startswith("encoder_attn.")]
-    attention, ffn = f"{layer}.{own[-1]}", f"{layer}.{kind.ffn[-1]}"
-    norms = _siblings(model, ffn, lambda module: isinstance(module, nn.LayerNorm))
+    attention = [n for n in own.attention if not _CROSS.search(n) and _last(n) in _OUTPUTS]
+    if not attention:
+        raise ValueError(f"no output projection of attention was found in {own.layer}")
+    width = surgery.linear_shape(model.get_submodule(f"{own.layer}.{attention[-1]}"))[1]
+    ffn = [
+        name
+        for name in own.ffn
+        if not {*name.split(".")} & GATES
+        and surgery.linear_shape(model.get_submodule(f"{own.layer}.{name}"))[1] == width
+    ]
+    if not ffn or any("expert" in name for name in ffn):
+        found = f"that of experts ({ffn[0]}) only" if ffn else "none"
+        raise ValueError(f"no output layer of the feed-forward block was found: {own.layer} has "
+                         f"{found}")  # fmt: skip
+    end = f"{own.layer}.{ffn[-1]}"
+    norms = _siblings(model, end, lambda module: isinstance(module, nn.LayerNorm))
     return SublayerEnds(
-        layer=layer,
-        width=surgery.linear_shape(model.get_submodule(ffn))[1],
-        attention=_after_dropout(model, attention),
-        ffn=_after_dropout(model, ffn),
+        layer=own.layer,
+        width=width,
+        attention=_after_dropout(model, f"{own.layer}.{attention[-1]}"),
+        ffn=_after_dropout(model, end),
         norm=norms[-1] if norms else None,
     )
+
+
+_OUTPUTS = PROJECTIONS["output"]
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
 
 
 def _after_dropout(model: nn.Module, projection: str) -> str:

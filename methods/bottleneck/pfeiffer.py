@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from methods.bottleneck.ends import ending_norm
 from methods.bottleneck.method import BottleneckMethod
 from methods.common import folding
 
@@ -30,11 +31,12 @@ class Pfeiffer(BottleneckMethod):
         from methods.bottleneck.layer import AdaptedNorm, adapt_output
 
         adapter = self.build(model, ends)
-        if ends.norm is None:
+        norm = ending_norm(model, ends)
+        if norm is None:
             adapt_output(model.get_submodule(ends.layer), adapter)
         else:
-            adapted = AdaptedNorm(model.get_submodule(ends.norm), adapter)
-            folding.replace_module(model, ends.norm, adapted)
+            adapted = AdaptedNorm(model.get_submodule(norm), adapter)
+            folding.replace_module(model, norm, adapted)
 
     def per_layer(self) -> int:
         """Return 1."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -73,16 +74,18 @@ class LayerOptions(TargetOptions):
         return [*super().remarks(model, plan), *what_layers_mean(model, self.layers)]
 
 
+def any_transposed(model: nn.Module, names: Sequence[str]) -> bool:
+    """Tell whether any of these linear layers stores its weight as GPT-2's Conv1D does."""
+    return any(surgery.stores_transposed(model.get_submodule(name)) for name in names)
+
+
 def what_layers_mean(model: nn.Module, chosen: LayerRange) -> list[str]:
     """Say where a range of layers is in one of a model's two stacks (BART), and in which."""
-    names = surgery.layer_names(model)
-    stacks = {
-        stack for stack in ("encoder", "decoder") if any(f"{stack}.layers" in n for n in names)
-    }
-    inside = [names[index] for index in surgery.select_layers(model, chosen)]
+    stacks = [surgery.stack_of(name) for name in surgery.layer_names(model)]
+    inside = {stacks[index] for index in surgery.select_layers(model, chosen)}
     given = chosen if isinstance(chosen, str) else f"[{chosen[0]}, {chosen[1]})"
     return [
         f"layers {given} are all in the {stack} here: layers count from the encoder's lowest up"
-        for stack in sorted(stacks)
-        if len(stacks) > 1 and all(f"{stack}.layers" in name for name in inside)
+        for stack in sorted(inside)
+        if len(set(stacks)) > 1 and len(inside) == 1
     ]

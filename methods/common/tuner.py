@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from inspect import signature
 from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar
+from unittest import mock
 
 from methods import surgery
-from methods.architectures import HEADS
 from methods.base import Handle
 from methods.common import folding
 from methods.common.fakes import workable_fakes
@@ -115,7 +116,7 @@ def attach_tuner(
     from peft import get_peft_model
 
     base = list(chain(model.parameters(), model.buffers()))  # alive, so that no id is used twice
-    with workable_fakes(model):
+    with workable_fakes(model), _as_named(model, config):
         peft = get_peft_model(model, config, autocast_adapter_dtype=autocast)
     if config.is_prompt_learning:
         name_the_cache_as_peft_does(peft)
@@ -132,6 +133,24 @@ def attach_tuner(
     surgery.train_head(called, plan)
     units = surgery.group_by_layer(called, adapter)
     return kind(model=called, adapter=adapter, layers=units, buffers=buffers, peft=peft)
+
+
+@contextmanager
+def _as_named(model: nn.Module, config: Any) -> Iterator[None]:
+    """Keep targets that are the full names of modules as they are.
+
+    For models with experts peft takes names such as `shared_experts.gate_proj` for those of
+    transformers 4, and puts adapters on the experts' tensors in their place.
+    """
+    from peft.utils import transformers_weight_conversion as conversion
+
+    targets = getattr(config, "target_modules", None)
+    there = {name for name, _ in model.named_modules()}
+    if not targets or isinstance(targets, str) or not there.issuperset(targets):
+        yield
+        return
+    with mock.patch.object(conversion, "convert_peft_config_for_transformers", return_value=None):
+        yield
 
 
 def added_tensors(
@@ -179,6 +198,7 @@ def _undo_head_copies(model: nn.Module) -> None:
     """
     from peft.utils import ModulesToSaveWrapper
 
-    for name, child in model.named_children():
-        if name in HEADS and isinstance(child, ModulesToSaveWrapper):
+    for name in surgery.head_names(model):
+        child = model.get_submodule(name)
+        if isinstance(child, ModulesToSaveWrapper):
             setattr(model, name, child.original_module)

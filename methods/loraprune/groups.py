@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -74,19 +75,19 @@ def group_sets(model: nn.Module) -> list[GroupSet]:
         raise ValueError(f"heads of a {family} model cannot be pruned; {nearest(family, _FUSED)}")
     config: Any = model.config
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    kind = surgery.architecture(model)
     sets = []
-    for index, layer in enumerate(surgery.layer_names(model)):
-        around = f"{layer}.{kind.attention[0].rpartition('.')[0]}"
-        members = _members(layer, kind.attention, _FUSED[family]) + _positions(model, around)
+    for index, own in enumerate(surgery.linears(model)):
+        around = f"{own.layer}.{own.attention[0].rpartition('.')[0]}"
+        projections = [name for name in own.attention if ".pos_" not in name]
+        members = _members(own.layer, projections, _FUSED[family]) + _positions(model, around)
         sets.append(GroupSet(index, "heads", heads, members, around))
-        members = _members(layer, kind.ffn)
+        members = _members(own.layer, own.ffn)
         rows = surgery.linear_shape(model.get_submodule(members[0].name))[1]
         sets.append(GroupSet(index, "channels", rows, members))
     return sets
 
 
-def _members(layer: str, names: tuple[str, ...], parts: int = 1) -> tuple[Member, ...]:
+def _members(layer: str, names: Sequence[str], parts: int = 1) -> tuple[Member, ...]:
     """Return a block's linear layers; the last one reads what the others put out."""
     *before, behind = (f"{layer}.{name}" for name in names)
     return (*(Member(name, 0, parts) for name in before), Member(behind, 1))

@@ -61,7 +61,9 @@ class Peft(Method):
         """Add the installed peft's types and their options."""
         from methods.peft_any.types import options_schema
 
-        return {**handler.resolve_ref_schema(handler(core_schema)), **options_schema()}
+        schema, offered = handler.resolve_ref_schema(handler(core_schema)), options_schema()
+        properties = {**schema["properties"], **offered["properties"]}
+        return {**schema, **offered, "properties": properties}
 
     @field_validator("type")
     @classmethod

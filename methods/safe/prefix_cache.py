@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
     from methods.safe.options import CacheLimits
 
-ONE_STACK = ("bert", "roberta", "deberta", "gpt2", "llama")
+
+# What layers call the hidden state (B, S, h) that they take first.
+HIDDEN = frozenset({"hidden_states", "hidden_state", "x"})
 
 
 class PrefixCache:
@@ -36,13 +39,13 @@ class PrefixCache:
     """
 
     def __init__(self, model: nn.Module, options: CacheLimits) -> None:
-        family = surgery.family(model)
-        if family not in ONE_STACK:
+        if reason := _obstacle(model):
             raise ValueError(
-                f"cache_prefix needs a text model with one stack of layers; this is a {family}"
+                "cache_prefix needs a text model with one stack of layers; this is a "
+                f"{surgery.family(model)}: {reason}"
             )
-        if family in ("gpt2", "llama") and getattr(model.config, "use_cache", False):
-            raise ValueError("cache_prefix: this model keeps keys and values (train.keep_outputs)")
+        if _keeps_keys(model):
+            raise ValueError("cache_prefix: this model keeps keys and values (train.outputs)")
         self.model, self.options = model, options
         self.layers = surgery.layers(model)
         self.ready = 0  # layers whose output `_rows` holds for every example
@@ -173,3 +176,28 @@ class PrefixCache:
             self.note = f"not cached: it needs more than {self.options.gib:g} GiB"
             self._rows, self._new = Rows(self.options), Rows(self.options)
             self.ready = self.target = 0
+
+
+def _obstacle(model: nn.Module) -> str:
+    """Return why a kept output cannot take the place of layers; empty where it can."""
+    transformer = surgery.transformer_of(model)[1]
+    config: Any = transformer.config
+    names, layers = surgery.layer_names(model), surgery.layers(model)
+    if transformer.main_input_name != "input_ids":
+        return f"it is fed with {transformer.main_input_name}"
+    if len({name.rpartition(".")[0] for name in names}) != 1:
+        return f"its layers are in {len({n.rpartition('.')[0] for n in names})} lists"
+    if len(names) < (getattr(config.get_text_config(), "num_hidden_layers", None) or 0):
+        return "its layers are called several times"
+    if any(next(iter(signature(layer.forward).parameters)) not in HIDDEN for layer in layers):
+        return "its layers do not take one hidden state"
+    return ""
+
+
+def _keeps_keys(model: nn.Module) -> bool:
+    """Tell whether every layer puts keys and values into a cache, which a skipped one would not."""
+    if not getattr(surgery.transformer_of(model)[1].config, "use_cache", False):
+        return False
+    layer = surgery.layers(model)[0]
+    decodes = getattr(layer, "is_decoder", True)  # of an encoder (BERT) False
+    return decodes and any("past" in name for name in signature(layer.forward).parameters)

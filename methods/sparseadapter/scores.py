@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from methods.architectures import HEADS
+from methods import surgery
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -101,7 +101,7 @@ def _halves(batch: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
 @contextmanager
 def _divided_logits(model: nn.Module) -> Iterator[None]:
     """Divide what the head puts out, so that the model's own loss, whatever it is, sees it."""
-    head = next(child for name, child in model.named_children() if name in (*HEADS, "lm_head"))
+    head = surgery.output_module(model)
     hook = head.register_forward_hook(lambda module, args, logits: logits / TEMPERATURE)
     try:
         yield

@@ -57,13 +57,13 @@ def test_only_what_applies_is_offered(tmp_path: Path) -> None:
     cell = cells(
         tmp_path, "methods=[bitfit]", "seeds=[0]", "train.precision=bf16-weights",
         "train.gradient_checkpointing=true", "train.optimizer=sgd", "train.batch_size=1",
-        "train.keep_outputs=true",
+        "train.outputs=kept",
         "tasks=[{shape: {family: classification, length: 48}}]",
     )[0]  # fmt: skip
     explanation = explain(Forecaster(None, 2), cell, [CARDS["rtx4090"]])
     singly = {remedy.changes[0] for remedy in explanation.remedies}
     offered = {text.split(" (")[0] for text in (*singly, *explanation.useless)}
-    assert offered == {"keep_outputs: false", "layers: upper-half"}
+    assert offered == {"outputs: dropped", "layers: upper-half"}
 
 
 def test_options_that_explain_does_without_are_refused(

@@ -61,7 +61,7 @@ def test_key_moves_with_what_memory_depends_on_and_with_nothing_else() -> None:
     others = [
         request("tiny-roberta"), request("tiny-bert", "full"), request("tiny-bert", mask=False),
         request("tiny-bert", steps=((4, 33),)), request("tiny-bert", precision="bf16"),
-        request("tiny-bert", clip=None), request("tiny-bert", keep_outputs=True),
+        request("tiny-bert", clip=None), request("tiny-bert", outputs="kept"),
         request("tiny-bert", options={"r": 9}), request("tiny-bert", accumulate=2),
     ]  # fmt: skip
     assert len({key, *(other.key() for other in others)}) == 1 + len(others)

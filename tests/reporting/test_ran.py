@@ -52,7 +52,7 @@ def test_every_setting_that_acted_is_named(tmp_path: Path) -> None:
     # Values that are neither defaults nor off.
     given = {"accumulate": 2, "warmup": 0.5, "weight_decay": 0.25, "label_smoothing": 0.125,
              "max_steps": 9, "head_lr": 0.75, "eval_batch_size": 7, "precision": "bf16",
-             "length_grouping": "true", "gradient_checkpointing": "true", "keep_outputs": "true",
+             "length_grouping": "true", "gradient_checkpointing": "true", "outputs": "kept",
              "train_pooler": "true", "checkpoint": "last"}  # fmt: skip
     overrides = [f"train.{name}={value}" for name, value in given.items()]
     [settings] = [n for n in what_ran(records(tmp_path, "", *overrides)) if "Settings" in n]

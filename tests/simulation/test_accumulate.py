@@ -18,7 +18,7 @@ CASES: list[tuple[str, dict[str, Any], Target, dict[str, Any]]] = [
     ("lora", {}, CPU, {}),
     ("meft", {}, SM86, {}),
     ("loraprune", {}, SM86, {}),
-    ("lora", {}, SM86, {"keep_outputs": True}),
+    ("lora", {}, SM86, {"outputs": "kept"}),
     ("full", {}, SM86, {"gradient_checkpointing": True, "precision": "bf16"}),
 ]
 

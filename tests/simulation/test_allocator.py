@@ -42,6 +42,19 @@ def test_large_chunks_split_only_when_more_than_1_mib_remains() -> None:
     assert allocator.figures.reserved == 12 * MIB
 
 
+def test_of_equal_chunks_the_one_of_the_latest_segment_goes_first() -> None:
+    """The driver hands out addresses downwards; BlockComparatorSize takes the lowest."""
+    allocator = CachingAllocator()
+    for name in (1, 2):
+        allocator.allocate(name, 12 * MIB)
+    for name in (1, 2):
+        allocator.release(name)
+    allocator.allocate(3, 4 * MIB)  # breaks one of both
+    allocator.allocate(4, 12 * MIB)
+    assert allocator.figures.reserved == 24 * MIB
+    assert allocator._used[3].address < allocator._used[4].address
+
+
 def test_freed_neighbours_coalesce() -> None:
     allocator = CachingAllocator()
     for name in range(4):

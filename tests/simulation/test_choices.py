@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import pytest
 import torch
 from asked import SM86, forked, request
@@ -13,6 +15,7 @@ from harness.metering.ledger import Ledger
 from harness.simulation.answers import KnownAnswers
 from harness.simulation.attention import choose_kernel
 from harness.simulation.choices import choices_of
+from harness.simulation.observer import Observer
 from harness.simulation.step_forecast import forecast
 from harness.simulation.target import CPU, Target
 
@@ -67,15 +70,40 @@ def test_autocast_follows_the_policy_of_cuda() -> None:
     assert {name for name, dtype in found.items() if dtype == HALF} == {"linear", "gelu"}
 
 
-def softmax_bytes() -> int:
-    with choices_of(SM86, False), Ledger(device="meta") as ledger:
-        scores = torch.empty(1024, dtype=HALF, device="meta")
-        functional.softmax(scores, dim=-1, dtype=torch.float32)
+def softmax_bytes(dtype: torch.dtype, autocasts: bool) -> int:
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    device, asked = ("cpu", None) if autocasts else ("meta", torch.float32)
+    with ExitStack() as stack:
+        if autocasts:
+            stack.enter_context(FakeTensorMode())
+        stack.enter_context(choices_of(SM86, autocasts))
+        stack.enter_context(torch.autocast("cpu", dtype=dtype, enabled=autocasts))
+        ledger = stack.enter_context(Ledger(device=device))
+        scores = torch.empty(1024, dtype=dtype, device=device)
+        functional.softmax(scores, dim=-1, dtype=asked)
     return summarize(ledger.events).peak
 
 
-def test_softmax_in_fp32_makes_no_fp32_copy_of_its_input() -> None:
-    assert forked(softmax_bytes) == 1024 * (2 + 4)
+@pytest.mark.parametrize("autocasts", [False, True])
+def test_softmax_in_fp32_copies_bf16_and_not_fp16(autocasts: bool) -> None:
+    """SoftMax.cpp: softmax to fp32 is one kernel of Half alone."""
+    assert forked(softmax_bytes, torch.float16, autocasts) == 1024 * (2 + 4)
+    assert forked(softmax_bytes, torch.bfloat16, autocasts) == 1024 * (2 + 4 + 4)
+
+
+def softmax_backward_bytes() -> int:
+    observer = Observer(SM86)
+    with choices_of(SM86, False), Ledger(device="meta", observe=observer) as ledger:
+        scores = torch.empty(4, 1024, device="meta", requires_grad=True)
+        probabilities = scores.softmax(-1)
+        (_gradient,) = torch.autograd.grad(probabilities, scores, torch.empty_like(probabilities))
+    return summarize(ledger.events).peak
+
+
+def test_softmax_s_backward_multiplies_first() -> None:
+    """SoftMax.cu: scores, result, both gradients, and grad * output."""
+    assert forked(softmax_backward_bytes) == 5 * 4 * 4 * 1024
 
 
 def dropout_bytes() -> int:
@@ -106,7 +134,7 @@ def test_a_value_at_an_unknown_place_is_an_error_that_names_it() -> None:
         ("tiny-bert", "classification", "lora", {"gradient_checkpointing": True}),
         ("tiny-deberta-v2", "classification", "lora", {"attention": "eager"}),
         ("tiny-gpt2", "causal_lm", "full", {"precision": "bf16-weights"}),
-        ("tiny-llama", "causal_lm", "lora", {"keep_outputs": True}),
+        ("tiny-llama", "causal_lm", "lora", {"outputs": "kept"}),
         ("tiny-bart", "seq2seq", "lora", {}),
         ("tiny-bart", "classification", "lora", {}),
         ("tiny-vit", "image", "lora", {}),

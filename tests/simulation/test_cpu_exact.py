@@ -16,7 +16,7 @@ from methods.base import Stage
 CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("tiny-bert", "full", {}),
     ("tiny-bert", "lora", {"gradient_checkpointing": True}),
-    ("tiny-bert", "lora", {"keep_outputs": True, "accumulate": 2}),
+    ("tiny-bert", "lora", {"outputs": "kept", "accumulate": 2}),
     ("tiny-bert", "bitfit", {"attention": "eager", "label_smoothing": 0.1}),
     ("tiny-roberta", "elora", {"attention": "eager", "optimizer": "sgd"}),
     ("tiny-deberta-v2", "lora", {"attention": "eager"}),

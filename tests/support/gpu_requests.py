@@ -14,7 +14,7 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("bert-base-uncased", "classification", "lora", {"precision": "bf16"}),
     ("bert-base-uncased", "classification", "lora", {"precision": "fp16"}),
     ("bert-base-uncased", "classification", "full", {"gradient_checkpointing": True}),
-    ("gpt2-medium", "causal_lm", "lora", {"precision": "bf16-weights", "keep_outputs": True}),
+    ("gpt2-medium", "causal_lm", "lora", {"precision": "bf16-weights", "outputs": "kept"}),
     ("vit-base-patch16-224", "image", "lora", {}),
 ]
 

@@ -22,7 +22,7 @@ def real_batch(asked: Request, model: nn.Module) -> dict[str, Tensor]:
     torch.manual_seed(1)
     batch = {
         name: torch.randint(0, 2, value.shape) if value.dtype == torch.int64
-        else torch.randn(value.shape)
+        else torch.randn(value.shape).to(value.dtype)
         for name, value in hollow.items()
     }  # fmt: skip
     if "attention_mask" in batch:
@@ -36,7 +36,7 @@ def real_model(asked: Request) -> nn.Module:
     settings = asked.train
     return load_model(
         asked.model, family=get_family(asked.family), num_labels=2, attention=settings.attention,
-        dtype=weight_dtype(settings.precision), seed=0, use_cache=settings.keep_outputs,
+        dtype=weight_dtype(settings.precision), seed=0, use_cache=settings.holds_outputs,
     )  # fmt: skip
 
 
