@@ -8,6 +8,8 @@
 | copy is made)         |                                                 |                  |
 | attention             | flash, efficient or math, by type, mask, dim    | attention.py     |
 | autocast              | norms, softmax, losses, sums, powers in fp32    | casts.py         |
+| singular vectors      | Vh by rows (cuSOLVER), so that its first rows   | _cuda_svd        |
+|                       | are a view of all; by columns on the CPU        |                  |
 | AdamW, clipping       | foreach: temporaries of all parameters at once  | foreach=True     |
 | scratch in kernels    | workspaces, accumulators                        | scratch.py       |
 | a number read from a  | whatever it is                                  | answers.py, or   |
@@ -39,6 +41,7 @@ from harness.simulation.target import Target
 _softmax, _log_softmax = functional.softmax, functional.log_softmax
 _torch_softmax, _method_softmax = torch.softmax, Tensor.softmax
 _dropout = functional.dropout
+_svd = torch.linalg.svd
 
 
 def _cuda_dropout(
@@ -48,6 +51,12 @@ def _cuda_dropout(
         return _dropout(input, p, training, inplace)
     out: Tensor = torch.native_dropout(input, p, True)[0]
     return out
+
+
+def _cuda_svd(A: Tensor, full_matrices: bool = True, **kwargs: Any) -> Any:
+    found = _svd(A, full_matrices, **kwargs)
+    u, s, vh = found
+    return type(found)((u, s, vh.contiguous()))
 
 
 def _fused(plain: Any, kernel: Any) -> Any:
@@ -86,6 +95,7 @@ def choices_of(target: Target, autocasts: bool) -> Iterator[set[str]]:
         replaced += [
             (functional, "dropout", _cuda_dropout),
             (torch, "dropout", lambda input, p, train: _cuda_dropout(input, p, train)),
+            (torch.linalg, "svd", _cuda_svd),
             (functional, "softmax", _fused(_softmax, aten._softmax)),
             (torch, "softmax", _fused(_torch_softmax, aten._softmax)),
             (Tensor, "softmax", _fused(_method_softmax, aten._softmax)),

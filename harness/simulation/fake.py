@@ -49,7 +49,6 @@ from harness.training.kernels import pinned_kernel
 from harness.training.precision import autocast, weight_dtype
 from harness.training.state import TrainState
 from methods import Method, get_method
-from methods.common.fakes import structure_only
 
 # Of one optimizer step: the first makes the gradients, those after the second are like it.
 MOST_PASSES = 3
@@ -137,8 +136,8 @@ def _build(request: Request, device: torch.device) -> TrainState:
 
 
 def method_of(request: Request) -> Method:
-    """Return the method, without what could only be computed from weights."""
-    return get_method(request.method)(**structure_only(request.method_options))
+    """Return the request's method."""
+    return get_method(request.method)(**request.method_options)
 
 
 def _observed(
