@@ -81,6 +81,7 @@ def _with_peft(folder: Path, content: Saved, base: nn.Module, merge: bool) -> nn
     if not (merge and content["merges"]):
         unmerged: nn.Module = model
         return unmerged
+    _put_heads_in_place(model)
     try:
         merged: nn.Module = model.merge_and_unload()
     except (ValueError, RuntimeError) as error:
@@ -88,6 +89,16 @@ def _with_peft(folder: Path, content: Saved, base: nn.Module, merge: bool) -> nn
             f"{folder}: {error} (load(folder, merge=False) leaves the adapters beside the weights)"
         ) from None
     return merged
+
+
+def _put_heads_in_place(model: nn.Module) -> None:
+    """Put loaded heads where peft's wrappers are: VeRA's merging wants a wrapped head's weight."""
+    from peft.utils import ModulesToSaveWrapper
+
+    for name, module in list(model.named_modules()):
+        if isinstance(module, ModulesToSaveWrapper):
+            home, _, key = name.rpartition(".")
+            setattr(model.get_submodule(home), key, module.modules_to_save["default"])
 
 
 def _restore(model: nn.Module, tensors: Mapping[str, Tensor], folder: Path) -> None:

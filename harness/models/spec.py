@@ -47,6 +47,12 @@ class ModelParts(BaseModel):
             raise ValueError(f"no regular expression: {error}") from None
         return value
 
+    @model_validator(mode="after")
+    def _any(self) -> ModelParts:
+        if not self.model_dump():
+            raise ValueError(f"states none of {', '.join(type(self).model_fields)}")
+        return self
+
 
 class ModelSpec(BaseModel):
     """Where a model comes from: exactly one of hub, path, package and config."""

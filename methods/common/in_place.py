@@ -22,9 +22,11 @@ class InPlaceHandle(Handle):
     Attributes:
         originals: a copy of every tensor that trains, once `prepare_to_skip` was called; by the
             trained tensor's name.
+        places: where the model has each of them.
     """
 
     originals: dict[str, nn.Parameter] = field(default_factory=dict)
+    places: dict[str, list[str]] = field(default_factory=dict)
 
     def prepare_to_skip(self) -> None:
         """Copy what trains; the copies count as the method's memory."""
@@ -32,6 +34,10 @@ class InPlaceHandle(Handle):
 
         for name, parameter in self.adapter.items():
             self.originals[name] = nn.Parameter(parameter.detach().clone(), requires_grad=False)
+        ids = {id(parameter): name for name, parameter in self.adapter.items()}
+        for place, parameter in self.model.named_parameters(remove_duplicate=False):
+            if id(parameter) in ids:  # a tied one has several
+                self.places.setdefault(ids[id(parameter)], []).append(place)
         self.can_skip = True
 
     def overhead(self) -> Mapping[str, Tensor]:
@@ -46,9 +52,10 @@ class InPlaceHandle(Handle):
         else:
             out = {id(p) for index in layers for p in self.layers[index]}
         for name, parameter in self.adapter.items():
-            place, _, key = name.rpartition(".")
             chosen = self.originals[name] if id(parameter) in out else parameter
-            self.model.get_submodule(place)._parameters[key] = chosen
+            for full in self.places.get(name, [name]):
+                home, _, key = full.rpartition(".")
+                self.model.get_submodule(home)._parameters[key] = chosen
 
 
 def in_place(model: nn.Module, chosen: dict[str, nn.Parameter]) -> InPlaceHandle:

@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 
 # What layers call the hidden state (B, S, h) that they take first.
 HIDDEN = frozenset({"hidden_states", "hidden_state", "x"})
+# Model types whose layers hand something else on, which their signatures do not say.
+OTHERWISE = {
+    "gemma3n_text": "its layers hand several hidden states on",
+    "lilt": "its layers hand a second state on",
+    "openai-gpt": "its layers put out a list",
+    "squeezebert": "its layers put out a mapping",
+}
 
 
 class PrefixCache:
@@ -189,6 +196,8 @@ def _obstacle(model: nn.Module) -> str:
         return f"its layers are in {len({n.rpartition('.')[0] for n in names})} lists"
     if len(names) < (getattr(config.get_text_config(), "num_hidden_layers", None) or 0):
         return "its layers are called several times"
+    if (kind := config.get_text_config().model_type) in OTHERWISE:
+        return OTHERWISE[kind]
     if any(next(iter(signature(layer.forward).parameters)) not in HIDDEN for layer in layers):
         return "its layers do not take one hidden state"
     return ""

@@ -89,6 +89,8 @@ def test_what_the_model_has_not_is_refused(parts: dict[str, Any], message: str) 
 def test_a_pattern_that_is_none_is_refused() -> None:
     with pytest.raises(ValidationError, match="no regular expression"):
         ModelParts(layers="(")
+    with pytest.raises(ValidationError, match="states none of layers, head"):
+        ModelParts()
 
 
 def cell_of(tmp_path: Path, parts: str) -> Any:
