@@ -49,11 +49,11 @@ class Block:
 class Event(NamedTuple):
     """One line of the log, in the order in which it happened.
 
-    A mark has a name and no block; an `alloc` or `free` has its block. An allocator replay needs
-    nothing else: sizes and identities are in the block.
+    A mark has a name and no block; an `alloc` or `free` has its block; at `empty` the allocator's
+    cache is given back. A replay needs nothing else: sizes and identities are in the block.
     """
 
-    kind: Literal["alloc", "free", "mark"]
+    kind: Literal["alloc", "free", "mark", "empty"]
     block: Block | None
     name: str = ""
 
@@ -110,9 +110,9 @@ def _walk(events: Iterable[Event]) -> Iterator[_Moment]:
     total = activations = 0
     part = "start"
     for number, event in enumerate(events):
-        if event.block is None:
+        if event.kind == "mark":
             part = event.name
-        else:
+        elif event.block is not None:
             change = event.block.size if event.kind == "alloc" else -event.block.size
             total += change
             if event.block.category == "activations":

@@ -124,6 +124,10 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._num_marked = self._storages.num_blocks
         self.events.append(Event("mark", None, name))
 
+    def emptied(self) -> None:
+        """Note that the allocator's cache is given back."""
+        self.events.append(Event("empty", None))
+
     def hold(self, num_bytes: int, source: str) -> None:
         """Log memory that no tensor shows and that stays until the end."""
         self._storages.hold(num_bytes, source)

@@ -18,6 +18,9 @@ class Watch(Protocol):
     def declare(self, category: str, tensors: Iterable[Tensor]) -> None:
         """Say what some tensors are, such as `inputs`."""
 
+    def emptied(self) -> None:
+        """Say that the allocator's cache was given back to the driver."""
+
 
 class NoWatch:
     """For the steps that nobody audits: hears nothing."""
@@ -26,4 +29,7 @@ class NoWatch:
         """Do nothing."""
 
     def declare(self, category: str, tensors: Iterable[Tensor]) -> None:
+        """Do nothing."""
+
+    def emptied(self) -> None:
         """Do nothing."""

@@ -87,6 +87,8 @@ class CachingAllocator:
             OutOfMemory: a request did not fit the capacity even after caches were released.
         """
         for event in events:
+            if event.kind == "empty":
+                self.empty_cache()
             if event.block is None:
                 continue
             if event.kind == "alloc":

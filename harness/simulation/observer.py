@@ -54,7 +54,7 @@ class Workspaces:
         self.missing = {"forward", "backward"}
         self.without_lt = {"forward", "backward"} if target.kind == "cuda" else set()
         self.size = scratch.workspace_bytes(target)
-        self.declare = ledger.declare
+        self.declare, self.emptied = ledger.declare, ledger.emptied
         observer.on_addmm = self._hold_lt
 
     def mark(self, name: str) -> None:

@@ -105,6 +105,12 @@ class TrainSettings(Frozen):
         "zero_grad first. Outputs that live have a decoder's cached keys and values",
         exclude_if=lambda value: value == "dropped",
     )
+    empty_cache_steps: PositiveInt | None = Field(
+        None,
+        description="on a GPU, give what the allocator caches back to the driver after every so "
+        "many steps; null: never",
+        exclude_if=lambda value: value is None,
+    )
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     augmentation: Literal["mirror", "none"] | None = Field(
         None,

@@ -122,6 +122,11 @@ class Step:
             self.optimizer.zero_grad(set_to_none=True)
             self._outputs = None
         watch.mark("end")
+        every = self.settings.empty_cache_steps
+        if every and (number + 1) % every == 0:
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+            watch.emptied()
         return changed
 
     def without_hooks(self) -> Step:

@@ -63,5 +63,5 @@ def test_peft_on_metamathqa() -> None:
     for method, (peak, rest) in PEFT.items():
         assert at_rest[method] == pytest.approx(rest, rel=0.005)
         ours = (reserved[method] or 0) / (reserved["lora-rank32"] or 1)
-        assert ours == pytest.approx(peak / PEFT["lora-rank32"][0], rel=0.02)
-    assert reserved["lora-rank32"] == pytest.approx(PEFT["lora-rank32"][0], rel=0.01)
+        assert ours == pytest.approx(peak / PEFT["lora-rank32"][0], rel=0.006)
+    assert reserved["lora-rank32"] == pytest.approx(PEFT["lora-rank32"][0], rel=0.003)
