@@ -4,8 +4,8 @@ For every case: inputs are made, the operator runs three times, and of the last 
 
     temporary = peak allocated while it ran - allocated when its results were there
 
-and what the forecast's table has for the call (`harness/simulation/scratch.py`). Bytes. What the
-first run took and kept (workspaces of libraries) is noted apart.
+and what the forecast's table has for the call (`harness/simulation/kernels/table.py`). Bytes. What
+the first run took and kept (workspaces of libraries) is noted apart.
 
     python benchmarks/kernel_temporaries.py [--json FILE]
 """
@@ -262,14 +262,13 @@ def measure(case: Case) -> dict[str, Any]:
         out = func(*args, **options)
         torch.cuda.synchronize()
         after, peak = torch.cuda.memory_allocated(), torch.cuda.max_memory_allocated()
+        if func in scratch.KNOWN:
+            target = canonical(torch.cuda.get_device_capability())
+            row["forecast"] = scratch.scratch_bytes(func, args, out, target)
         del out
         if turn == 0:
             row["kept_by_first"] = torch.cuda.memory_allocated() - start
-    row |= {"results": after - before, "temporary": peak - max(before, after)}
-    if func in scratch.KNOWN:
-        target = canonical(torch.cuda.get_device_capability())
-        row["forecast"] = scratch.scratch_bytes(func, args, target)
-    return row
+    return row | {"results": after - before, "temporary": peak - max(before, after)}
 
 
 def main() -> None:

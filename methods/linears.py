@@ -53,7 +53,7 @@ def fused_layout(model: nn.Module, name: str) -> Layout | None:
     A layout that is not known here counts as none.
     """
     last = name.rpartition(".")[2]
-    return layout_of(_config(model), last) if last in FUSED else None
+    return layout_of(text_config(model), last) if last in FUSED else None
 
 
 def _of_layer(model: nn.Module, layer: str, parts: Parts) -> LayerLinears:
@@ -103,7 +103,7 @@ def _whole(model: nn.Module, name: str) -> str:
     return home if layout is not None and part in layout.names else name
 
 
-def _config(model: nn.Module) -> Any:
+def text_config(model: nn.Module) -> Any:
     """Return the config of the text model, where there is one of its own."""
     config = transformer_of(model)[1].config
     try:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from methods.architectures import FAMILIES
-from methods.linears import LayerLinears, fused_layout, linears
+from methods.linears import LayerLinears, fused_layout, linears, text_config
 from methods.parts import (
     STATED,
     head_names,
@@ -55,6 +55,7 @@ __all__ = [
     "state_parts",
     "stores_transposed",
     "target_modules",
+    "text_config",
     "train_head",
     "transformer_of",
     "unwrap",
@@ -182,7 +183,16 @@ def freeze_base(model: nn.Module, plan: Plan) -> None:
 
 
 def train_head(model: nn.Module, plan: Plan) -> None:
-    """Let the head train and, if the plan says so, the pooler."""
+    """Let the head train and, if the plan says so, the pooler.
+
+    Raises:
+        ValueError: nothing below the head of this model would train with a frozen base.
+    """
+    if family(model) == "reformer":
+        raise ValueError(
+            "reformer's layers are reversible: their backward pass runs only where what goes into "
+            "the lowest one needs a gradient, so that the embeddings must train; full does it"
+        )
     pooler = pooler_parameters(model) if plan.train_pooler else {}
     for parameter in (head_parameters(model) | pooler).values():
         parameter.requires_grad_(True)

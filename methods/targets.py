@@ -179,7 +179,7 @@ def _departures(
             yield f"leaves out {_listed(left)} here; all-linear has {pronoun}"
     unused = _dict(n for own in found for n in _unused(model, own.layer))
     if unused and targets in ("attention", "all-linear"):
-        yield f"leaves out {_listed(unused)} here: weights that are read by a kernel, not called"
+        yield f"leaves out {_listed(unused)} here: an adapter there would not train"
     experts = _experts(model, found) if targets in ("six", "ffn", "all-linear") else []
     if experts:
         yield f"leaves out {_listed(experts)} here: experts in one tensor are no linear layers"

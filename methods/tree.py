@@ -18,13 +18,16 @@ _TOWER = re.compile(r"(?:^|\.)(?:vision|visual|image|audio|speech)\w*\.", re.IGN
 # Subclasses of nn.Linear that return something else than x W + b.
 _OTHERWISE = re.compile("router|gate|grouped", re.IGNORECASE)
 
-# Linear layers whose weights the module that holds them reads, and hands to a function of its own
-# (read in transformers 5.24): an adapter around one would not run. By class, the first that fits.
-_READ = (
+# Linear layers that an adapter around them would not train, in modules of these classes, the first
+# that fits (read in transformers 5.24): the module hands their weights to a function of its own and
+# never calls them, or what they put out only chooses tokens (DeepSeek's indexer). None: all.
+_UNUSED: tuple[tuple[re.Pattern[str], set[str] | None], ...] = (
     (re.compile("JambaMamba"), {"dt_proj"}),
     (re.compile("Mamba|BambaMixer|FalconH1Mixer"), {"x_proj", "dt_proj", "out_proj"}),
     (re.compile("WavLMAttention"), {"q_proj", "k_proj", "v_proj", "out_proj"}),
     (re.compile("LongcatFlashTopkRouter"), {"classifier"}),
+    (re.compile("Gemma3nTextAltUp"), {"correction_coefs"}),
+    (re.compile("Indexer"), None),
     (re.compile("^MultiheadAttention$"), {"out_proj"}),
 )
 
@@ -55,29 +58,32 @@ def is_linear(module: nn.Module) -> bool:
 def linear_names(name: str, module: nn.Module) -> Iterator[str]:
     """Yield the names of the linear layers at or below `module`, which is called `name`.
 
-    Those that are never called are left out: see `unused_names`.
+    Those that an adapter would not train are left out: see `unused_names`.
     """
     if is_linear(module):
         yield name
     elif not hasattr(module, "base_layer"):
-        read = _read_by(module)
+        unused = _unused_in(module)
         for key, child in module.named_children():
-            if key not in read:
+            if key not in unused:
                 yield from linear_names(_join(name, key), child)
 
 
 def unused_names(name: str, module: nn.Module) -> Iterator[str]:
-    """Yield the names of linear layers whose weights are read, and which are never called."""
+    """Yield the names of linear layers that no gradient, or no call, reaches through an adapter."""
     for path, holder in module.named_modules(prefix=name):
-        read = _read_by(holder)
+        unused = _unused_in(holder)
         for key, child in holder.named_children():
-            if key in read and is_linear(child):
+            if key in unused and is_linear(child):
                 yield _join(path, key)
 
 
-def _read_by(module: nn.Module) -> set[str]:
+def _unused_in(module: nn.Module) -> set[str]:
     kind = type(module).__name__
-    return next((names for pattern, names in _READ if pattern.search(kind)), set())
+    for pattern, names in _UNUSED:
+        if pattern.search(kind):
+            return {name for name, _ in module.named_children()} if names is None else names
+    return set()
 
 
 def block_names(transformer: PreTrainedModel, base: nn.Module) -> list[str]:

@@ -18,6 +18,7 @@ CHOICES = {"torch": "2.13.0", "transformers": "5.24.0", "peft": "0.21.2"}
 PARAMETERS = {
     "SmolLM2-135M": 134_515_008, "SmolLM2-360M": 361_821_120, "SmolLM2-1.7B": 1_711_376_384,
     "TinyLlama-1.1B": 1_100_048_384, "Qwen2.5-0.5B": 494_032_768, "Qwen2.5-1.5B": 1_543_714_304,
+    "PowerLM-3b": 3_510_819_072, "gpt_bigcode-santacoder": 1_124_886_528,
     "Meta-Llama-3-8B": 8_030_261_248, "Mistral-7B-v0.1": 7_241_732_096,
 }  # fmt: skip
 
@@ -33,7 +34,7 @@ def test_every_published_measurement_is_said_or_has_a_reason() -> None:
         assert bool(row.cell) != bool(row.why), row
         assert row.measured > 0
         assert row.source
-    assert sum(row.cell is not None for row in found) == 48 + 20 + 5
+    assert sum(row.cell is not None for row in found) == 64 + 20 + 5
     reasons = Counter(row.why for row in found if row.why)
     assert reasons["QLoRA (4-bit bnb / GPTQ base)"] == 108
     assert all("excerpt" not in why and why.strip() for why in reasons)

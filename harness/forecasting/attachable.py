@@ -111,7 +111,6 @@ def _refused(cell: Cell, plan: Plan) -> str | None:
     from harness.training.attach import attach
     from harness.training.precision import weight_dtype
     from methods import get_method
-    from methods.common.fakes import structure_only
 
     settings, device = cell.train, torch.device("meta")
     with device, no_init_weights():
@@ -119,7 +118,7 @@ def _refused(cell: Cell, plan: Plan) -> str | None:
             cell.model, cell.family, cell.num_labels, settings.attention,
             weight_dtype(settings.precision), settings.holds_outputs,
         )  # fmt: skip
-    method = get_method(cell.method)(**structure_only(cell.method_options))
+    method = get_method(cell.method)(**cell.method_options)
     try:
         with redirect_stderr(StringIO()):  # some types show a bar of their own
             attached = attach(model, method, plan, settings, device)

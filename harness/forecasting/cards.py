@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # Below it torch computes bf16 by way of fp32, tf32 is fp32, and flash_attention_2 does not run.
 AMPERE = (8, 0)
 # Capabilities that choose the same kernels with the same scratch memory as a lower one.
-_ALIKE = {(7, 5): (7, 0), (8, 9): (8, 6)}
+_ALIKE = {(8, 9): (8, 6)}
 # Bytes of a process's CUDA context with torch's kernels loaded as they are first used, beside
 # what the caching allocator holds: about this much, by architecture and driver. Measured on an H100
 # (742 to 754 MiB; torch 2.11+cu130, driver 580), assumed for the others; measure yours: NVML's

@@ -52,22 +52,33 @@ def _complete(config: Any, spec: ModelSpec) -> None:
     architectures.
     """
     text = config.get_text_config(decoder=True)
+    ids = [_own_padding(part) for part in (config, text)]
+    if ids == [None, None] and not spec.config:
+        ids = [_padding_of_tokenizer(local_folder(spec) or spec.hub)]
     for part in (config, text):
         if getattr(part, "pad_token_id", None) is None:
-            end = getattr(part, "eos_token_id", None)
-            part.pad_token_id = end[0] if isinstance(end, list) else end
-    pads = [part.pad_token_id for part in (config, text)]
-    if pads == [None, None] and not spec.config:
-        pads = [_padding_of_tokenizer(local_folder(spec) or spec.hub)]
-    if hasattr(text, "vocab_size"):
-        pads.append(0)  # without a tokenizer nothing is padded: it is asked for, and never met
-    for part in (config, text):
-        if part.pad_token_id is None:
-            part.pad_token_id = next((pad for pad in pads if pad is not None), None)
+            part.pad_token_id = next((index for index in ids if index is not None), None)
     if config.is_encoder_decoder and getattr(config, "decoder_start_token_id", None) is None:
         config.decoder_start_token_id = config.pad_token_id
     if config.architectures is None:
         config.architectures = []
+
+
+def pad_with_anything(config: Any) -> None:
+    """Give a model without values a padding id where it has none: it asks for one, and no more."""
+    for part in (config, config.get_text_config(decoder=True)):
+        if getattr(part, "pad_token_id", None) is None:
+            part.pad_token_id = 0
+
+
+def _own_padding(config: Any) -> int | None:
+    """Return the id that a config pads with, or ends texts with, if it is one of its tokens."""
+    pad, end = (getattr(config, name, None) for name in ("pad_token_id", "eos_token_id"))
+    end = end[0] if isinstance(end, list) else end
+    size = getattr(config, "vocab_size", None)
+    beyond = isinstance(end, int) and isinstance(size, int) and end >= size
+    index: int | None = end if pad is None and not beyond else pad
+    return index
 
 
 def _catalogued(name: str) -> Any:

@@ -18,18 +18,19 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from harness.errors import UserError
-from harness.simulation import model_values
+from harness.simulation import model_values, peft_answers
 from harness.simulation.full_masks import FullMasks
 from harness.simulation.layouts import OWN, as_kernels_do
-from harness.simulation.model_values import PADDED, UNPADDED
+from harness.simulation.model_values import ASKED, ASSUMED, PADDED, UNPADDED
 
 _ATEN = torch.ops.aten
 _VALUE = _ATEN._local_scalar_dense.default
 _NONZERO = _ATEN.nonzero.default
-_UNIQUE = _ATEN.unique_consecutive.default
+_UNIQUE = frozenset({_ATEN.unique_consecutive.default, _ATEN._unique2.default})
+_BINCOUNT = _ATEN.bincount.default
 _COPY = _ATEN._to_copy.default  # from a meta tensor to the host, as `tolist` does
 _INDEX = _ATEN.index.Tensor
-_ASKING = frozenset({_VALUE, _NONZERO, _UNIQUE, _COPY, _INDEX})
+_ASKING = frozenset({_VALUE, _NONZERO, *_UNIQUE, _BINCOUNT, _COPY, _INDEX})
 _FLASH = "transformers/modeling_flash_attention_utils.py"
 _PROCESSORS = "transformers/generation/logits_process.py"
 _GENERATION = "transformers/generation/utils.py"
@@ -60,22 +61,11 @@ VALUES: dict[tuple[str, str], Any] = {
     # The same, and norms, which only scale the update.
     ("torch/optim/_adafactor.py", "_single_tensor_adafactor"): 2.0,
     ("torch/optim/_adafactor.py", "_multi_tensor_adafactor"): 2.0,
-    # Where a permutation puts a row; the matrix is as large wherever it is.
-    ("peft/tuners/boft/layer.py", "perm2mat"): 0,
-    # Dropout of whole modules is off, and a draw from [0, 1) is above a probability of 0.
-    ("peft/tuners/loha/layer.py", "forward"): True,
-    ("peft/tuners/lokr/layer.py", "forward"): True,
-    # Nothing is infinite until a vector bank is pruned after training.
-    ("peft/tuners/vblora/layer.py", "_get_low_rank_matrix"): False,
-    ("peft/tuners/vblora/layer.py", "_get_lora_matrices"): False,
-    # The threshold under which importance scores are cut, and the ranks that stay: all of them.
-    ("peft/tuners/adalora/layer.py", "mask_to_budget"): 1.0,
     # Which projections score lowest: how many freeze does not depend on it.
     ("methods/aflora/score.py", "lowest"): 0.0,
     # Whether a projection's score is below the threshold: the forecast's stages say what is frozen.
     ("methods/aflora/score.py", "below_threshold"): 0.0,
-    # Whether any learned token has moved away from its start.
-    ("peft/tuners/cpt/model.py", "get_projection"): True,
+    **peft_answers.VALUES,
 }
 # The same where the function's own local variables have the answer.
 FROM_LOCALS: dict[tuple[str, str], Callable[[dict[str, Any]], Any]] = {
@@ -92,26 +82,22 @@ FROM_LOCALS: dict[tuple[str, str], Callable[[dict[str, Any]], Any]] = {
         else names["cur_len"] < names["max_length"]
     ),
     **model_values.FROM_LOCALS,
+    **peft_answers.FROM_LOCALS,
 }  # fmt: skip
-# The same for the number of rows that `nonzero` finds, from the shape of what it looks at and the
-# local variables of the function that asks.
+# The same for the number of rows that `nonzero` finds, or of bins that `bincount` makes, from the
+# shape of what it looks at and the local variables of the function that asks.
 ROWS: dict[tuple[str, str], Callable[[torch.Size, dict[str, Any]], int | None]] = {
     # The same: all are tokens.
     (_FLASH, "_get_unpad_data"): lambda shape, names: shape[0],
     (_FLASH, "_unpad_input"): lambda shape, names: shape[0],
-    # Every learned token has moved.
-    ("peft/tuners/cpt/model.py", "get_projection"): lambda shape, names: shape[0],
-    ("peft/peft_model.py", "_cpt_forward"): lambda shape, names: shape.numel(),
-    # No frequency lies outside of the padded matrix.
-    ("peft/tuners/waveft/layer.py", "get_delta_weight"): lambda shape, names: shape[0],
-    # As many weights as a LoRA of this rank has.
-    ("peft/tuners/shira/layer.py", "update_layer"): lambda shape, names: names["num_shira_weight"],
     **model_values.ROWS,
+    **peft_answers.ROWS,
 }
 # The same for the number of distinct values: one, where a model only checks that all are equal.
-DISTINCT = {**model_values.DISTINCT}
+DISTINCT = {**model_values.DISTINCT, **peft_answers.DISTINCT}
 # Inside of functions that the tables know: what is asked here is not theirs.
 _UNKNOWN = (_PROCESSORS,)
+_STEP = "harness/training/step.py"  # asks itself in backward alone; in forward a model does
 _NOT_CALLERS = ("/torch/", "/harness/metering/", "/harness/simulation/")
 
 
@@ -123,11 +109,13 @@ class KnownAnswers(TorchDispatchMode):  # type: ignore[no-untyped-call]
     Attributes:
         padded: whether the mask of the batch that is next has zeros. A mask that the model makes
             for itself, such as BART's decoder does, has none.
+        assumed: what answers rest on that a real run need not keep to, as sentences without end.
     """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.padded = True
+        self.assumed: set[str] = set()
         self._full_masks = FullMasks()
 
     @classmethod
@@ -148,36 +136,45 @@ class KnownAnswers(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if not args[0].is_meta or (kwargs or {}).get("device") != torch.device("cpu"):
                 return func(*args, **kwargs) if kwargs else func(*args)
             answer = _answer({**VALUES, **FROM_LOCALS}, "values", lambda rule, names: (
-                rule(names) if callable(rule) else rule
+                rule({**names, **self._beside(args[0])}) if callable(rule) else rule
             ))  # fmt: skip
             return torch.tensor(answer, dtype=args[0].dtype).expand(args[0].shape).clone()
         if func is _VALUE:
             answer = _answer({**VALUES, **FROM_LOCALS}, "a value", lambda rule, names: (
-                rule(names) if callable(rule) else rule
+                rule({**names, **self._beside(args[0])}) if callable(rule) else rule
             ))  # fmt: skip
             if answer is UNPADDED or answer is PADDED:
                 return self._is_unpadded(args[0]) == (answer is UNPADDED)
             return answer[args[0].storage_offset()] if isinstance(answer, list) else answer
         if func is _INDEX:
-            return func(args[0], [part for index in args[1] for part in _without_mask(index)])
-        if func is _NONZERO:
-            rows = _answer(ROWS, "rows", lambda rule, names: rule(args[0].shape, names))
-            size = (rows, args[0].dim())
+            return func(args[0], [part for index in args[1] for part in self._without_mask(index)])
+        if func in (_NONZERO, _BINCOUNT):
+            rows = self._rows(args[0])
+            size = (rows, args[0].dim()) if func is _NONZERO else (rows,)
             return args[0].new_empty(size, dtype=torch.int64)
         count = _answer(DISTINCT, "distinct values", lambda rule, names: rule)
         counts = args[0].new_empty((count,), dtype=torch.int64)
         return args[0].new_empty((count,)), counts, counts
 
+    def _without_mask(self, index: Tensor | None) -> list[Tensor | None]:
+        """Return positions in place of a boolean mask, one tensor for each of its dimensions."""
+        if index is None or index.dtype is not torch.bool:
+            return [index]
+        rows = self._rows(index)
+        return [index.new_empty((rows,), dtype=torch.int64) for _ in index.shape]
+
+    def _rows(self, asked: Tensor) -> int:
+        """Return how many places of a tensor are not zero."""
+        beside = self._beside(asked)
+        rows: int = _answer(ROWS, "rows", lambda rule, names: rule(asked.shape, names | beside))
+        return rows
+
+    def _beside(self, asked: Tensor) -> dict[str, Any]:
+        """Return what a rule gets beside a function's local variables."""
+        return {ASKED: asked, ASSUMED: self.assumed}
+
     def _is_unpadded(self, asked: Tensor) -> bool:
         return not self.padded or asked in self._full_masks
-
-
-def _without_mask(index: Tensor | None) -> list[Tensor | None]:
-    """Return positions in place of a boolean mask, one tensor for each of its dimensions."""
-    if index is None or index.dtype is not torch.bool:
-        return [index]
-    rows = _answer(ROWS, "rows", lambda rule, names: rule(index.shape, names))
-    return [index.new_empty((rows,), dtype=torch.int64) for _ in index.shape]
 
 
 def _is_hollow(tensor: Tensor) -> bool:
@@ -201,6 +198,8 @@ def _answer(table: dict[tuple[str, str], Any], what: str, ask: Callable[[Any, An
     asked = ""
     while frame is not None:
         file, function = frame.f_code.co_filename.replace("\\", "/"), frame.f_code.co_name
+        if asked and file.endswith(_STEP):
+            break
         for (end, name), rule in table.items():
             if name in (function, "*") and _ends(file, end):
                 answer = ask(rule, _locals(frame))

@@ -8,6 +8,8 @@
 | copy is made)         |                                                 |                  |
 | attention             | flash, efficient or math, by type, mask, dim    | attention.py     |
 | autocast              | norms, softmax, losses, sums, powers in fp32    | casts.py         |
+| singular vectors      | Vh by rows (cuSOLVER), so that its first rows   | _cuda_svd        |
+|                       | are a view of all; by columns on the CPU        |                  |
 | AdamW, clipping       | foreach: temporaries of all parameters at once  | foreach=True     |
 | scratch in kernels    | workspaces, accumulators                        | scratch.py       |
 | a number read from a  | whatever it is                                  | answers.py, or   |
@@ -20,7 +22,6 @@ there than real ones do.
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -28,18 +29,19 @@ from typing import Any
 from unittest import mock
 
 import torch
-from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensor
+from torch import Tensor
 from torch.nn import functional
 from torch.nn.utils import clip_grad
 from transformers import masking_utils
 
 from harness.simulation.attention import attention_on
+from harness.simulation.hollow_calls import WITHOUT_VALUES
 from harness.simulation.target import Target
 
 _softmax, _log_softmax = functional.softmax, functional.log_softmax
 _torch_softmax, _method_softmax = torch.softmax, Tensor.softmax
-_dropout, _torch_div, _module_apply = functional.dropout, torch.div, nn.Module._apply
+_dropout = functional.dropout
+_svd = torch.linalg.svd
 
 
 def _cuda_dropout(
@@ -49,6 +51,12 @@ def _cuda_dropout(
         return _dropout(input, p, training, inplace)
     out: Tensor = torch.native_dropout(input, p, True)[0]
     return out
+
+
+def _cuda_svd(A: Tensor, full_matrices: bool = True, **kwargs: Any) -> Any:
+    found = _svd(A, full_matrices, **kwargs)
+    u, s, vh = found
+    return type(found)((u, s, vh.contiguous()))
 
 
 def _fused(plain: Any, kernel: Any) -> Any:
@@ -62,31 +70,6 @@ def _fused(plain: Any, kernel: Any) -> Any:
         return result
 
     return call
-
-
-def _div(input: Any, other: Any, **kwargs: Any) -> Any:
-    """Divide two whole numbers at once: Longformer asks torch, and the quotient for its value."""
-    if isinstance(input, int) and isinstance(other, int) and kwargs.get("rounding_mode"):
-        return math.trunc(input / other) if kwargs["rounding_mode"] == "trunc" else input // other
-    return _torch_div(input, other, **kwargs)
-
-
-def _apply(self: nn.Module, function: Any, recurse: bool = True) -> nn.Module:
-    """Convert a module, such as a model's constructor does with a norm, by new parameters.
-
-    Those without values cannot be swapped for others in place.
-    """
-    own = [t for t in self.parameters(recurse=False) if isinstance(t, FakeTensor)]
-    if not own:
-        return _module_apply(self, function, recurse)
-    for child in self.children() if recurse else ():
-        child._apply(function)
-    for name, parameter in self.named_parameters(recurse=False):
-        changed = nn.Parameter(function(parameter.detach()), parameter.requires_grad)
-        self.register_parameter(name, changed)
-    for name, buffer in self.named_buffers(recurse=False):
-        setattr(self, name, function(buffer))
-    return self
 
 
 def _accept(parameter: Tensor, cuda_unsupported: bool = False) -> None:
@@ -105,14 +88,14 @@ def choices_of(target: Target, autocasts: bool) -> Iterator[set[str]]:
         (functional, "scaled_dot_product_attention", attention),
         # transformers looks at a mask's values unless it is traced; a real run is not.
         (masking_utils, "is_tracing", lambda tensor=None: False),
-        (torch, "div", _div),
-        (nn.Module, "_apply", _apply),
+        *WITHOUT_VALUES,
     ]
     if target.kind == "cuda":
         aten = torch.ops.aten
         replaced += [
             (functional, "dropout", _cuda_dropout),
             (torch, "dropout", lambda input, p, train: _cuda_dropout(input, p, train)),
+            (torch.linalg, "svd", _cuda_svd),
             (functional, "softmax", _fused(_softmax, aten._softmax)),
             (torch, "softmax", _fused(_torch_softmax, aten._softmax)),
             (Tensor, "softmax", _fused(_method_softmax, aten._softmax)),

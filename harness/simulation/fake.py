@@ -31,6 +31,7 @@ from harness.metering.declared import declared_tensors
 from harness.metering.events import Event, LedgerReport, summarize
 from harness.metering.ledger import Ledger
 from harness.models.attention import FLASH, resolved
+from harness.models.config import pad_with_anything
 from harness.models.load import build_model
 from harness.shapes import BatchShape
 from harness.simulation.answers import KnownAnswers
@@ -48,7 +49,6 @@ from harness.training.kernels import pinned_kernel
 from harness.training.precision import autocast, weight_dtype
 from harness.training.state import TrainState
 from methods import Method, get_method
-from methods.common.fakes import structure_only
 
 # Of one optimizer step: the first makes the gradients, those after the second are like it.
 MOST_PASSES = 3
@@ -65,7 +65,7 @@ class FakeRun:
         beside: largest sum of live tensors in what follows, by its name, in its order.
         begins: number of the event with which each of these begins.
         parameters: total, adapter_trainable, head_trainable, adapter_stored.
-        remarks: what the method's options mean on this model beyond their names.
+        remarks: what the method's options mean on this model, and what was assumed of values.
         flops_forward: of one optimizer step's forward passes; `flops_step` with backward.
         attention: as the settings have it, with the model's own in place of `auto`.
         kernels: that sdpa took.
@@ -125,6 +125,7 @@ def _build(request: Request, device: torch.device) -> TrainState:
             request.model, family, request.num_labels, settings.attention,
             weight_dtype(settings.precision), settings.holds_outputs,
         )  # fmt: skip
+    pad_with_anything(model.config)
     with device:
         model.tie_weights()  # as in a real one
     foreach = True if request.target.kind == "cuda" else None
@@ -135,8 +136,8 @@ def _build(request: Request, device: torch.device) -> TrainState:
 
 
 def method_of(request: Request) -> Method:
-    """Return the method, without what could only be computed from weights."""
-    return get_method(request.method)(**structure_only(request.method_options))
+    """Return the request's method."""
+    return get_method(request.method)(**request.method_options)
 
 
 def _observed(
@@ -144,6 +145,7 @@ def _observed(
 ) -> FakeRun:
     """Run the steps under the ledger, and what a run does beside them."""
     target, handle = request.target, state.handle
+    answers.assumed.update(get_family(request.family).assumed(state.model))
     steps = request.steps if len(request.steps) > 1 else request.steps * 2
     passes = min(request.train.accumulate, MOST_PASSES)
     observer = Observer(target)
@@ -184,7 +186,7 @@ def _observed(
         parameters=_count(state),
         flops_forward=observer.flops["forward"] * request.train.accumulate // counted,
         flops_step=sum(observer.flops.values()) * request.train.accumulate // counted,
-        remarks=tuple(method_of(request).remarks(state.model, None)),
+        remarks=(*method_of(request).remarks(state.model, None), *sorted(answers.assumed)),
     )
 
 

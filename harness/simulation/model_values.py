@@ -16,7 +16,10 @@ from torch import Size, Tensor
 Names = dict[str, Any]
 # The answer is whether the batch has no padding, or has some.
 UNPADDED, PADDED = object(), object()
-BALANCED = "every expert gets equally many tokens"
+# What a rule finds among a function's local variables beside them: the tensor that is asked, and
+# the set to which it adds what it assumes.
+ASKED, ASSUMED = "<asked>", "<assumed>"
+BALANCED = "assumed: every expert gets equally many tokens"
 
 _ANY = "transformers/models/*/modeling_*.py"
 
@@ -34,8 +37,17 @@ def _expert(names: Names) -> int | None:
     return None
 
 
+def _longformer(names: Names) -> int:
+    """Return how many tokens look at all others, or how many probabilities are not of those."""
+    probabilities, most = names.get("attn_probs"), names.get("max_num_global_attn_indices")
+    if probabilities is not None and names[ASKED] is not most:
+        return int(probabilities.shape[-1]) - 1
+    return 1
+
+
 def _jetmoe(names: Names) -> list[int]:
     count = names["self"].num_experts
+    names[ASSUMED].add(BALANCED)
     return [_shares(names["top_k_indices"].numel(), count, i) for i in range(count)]
 
 
@@ -53,18 +65,21 @@ VALUES: dict[tuple[str, str], Any] = {
     ("models/flaubert/modeling_flaubert.py", "get_masks"): 0,
     # Whether the decoder's tokens are tokens.
     ("models/prophetnet/modeling_prophetnet.py", "_shift_right"): True,
-    # Whether any token looks at all others, and how many do: the first of a text does.
-    ("models/longformer/modeling_longformer.py", "*"): 1,
+    # Whether any token looks at all others: the first of a text does.
+    ("models/longformer/modeling_longformer.py", "forward"): True,
     ("models/led/modeling_led.py", "forward"): False,
 }
 FROM_LOCALS: dict[tuple[str, str], Callable[[Names], Any]] = {
     ("models/jetmoe/modeling_jetmoe.py", "forward"): _jetmoe,
     (_ANY, "forward"): _expert,
+    ("models/longformer/modeling_longformer.py", "*"): _longformer,
 }
 
 
 def _rows(shape: Size, names: Names) -> int | None:
     """Return the rows that a model's own forward pass finds."""
+    if "expert_mask" in names:
+        names[ASSUMED].add(BALANCED)
     if "expert_hit" in names:  # those of the expert that is next
         count = names["expert_mask"].shape[0]
         return _shares(shape.numel(), count, _expert(names) or 0)

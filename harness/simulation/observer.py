@@ -30,10 +30,10 @@ class Observer:
         count = _COUNTERS.get(func._overloadpacket)
         if count is not None and self.part in self.flops:
             self.flops[self.part] += int(count(*args, **kwargs, out_val=out))
-        if func in scratch.KNOWN and self.target.kind == "cuda":
-            return scratch.scratch_bytes(func, args, self.target)
         if func is scratch.ADDMM:
             self.on_addmm()
+        if func in scratch.KNOWN and self.target.kind == "cuda":
+            return scratch.scratch_bytes(func, args, out, self.target)
         return 0
 
 

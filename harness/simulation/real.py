@@ -39,11 +39,14 @@ class Measured:
 def measure(request: Request, num_steps: int = NUM_STEPS) -> Measured:
     """Run the request's step on GPU 0, with random weights and empty inputs.
 
-    What earlier work left in the process is given back first. Of several step shapes the last one
-    runs, which is the largest.
+    What earlier work left in the process is given back first, the workspaces of its matrix products
+    among it: kept, they would be segments of their own, where a fresh process has one of them in
+    memory that the forward pass has cached. Of several step shapes the last one runs, which is the
+    largest.
     """
     device, settings = torch.device("cuda", 0), request.train
     gc.collect()
+    torch._C._cuda_clearCublasWorkspaces()
     torch.cuda.empty_cache()
     set_matmul_mode(settings.precision)
     family = get_family(request.family)

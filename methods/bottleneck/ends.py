@@ -15,9 +15,13 @@ if TYPE_CHECKING:
 
     from methods.architectures import LayerRange
 
+# Feed-forward blocks whose dropout runs behind their last layer (in others it runs before it).
+_DROPS_OUTPUT = re.compile("(GPT2|GPTNeo|GPTJ|GPTBigCode|CodeGen)MLP")
 _CROSS = re.compile("cross|encoder_attn|encdec", re.IGNORECASE)
 # Families whose LayerNorms, beside the projections in the layer itself, stand behind a residual.
 _NORM_BEHIND = {"bart"}
+# Those whose norms, for all their names, stand behind it.
+_RENAMED = {"openai-gpt"}
 # Names of norms that stand before a sublayer.
 _BEFORE = {
     "input_layernorm", "post_attention_layernorm", "ln_1", "ln_2", "ln_cross_attn",
@@ -72,7 +76,7 @@ def ending_norm(model: nn.Module, ends: SublayerEnds) -> str | None:
         return ends.norm
     children = model.get_submodule(ends.layer).named_children()
     norms = [name for name, child in children if "norm" in type(child).__name__.lower()]
-    if norms and set(norms) <= _BEFORE:
+    if norms and set(norms) <= _BEFORE and surgery.family(model) not in _RENAMED:
         return None
     raise ValueError(
         f"no LayerNorm was found of which it is known that it ends {ends.layer}, or that none does "
@@ -116,10 +120,15 @@ def _last(name: str) -> str:
 
 
 def _after_dropout(model: nn.Module, projection: str) -> str:
+    """Return the dropout of what the projection puts out, where it is known that it is that."""
     from torch import nn
 
+    block = model.get_submodule(projection.rpartition(".")[0])
     dropouts = _siblings(model, projection, lambda module: isinstance(module, nn.Dropout))
-    return dropouts[-1] if dropouts else projection  # GPT-2's first drops attention weights
+    alone = sum(surgery.is_linear(child) for child in block.children()) == 1  # BERT's output blocks
+    own = alone or _DROPS_OUTPUT.fullmatch(type(block).__name__)
+    behind = dropouts if own else [name for name in dropouts if name.endswith(".resid_dropout")]
+    return behind[-1] if behind else projection
 
 
 def _siblings(model: nn.Module, name: str, fits: Callable[[nn.Module], bool]) -> list[str]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -12,20 +11,12 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-# Values of peft's `init_lora_weights` that decompose the base weights.
-_FROM_WEIGHTS = re.compile(r"pissa(_niter_\d+)?|olora|loftq")
+def is_hollow(model: nn.Module) -> bool:
+    """Tell a model of tensors without values."""
+    from torch._subclasses.fake_tensor import FakeTensor
 
-
-def structure_only(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a method's options without an initialisation that looks at the base weights.
-
-    Where weights have no values there is nothing to decompose, and how an adapter starts changes
-    neither its shapes nor what a step allocates.
-    """
-    start = options.get("init_lora_weights")
-    if isinstance(start, str) and _FROM_WEIGHTS.fullmatch(start):
-        return {**options, "init_lora_weights": True}
-    return dict(options)
+    first = next(model.parameters())
+    return first.is_meta or isinstance(first, FakeTensor)
 
 
 @contextmanager

@@ -98,10 +98,9 @@ def attach_tuner(
     plan: Plan,
     kind: type[TunerHandle] = TunerHandle,
     wrap: bool = False,
+    autocast: bool = True,
 ) -> TunerHandle:
     """Put the adapters of `config` into `model`; exactly they and the head train.
-
-    Adapters of a 16-bit model are float32, peft's default.
 
     Args:
         model: edited in place.
@@ -109,15 +108,16 @@ def attach_tuner(
         plan: of the run.
         kind: class of the handle.
         wrap: call peft's forward, not the model's own.
+        autocast: adapters of a 16-bit model are float32, as far as peft casts them.
 
     Raises:
-        ValueError: peft's own checks fail, or its targets include the head.
+        ValueError: peft's own checks fail, its targets include the head, or nothing trains.
     """
     from peft import get_peft_model
 
     base = list(chain(model.parameters(), model.buffers()))  # alive, so that no id is used twice
     with workable_fakes(model), _as_named(model, config):
-        peft = get_peft_model(model, config)
+        peft = get_peft_model(model, config, autocast_adapter_dtype=autocast)
     if config.is_prompt_learning:
         name_the_cache_as_peft_does(peft)
     _undo_head_copies(model)
@@ -128,6 +128,8 @@ def attach_tuner(
         )
     called = peft if wrap else model
     adapter, buffers = added_tensors(called, base)
+    if not adapter:
+        raise ValueError("it finds nothing in this model that it could train")
     surgery.train_head(called, plan)
     units = surgery.group_by_layer(called, adapter)
     return kind(model=called, adapter=adapter, layers=units, buffers=buffers, peft=peft)

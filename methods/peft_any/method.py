@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import ConfigDict, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from methods import surgery
 from methods.adalora.method import OBSTACLES
@@ -48,6 +48,11 @@ class Peft(Method):
     name: ClassVar[str] = "peft"
 
     type: str
+    autocast_adapter_dtype: bool = Field(
+        True,
+        description="peft makes adapters of a 16-bit model float32, all that it casts",
+        exclude_if=lambda value: value is True,
+    )
 
     @classmethod
     def __get_pydantic_json_schema__(
@@ -56,7 +61,9 @@ class Peft(Method):
         """Add the installed peft's types and their options."""
         from methods.peft_any.types import options_schema
 
-        return {**handler.resolve_ref_schema(handler(core_schema)), **options_schema()}
+        schema, offered = handler.resolve_ref_schema(handler(core_schema)), options_schema()
+        properties = {**schema["properties"], **offered["properties"]}
+        return {**schema, **offered, "properties": properties}
 
     @field_validator("type")
     @classmethod
@@ -84,6 +91,7 @@ class Peft(Method):
         parts: list[tuple[str, object, object]] = [("", self.type.lower(), None)]
         parts += [("r", rank, None)] if rank is not None else []
         parts += [(f"{key}=", value, None) for key, value in sorted(given.items())]
+        parts += [("", "uncast", None)] if not self.autocast_adapter_dtype else []
         return label_of(self.name, parts)
 
     def obstacles(self) -> Mapping[Need, str]:
@@ -99,12 +107,16 @@ class Peft(Method):
         return {}
 
     def remarks(self, model: nn.Module, plan: Plan | None) -> list[str]:
-        """Say what a named set is here; other targets are peft's."""
+        """Say what a named set is here; other targets are peft's. Say what a forecast assumes."""
+        from methods.peft_any.hollow import assumptions
+
         targets = self.options.get("target_modules")
-        return surgery.what_targets_mean(model, targets) if targets in TARGET_SETS else []
+        meant = surgery.what_targets_mean(model, targets) if targets in TARGET_SETS else []
+        return meant + assumptions(self.type, self.options)
 
     def attach(self, model: nn.Module, plan: Plan) -> Handle:
         """Let peft edit the model, or wrap it where the type learns a prompt."""
+        from methods.peft_any.hollow import structure_by_config
         from methods.peft_any.types import NEEDS_FORWARD, UNMERGED, build_config, is_prompt
         from methods.slices import opened
 
@@ -124,7 +136,10 @@ class Peft(Method):
             kind = AdaLoraHandle
         try:
             wrap = prompt or self.type in NEEDS_FORWARD
-            return attach_tuner(model, config, plan, kind, wrap)
+            with structure_by_config(self.type, model):
+                return attach_tuner(
+                    model, config, plan, kind, wrap, autocast=self.autocast_adapter_dtype
+                )
         except (ValueError, TypeError, AttributeError, NotImplementedError) as error:
             raise ValueError(f"peft type {self.type}: {error}") from error
 

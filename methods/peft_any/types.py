@@ -40,6 +40,8 @@ PISSA_STEPS = re.compile(r"pissa_niter_\d+")
 UNMERGED = frozenset({"ADAPTION_PROMPT", "BEFT", "LILY", "SHADOW"})
 # Types whose tuner adds its own loss in peft's forward.
 NEEDS_FORWARD = frozenset({"SHADOW"})
+# What peft's `get_peft_model` takes beside a config; it stands among the options of every type.
+CAST = "autocast_adapter_dtype"
 # Options that the run itself decides.
 DECIDED = frozenset(
     {"peft_type", "task_type", "inference_mode", "auto_mapping", "peft_version"}
@@ -81,7 +83,7 @@ def options_schema() -> dict[str, Any]:
     kinds = sorted({key.value for key in PEFT_TYPE_TO_CONFIG_MAPPING} - set(REFUSED))
     cases = []
     for kind in kinds:
-        names = sorted({"type", *option_types(kind)} - set(NEEDS_MORE))
+        names = sorted({"type", *option_types(kind), CAST} - set(NEEDS_MORE))
         is_kind = {"properties": {"type": {"enum": [kind, kind.lower()]}}}
         cases.append({"if": is_kind, "then": {"propertyNames": {"enum": names}}})
     known = [spelled for kind in kinds for spelled in (kind, kind.lower())]

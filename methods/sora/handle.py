@@ -86,7 +86,8 @@ class SoraHandle(LowRankHandle[SoraLayer], RankHandle):
         self.undecayed = tuple(module.g for module in self.modules.values())
         self._shapes = {n: (m.in_features, m.out_features) for n, m in self.modules.items()}
         self._gone: dict[str, Tensor] = {}  # ranks of what is no longer in the model
-        self._hidden: int = self.model.config.hidden_size  # type: ignore[union-attr, assignment]
+        # None: the model's layers have no one width.
+        self._hidden: int | None = getattr(surgery.text_config(self.model), "hidden_size", None)
 
     # -- training --------------------------------------------------------------------------------
 
@@ -167,7 +168,7 @@ class SoraHandle(LowRankHandle[SoraLayer], RankHandle):
         """Return gates, ranks, and the parameters behind gates that are not 0, two counts of them.
 
         `effective_official` is the released code's: it takes 2 * hidden off for each zero gate,
-        whatever the layer's size. Neither counts the gates.
+        whatever the layer's size (None: widths differ). Neither counts the gates.
         """
         ranks, r = self.ranks(), self.options.r
         zeros = r * len(ranks) - sum(ranks.values())
@@ -176,7 +177,9 @@ class SoraHandle(LowRankHandle[SoraLayer], RankHandle):
             "zero_gates": zeros,
             "of": r * len(ranks),
             "effective_parameters": sum(ranks[name] * size for name, size in sizes.items()),
-            "effective_official": r * sum(sizes.values()) - 2 * self._hidden * zeros,
+            "effective_official": None
+            if self._hidden is None
+            else r * sum(sizes.values()) - 2 * self._hidden * zeros,
             "ranks": ranks,
             "xi": self.xi,
         }

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
+from peft_types import DECODERS_ONLY, SMALL, all_types
 from pydantic import ValidationError
 from tiny import PLAN, backward, batch, build, logits
 
@@ -15,47 +15,9 @@ from methods.peft_any.method import Peft
 from methods.peft_any.types import REFUSED
 
 BERT, LLAMA = "tiny-bert", "tiny-llama"
-# Options without which a type has none, or too large a size for a model this small.
-SMALL: dict[str, dict[str, Any]] = {
-    "ADALORA": {"tfinal": 1},
-    "ADAPTION_PROMPT": {"adapter_len": 4, "adapter_layers": 1},
-    "BOFT": {"boft_block_size": 4},
-    "C3A": {"block_size": 16},
-    "CARTRIDGE": {"num_virtual_tokens": 4},
-    "CPT": {
-        "cpt_token_ids": [1, 2, 3, 4],
-        "cpt_mask": [1, 1, 1, 1],
-        "cpt_tokens_type_mask": [1, 2, 3, 4],
-    },
-    "FOURIERFT": {"n_frequency": 20},
-    "HRA": {"r": 4},
-    "LN_TUNING": {"target_modules": ["LayerNorm"]},
-    "MISS": {"r": 8},
-    "OFT": {"r": 0, "oft_block_size": 16},
-    "OSF": {"target_modules": "six"},
-    "PREFIX_TUNING": {"num_virtual_tokens": 4},
-    "PROMPT_TUNING": {"num_virtual_tokens": 4},
-    "P_TUNING": {"num_virtual_tokens": 4, "encoder_hidden_size": 16},
-    "PVERA": {"r": 8},
-    "RANDLORA": {"r": 4},
-    "ROAD": {"group_size": 16},
-    "SHIRA": {"r": 4},
-    "TRAINABLE_TOKENS": {"token_indices": [5, 6]},
-    "VBLORA": {"vector_length": 16, "num_vectors": 8},
-    "VERA": {"r": 8},
-    "WAVEFT": {"n_frequency": 20},
-}
-# What peft offers for decoders only.
-DECODERS_ONLY = {"ADAPTION_PROMPT", "CPT", "SHADOW"}
 
 
-def _types() -> Iterator[str]:
-    from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
-
-    yield from sorted(kind.value for kind in PEFT_TYPE_TO_CONFIG_MAPPING)
-
-
-@pytest.mark.parametrize("kind", _types())
+@pytest.mark.parametrize("kind", all_types())
 def test_every_type_trains_or_is_refused(kind: str) -> None:
     if kind in REFUSED:
         with pytest.raises(ValidationError, match=f"{kind} is not supported: it"):
@@ -112,6 +74,8 @@ def test_wrong_options_of_this_model() -> None:
         Peft(type="lora", target_modules=["nonsense"]).attach(build(), PLAN)
     with pytest.raises(ValueError, match="OSF: its targets put 3 adapter tensors on the head"):
         Peft(type="osf").attach(build(), PLAN)
+    with pytest.raises(ValueError, match="OSF: it finds nothing in this model that it could train"):
+        Peft(type="osf", target_modules="six").attach(build("tiny-gpt2", "causal_lm"), PLAN)
     method = Peft(type="prompt_tuning", num_virtual_tokens=2)
     with pytest.raises(ValueError, match="PROMPT_TUNING prepends tokens: it needs a text model"):
         method.attach(build("tiny-vit", "image"), PLAN)
@@ -124,6 +88,8 @@ def test_type_in_any_case_and_nested_options() -> None:
     assert Peft(type="lora", r=4, lora_alpha=64, use_dora=True).label == (
         "peft-lora-r4-lora_alpha=64-use_dora=True"
     )
+    assert Peft(type="lora", r=4, autocast_adapter_dtype=False).label == "peft-lora-r4-uncast"
+    assert "autocast_adapter_dtype" not in lower.model_dump(), "a default is in no key"
 
 
 def test_named_targets_beside_pefts_own() -> None:

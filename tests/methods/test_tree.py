@@ -196,7 +196,7 @@ def test_what_was_not_found_is_told(name: str, targets: Any, message: str) -> No
     ("name", "targets", "said"),
     [
         ("mixtral", "all-linear", "leaves out mlp.experts here: experts in one tensor are no"),
-        ("mamba2", "all-linear", "leaves out mixer.out_proj here: weights that are read by a"),
+        ("mamba2", "all-linear", "leaves out mixer.out_proj here: an adapter there would not"),
         ("t5", "six", "takes cross-attention, too: ten in a decoder layer"),
         ("gpt-neox", "qv", "is two thirds of attention.query_key_value here, which makes query"),
         ("falcon", "qv", "is 72 of 73 parts of self_attention.query_key_value here"),
@@ -237,3 +237,46 @@ def test_experts_that_share_a_name_with_a_linear_layer_are_left_alone() -> None:
     handle = get_method("lora")(r=2, targets="all-linear").attach(model, PLAN)
     assert not any(".experts." in name for name in handle.adapter)
     assert any("shared_expert.gate_proj" in name for name in handle.adapter)
+
+
+def test_a_model_whose_layers_train_only_with_their_inputs_is_refused() -> None:
+    config = transformers.ReformerConfig(
+        num_hidden_layers=2, attn_layers=["local", "local"], axial_pos_shape=(4, 4), vocab_size=64
+    )
+    with torch.device("meta"):
+        model = transformers.ReformerForSequenceClassification(config)
+    for name, options in (("lora", {"targets": "all-linear"}), ("bitfit", {}), ("houlsby", {})):
+        with pytest.raises(ValueError, match="reformer's layers are reversible"):
+            get_method(name)(**options).attach(model, PLAN)
+    assert get_method("full")().attach(model, PLAN).adapter
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "message"),
+    [
+        ("mixtral", "houlsby", "no output layer of the feed-forward block was found: model.la"),
+        ("mamba2", "houlsby", "no output projection of attention was found in backbone.layers.0"),
+        ("gemma2", "pfeiffer", "no LayerNorm was found of which it is known that it ends model.la"),
+        ("distilbert", "pfeiffer", "no LayerNorm was .* sa_layer_norm, output_layer_norm"),
+        ("qwen3", "bitfit", "bitfit trains biases, and the layers of this qwen3 model have none"),
+        ("qwen3", "loraprune", "heads of a qwen3 model cannot be pruned"),
+        ("qwen3", "meft", "meft knows no layers of 'qwen3' models"),
+    ],
+)  # fmt: skip
+def test_a_method_that_lacks_a_part_says_which(name: str, method: str, message: str) -> None:
+    long = Plan(num_steps=100, steps_per_epoch=50, num_epochs=2)
+    with pytest.raises(ValueError, match=message):
+        get_method(method)().attach(hollow(name), long)
+
+
+@pytest.mark.parametrize("name", ["distilbert", "electra", "opt", "gpt-neox", "falcon", "qwen3"])
+def test_houlsby_is_behind_both_output_projections(name: str) -> None:
+    """Not on a dropout that is never called, or that drops attention weights out."""
+    model = hollow(name)
+    handle = get_method("houlsby")().attach(model, PLAN)
+    homes = {key.rpartition(".adapter.")[0] for key in handle.adapter}
+    assert len(homes) == 4
+    assert not any("attention_dropout" in home for home in homes)
+    known = ("output.dropout", "out_lin", "lin2", "out_proj", "fc2", "dense", "dense_4h_to_h",
+             "o_proj", "down_proj")  # fmt: skip
+    assert all(home.endswith(known) for home in homes), homes

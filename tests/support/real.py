@@ -7,12 +7,14 @@ from torch import Tensor, nn
 
 from harness.metering.declared import declared_tensors
 from harness.metering.ledger import Ledger, LedgerReport
-from harness.models.load import load_model
+from harness.models.load import build_model
 from harness.simulation.request import Request
 from harness.tasks.families import get_family
 from harness.training.attach import build_step
 from harness.training.precision import weight_dtype
 from methods import get_method
+
+ORDINARY = 7  # the first id that is no special token
 
 
 def real_batch(asked: Request, model: nn.Module) -> dict[str, Tensor]:
@@ -25,6 +27,11 @@ def real_batch(asked: Request, model: nn.Module) -> dict[str, Tensor]:
         else torch.randn(value.shape).to(value.dtype)
         for name, value in hollow.items()
     }  # fmt: skip
+    if "input_ids" in batch:  # no special tokens, but for those that some heads look for
+        batch["input_ids"] += ORDINARY
+        end = getattr(model.config, "eos_token_id", None)
+        if asked.family == "classification" and isinstance(end, int):
+            batch["input_ids"][:, -1] = end
     if "attention_mask" in batch:
         batch["attention_mask"].fill_(1)
         batch["attention_mask"][0, -1] = int(not shape.padded)
@@ -34,9 +41,10 @@ def real_batch(asked: Request, model: nn.Module) -> dict[str, Tensor]:
 def real_model(asked: Request) -> nn.Module:
     """Return the request's model with random weights."""
     settings = asked.train
-    return load_model(
-        asked.model, family=get_family(asked.family), num_labels=2, attention=settings.attention,
-        dtype=weight_dtype(settings.precision), seed=0, use_cache=settings.holds_outputs,
+    torch.manual_seed(0)
+    return build_model(
+        asked.model, get_family(asked.family), asked.num_labels, settings.attention,
+        weight_dtype(settings.precision), settings.holds_outputs,
     )  # fmt: skip
 
 

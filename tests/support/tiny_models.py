@@ -107,6 +107,7 @@ OWN: dict[str, dict[str, Any]] = {
     },
     "t5": {"decoder_start_token_id": 0},
     "xmod": {"default_language": "en_XX"},
+    "switch_transformers": {"num_experts": 2},
     "zamba2": {
         "mamba_headdim": 8, "n_mamba_heads": 8, "hybrid_layer_ids": [1], "attention_head_dim": 32,
         "attention_hidden_size": 64,
@@ -116,7 +117,7 @@ OWN: dict[str, dict[str, Any]] = {
     "bit": _TWO_STAGES | {"num_groups": 2},
     "convnext": _TWO_STAGES,
     "convnextv2": _TWO_STAGES,
-    "cvt": {"embed_dim": [16, 16, 32], "num_heads": [1, 1, 2], "depth": [1, 1, 2]},
+    "cvt": {"embed_dim": [16, 16, 32], "num_heads": [1, 1, 2], "depth": [1, 2, 3]},
     "dinov2": _ONE_STAGE_NAMES,
     "dinov2_with_registers": _ONE_STAGE_NAMES,
     "donut-swin": _WINDOWS,
@@ -141,6 +142,22 @@ OWN: dict[str, dict[str, Any]] = {
     "swin": _WINDOWS,
     "swinv2": _WINDOWS,
 }  # fmt: skip
+# What takes no part here, and why.
+NOT_HERE = {
+    **dict.fromkeys(
+        ("blt", "dbrx", "musicgen", "musicgen_melody", "zamba"),
+        "transformers cannot build or run a config of its class at this size",
+    ),
+    **dict.fromkeys(("dinat", "gemma3n", "layoutlmv2", "timm_wrapper"), "needs another package"),
+    **dict.fromkeys(
+        ("git", "imagegpt", "lxmert", "shieldgemma2", "siglip2", "voxtral_realtime"),
+        "takes inputs that no family of tasks makes",
+    ),
+    "gemma4_assistant": "a part of another model",
+    "gemma4_unified_assistant": "a part of another model",
+    "ibert": "quantises itself by the values of its activations",
+    "pp_lcnet": "its head returns no loss",
+}
 
 
 def tiny(model_type: str, auto_class: str) -> Any:
@@ -181,6 +198,8 @@ def _shrunk(config: dict[str, Any]) -> dict[str, Any]:
             kept[name] = _number(name, value, config, max(DEPTH, len(chosen)))
         elif isinstance(value, list) and name.endswith("token_id"):
             kept[name] = [min(i, VOCABULARY - 1) for i in value]
+        elif name == "pad_token_id" and value is None and "vocab_size" in config:
+            kept[name] = 0
     return kept
 
 

@@ -143,6 +143,10 @@ class Family(ABC):
             dtype: of the model's weights, for inputs that are not ids.
         """
 
+    def assumed(self, model: nn.Module) -> list[str]:
+        """Say what of a batch without values was assumed, because the model does not tell."""
+        return []
+
     def smoothed_loss(self, outputs: Any, inputs: Mapping[str, Tensor], smoothing: float) -> Tensor:
         """Return the loss with label smoothing, in place of the model's own."""
         raise NotImplementedError(f"{self.name} has no label smoothing")

@@ -93,6 +93,13 @@ class ImageClassification(Family):
         pixels = torch.empty((shape.examples, *pixel_size(config)), dtype=dtype)
         return {"pixel_values": pixels, "labels": hollow_ids(shape.examples)}
 
+    def assumed(self, model: nn.Module) -> list[str]:
+        """Say which size images have where the config names none."""
+        config: Any = model.config
+        if getattr(_of_vision(config), "image_size", None):
+            return []
+        return [f"assumed: images of {USUAL_SIDE} x {USUAL_SIDE}, as the config names no size"]
+
     def smoothed_loss(self, outputs: Any, inputs: Mapping[str, Tensor], smoothing: float) -> Tensor:
         """Return the cross-entropy over the classes, in float32."""
         from torch.nn import functional

@@ -1,0 +1,1 @@
+"""Memory that CUDA's kernels take beside their results, by operator: `table.py`."""
