@@ -97,7 +97,6 @@ def _choices(request: Request, card: Card, answer: Answer) -> dict[str, str]:
         "capability": f"{card.capability[0]}.{card.capability[1]}",
         "precision": train.precision,
         "attention": step.attention if step else train.attention,
-        "kernels": ", ".join(step.kernels) if step else "",
         "optimizer": f"{train.optimizer}, foreach",
         "gradient_checkpointing": str(train.gradient_checkpointing).lower(),
         "accumulate": str(train.accumulate),

@@ -103,6 +103,7 @@ class Forecast(Part):
     remarks: list[str] = Field(
         default_factory=list, description="what the method's options mean on this model"
     )
+    kernels: list[str] = Field(default_factory=list, description="of sdpa, that the step took")
     holds: list[Hold] = Field(
         default_factory=list, description="bytes at the peak, by category, place and operator"
     )

@@ -73,8 +73,10 @@ class Fit:
         Raises:
             UserError: naming one of them.
         """
-        # The hollow one has a head of its own where its config.json says so (tying.py).
-        shared = {n for each in (self.model, self.hollow) for n, _ in each.named_parameters()}
+        shared = {name for name, _ in self.model.named_parameters()}
+        # What the hollow one was untied from, since its config.json says so (tying.py).
+        own = {name for name, _ in self.hollow.named_parameters()}
+        shared |= own - set(self.hollow.all_tied_weights_keys)
         untied = sorted({name for name, _ in model.named_parameters()} - shared)
         if untied:
             raise UserError(

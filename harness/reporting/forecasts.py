@@ -199,6 +199,9 @@ def forecast_notes(forecasts: Sequence[Forecast]) -> list[str]:
         "1 GiB = 2^30 B.",
         ", ".join(f"{name} {value}" for name, value in kinds.items()),
     ]
+    kernels = dict.fromkeys(kernel for entry in forecasts for kernel in entry.kernels)
+    if kernels:
+        notes.append(f"Kernels of sdpa: {', '.join(kernels)}.")
     evaluated = dict.fromkeys(_size(entry.evaluation) for entry in forecasts if entry.evaluation)
     if evaluated:
         notes.append(f"Largest evaluation batch: {', '.join(evaluated)}.")

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import transformers
+from safetensors.torch import save_file
 from transformers.initialization import no_init_weights
 
 from harness.models.attention import AUTO
 from harness.models.catalogue import CATALOGUE, SAME
 from harness.models.config import build_config
-from harness.models.load import build_model
+from harness.models.load import build_model, load_model
 from harness.models.spec import ModelSpec
 from harness.models.tying import untie_head
 from harness.tasks.families import get_family
@@ -66,6 +69,26 @@ def test_a_head_that_its_config_unties_has_a_table_of_its_own() -> None:
         again.tie_weights()  # as a forecast does
         head = again.get_output_embeddings().weight
         assert (head is not again.get_input_embeddings().weight) == own
+
+
+def test_weights_with_a_head_of_their_own_load_where_config_json_says_so(tmp_path: Path) -> None:
+    """As FLAN-T5's are: its config class would tie them, and they were refused."""
+    config = transformers.T5Config(
+        vocab_size=100, d_model=16, d_ff=32, d_kv=8, num_layers=2, num_heads=2,
+        feed_forward_proj="gated-gelu", decoder_start_token_id=0,
+    )  # fmt: skip
+    made = transformers.T5ForConditionalGeneration(config)
+    made.lm_head.weight = torch.nn.Parameter(torch.randn(100, 16))
+    save_file({n: p.detach().contiguous() for n, p in made.named_parameters()},
+              tmp_path / "model.safetensors", metadata={"format": "pt"})  # fmt: skip
+    written = config.to_dict() | {"tie_word_embeddings": False}
+    (tmp_path / "config.json").write_text(json.dumps(written))
+    loaded: Any = load_model(
+        ModelSpec(path=str(tmp_path)), family=get_family("seq2seq"), num_labels=1, attention=AUTO,
+        dtype=torch.float32, seed=0,
+    )  # fmt: skip
+    assert torch.equal(loaded.lm_head.weight, made.lm_head.weight)
+    assert not torch.equal(loaded.lm_head.weight, loaded.shared.weight)
 
 
 def test_the_catalogue_loads_no_torch() -> None:

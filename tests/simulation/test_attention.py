@@ -14,6 +14,7 @@ from harness.errors import UserError
 from harness.forecasting.cards import CARDS
 from harness.forecasting.cells import forecast_cells
 from harness.forecasting.forecaster import Forecaster
+from harness.reporting.forecasts import forecast_notes
 from harness.simulation.step_forecast import StepForecast, forecast
 from harness.simulation.target import CPU, Target
 from harness.training.kernels import pinned_kernel
@@ -159,5 +160,15 @@ def test_a_forecast_tells_what_it_assumes_of_padding(tmp_path: Path) -> None:
         [cell] = cells(tmp_path, shape, "methods=[lora]", "seeds=[0]", "train.max_length=16", flash)
         [entry] = forecast_cells(Forecaster(None, 1), [cell], [CARDS["l4"]])
         assert entry.choices["attention"] == "flash_attention_2"
+        assert entry.kernels == []
         told.append("padding is counted as tokens" in " ".join(entry.assumptions))
     assert told == [True, False]
+
+
+def test_a_report_names_the_attention_that_auto_came_to_and_its_kernels(tmp_path: Path) -> None:
+    [cell] = cells(tmp_path, "methods=[lora]", "seeds=[0]")
+    assert cell.train.attention == "auto"
+    found = forecast_cells(Forecaster(None, 1), [cell], [CARDS["l4"]])
+    told = " ".join(forecast_notes(found))
+    assert "attention sdpa" in told
+    assert "Kernels of sdpa: efficient." in told
