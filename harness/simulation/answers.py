@@ -30,6 +30,8 @@ _UNIQUE = frozenset({_ATEN.unique_consecutive.default, _ATEN._unique2.default})
 _BINCOUNT = _ATEN.bincount.default
 _COPY = _ATEN._to_copy.default  # from a meta tensor to the host, as `tolist` does
 _INDEX = _ATEN.index.Tensor
+_LINSPACE = _ATEN.linspace.default
+FEW = 512  # steps from one number to another that are remembered as long as the tensor
 _ASKING = frozenset({_VALUE, _NONZERO, *_UNIQUE, _BINCOUNT, _COPY, _INDEX})
 _FLASH = "transformers/modeling_flash_attention_utils.py"
 _PROCESSORS = "transformers/generation/logits_process.py"
@@ -117,6 +119,7 @@ class KnownAnswers(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.padded = True
         self.assumed: set[str] = set()
         self._full_masks = FullMasks()
+        self._steps: dict[int, tuple[Tensor, tuple[Any, ...]]] = {}
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -130,6 +133,8 @@ class KnownAnswers(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return OWN[func](*args, **(kwargs or {}))
         if func not in _ASKING or not _is_hollow(args[0]) or not _asks(func, args):
             out = func(*args, **kwargs) if kwargs else func(*args)
+            if func is _LINSPACE and out.numel() <= FEW:
+                self._steps[out.untyped_storage()._cdata] = (out, args)
             self._full_masks.see(func, args, out)
             return as_kernels_do(func, out)
         if func is _COPY:
@@ -140,6 +145,10 @@ class KnownAnswers(TorchDispatchMode):  # type: ignore[no-untyped-call]
             ))  # fmt: skip
             return torch.tensor(answer, dtype=args[0].dtype).expand(args[0].shape).clone()
         if func is _VALUE:
+            known = self._steps.get(args[0].untyped_storage()._cdata)
+            if known is not None:  # such as a model's probabilities of dropping its layers
+                start, end, count = known[1][:3]
+                return start + (end - start) * args[0].storage_offset() / max(count - 1, 1)
             answer = _answer({**VALUES, **FROM_LOCALS}, "a value", lambda rule, names: (
                 rule({**names, **self._beside(args[0])}) if callable(rule) else rule
             ))  # fmt: skip

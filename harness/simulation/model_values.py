@@ -9,6 +9,7 @@ Assumed, and told under a forecast: experts that are run one by one get equally 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import accumulate
 from typing import Any
 
 from torch import Size, Tensor
@@ -56,6 +57,7 @@ VALUES: dict[tuple[str, str], Any] = {
     ("transformers/masking_utils.py", "create_recurrent_attention_mask"): UNPADDED,
     # Whether the arguments of a distribution are in its range, as Gemma 3n's are.
     ("torch/distributions/distribution.py", "_validate_sample"): True,
+    ("torch/distributions/distribution.py", "__init__"): True,
     # Whether a padding mask is needed.
     ("models/fsmt/modeling_fsmt.py", "make_padding_mask"): PADDED,
     # The longest text, which is held against the number of positions.
@@ -73,6 +75,10 @@ FROM_LOCALS: dict[tuple[str, str], Callable[[Names], Any]] = {
     ("models/jetmoe/modeling_jetmoe.py", "forward"): _jetmoe,
     (_ANY, "forward"): _expert,
     ("models/longformer/modeling_longformer.py", "*"): _longformer,
+    # After how many layers each stage ends.
+    ("models/hiera/modeling_hiera.py", "__init__"): lambda names: [
+        *accumulate(names["config"].depths)
+    ],
 }
 
 
@@ -101,8 +107,11 @@ ROWS: dict[tuple[str, str], Callable[[Size, Names], int | None]] = {
     ("models/longformer/modeling_longformer.py", "_get_global_attn_indices"): lambda shape, names: (
         0 if "is_local_index_global_attn_nonzero" in names else shape[0]
     ),
-    # In backward: the places of tokens that stand for an image, which texts have none of.
-    ("harness/training/step.py", "run"): lambda shape, names: 0,
+    # In backward: tokens (B, S) that stand for an image, which texts have none of; texts (B,) of the
+    # one language.
+    ("harness/training/step.py", "run"): lambda shape, names: (
+        shape.numel() if len(shape) == 1 else 0
+    ),
 }
 # The number of distinct values: one, where a model only checks that all are equal.
 DISTINCT = {(_ANY, "forward"): 1}

@@ -12,6 +12,7 @@ from harness.simulation.request import Request
 from harness.tasks.families import get_family
 from harness.training.attach import build_step
 from harness.training.precision import weight_dtype
+from harness.training.state import TrainState
 from methods import get_method
 
 ORDINARY = 7  # the first id that is no special token
@@ -48,14 +49,18 @@ def real_model(asked: Request) -> nn.Module:
     )  # fmt: skip
 
 
-def real_run(asked: Request) -> LedgerReport:
-    """Run the request's first step twice; report the second one."""
-    settings = asked.train
+def real_state(asked: Request) -> TrainState:
+    """Return the request's method on its model, before the first step."""
     method = get_method(asked.method)(**asked.method_options)
-    state = build_step(
-        real_model(asked), method, asked.plan(), settings, torch.device("cpu"),
+    return build_step(
+        real_model(asked), method, asked.plan(), asked.train, torch.device("cpu"),
         get_family(asked.family), stage=asked.stage,
     )  # fmt: skip
+
+
+def real_run(asked: Request) -> LedgerReport:
+    """Run the request's first step twice; report the second one."""
+    settings, state = asked.train, real_state(asked)
     known = declared_tensors(state.model, state.handle)
     ledger = Ledger(known, optimizer=state.optimizer, model=state.model)
     since = 0

@@ -145,7 +145,17 @@ OWN: dict[str, dict[str, Any]] = {
 # What takes no part here, and why.
 NOT_HERE = {
     **dict.fromkeys(
-        ("blt", "dbrx", "musicgen", "musicgen_melody", "zamba"),
+        (
+            "blt",
+            "dbrx",
+            "dots3_note",
+            "musicgen",
+            "musicgen_melody",
+            "qwen4_exp",
+            "qwen4_exp_text",
+            "vibevoice_asr",
+            "zamba",
+        ),
         "transformers cannot build or run a config of its class at this size",
     ),
     **dict.fromkeys(("dinat", "gemma3n", "layoutlmv2", "timm_wrapper"), "needs another package"),
@@ -158,6 +168,12 @@ NOT_HERE = {
     "ibert": "quantises itself by the values of its activations",
     "pp_lcnet": "its head returns no loss",
 }
+
+# Image classifiers of convolutions: LoRA says that their layers have no linear layer.
+NO_LINEAR = {
+    "bit", "efficientnet", "hgnet_v2", "mobilenet_v1", "mobilenet_v2", "mobilevitv2", "poolformer",
+    "regnet", "resnet", "textnet",
+}  # fmt: skip
 
 
 def tiny(model_type: str, auto_class: str) -> Any:
