@@ -54,7 +54,6 @@ VALUES: dict[tuple[str, str], Any] = {
     ("torch/optim/optimizer.py", "_get_value"): 2.0,
     # The same, and norms, which only scale the update.
     ("torch/optim/_adafactor.py", "_single_tensor_adafactor"): 2.0,
-    ("torch/optim/_adafactor.py", "_multi_tensor_adafactor"): 2.0,
     # Where a permutation puts a row; the matrix is as large wherever it is.
     ("peft/tuners/boft/layer.py", "perm2mat"): 0,
     # Dropout of whole modules is off, and a draw from [0, 1) is above a probability of 0.

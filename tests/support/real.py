@@ -22,7 +22,7 @@ def real_batch(asked: Request, model: nn.Module) -> dict[str, Tensor]:
     torch.manual_seed(1)
     batch = {
         name: torch.randint(0, 2, value.shape) if value.dtype == torch.int64
-        else torch.randn(value.shape)
+        else torch.randn(value.shape, dtype=value.dtype)
         for name, value in hollow.items()
     }  # fmt: skip
     if "attention_mask" in batch:
