@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 
 # Below this share of the card a fit is called tight: drivers, desktops and contexts differ.
 TIGHT = 0.03
+# How torch's optimizers go over the tensors on CUDA.
+KERNELS = {
+    "adamw": "foreach",
+    "adamw-fused": "one kernel",
+    "sgd": "foreach",
+    "adafactor": "tensor by tensor",
+}
 # What both say of a step, under one name.
 SHARED = frozenset(StepForecast.model_fields) & frozenset(Forecast.model_fields)
 
@@ -97,7 +104,7 @@ def _choices(request: Request, card: Card, answer: Answer) -> dict[str, str]:
         "capability": f"{card.capability[0]}.{card.capability[1]}",
         "precision": train.precision,
         "attention": step.attention if step else train.attention,
-        "optimizer": f"{train.optimizer}, foreach",
+        "optimizer": f"{train.optimizer}, {KERNELS[train.optimizer]}",
         "gradient_checkpointing": str(train.gradient_checkpointing).lower(),
         "accumulate": str(train.accumulate),
         "mask": str(request.mask).lower(),

@@ -52,6 +52,8 @@ def changes_of(request: Request) -> list[Change]:
         settings("optimizer: adafactor (a row and a column of state for a matrix)",
                  optimizer="adafactor")  # fmt: skip
         settings("optimizer: sgd (one state per weight, not two)", optimizer="sgd")
+    if train.optimizer == "sgd" and train.momentum:
+        settings("momentum: 0 (no state)", momentum=0.0)
     if all(shape.examples > 1 for shape in request.steps):
         changes.append(Change("batch_size", "half the batch, accumulate twice as often", _halve))
     if request.evaluation is not None and request.evaluation.examples > 1:

@@ -16,12 +16,15 @@ from harness.models.library import files_read
 REFUSED = {
     "quantization_config": "quantised weights are neither trained nor forecast here; "
     "take the model as it was before quantisation",
+    "compression_config": "quantised weights are neither trained nor forecast here; "
+    "take the model as it was before compression",
     "transformers_weights": "only model.safetensors and the shards of its index are loaded; "
     "rename the file and remove the key",
     "fusion_config": "fused modules are not known here; remove the key",
 }
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from harness.models.spec import ModelSpec
@@ -102,11 +105,22 @@ def _read(spec: ModelSpec) -> Any:
         if spec.hub:
             raise unreachable(spec.hub, error) from None
         raise UserError(f"model {spec.name}: {str(error).splitlines()[0]}") from None
-    for part in (config, config.get_text_config(decoder=True)):
-        for key, reason in REFUSED.items():
-            if getattr(part, key, None) is not None:
-                raise UserError(f"model {spec.name}: its config.json has {key}, but {reason}")
+    for key in _keys(config.to_dict()):
+        if key in REFUSED:
+            raise UserError(f"model {spec.name}: its config.json has {key}, but {REFUSED[key]}")
     return config
+
+
+def _keys(part: Any) -> Iterator[str]:
+    """Yield every key that has a value, at any depth: a text model's, a tower's, a draft's."""
+    if isinstance(part, dict):
+        for key, value in part.items():
+            if value is not None:
+                yield key
+            yield from _keys(value)
+    elif isinstance(part, list | tuple):
+        for value in part:
+            yield from _keys(value)
 
 
 def _padding_of_tokenizer(source: Path | str | None) -> int | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.record import Record
 from harness.reporting.inline import code
-from harness.suite.settings import TrainSettings
+from harness.suite.settings import OWNERS, TrainSettings
 
 # Values of settings that did nothing: there is nothing to say of them.
 OFF = (None, False)
@@ -88,8 +88,8 @@ def _acting(record: Record) -> dict[str, Any]:
     """Return the settings with what was not written down, because it is the default."""
     train = dict(record.cell["train"])
     train["eval_batch_size"] = train.get("eval_batch_size") or train["batch_size"]
-    if train["optimizer"].startswith("adamw"):
-        for name in ("betas", "eps"):
+    for name, owner in OWNERS.items():
+        if train["optimizer"].startswith(owner):
             train.setdefault(name, TrainSettings.model_fields[name].default)
     return train
 

@@ -62,7 +62,6 @@ VALUES: dict[tuple[str, str], Any] = {
     ("torch/optim/optimizer.py", "_get_value"): 2.0,
     # The same, and norms, which only scale the update.
     ("torch/optim/_adafactor.py", "_single_tensor_adafactor"): 2.0,
-    ("torch/optim/_adafactor.py", "_multi_tensor_adafactor"): 2.0,
     # Which projections score lowest: how many freeze does not depend on it.
     ("methods/aflora/score.py", "lowest"): 0.0,
     # Whether a projection's score is below the threshold: the forecast's stages say what is frozen.

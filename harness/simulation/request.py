@@ -110,4 +110,5 @@ def structural(settings: TrainSettings) -> dict[str, Any]:
     kept["clip"] = settings.clip is not None
     kept["label_smoothing"] = settings.label_smoothing > 0
     kept["weight_decay"] = settings.weight_decay > 0
+    kept["momentum"] = settings.momentum > 0
     return kept

@@ -22,6 +22,8 @@ class Frozen(ExactNumbers):
 
 
 Share = Annotated[float, Field(ge=0, lt=1)]
+# Settings of single optimizers, and what the names of these begin with.
+OWNERS = {"betas": "adamw", "eps": "adamw", "momentum": "sgd"}
 
 
 OLD_OUTPUTS = "keep_outputs"  # of suites and records until November 2026
@@ -79,6 +81,11 @@ class TrainSettings(Frozen):
     )
     eps: PositiveFloat = Field(
         1e-8, description="in adamw's denominator", exclude_if=lambda value: value == 1e-8
+    )
+    momentum: Share = Field(
+        0.9,
+        description="of sgd; 0: none, and no state",
+        exclude_if=lambda value: value == 0.9,
     )
     lr: PositiveFloat = 1e-3
     head_lr: PositiveFloat | None = Field(None, description="the head's own rate; null: lr")
@@ -141,6 +148,15 @@ class TrainSettings(Frozen):
     def _renamed(cls, given: Any) -> Any:
         return renamed(given) if isinstance(given, dict) else given
 
+    def idle(self) -> list[str]:
+        """Say which settings are another optimizer's than the one that is set."""
+        return [
+            f"{name} = {getattr(self, name)} is {owner}'s, and optimizer is {self.optimizer}"
+            for name, owner in OWNERS.items()
+            if not self.optimizer.startswith(owner)
+            and getattr(self, name) != type(self).model_fields[name].default
+        ]
+
     @model_validator(mode="after")
     def _check(self) -> TrainSettings:
         if self.attention == FLASH and self.precision in {"fp32", "tf32"}:
@@ -148,8 +164,9 @@ class TrainSettings(Frozen):
                 "attention: flash_attention_2 needs precision bf16, fp16, bf16-weights or "
                 "fp16-weights"
             )
-        if self.optimizer != "adamw" and (self.betas, self.eps) != ((0.9, 0.999), 1e-8):
-            raise ValueError(f"betas and eps are adamw's, and optimizer is {self.optimizer}")
+        # A layer of settings without an optimizer may lie over one that says which.
+        if "optimizer" in self.model_fields_set and self.idle():
+            raise ValueError(self.idle()[0])
         if self.length_grouping and self.padding == "max":
             raise ValueError("length_grouping has no effect with padding: max")
         return self

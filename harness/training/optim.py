@@ -50,9 +50,9 @@ def make_optimizer(
         for kind in product((False, True), repeat=2)
     ]
     if settings.optimizer == "sgd":
-        return torch.optim.SGD(described, momentum=0.9, foreach=foreach)
+        return torch.optim.SGD(described, momentum=settings.momentum, foreach=foreach)
     if settings.optimizer == "adafactor":
-        return torch.optim.Adafactor(described, foreach=foreach)
+        return torch.optim.Adafactor(described)  # tensor by tensor on every device, by default
     own: dict[str, Any] = {"betas": settings.betas, "eps": settings.eps}
     if settings.optimizer == "adamw-fused":
         return torch.optim.AdamW(described, fused=True, **own)
@@ -133,13 +133,16 @@ def _replace(optimizer: Optimizer, resized: Resized) -> None:
     (group or _adapter_group(optimizer, plain=False))["params"].append(new)
     if dim is not None and kept is not None and state:
         optimizer.state[new] = {
-            key: value.index_select(dim, kept) if _is_like(value, old) else value
+            key: value.index_select(dim, kept) if _has_all(value, old, dim) else value
             for key, value in state.items()
         }
 
 
-def _is_like(value: Any, parameter: nn.Parameter) -> bool:
-    return isinstance(value, torch.Tensor) and value.shape == parameter.shape
+def _has_all(value: Any, parameter: nn.Parameter, dim: int) -> bool:
+    """Tell whether a state has an entry for each index of the dimension, as Adafactor's row has."""
+    if not isinstance(value, torch.Tensor) or value.dim() != parameter.dim():
+        return False
+    return value.shape[dim] == parameter.shape[dim]
 
 
 def _leave(optimizer: Optimizer, parameter: nn.Parameter) -> dict[str, Any] | None:

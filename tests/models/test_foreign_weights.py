@@ -110,6 +110,8 @@ CONFIGS: dict[str, tuple[dict[str, Any], str]] = {
     "unknown type": ({"model_type": "none"}, "none"),
     "no type": ({"model_type": None}, "mine"),
     "quantised": ({"quantization_config": {"quant_method": "fp8"}}, "has quantization_config, but"),
+    "a quantised part": ({"text_config": {"quantization_config": {"bits": 4}}}, "has quantization"),
+    "compressed": ({"compression_config": {"format": "int"}}, "has compression_config, but"),
     "other file": ({"transformers_weights": "a.safetensors"}, "only model.safetensors and"),
     "fused": ({"fusion_config": {"patch_embeddings": True}}, "fused modules"),
     "text": ({"hidden_size": "32"}, "mine"),

@@ -15,6 +15,7 @@ MODELS = {
     "classification": "tiny-bert",
     "causal_lm": "tiny-gpt2",
     "seq2seq": "tiny-bart",
+    "question_answering": "tiny-bert",
     "image": "tiny-vit",
 }
 

@@ -150,3 +150,45 @@ def test_what_the_method_lists_does_not_decay() -> None:
     decays = {id(p): g["weight_decay"] for g in optimizer.param_groups for p in g["params"]}
     assert decays[id(net.linear.weight)] == 0.0
     assert 0.1 in decays.values()
+
+
+def test_sgd_has_the_momentum_that_is_set_and_none_has_no_state() -> None:
+    for momentum, held in ((0.9, True), (0.0, False)):
+        settings = TrainSettings(optimizer="sgd", momentum=momentum)
+        net = nn.Linear(2, 2)
+        optimizer = make_optimizer(net, [], settings)
+        net(torch.ones(1, 2)).sum().backward()
+        optimizer.step()
+        assert {group["momentum"] for group in optimizer.param_groups} == {momentum}
+        assert any(optimizer.state.values()) == held
+    for name, value, other in (("momentum", 0.0, "adamw"), ("eps", 1e-6, "adafactor")):
+        with pytest.raises(ValueError, match=f"{name} = {value} is .*'s, and optimizer is {other}"):
+            TrainSettings(optimizer=other, **{name: value})
+    assert TrainSettings(optimizer="adamw-fused", eps=1e-6).eps == 1e-6
+    assert "momentum" not in TrainSettings(optimizer="sgd").model_dump(), "keys stay"
+
+
+def test_adafactor_goes_tensor_by_tensor_on_every_device() -> None:
+    """As torch chooses on CUDA, too: a forecast with foreach would hold temporaries of all."""
+    for foreach in (None, True):
+        optimizer = make_optimizer(
+            nn.Linear(2, 2), [], TrainSettings(optimizer="adafactor"), foreach
+        )
+        assert {group["foreach"] for group in optimizer.param_groups} == {None}
+
+
+@pytest.mark.parametrize("dim", [0, 1])
+def test_adafactor_goes_on_with_what_is_left_of_a_tensor(dim: int) -> None:
+    parameter = nn.Parameter(torch.arange(12.0).view(4, 3))
+    net = nn.ParameterList([parameter])
+    optimizer = make_optimizer(net, [], TrainSettings(optimizer="adafactor"))
+    parameter.grad = torch.randn(4, 3)
+    optimizer.step()
+    row, kept = optimizer.state[parameter]["row_var"].clone(), torch.tensor([0, 2])
+    new = nn.Parameter(parameter.detach().index_select(dim, kept))
+    apply_change(optimizer, Change(resized=(Resized(parameter, new, dim, kept),)))
+    state = optimizer.state[new]
+    assert torch.equal(state["row_var"], row[kept] if dim == 0 else row)
+    assert state["col_var"].shape == (1, new.shape[1])
+    new.grad = torch.randn_like(new)
+    optimizer.step()

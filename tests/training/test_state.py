@@ -216,8 +216,16 @@ def test_a_shape_says_only_what_its_family_has(tmp_path: Path, shape: str, said:
     assert f"{said} means nothing for the family" in str(told.value)
 
 
+def test_an_optimizers_own_setting_is_refused_beside_another(tmp_path: Path) -> None:
+    """Nor is it refused in a layer that leaves it to another one which optimizer there is."""
+    rule = "rules=[{tasks: ['*'], train: {momentum: 0.0}}]"
+    assert cell_of(tmp_path, "lora", rule, "train.optimizer=sgd").train.momentum == 0
+    with pytest.raises(UserError, match=r"train.momentum = 0.0 is sgd's, and optimizer is adamw"):
+        cell_of(tmp_path, "lora", rule)
+
+
 def test_label_smoothing_is_refused_where_it_means_nothing(tmp_path: Path) -> None:
-    for family in ("regression", "question_answering"):
+    for family in ("regression",):
         shape = f"tasks=[{{shape: {{family: {family}, length: 16}}}}]"
         with pytest.raises(UserError, match=rf"label_smoothing = 0.1: a {family} has no label"):
             cell_of(tmp_path, "lora", shape, "train.label_smoothing=0.1")

@@ -22,6 +22,7 @@ class QuestionAnswering(Family):
 
     name: ClassVar[str] = "question_answering"
     auto_class: ClassVar[str] = "AutoModelForQuestionAnswering"
+    smooths: ClassVar[bool] = True
     label_names: ClassVar[tuple[str, ...]] = ("start_positions", "end_positions")
 
     def set_head(self, config: Any, num_labels: int) -> None:
@@ -63,6 +64,22 @@ class QuestionAnswering(Family):
             "start_positions": hollow_ids(shape.examples),
             "end_positions": hollow_ids(shape.examples),
         }
+
+    def smoothed_loss(self, outputs: Any, inputs: Mapping[str, Tensor], smoothing: float) -> Tensor:
+        """Return the mean of two cross-entropies over a window's tokens, in float32.
+
+        As in the model's own loss, padding is among the tokens.
+        """
+        from torch.nn import functional
+
+        start, end = (
+            functional.cross_entropy(logits.float(), wanted, label_smoothing=smoothing)
+            for logits, wanted in (
+                (outputs.start_logits, inputs["start_positions"]),
+                (outputs.end_logits, inputs["end_positions"]),
+            )
+        )
+        return (start + end) / 2
 
     def predict(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return (B, 2, S) logits of start and end."""
