@@ -9,17 +9,20 @@ from pathlib import Path
 
 import pytest
 import torch
-from measured.others import own_rows, peft_rows, safe_rows
+from measured.others import FITTING, LONGEST, STEADY, own_rows, peft_rows, safe_rows
 from measured.page import Pair, page, points_csv
 from measured.rows import AXES, HERE, Row, public_rows, words
 
 CHOICES = {"torch": "2.13.0", "transformers": "5.24.0", "peft": "0.21.2"}
 # Parameters as their model cards and papers count them; shared ones once.
 PARAMETERS = {
-    "SmolLM2-135M": 134_515_008, "SmolLM2-360M": 361_821_120, "SmolLM2-1.7B": 1_711_376_384,
-    "TinyLlama-1.1B": 1_100_048_384, "Qwen2.5-0.5B": 494_032_768, "Qwen2.5-1.5B": 1_543_714_304,
     "PowerLM-3b": 3_510_819_072, "gpt_bigcode-santacoder": 1_124_886_528,
-    "Meta-Llama-3-8B": 8_030_261_248, "Mistral-7B-v0.1": 7_241_732_096,
+    # With a head of its own beside the embeddings, as litgpt has it.
+    "gemma-2b-untied": 2_506_172_416 + 256_000 * 2048,
+    "gemma-2-2b-untied": 2_614_341_888 + 256_000 * 2304,
+    "llama-3.2-1b-untied": 1_235_814_400 + 128_256 * 2048,
+    # Its card has no count: two vocabularies, 16 layers of 12 h^2 weights, 9 h biases, two norms.
+    "stablelm-base-alpha-3b": 2 * 50_688 * 4096 + 16 * (12 * 4096**2 + 13 * 4096) + 2 * 4096,
 }  # fmt: skip
 
 
@@ -34,7 +37,7 @@ def test_every_published_measurement_is_said_or_has_a_reason() -> None:
         assert bool(row.cell) != bool(row.why), row
         assert row.measured > 0
         assert row.source
-    assert sum(row.cell is not None for row in found) == 64 + 20 + 5
+    assert sum(row.cell is not None for row in found) == 78 + 20 + 5
     reasons = Counter(row.why for row in found if row.why)
     assert reasons["QLoRA (4-bit bnb / GPTQ base)"] == 108
     assert all("excerpt" not in why and why.strip() for why in reasons)
@@ -45,8 +48,8 @@ def test_words_are_words_of_the_measurements() -> None:
         given = list(csv.DictReader(stream))
     for axis in AXES:
         assert {*words()[axis]} <= {row[axis] for row in given}, axis
-    for start in words()["not"]:
-        assert any(row["id"].startswith(start) for row in given)
+    for start in [*words()["not"], *words()["told"]]:
+        assert any(row["id"].startswith(start) for row in given), start
 
 
 def test_what_is_said_is_what_was_measured() -> None:
@@ -64,6 +67,30 @@ def test_what_is_said_is_what_was_measured() -> None:
     large = cells["SAFE/roberta-large/lora", "peak allocated, inferred"]
     assert large.measured == round(17.73 * 2**30)
     assert [r.name for r in cells.values() if r.fitted] == ["peft/lora/llama-3.2-3B-rank32"] * 2
+
+
+def test_what_stands_in_for_a_kernel_a_card_or_another_code_is_told() -> None:
+    for row in public_rows():
+        if row.cell is None:
+            continue
+        pinned, flash = "EFFICIENT" in row.attention, row.attention == "flash_attention_2"
+        if row.card.startswith("custom") or row.card in {"a10", "mi250x"}:
+            assert row.by, row.name
+        assert not pinned or row.by or row.cell.train.attention == "sdpa-efficient"
+        assert flash == (row.cell.train.attention == "flash_attention_2")
+        if row.name.startswith("litgpt"):
+            assert any("litgpt's" in by for by in row.by), row.name
+
+
+def test_what_was_fitted_on_peft_s_rows_is_what_the_suite_has() -> None:
+    cells = {row.cell.task_label: row.cell for row in peft_rows() if row.cell}
+    shape, train = cells["peak"].task.shape, cells["peak"].train
+    assert shape is not None
+    assert max(shape.lengths) == LONGEST
+    assert shape.lengths.index(LONGEST) == train.empty_cache_steps, "the first of its bucket"
+    assert cells["steady"].train.max_length == STEADY
+    assert str(LONGEST) in FITTING
+    assert str(STEADY) in FITTING
 
 
 # Names of what a T4 ran; peak allocated and reserved in MiB (fitcheck-llm 0.3.1's sdist).

@@ -14,6 +14,7 @@ from harness.reporting.figures.figure import Figure
 from harness.reporting.inline import prose
 from harness.reporting.markdown import markdown_grid
 from harness.units import gib
+from measured.others import FITTING
 from measured.rows import Row, words
 
 # Where a row is from, by the beginning of its name: what a reader calls it.
@@ -59,13 +60,21 @@ class Pair:
         return KINDS[self.row.figure]
 
 
+@dataclass(frozen=True)
+class Tried:
+    """A measurement beside the forecast of another loss or loop; `said`: which."""
+
+    said: str
+    pair: Pair
+
+
 def against(pairs: Sequence[Pair]) -> list[Figure]:
     """Return the figure of all points."""
     points = [Point(p.row.said, p.forecast, p.row.measured, p.kind) for p in pairs]
     return against_figures(points, f"{_versions(pairs)}. All of it is in reports/measured.")
 
 
-def page(pairs: Sequence[Pair], without: Sequence[Row]) -> str:
+def page(pairs: Sequence[Pair], without: Sequence[Row], tried: Sequence[Tried] = ()) -> str:
     """Return the page: summary, figure, what is far off, all points, what cannot be said."""
     outside = [pair for pair in pairs if not pair.row.name.startswith(OWN)]
     public = len(outside) + len(without)
@@ -81,10 +90,11 @@ def page(pairs: Sequence[Pair], without: Sequence[Row]) -> str:
         "Error: forecast over measured minus 1; under: how many are under-estimates, by however "
         f"little. 1 GiB = 2^30 B. {_versions(pairs)}; what was measured is of other versions "
         "(`benchmarks/measured/public.csv`).",
-        "Where something stands in for what was run (another kernel, bf16 for fp16), it is told "
-        "below. peft's lengths are not published: two were chosen by its row `lora rank32` alone, "
-        "which is therefore no test. SAFE's settings are inferred.",
+        "Where something stands in for what was run (a loss, a kernel, a card), it is told below "
+        "the points of its source. SAFE's settings are inferred.",
+        FITTING,
         *_apart(pairs),
+        *_trials(tried),
         "## All points",
         *(block for source in dict.fromkeys(p.source for p in pairs)
           for block in _points(source, [p for p in pairs if p.source == source])),
@@ -162,6 +172,19 @@ def _reason(pair: Pair) -> str:
         if row.name.startswith(known["name"]) and same:
             return known["why"] or "Not explained"
     return "Not explained"
+
+
+def _trials(tried: Sequence[Tried]) -> Iterable[str]:
+    """Yield what was tried beside what settings say."""
+    if not tried:
+        return
+    yield "## Another loss, another loop"
+    yield words()["tried"]
+    yield markdown_grid(
+        ["run", "what is other", "memory", "measured GiB", "forecast GiB", "error, %"],
+        [[t.pair.row.said, t.said, t.pair.kind, gib(t.pair.row.measured), gib(t.pair.forecast),
+          _signed(t.pair.error)] for t in tried],
+    )  # fmt: skip
 
 
 def _points(source: str, pairs: Sequence[Pair]) -> Iterable[str]:

@@ -85,21 +85,29 @@ def public_rows() -> Iterator[Row]:
 
 
 def _row(given: Mapping[str, str]) -> Row:
-    known = {axis: words()[axis].get(given[axis]) for axis in AXES}
+    known = {axis: words()[axis].get(given[axis]) for axis in AXES} | _told(given["id"])
     kind, measured = given["kind"], int(given["bytes"])
     name = given["id"].removesuffix(f"/{kind}")
     if why := _why_not(given, known):
         return Row(name, given["source"], given["gpu"], kind, measured, why=why)
     said = {axis: value or {} for axis, value in known.items()}
     card = next(said[axis]["card"] for axis in ("attention", "gpu") if "card" in said[axis])
-    by = tuple(value["by"] for value in said.values() if "by" in value)
+    by = [value["by"] for value in said.values() if "by" in value]
+    by += [new for old, new in words()["although"].items() if given["why_not"].startswith(old)]
     return Row(name, given["source"], card, kind, measured, said["kind"]["figure"],
-               _cell(given, said), by, attention=given["attention"])  # fmt: skip
+               _cell(given, said), tuple(by), attention=given["attention"])  # fmt: skip
+
+
+def _told(name: str) -> Mapping[str, Any]:
+    """Return what a single row tells beside its words or otherwise: by axis, or of `train`."""
+    told: Mapping[str, Mapping[str, Any]] = words()["told"]
+    return next((said for start, said in told.items() if name.startswith(start)), {})
 
 
 def _why_not(given: Mapping[str, str], known: Mapping[str, Any]) -> str:
     """Return why the settings cannot say a row; empty where they can."""
-    if given["expressible"] == "no":
+    despite = (known["kind"] or {}).get("despite")
+    if given["expressible"] == "no" and not (despite and given["why_not"].startswith(despite)):
         return given["why_not"]
     for start, why in words()["not"].items():
         if given["id"].startswith(start):
@@ -118,14 +126,14 @@ def _cell(given: Mapping[str, str], said: Mapping[str, Any]) -> Cell:
     train: dict[str, Any] = {}
     for axis in ("precision", "attention", "optimizer", "checkpointing", "loss"):
         train |= said[axis].get("train", {})
-        train |= said[axis].get("of", {}).get(said["kind"]["figure"], {})
+    train |= said.get("train", {})
     folder = model.get("folder")
     source = {"path": str(HERE / "models" / folder)} if folder else {"config": model["config"]}
     suite = {
         "name": "measured",
         "model": source,
         "tasks": [{"shape": shape, "label": "step"}],
-        "methods": [said["method"]],
+        "methods": [{key: value for key, value in said["method"].items() if key != "by"}],
         "train": train,
     }
     return Suite.model_validate(suite).cells()[0]
