@@ -6,6 +6,7 @@ import csv
 import json
 from collections import Counter
 from pathlib import Path
+from statistics import median
 
 import pytest
 import torch
@@ -37,7 +38,7 @@ def test_every_published_measurement_is_said_or_has_a_reason() -> None:
         assert bool(row.cell) != bool(row.why), row
         assert row.measured > 0
         assert row.source
-    assert sum(row.cell is not None for row in found) == 78 + 20 + 5
+    assert sum(row.cell is not None for row in found) == 77 + 20 + 5
     reasons = Counter(row.why for row in found if row.why)
     assert reasons["QLoRA (4-bit bnb / GPTQ base)"] == 108
     assert all("excerpt" not in why and why.strip() for why in reasons)
@@ -167,3 +168,41 @@ def test_the_committed_report_is_of_these_measurements() -> None:
     text = (folder / "README.md").read_text()
     said = sum(bool(row["forecast (B)"]) for row in kept if not row["run"].startswith("h100"))
     assert f"today's settings say {said};" in text
+
+
+def errors(start: str, word: str) -> list[float]:
+    """Errors in % of the committed report, by how a run's name begins and a word of its kind."""
+    with Path("reports/measured/points.csv").open(newline="") as stream:
+        return [
+            100 * float(row["error (fraction)"])
+            for row in csv.DictReader(stream)
+            if row["run"].startswith(start) and word in row["kind"] and row["forecast (B)"]
+        ]
+
+
+def test_what_the_documentation_says_of_accuracy_is_what_the_report_has() -> None:
+    text = Path("docs/forecasting.md").read_text()
+    own = errors("h100", "reserved")
+    assert (
+        f"reserved {min(own):.1f} to +{max(own):.1f} %, median {median(map(abs, own)):.1f}" in text
+    )
+    assert f"{min(errors('h100', 'allocated')):.2f} to +0.0005 %" in text
+    assert max(errors("h100", "allocated")) < 0.0005
+    t4, kept = errors("fitcheck", "allocated"), sorted(errors("fitcheck", "reserved"))
+    assert max(map(abs, t4)) < 0.05, "allocated within 0.05 %"
+    assert sum(abs(error) <= 0.001 for error in t4) == 11
+    assert [f"{error:.2f}" for error in kept] == ["0.00"] * 9 + ["0.05", "0.31", "0.31"]
+    peft, rest = errors("peft", "peak reserved"), errors("peft", "allocated after")
+    worst = max(map(abs, peft))
+    assert f"median {median(map(abs, peft)):.2f} %, worst {worst:.1f} % (DoRA)" in text
+    assert worst == -errors("peft/lora/llama-3.2-3B-rank32-dora", "peak reserved")[0]
+    assert max(map(abs, rest)) < 0.1
+    power = [errors(f"fms/a100_80gb_granite#{n}", "peak_allocated")[0] for n in (8, 10)]
+    assert f"LoRA on PowerLM-3B {power[0]:.1f} and {power[1]:.1f} %" in text
+    assert max(map(abs, errors("fms", "rest"))) < 0.05
+    one, litgpt = errors("canifinetune", "allocated"), errors("litgpt", "allocated")
+    assert f"an RTX 4080 +{one[0]:.1f} %" in text
+    assert f"an MI250 +{errors('optimum', 'peak_allocated')[0]:.1f} %" in text
+    assert f"litgpt {min(litgpt):.1f} to +{max(litgpt):.0f} %" in text
+    assert f"an A100 +{errors('fms/a100_80gb#2', 'peak_allocated')[0]:.0f} %" in text
+    assert f"RoBERTa-large, {errors('SAFE/roberta-large', 'peak')[0]:.2f} %" in text
