@@ -107,8 +107,8 @@ ROWS: dict[tuple[str, str], Callable[[Size, Names], int | None]] = {
     ("models/longformer/modeling_longformer.py", "_get_global_attn_indices"): lambda shape, names: (
         0 if "is_local_index_global_attn_nonzero" in names else shape[0]
     ),
-    # In backward: tokens (B, S) that stand for an image, which texts have none of; texts (B,) of the
-    # one language.
+    # In backward: tokens (B, S) that stand for an image, which texts have none of; texts (B,) of
+    # the one language.
     ("harness/training/step.py", "run"): lambda shape, names: (
         shape.numel() if len(shape) == 1 else 0
     ),
