@@ -44,7 +44,9 @@ VALUES: dict[str, list[tuple[Settings, Settings]]] = {
     "weight_decay": [({}, {"weight_decay": 0.1}), (SGD, {"weight_decay": 0.1})],
     "warmup": [({}, {"warmup": 0.5})],
     "clip": [({}, {"clip": None}), ({}, {"clip": 1e-6})],
-    "attention": [({}, {"attention": "eager"}), ({}, {"attention": "sdpa"})],
+    "attention": [({}, {"attention": value}) for value in ("eager", "sdpa", "sdpa-math")],
+    # The CPU has no cache to give back: test_emptied_cache.py.
+    "empty_cache_steps": [({}, {"empty_cache_steps": 2})],
     "label_smoothing": [({}, {"label_smoothing": 0.1})],
 }
 # These say which batches a run takes: the data, what is said of it, and whether bytes move.
