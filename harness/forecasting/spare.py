@@ -101,9 +101,11 @@ def _has_hint(size: Any) -> Any:
     return True if type(size) is int else real(SYMBOLS).has_guarding_hint(size)
 
 
-def _unbacked(size: Any) -> Any:
-    """Return the unknown symbols that a size is made of: a number has none."""
-    return set() if type(size) is int else real(SYMBOLS).free_unbacked_symbols(size)
+def _unbacked(value: Any) -> Any:
+    """Return the unknown symbols in a size, or a tensor's sizes: numbers have none."""
+    sizes = getattr(value, "shape", (value,))
+    plain = all(type(size) is int for size in sizes)
+    return set() if plain else real(SYMBOLS).free_unbacked_symbols(value)
 
 
 def _joined(name: str, join: Callable[[Any], bool]) -> Callable[..., Any]:
