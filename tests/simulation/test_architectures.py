@@ -55,10 +55,12 @@ OTHERS: list[tuple[str, dict[str, Any]]] = [
     ("lora", {"targets": "all-linear", "layers": "upper-half"}),
 ]
 # What a method says of a model that lacks the part which it trains.
-REFUSAL = r"no linear layer was found in the layers of this|trains biases, and the layers of this"
-# No gradient gets to what would train: biases of an indexer; layers behind frozen embeddings, whose
-# reversible backward asks the input for one.
-NO_GRADIENT = {("deepseek_v32", "bitfit"), ("glm_moe_dsa", "bitfit"), ("reformer", "elora")}
+REFUSAL = (
+    r"no linear layer was found in the layers of this|trains biases, and the layers of this|"
+    "layers are reversible"
+)
+# No gradient gets to what would train: biases of an indexer.
+NO_GRADIENT = {("deepseek_v32", "bitfit"), ("glm_moe_dsa", "bitfit")}
 IN_TURN = [(name, *OTHERS[number % len(OTHERS)]) for number, name in enumerate(TYPES)]
 
 
