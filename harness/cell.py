@@ -107,6 +107,7 @@ def _set_up(
     """Load data and model, and put the run together; notes in the record which they are."""
     from harness.models.files import provenance
     from harness.models.load import redrawn
+    from harness.training.attach import remarks_on
     from harness.training.setup import load_cell_data, load_cell_model, set_up
 
     progress({"doing": "loading data"})
@@ -119,7 +120,7 @@ def _set_up(
     record.provenance.redrawn = redrawn(cell.model, model) or None
     setup = set_up(cell, data, model, progress, checkpoints)
     record.data.notes += setup.encoding_notes()
-    remarks = cell.configured_method.remarks(setup.model, setup.plan)
+    remarks = remarks_on(cell.configured_method, setup.model, cell.train, setup.plan)
     record.remarks = sentences(remarks)
     return setup
 

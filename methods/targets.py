@@ -83,9 +83,10 @@ def _chosen(
     chosen = [set(sets[targets](own)) for own in found]
     missing = _missing(model, targets, found, chosen)
     if missing:
+        names = ", ".join(_short(found))
         raise ValueError(
             f"targets {targets}: no {missing} found in the layers of this {_kind(model)} model; "
-            f"give a list of names out of {', '.join(_short(found)) or 'none'}"
+            + (f"give a list of names out of {names}" if names else "there is none in them at all")
         )
     return chosen
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from harness.forecasting.requests import (
     has_own_data,
     shapes_without_data,
 )
+from harness.forecasting.spare import load_late
 from harness.models.catalogue import CATALOGUE
 from harness.simulation.request import Request
 from harness.simulation.step_forecast import StepForecast
@@ -25,6 +26,7 @@ from harness.simulation.timeline import Timeline
 if TYPE_CHECKING:
     from harness.suite.cell import Cell
 
+MANY = 3  # forks that might import the same, each for itself
 Answer = StepForecast | UserError | TaskFailed
 
 
@@ -103,9 +105,13 @@ class Forecaster:
         ]
 
     @staticmethod
-    def _preload(requests: Iterable[Request]) -> None:
+    def _preload(requests: Sequence[Request]) -> None:
         specs = {request.model for request in requests}
         preload({CATALOGUE[spec.config].model_type for spec in specs if spec.config})
+        from harness.simulation.fake import default_stand_in
+
+        if len(requests) > MANY or any(default_stand_in(r) != "meta" for r in requests):
+            load_late()
 
     @staticmethod
     def _data_key(cell: Cell) -> str:
@@ -121,7 +127,7 @@ class Forecaster:
         asked: dict[str, tuple[Request, set[int]]],
         answers: dict[str, Answer],
     ) -> None:
-        self._preload(asked[key][0] for key in todo)
+        self._preload([asked[key][0] for key in todo])
         from harness.simulation.step_forecast import forecast
 
         tasks = [(forecast, (asked[key][0], tuple(sorted(asked[key][1])))) for key in todo]

@@ -33,7 +33,7 @@ class OwnForecast:
     """
 
     def __init__(self) -> None:
-        preload()
+        preload(whole=True)
         context = multiprocessing.get_context("fork")
         self._pipe, theirs = context.Pipe()
         self._child = context.Process(target=_serve, args=(theirs, self._pipe), daemon=True)

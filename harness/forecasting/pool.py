@@ -14,10 +14,12 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from harness.errors import UserError
+from harness.forecasting.spare import spared
 
 PRELOADED = (
     "torch",
@@ -35,21 +37,26 @@ class TaskFailed(Exception):
     """A child ended without a result; the message says how."""
 
 
-def preload(model_types: Iterable[str] = ()) -> None:
+def preload(model_types: Iterable[str] = (), *, whole: bool = False) -> None:
     """Import what every forecast needs, and the modelling code of the given model types.
 
     What imports leave behind lives as long as the process: the garbage collector need not look at
     it, neither while it is made nor in every fork.
+
+    Args:
+        model_types: as configs have them.
+        whole: import the libraries as they import themselves: this process trains, too.
     """
     gc.disable()
-    for name in PRELOADED:
-        importlib.import_module(name)
-    for kind in model_types:
-        folder = kind.replace("-", "_")
-        try:
-            importlib.import_module(f"transformers.models.{folder}.modeling_{folder}")
-        except ImportError:
-            continue  # kept elsewhere; the child finds it
+    with nullcontext() if whole else spared():
+        for name in PRELOADED:
+            importlib.import_module(name)
+        for kind in model_types:
+            folder = kind.replace("-", "_")
+            try:
+                importlib.import_module(f"transformers.models.{folder}.modeling_{folder}")
+            except ImportError:
+                continue  # kept elsewhere; the child finds it
     gc.freeze()
     gc.enable()
 

@@ -17,11 +17,10 @@ torch's functions while it runs.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import accumulate
 from typing import Any
 
 import torch
@@ -38,11 +37,11 @@ from harness.simulation.answers import KnownAnswers
 from harness.simulation.choices import choices_of
 from harness.simulation.decoding import answer_batch
 from harness.simulation.flash_package import flash_package
+from harness.simulation.host import on_device
 from harness.simulation.observer import Observer, Workspaces
 from harness.simulation.request import Request, StandIn
-from harness.simulation.target import Target
 from harness.tasks.families import get_family
-from harness.training.attach import build_step
+from harness.training.attach import build_step, remarks_on
 from harness.training.batches import Batch
 from harness.training.evaluate import predict_batch
 from harness.training.kernels import pinned_kernel
@@ -169,11 +168,13 @@ def _observed(
             ledger.mark("forward")
             act()
             ledger.mark("end")
-    events, (since, until, *starts) = _on_device(
+    events, (since, until, *starts) = on_device(
         ledger.events, (since, until, *begins.values()), target
     )
     ends = [*starts, len(events)][1:]
     counted = passes * (len(steps) - 1)
+    said = remarks_on(method_of(request), state.model, request.train, None)
+    said += sorted(answers.assumed)
     return FakeRun(
         events=events,
         since=since,
@@ -186,7 +187,7 @@ def _observed(
         parameters=_count(state),
         flops_forward=observer.flops["forward"] * request.train.accumulate // counted,
         flops_step=sum(observer.flops.values()) * request.train.accumulate // counted,
-        remarks=(*method_of(request).remarks(state.model, None), *sorted(answers.assumed)),
+        remarks=tuple(said),
     )
 
 
@@ -250,24 +251,3 @@ def _count(state: TrainState) -> dict[str, int]:
         "head_trainable": sum(p.numel() for p in state.head),
         "adapter_stored": sum(t.numel() for t in stored if t.is_floating_point()),
     }
-
-
-def _on_device(
-    events: list[Event], numbers: Sequence[int], target: Target
-) -> tuple[list[Event], list[int]]:
-    """Leave out the optimizer's step counters, which torch keeps in host memory.
-
-    Returns:
-        The other events, and what the numbers of events have become.
-    """
-
-    def is_counter(event: Event) -> bool:
-        block = event.block
-        return (
-            block is not None and block.category == "optimizer" and block.op == "aten::lift_fresh"
-        )
-
-    if target.kind == "cpu":
-        return events, list(numbers)
-    before = [0, *accumulate(map(is_counter, events))]
-    return [e for e in events if not is_counter(e)], [n - before[n] for n in numbers]

@@ -29,6 +29,23 @@ class Attached(NamedTuple):
     head: list[nn.Parameter]
 
 
+def remarks_on(
+    method: Method, model: nn.Module, settings: TrainSettings, plan: Plan | None
+) -> list[str]:
+    """Say what options and settings mean on this model beyond their names, in sentences.
+
+    Args:
+        method: attached or not.
+        model: as loaded, or edited by the method.
+        settings: of the cell.
+        plan: of the run; a forecast does not know it.
+    """
+    said = list(method.remarks(model, plan))
+    if settings.train_pooler and not surgery.pooler_parameters(model):
+        said.append("train_pooler changes nothing: this model has no pooler")
+    return said
+
+
 def build_step(
     model: nn.Module,
     method: Method,

@@ -166,13 +166,15 @@ NOT_HERE = {
     "gemma4_assistant": "a part of another model",
     "gemma4_unified_assistant": "a part of another model",
     "ibert": "quantises itself by the values of its activations",
+    "seamless_m4t": "reads values of its text that the forecast does not know",
+    "seamless_m4t_v2": "reads values of its text that the forecast does not know",
     "pp_lcnet": "its head returns no loss",
 }
 
-# Image classifiers of convolutions: LoRA says that their layers have no linear layer.
+# Models of convolutions: LoRA says that their layers have no linear layer.
 NO_LINEAR = {
     "bit", "efficientnet", "hgnet_v2", "mobilenet_v1", "mobilenet_v2", "mobilevitv2", "poolformer",
-    "regnet", "resnet", "textnet",
+    "regnet", "resnet", "squeezebert", "textnet",
 }  # fmt: skip
 
 

@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+import tiny
 import torch
 from cells import RESUMED, EndsAfter, cell_of, report, run, same, setup_of
 from torch import Tensor, nn
 
 from harness.errors import UserError
 from harness.record import PhaseMemory
+from harness.suite.settings import TrainSettings
+from harness.training.attach import remarks_on
 from harness.training.checkpoint import Checkpoints
 from harness.training.loop import Interrupted, Loop
 from methods import METHODS, Change, Handle, Method, Plan, surgery
@@ -229,3 +232,12 @@ def test_label_smoothing_is_refused_where_it_means_nothing(tmp_path: Path) -> No
         shape = f"tasks=[{{shape: {{family: {family}, length: 16}}}}]"
         with pytest.raises(UserError, match=rf"label_smoothing = 0.1: a {family} has no label"):
             cell_of(tmp_path, "lora", shape, "train.label_smoothing=0.1")
+
+
+@pytest.mark.parametrize(("config", "said"), [("tiny-bert", 0), ("tiny-gpt2", 1)])
+def test_a_pooler_that_is_not_there_is_told(config: str, said: int) -> None:
+    model = tiny.build(config)
+    settings = TrainSettings(train_pooler=True)
+    remarks = remarks_on(Guests(), model, settings, None)
+    assert sum("train_pooler changes nothing" in each for each in remarks) == said
+    assert not remarks_on(Guests(), model, TrainSettings(), None)

@@ -1,0 +1,52 @@
+"""A forecast imports what it needs; what is put off is the real thing as soon as it is wanted."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+HEAVY = ("torch._inductor", "torch.distributed.tensor", "torch.distributed.checkpoint", "scipy",
+         "torch.onnx", "torch._dynamo.utils")  # fmt: skip
+
+
+def python(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_forecasters_imports_leave_the_compiler_out() -> None:
+    loaded = python(
+        "import sys\nfrom harness.forecasting.pool import preload\npreload(['llama', 'bert'])\n"
+        f"print([name for name in {HEAVY} if name in sys.modules])\n"
+        "import torch.distributed\nprint(torch.distributed.is_available())"
+    )
+    assert loaded.splitlines()[0] == "[]"
+    assert loaded.splitlines()[1] == "True", "as it was before"
+
+
+def test_what_was_put_off_is_there_when_it_is_wanted() -> None:
+    done = python(
+        "import sys\nfrom harness.forecasting.pool import preload\npreload(['llama'])\n"
+        "from harness.forecasting.spare import Late\nimport torch\n"
+        "late = sys.modules['torch._dynamo']\nassert isinstance(late, Late)\n"
+        "from torch.fx.experimental import symbolic_shapes as shapes\n"
+        "from torch.fx.experimental.symbolic_shapes import sym_eq, ShapeEnv\n"
+        "assert sym_eq((1, 2), (1, 2)) and not sym_eq((1,), (1, 2))\n"
+        "assert not isinstance(sys.modules[ShapeEnv.__module__], Late)\n"
+        "from scipy.optimize import linear_sum_assignment\n"
+        "import numpy\nassert linear_sum_assignment(numpy.eye(2))[1].tolist() == [1, 0]\n"
+        "assert late.utils and not isinstance(sys.modules['torch._dynamo'], Late)\n"
+        "double = torch.compile(lambda x: 2 * x, backend='eager')\n"
+        "assert double(torch.ones(2)).sum() == 4\nprint('works')"
+    )
+    assert done.strip() == "works"
+
+
+def test_a_run_imports_its_libraries_whole() -> None:
+    loaded = python(
+        "import sys\nfrom harness.forecasting.pool import preload\npreload(whole=True)\n"
+        "from harness.forecasting.spare import LATE, Late\n"
+        "print([n for n in LATE if isinstance(sys.modules.get(n), Late)])"
+    )
+    assert loaded.strip() == "[]"

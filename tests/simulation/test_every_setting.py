@@ -1,0 +1,178 @@
+"""Every training setting moves a forecast as it moves a real step of the CPU, or is refused.
+
+The fields come from the schema: a new one of a type that does not list its values fails here until
+`VALUES` or `IN_A_RUN` says what is tried.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import asked
+import pictures
+import pytest
+import speaking
+from cells import cell_of as texts
+from cells import silent
+from real import real_run
+
+from harness.cell import run_cell
+from harness.metering.events import LedgerReport
+from harness.record import Record
+from harness.simulation.fake import fake_run
+from harness.simulation.request import INERT
+from harness.simulation.target import CPU
+from harness.suite.settings import TrainSettings
+from harness.tasks.families import FAMILIES, get_family
+from harness.tasks.generation import Generation
+from harness.tasks.language.base import LanguageTask
+from harness.tasks.language.cnn_dailymail import CnnDailymailTask
+
+Settings = dict[str, Any]
+SGD = {"optimizer": "sgd"}
+# What is tried of a setting whose type does not list its values: pairs of settings, one laid over
+# the other, of which a step is taken.
+VALUES: dict[str, list[tuple[Settings, Settings]]] = {
+    "accumulate": [({}, {"accumulate": 2})],
+    "betas": [({}, {"betas": (0.0, 0.5)})],
+    "eps": [({}, {"eps": 1e-3})],
+    "momentum": [(SGD, {"momentum": 0.0}), (SGD, {"momentum": 0.5})],
+    "lr": [({}, {"lr": 0.5})],
+    "head_lr": [({}, {"head_lr": 0.5})],
+    "weight_decay": [({}, {"weight_decay": 0.1}), (SGD, {"weight_decay": 0.1})],
+    "warmup": [({}, {"warmup": 0.5})],
+    "clip": [({}, {"clip": None}), ({}, {"clip": 1e-6})],
+    "attention": [({}, {"attention": value}) for value in ("eager", "sdpa", "sdpa-math")],
+    # The CPU has no cache to give back: test_emptied_cache.py.
+    "empty_cache_steps": [({}, {"empty_cache_steps": 2})],
+    "label_smoothing": [({}, {"label_smoothing": 0.1})],
+}
+# These say which batches a run takes: the data, what is said of it, and whether bytes move.
+IN_A_RUN: dict[str, tuple[str, str, bool]] = {
+    "batch_size": ("texts", "4", True),
+    "eval_batch_size": ("texts", "3", True),
+    "max_length": ("texts", "6", True),
+    "padding": ("texts", "max", True),
+    "length_grouping": ("texts", "true", False),
+    "epochs": ("texts", "1", False),
+    "max_steps": ("texts", "3", False),
+    "evaluate": ("texts", "epoch", False),
+    "checkpoint": ("texts", "best", False),
+    "max_target_length": ("cnn_dailymail", "6", True),
+    "train_on_prompt": ("instructions", "false", False),
+    "augmentation": ("pictures", "none", False),
+}
+MASKS = "with checkpointing a forecast holds both masks of BART's decoder, and a real step one"
+MODELS = {
+    "classification": "tiny-bert",
+    "regression": "tiny-roberta",
+    "causal_lm": "tiny-llama",
+    "seq2seq": "tiny-bart",
+    "question_answering": "tiny-bert",
+    "image": "tiny-vit",
+}
+
+
+def tried(name: str) -> list[tuple[Settings, Settings]]:
+    """Return what is tried of a setting: every value that its type lists, or what the table has."""
+    kind = TrainSettings.model_fields[name].annotation
+    if name in VALUES:
+        return VALUES[name]
+    if kind is bool:
+        return [({}, {name: True}), ({}, {name: False})]
+    assert get_origin(kind) is Literal, f"{name} is new: say in VALUES or IN_A_RUN what is tried"
+    return [({}, {name: value}) for value in get_args(kind)]
+
+
+CASES = [
+    (name, base, change)
+    for name in TrainSettings.model_fields
+    if name not in IN_A_RUN
+    for base, change in tried(name)
+]
+
+
+@cache
+def steps_of(family: str, given: tuple[tuple[str, Any], ...]) -> tuple[dict[str, int], ...]:
+    """Return the figures of a forecast for the CPU and of the real step there."""
+    what = asked.request(MODELS[family], family=family, target=CPU, **dict(given))
+    return figures(asked.forked(fake_run, what).report), figures(real_run(what))
+
+
+def figures(report: LedgerReport) -> dict[str, int]:
+    return {**report.peaks, "at rest": report.at_rest, "saved": report.saved}
+
+
+@pytest.mark.parametrize("family", MODELS)
+@pytest.mark.parametrize(("name", "base", "change"), CASES)
+def test_a_setting_moves_forecast_and_step_alike(
+    request: pytest.FixtureRequest, name: str, base: Settings, change: Settings, family: str
+) -> None:
+    if name == "label_smoothing" and not get_family(family).smooths:
+        pytest.skip("refused: test_state.py")
+    if (name, family) == ("gradient_checkpointing", "seq2seq") and change[name]:
+        request.applymarker(pytest.mark.xfail(strict=True, reason=MASKS))
+    before = steps_of(family, tuple(base.items()))
+    after = steps_of(family, tuple({**base, **change}.items()))
+    foreseen, real = (
+        {key: new[key] - old[key] for key in new} for old, new in zip(before, after, strict=True)
+    )
+    apart = {key: foreseen[key] - real[key] for key in real}
+    assert all(abs(share) <= 64 for share in apart.values()), apart
+    if name in INERT:
+        assert not any(real.values()), "a forecast of other values is taken from the cache"
+
+
+def test_there_is_a_model_for_every_family() -> None:
+    assert set(MODELS) == set(FAMILIES)
+
+
+@cache
+def run_of(folder: Path, data: str, *overrides: str) -> Record:
+    """Run a small cell to its end."""
+    if data == "texts":
+        cell = texts(folder, "lora", *overrides)
+    elif data == "pictures":
+        place = folder / "pictures"
+        if not place.exists():
+            pictures.in_folders(place)
+        task = f"tasks=[{{name: cifar10, folder: {place}}}]"
+        cell = texts(folder, "lora", "model.config=tiny-vit", task, "train.epochs=1", *overrides)
+    else:
+        model = folder / ("tiny-bart" if data == "cnn_dailymail" else "tiny-llama")
+        if not model.is_dir():
+            speaking.model(model, model.name)
+        # Of three steps, which do not see the longest rows.
+        fixed = ("train.padding=max", "train.max_length=400")[: 1 + (data == "instructions")]
+        cell = speaking.cell_of(folder, model, data, "lora", *fixed, *overrides)
+    return run_cell(cell, silent)
+
+
+def peaks_of(record: Record) -> tuple[int, int | None]:
+    assert record.memory is not None
+    return record.memory.peak_training, record.memory.peak_evaluation
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return speaking.data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.mark.parametrize("name", IN_A_RUN)
+def test_a_setting_of_a_run_is_in_its_forecast(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(CnnDailymailTask, "generation", Generation(max_new_tokens=4))
+    monkeypatch.setattr(LanguageTask, "check", lambda self: None)
+    monkeypatch.setattr(LanguageTask, "score", lambda self, *_: dict.fromkeys(self.metrics, 0.0))
+    data, value, moves = IN_A_RUN[name]
+    before, after = (run_of(folder, data, *o) for o in ((), (f"train.{name}={value}",)))
+    for record in (before, after):
+        assert record.forecast is not None
+        [stage] = record.forecast.stages.values()
+        training, evaluation = peaks_of(record)
+        assert abs(stage.peak_allocated - training) <= 64
+        assert abs((stage.peak_evaluation or 0) - (evaluation or 0)) <= 64
+    assert (peaks_of(before) != peaks_of(after)) == moves
