@@ -85,7 +85,8 @@ def public_rows() -> Iterator[Row]:
 
 
 def _row(given: Mapping[str, str]) -> Row:
-    known = {axis: words()[axis].get(given[axis]) for axis in AXES} | _told(given["id"])
+    known = {axis: words()[axis].get(given[axis]) for axis in AXES}
+    known |= _told(given["id"]) or {}
     kind, measured = given["kind"], int(given["bytes"])
     name = given["id"].removesuffix(f"/{kind}")
     if why := _why_not(given, known):
@@ -98,16 +99,20 @@ def _row(given: Mapping[str, str]) -> Row:
                _cell(given, said), tuple(by), attention=given["attention"])  # fmt: skip
 
 
-def _told(name: str) -> Mapping[str, Any]:
-    """Return what a single row tells beside its words or otherwise: by axis, or of `train`."""
+def _told(name: str) -> Mapping[str, Any] | None:
+    """Return what a single row tells beside its words or otherwise: by axis, or of `train`.
+
+    None: nothing is told of it.
+    """
     told: Mapping[str, Mapping[str, Any]] = words()["told"]
-    return next((said for start, said in told.items() if name.startswith(start)), {})
+    return next((said for start, said in told.items() if name.startswith(start)), None)
 
 
 def _why_not(given: Mapping[str, str], known: Mapping[str, Any]) -> str:
     """Return why the settings cannot say a row; empty where they can."""
     despite = (known["kind"] or {}).get("despite")
-    if given["expressible"] == "no" and not (despite and given["why_not"].startswith(despite)):
+    fits = despite and given["why_not"].startswith(despite)
+    if given["expressible"] == "no" and not fits and _told(given["id"]) is None:
         return given["why_not"]
     for start, why in words()["not"].items():
         if given["id"].startswith(start):
