@@ -207,3 +207,18 @@ def test_what_the_documentation_says_of_accuracy_is_what_the_report_has() -> Non
     assert f"litgpt {min(litgpt):.1f} to +{max(litgpt):.0f} %" in text
     assert f"an A100 +{errors('fms/a100_80gb#2', 'peak_allocated')[0]:.0f} %" in text
     assert f"RoBERTa-large, {errors('SAFE/roberta-large', 'peak')[0]:.2f} %" in text
+
+
+def test_what_was_tried_is_what_the_reasons_say() -> None:
+    text = Path("reports/measured/README.md").read_text()
+    lines = [line.split("|")[1:-1] for line in text.splitlines()]
+    tried = {(row[0].strip(), row[1].strip()): float(row[-1]) for row in lines if len(row) == 6
+             and ("16 bits" in row[1] or "backward" in row[1] or "shifted" in row[1])}  # fmt: skip
+    own, alive = (error for (run, _), error in tried.items() if "santacoder" in run)
+    why = next(k["why"] for k in words()["apart"] if k["name"] == "fms/a100_80gb#2")
+    assert f"{-own:.1f} % under" in why
+    assert f"{-alive:.1f} % under" in why
+    power = [error for (run, _), error in tried.items() if "PowerLM-3b lora" in run]
+    said = Path("docs/forecasting.md").read_text()
+    assert f"its transformers {power[0]:.1f} and {power[1]:.1f} %" in said
+    assert max(map(abs, power)) < 0.5, "LoRA comes within half a percent"
