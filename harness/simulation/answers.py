@@ -144,6 +144,9 @@ class KnownAnswers(TorchDispatchMode):  # type: ignore[no-untyped-call]
             ))  # fmt: skip
             return torch.tensor(answer, dtype=args[0].dtype).expand(args[0].shape).clone()
         if func is _VALUE:
+            value = self._full_masks.value_of(args[0])
+            if value is not None and args[0].dtype is torch.bool:
+                return value
             known = self._steps.get(args[0].untyped_storage()._cdata)
             if known is not None:  # such as a model's probabilities of dropping its layers
                 start, end, count = known[1][:3]

@@ -63,7 +63,7 @@ def test_only_what_applies_is_offered(tmp_path: Path) -> None:
     explanation = explain(Forecaster(None, 2), cell, [CARDS["rtx4090"]])
     singly = {remedy.changes[0] for remedy in explanation.remedies}
     offered = {text.split(" (")[0] for text in (*singly, *explanation.useless)}
-    assert offered == {"outputs: dropped", "layers: upper-half"}
+    assert offered == {"outputs: dropped", "layers: upper-half", "momentum: 0"}
 
 
 def test_options_that_explain_does_without_are_refused(
@@ -81,7 +81,9 @@ def test_options_that_explain_does_without_are_refused(
     assert set(json.loads(out.read_text())["by_gpu"]) == {"l4", "t4"}
 
 
-def test_a_cell_that_cannot_be_forecast_has_no_explanation(tmp_path: Path) -> None:
-    cell = cells(tmp_path, "methods=[{peft: {type: FROD}}]", "seeds=[0]")[0]
-    with pytest.raises(UserError, match=r"peft-frod/s0: .*answers\.py"):
+def test_a_cell_that_cannot_be_forecast_has_no_explanation(
+    tmp_path: Path, unknown: str
+) -> None:
+    cell = cells(tmp_path, f"methods=[{unknown}]", "seeds=[0]")[0]
+    with pytest.raises(UserError, match=r"asks/s0: .*answers\.py"):
         explain(Forecaster(None, 1), cell, [CARDS["l4"]])

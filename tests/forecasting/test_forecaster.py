@@ -170,8 +170,10 @@ def test_a_shape_cannot_be_trained_on(tmp_path: Path) -> None:
         preflight.check_cells(cells(tmp_path))
 
 
-def test_a_cell_that_cannot_be_forecast_is_an_error_and_not_a_guess(tmp_path: Path) -> None:
-    chosen = cells(tmp_path, "methods=[{peft: {type: FROD}}, lora]", "seeds=[0]")
+def test_a_cell_that_cannot_be_forecast_is_an_error_and_not_a_guess(
+    tmp_path: Path, unknown: str
+) -> None:
+    chosen = cells(tmp_path, f"methods=[{unknown}, lora]", "seeds=[0]")
     found = forecast_cells(Forecaster(None, 1), chosen, [CARDS["l4"]])
     assert found[0].peak_allocated is None
     assert "answers.py" in (found[0].error or "")

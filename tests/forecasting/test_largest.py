@@ -135,8 +135,8 @@ def test_it_stands_in_every_entry_of_the_cell(tmp_path: Path) -> None:
     assert first == second == max_batch(forecaster, chosen[0], card)
 
 
-def test_a_cell_without_a_forecast_has_none(tmp_path: Path) -> None:
-    chosen = cells(tmp_path, "methods=[{peft: {type: FROD}}]", "seeds=[0]")
+def test_a_cell_without_a_forecast_has_none(tmp_path: Path, unknown: str) -> None:
+    chosen = cells(tmp_path, f"methods=[{unknown}]", "seeds=[0]")
     forecaster = Forecaster(None, 1)
     entries = forecast_cells(forecaster, chosen, [CARDS["l4"]])
     [entry] = add_max_batch(forecaster, chosen, [CARDS["l4"]], entries)

@@ -11,6 +11,7 @@ from harness.models.load import build_model
 from harness.simulation.request import Request
 from harness.tasks.families import get_family
 from harness.training.attach import build_step
+from harness.training.kernels import pinned_kernel
 from harness.training.precision import weight_dtype
 from harness.training.state import TrainState
 from methods import get_method
@@ -64,7 +65,7 @@ def real_run(asked: Request) -> LedgerReport:
     known = declared_tensors(state.model, state.handle)
     ledger = Ledger(known, optimizer=state.optimizer, model=state.model)
     since = 0
-    with ledger:
+    with pinned_kernel(settings.attention), ledger:
         for number in range(2):
             since = len(ledger.events) if number else 0
             batches = (real_batch(asked, state.model) for _ in range(settings.accumulate))
