@@ -81,9 +81,7 @@ def test_options_that_explain_does_without_are_refused(
     assert set(json.loads(out.read_text())["by_gpu"]) == {"l4", "t4"}
 
 
-def test_a_cell_that_cannot_be_forecast_has_no_explanation(
-    tmp_path: Path, unknown: str
-) -> None:
+def test_a_cell_that_cannot_be_forecast_has_no_explanation(tmp_path: Path, unknown: str) -> None:
     cell = cells(tmp_path, f"methods=[{unknown}]", "seeds=[0]")[0]
     with pytest.raises(UserError, match=r"asks/s0: .*answers\.py"):
         explain(Forecaster(None, 1), cell, [CARDS["l4"]])

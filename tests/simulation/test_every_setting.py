@@ -86,11 +86,14 @@ def tried(name: str) -> list[tuple[Settings, Settings]]:
     return [({}, {name: value}) for value in get_args(kind)]
 
 
+# What comes after gradients, or moves nothing, is the same for every kind of task: two are enough.
+AFTER_GRADIENTS = {*INERT, "optimizer", "momentum", "weight_decay", "clip", "empty_cache_steps"}
 CASES = [
-    (name, base, change)
+    (family, name, base, change)
     for name in TrainSettings.model_fields
     if name not in IN_A_RUN
     for base, change in tried(name)
+    for family in (("classification", "image") if name in AFTER_GRADIENTS else MODELS)
 ]
 
 
@@ -105,10 +108,9 @@ def figures(report: LedgerReport) -> dict[str, int]:
     return {**report.peaks, "at rest": report.at_rest, "saved": report.saved}
 
 
-@pytest.mark.parametrize("family", MODELS)
-@pytest.mark.parametrize(("name", "base", "change"), CASES)
+@pytest.mark.parametrize(("family", "name", "base", "change"), CASES)
 def test_a_setting_moves_forecast_and_step_alike(
-    request: pytest.FixtureRequest, name: str, base: Settings, change: Settings, family: str
+    request: pytest.FixtureRequest, family: str, name: str, base: Settings, change: Settings
 ) -> None:
     if name == "label_smoothing" and not get_family(family).smooths:
         pytest.skip("refused: test_state.py")
