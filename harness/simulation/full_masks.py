@@ -32,8 +32,8 @@ _OVERFLOWS = frozenset({_ATEN.isinf.default, _ATEN.isnan.default})
 class FullMasks:
     """Follows such tensors through what is done with masks.
 
-    `tensor in masks` tells whether it is known to be all true; `value_of` says which it is. Whatever
-    changes such a tensor in place is not looked for: models do not do that to masks.
+    `tensor in masks` tells whether it is known to be all true; `value_of` says which it is.
+    Whatever changes such a tensor in place is not looked for: models do not do that to masks.
     """
 
     def __init__(self) -> None:
