@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +147,22 @@ def test_a_real_step_that_needs_another_kernel_says_so() -> None:
     """BERT has dropout, which the CPU's fused kernel does not take."""
     asked = request("tiny-bert", target=CPU, attention={"sdpa": "flash"})
     with (
-        pytest.raises(UserError, match=r"train.attention = \{sdpa: flash\}: the kernel cannot run"),
+        warnings.catch_warnings(action="always"),
+        pytest.raises(
+            UserError,
+            match=r"train.attention = \{sdpa: flash\}: .*here: Both fused kern"
+            "els do not support non-zero dropout.; attention: sdpa",
+        ),
+        pinned_kernel(asked.train.attention),
+    ):
+        real_run(asked)
+
+
+def test_without_a_word_of_torch_s_it_says_what_decides() -> None:
+    asked = request("tiny-bert", target=CPU, attention={"sdpa": "flash"})
+    with (
+        warnings.catch_warnings(action="ignore"),
+        pytest.raises(UserError, match="cannot run here: by type, mask, size of heads, dropout"),
         pinned_kernel(asked.train.attention),
     ):
         real_run(asked)
