@@ -14,7 +14,7 @@ from harness.models.attention import pinned, written
 # What torch says where the kernels that are left cannot run: on CUDA, on the CPU.
 _NO_KERNEL = ("No available kernel", "No viable backend")
 # Where its warnings come from that say why, and what they end with.
-_REASONS = re.compile(r"^(.*?)\s*\(Triggered internally at \S*sdp_utils\S*\)?.*$", re.DOTALL)
+_REASONS = re.compile(r"^(.*?)\.?\s*\(Triggered internally at \S*sdp_utils\S*\)?.*$", re.DOTALL)
 
 
 @contextmanager
@@ -43,7 +43,7 @@ def pinned_kernel(attention: str) -> Iterator[None]:
             unknown = "by type, mask, size of heads, dropout or card"
             raise UserError(
                 f"train.attention = {written(attention)}: the kernel cannot run here: "
-                f"{' '.join(told) or unknown}; attention: sdpa chooses one that can"
+                f"{'; '.join(told) or unknown}; attention: sdpa chooses one that can"
             ) from error
 
 
