@@ -125,12 +125,11 @@ def _without_a_word(cell: Cell, end: End, tail: str) -> Record:
         return new_record(cell, "interrupted", end.seconds, message=end.limit)
     if end.stopping or end.code == EXIT_INTERRUPTED:
         return new_record(cell, "interrupted", end.seconds)
-    how = tail.strip() if end.code == EXIT_USER_ERROR else _how(end, tail)
-    return new_record(cell, "crashed", end.seconds, message=how, log_tail=tail)
+    return new_record(cell, "crashed", end.seconds, message=_how(end, tail), log_tail=tail)
 
 
 def _how(end: End, tail: str) -> str:
-    """Say how a process crashed: a signal, or the line that its exception ends with in the log."""
+    """Say how a process crashed: a signal, or the line that its log ends with: what ended it."""
     if end.code == -signal.SIGKILL and end.oom_kills:
         return (
             f"signal SIGKILL, and the kernel killed {end.oom_kills} for memory on this machine "
@@ -138,7 +137,8 @@ def _how(end: End, tail: str) -> str:
         )
     if end.code < 0:
         return f"signal {signal.Signals(-end.code).name}"
-    last = tail.strip().rpartition("\n")[2] if end.code == EXIT_EXCEPTION else ""
+    in_words = end.code in (EXIT_EXCEPTION, EXIT_USER_ERROR)
+    last = tail.strip().rpartition("\n")[2] if in_words else ""
     return last or f"exit code {end.code}"
 
 

@@ -46,16 +46,22 @@ def main() -> int:
     try:
         _run(order)
     except UserError as error:
-        print(error, file=sys.stderr)
+        _last_words(" ".join(str(error).split()))
         return EXIT_USER_ERROR
     except Interrupted as error:
         print(f"interrupted {error}", file=sys.stderr)
         return EXIT_INTERRUPTED
     except Exception as error:
         traceback.print_exc()
-        print(f"{type(error).__name__}: {' '.join(str(error).split())}"[:LINE], file=sys.stderr)
+        _last_words(f"{type(error).__name__}: {' '.join(str(error).split())}"[:LINE])
         return 1
     return 0
+
+
+def _last_words(line: str) -> None:
+    """End the log with the line that says why the cell failed, behind all else that was printed."""
+    sys.stdout.flush()
+    print(line, file=sys.stderr)
 
 
 def _run(order: Order) -> None:

@@ -12,6 +12,7 @@ from harness.forecasting.result import Fit, Forecast
 from harness.models.attention import FLASH
 from harness.simulation.request import Request
 from harness.simulation.step_forecast import StepForecast
+from harness.simulation.target import THIS_CARD
 
 if TYPE_CHECKING:
     from harness.suite.cell import Cell
@@ -71,7 +72,7 @@ def judge(
         choices=_choices(request, card, answer),
     )
     if not isinstance(answer, StepForecast):
-        return entry.model_copy(update={"error": str(answer)})
+        return entry.model_copy(update={"error": error_on(card, answer)})
     device = answer.reserved + card.context
     on_card = {
         "device": device,
@@ -86,6 +87,12 @@ def judge(
               ("adapter_trainable", "head_trainable", "adapter_stored")}  # fmt: skip
     step = {name: getattr(answer, name) for name in SHARED}
     return entry.model_copy(update={**step, **counts, **on_card})
+
+
+def error_on(card: Card, answer: Answer) -> str:
+    """Return why there is no forecast, with the card's name where that is the card's doing."""
+    major, minor = card.capability
+    return str(answer).replace(THIS_CARD, f"{card.name} (capability {major}.{minor})")
 
 
 def _assumed(request: Request) -> list[str]:

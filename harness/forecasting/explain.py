@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import UserError
 from harness.forecasting.cards import Card, target_of
-from harness.forecasting.cells import judge
+from harness.forecasting.cells import error_on, judge
 from harness.forecasting.changes import Change, changes_of
 from harness.forecasting.forecaster import Answer, Forecaster
 from harness.forecasting.requests import StepShapes, requests_of
@@ -136,7 +136,8 @@ class _Explainer:
     ) -> Remedy | str:
         steps = [answer for answer in answers if isinstance(answer, StepForecast)]
         if len(steps) < len(answers):
-            return str(next(a for a in answers if not isinstance(a, StepForecast)))
+            pairs = zip(self.cards, answers, strict=True)
+            return next(error_on(c, a) for c, a in pairs if not isinstance(a, StepForecast))
         told = self.shapes.assumptions
         by_gpu = {
             card.name: judge(self.cell, card, request, told, step)

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+    from torch.optim import Optimizer
 
     from methods.base import Handle
+
+
+class Repeated(Protocol):
+    """What a run repeats, as a meter sees it from outside: it holds memory between its steps."""
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """Over everything that trains; its state and the gradients are found through it."""
+
+    def held(self) -> Iterable[Tensor]:
+        """Yield what forward made and is still alive: outputs that are kept."""
 
 
 def declared_tensors(model: nn.Module, handle: Handle) -> dict[str, list[Tensor]]:

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from harness.metering.cuda import CudaMeter, CudaReading
-from harness.metering.declared import declared_tensors
+from harness.metering.declared import Repeated, declared_tensors
 from harness.metering.flops import StepFlops
 from harness.metering.ledger import Ledger, LedgerReport
 from harness.metering.paths import ModulePaths
@@ -75,6 +74,8 @@ class Meter:
         # The phase may end before it comes to these: what it has seen by then is in `_largest`.
         self._largest, self._from = {}, step + later[0]
         self._audits = {self._from, *(step + i for i, _ in longest.values())}
+        if step == 0 and len(upcoming) == 1:  # an epoch of one step: the next one's has the state
+            self._audits.add(1)
         if self.cuda:
             self.cuda.start_phase()
 
@@ -95,12 +96,12 @@ class Meter:
         self._fits[variant] = fit
 
     @contextmanager
-    def audit(self, step: int, optimizer: Optimizer) -> Iterator[Watch]:
-        """Run one step under the ledger, which is yielded."""
-        ledger = self._ledger(optimizer)
+    def audit(self, number: int, step: Repeated) -> Iterator[Watch]:
+        """Run step `number` under the ledger, which is yielded."""
+        ledger = self._ledger(step)
         with ledger:
             yield ledger
-        self._note(step, ledger.report())
+        self._note(number, ledger.report())
 
     def count(self, shapes: Sequence[BatchShape], variant: Hashable) -> None:
         """Count one optimizer step of this variant, made of forward passes of these shapes."""
@@ -123,28 +124,26 @@ class Meter:
         else:
             yield
 
-    def audit_evaluation(
-        self, forward: Callable[[], object], tokens: int, optimizer: Optimizer
-    ) -> None:
+    def audit_evaluation(self, forward: Callable[[], object], tokens: int, step: Repeated) -> None:
         """Run an evaluation batch under the ledger on the CPU, if it is the largest so far."""
         if self.cuda or tokens <= self._evaluated:
             return
         self._evaluated = tokens
-        ledger = self._ledger(optimizer)
+        ledger = self._ledger(step)
         with ledger:
             ledger.mark("forward")
             forward()
             ledger.mark("end")
         self._peak_evaluation = max(self._peak_evaluation or 0, ledger.report().peak)
 
-    def probing(self, look: Callable[[], T], optimizer: Optimizer) -> T:
+    def probing(self, look: Callable[[], T], step: Repeated) -> T:
         """Watch a look at the probe set: on CUDA by the allocator, on the CPU by the ledger."""
         if self.cuda:
             with self.cuda.apart() as reading:
                 result = look()
             peak = reading.peak_allocated
         else:
-            ledger = self._ledger(optimizer)
+            ledger = self._ledger(step)
             with ledger:
                 ledger.mark("forward")
                 result = look()
@@ -213,13 +212,13 @@ class Meter:
         phase.flops, phase.step_median = flops, step_median
         return phase
 
-    def _ledger(self, optimizer: Optimizer) -> Ledger:
+    def _ledger(self, step: Repeated) -> Ledger:
         if self._tensors_by_category is None:
             self._tensors_by_category = declared_tensors(self.model, self.handle)
         on_cuda = self.cuda is not None
         return Ledger(
-            self._tensors_by_category,
-            optimizer=optimizer,
+            {**self._tensors_by_category, "activations": step.held()},
+            optimizer=step.optimizer,
             rounding=512 if on_cuda else 1,
             device=self.device if on_cuda else None,  # without a GPU all memory is the host's
             model=self._paths,

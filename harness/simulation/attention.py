@@ -91,7 +91,9 @@ def choose_kernel(
             return kernel
     named = {"flash" if kernel == "cpu" else kernel: why for kernel, why in against.items()}
     told = "; ".join(f"{{sdpa: {name}}}: this kernel takes no {why}" for name, why in named.items())
-    raise UserError(f"train.attention = {told}, on {target}; attention: sdpa chooses one that can")
+    raise UserError(
+        f"train.attention = {told}, on {target.in_words}; attention: sdpa chooses one that can"
+    )
 
 
 def _against_cpu(call: Call) -> str | None:

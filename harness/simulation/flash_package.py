@@ -49,8 +49,8 @@ def flash_package(target: Target) -> Iterator[None]:
 
     if target.kind == "cpu" or target.capability < (8, 0):
         raise UserError(
-            f"train.attention = flash_attention_2: flash-attn has no kernels for {target}; "
-            "it needs capability 8.0"
+            f"train.attention = flash_attention_2: flash-attn has no kernels for "
+            f"{target.in_words}; it needs capability 8.0"
         )
     functions = (_attend, _attend_unpadded, None, utils._pad_input, utils._unpad_input)
     replaced: list[tuple[Any, str, Any]] = [

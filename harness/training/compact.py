@@ -60,7 +60,7 @@ def _training_phase(setup: Setup) -> PhaseMemory:
         tensors = (order.tensors(batch, setup.device) for batch in batches)
         step.run(0, tensors, order.parts(batches), watch)
 
-    with setup.meter.audit(number, optimizer) as watch:
+    with setup.meter.audit(number, step) as watch:
         run(longest, watch)
     for batches in steps[:TIMED_STEPS]:
         clock.start_step()

@@ -24,7 +24,7 @@ def evaluate_on(setup: Setup, name: str) -> dict[str, float]:
     with setup.clock.apart("metering"):
         longest, shape = largest_evaluation(data, setup.settings)
         setup.meter.audit_evaluation(
-            lambda: _predict_on(setup, data, longest), shape.tokens, setup.state.optimizer
+            lambda: _predict_on(setup, data, longest), shape.tokens, setup.state.step
         )
     with setup.clock.apart("evaluation"), setup.meter.evaluation():
         scores = _evaluate(setup, data)

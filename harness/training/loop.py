@@ -83,7 +83,7 @@ class Loop:
         variant = setup.handle.variant(number)
         self._count_flops_of(variant)
         if setup.meter.wants(number, variant, shapes):
-            with setup.clock.audited_step(), setup.meter.audit(number, self.state.optimizer) as w:
+            with setup.clock.audited_step(), setup.meter.audit(number, self.state.step) as w:
                 changed = self._step(batches, w)
         else:
             setup.clock.start_step()
@@ -172,7 +172,7 @@ class Loop:
         with setup.clock.apart("probes"), autocast(setup.settings.precision, setup.device):
             if not setup.handle.num_probe:
                 return look()
-            return setup.meter.probing(look, self.state.optimizer)
+            return setup.meter.probing(look, self.state.step)
 
     def _score_reported(self) -> None:
         """Fill in the scores that the table shows: those of the best or the last checkpoint."""

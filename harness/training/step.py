@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from harness.metering.watch import Watch
+from harness.training.kept import tensors_of
 from harness.training.precision import autocast, grad_scaler
 from methods.base import Handle
 
@@ -129,13 +130,22 @@ class Step:
             watch.emptied()
         return changed
 
+    def held(self) -> Iterator[Tensor]:
+        """Yield the tensors that outputs which are kept keep alive, if any are."""
+        return tensors_of(self._outputs)
+
     def without_hooks(self) -> Step:
-        """Return the same step on the model as it is, of which neither method nor books hear."""
+        """Return the same step on the model as it is, of which neither method nor books hear.
+
+        It goes on where this one ends: what is kept is its own then.
+        """
         silent = Handle(model=self.handle.model, adapter=self.handle.adapter)
-        return Step(
+        step = Step(
             silent, self.optimizer, self.settings, self.device, self._family, NoBooks(),
             self._foreach,
         )  # fmt: skip
+        step._outputs, self._outputs = self._outputs, None
+        return step
 
     def _loss(self, outputs: Any, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return the loss of one batch, with the method's own term."""

@@ -55,7 +55,8 @@ def sublayer_ends(model: nn.Module, chosen: LayerRange = "all") -> list[Sublayer
 
     A sublayer ends with the dropout of the block that holds its output projection (BERT, RoBERTa,
     DeBERTa, GPT-2), or with that projection where the block has none: LLaMA drops nothing out,
-    BART calls a function, and ViT and Swin have one dropout module for both sublayers of a layer.
+    BART calls a function, T5 has it outside of the block, and ViT and Swin have one dropout module
+    for both sublayers of a layer.
     In BART's decoder the first sublayer is meant; cross-attention has no end here.
 
     Raises:

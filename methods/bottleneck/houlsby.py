@@ -20,9 +20,10 @@ class Houlsby(BottleneckMethod):
     """z + U phi(D z) behind self-attention and behind the feed-forward block.
 
     z is the sublayer's output after its dropout, before the residual is added and before any
-    LayerNorm. BART calls dropout as a function, and ViT and Swin share one dropout module between
-    two sublayers: there the adapter sits before the dropout. BART's decoder has its adapters
-    behind self-attention and the feed-forward block, none behind cross-attention.
+    LayerNorm. BART calls dropout as a function, ViT and Swin share one dropout module between two
+    sublayers, and T5 has it outside of the block: there the adapter sits before the dropout. A
+    decoder has its adapters behind self-attention and the feed-forward block, none behind
+    cross-attention.
 
     Defaults are adapter-hub's (DoubleSeqBnConfig): reduction 16, swish, N(0, 0.02), LayerNorms
     frozen. The original draws from a truncated N(0, 0.01) (init: houlsby) and trains LayerNorms

@@ -90,6 +90,15 @@ class AdaptedSublayer(nn.Module):
         super().__init__()
         self.base_layer, self.adapter = base_layer, adapter
 
+    def __getattr__(self, name: str) -> Any:
+        """Hand on what the model reads of its own module: T5 asks for the type of `wo.weight`."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name == "base_layer":  # it has none yet
+                raise
+            return getattr(self.base_layer, name)
+
     def forward(self, x: Tensor) -> Tensor:
         """Return z (..., h), adapted, for the input of the last module."""
         z: Tensor = self.base_layer(x)

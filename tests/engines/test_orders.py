@@ -18,6 +18,8 @@ FOREIGN = (
     "one, which held 3.000 GiB when last seen"
 )
 
+WARNING = "some/library.py:3312: FutureWarning: this will go"
+
 
 @pytest.mark.parametrize(
     ("end", "outcome", "message"),
@@ -41,11 +43,12 @@ def test_a_silent_end_is_a_record(
     cell, store = eight_cells(tmp_path)[0], Store(tmp_path)
     log = store.log_file(cell)
     log.parent.mkdir(parents=True)
-    log.write_text("the last words\n")
+    log.write_text(f"{WARNING}\nthe last words\n")
     written = conclude(store, cell, end)
     assert (written.outcome, written.message, written.seconds) == (outcome, message, 1.0)
     assert store.read(cell) == written
-    assert written.log_tail == ("the last words" if outcome == "crashed" else None)
+    tail = f"{WARNING}\nthe last words"
+    assert written.log_tail == (tail if outcome == "crashed" else None)
 
 
 def test_a_record_of_its_own_stays(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +82,7 @@ def test_the_package_is_forecast_with_every_setting(asked: dict[str, Any]) -> No
     [
         ("tiny-deberta-v2", SM86, "does not support Flash Attention 2.*train.attention=auto"),
         ("tiny-bert", CPU, "no kernels for cpu"),
-        ("tiny-bert", Target(kind="cuda", capability=(7, 0)), "sm70; it needs capability 8.0"),
+        ("tiny-bert", Target(kind="cuda", capability=(7, 0)), "this card; it needs capability 8.0"),
     ],
 )
 def test_where_the_package_cannot_run_a_forecast_says_so(
@@ -105,7 +107,7 @@ def test_pinned_kernels_differ_in_memory() -> None:
 @pytest.mark.parametrize(
     ("kernel", "model", "asked", "told"),
     [
-        ("flash", "tiny-bert", HALF, "takes no mask, on sm86"),
+        ("flash", "tiny-bert", HALF, "takes no mask, on this card"),
         ("flash", "tiny-bert", {"mask": False}, "takes no float32"),
         ("cudnn", "tiny-bert", {}, "takes no float32"),
         ("efficient", "tiny-llama", {"mask": False, **HALF}, "takes no grouped queries"),
@@ -146,7 +148,22 @@ def test_a_real_step_that_needs_another_kernel_says_so() -> None:
     """BERT has dropout, which the CPU's fused kernel does not take."""
     asked = request("tiny-bert", target=CPU, attention={"sdpa": "flash"})
     with (
-        pytest.raises(UserError, match=r"train.attention = \{sdpa: flash\}: the kernel cannot run"),
+        warnings.catch_warnings(action="always"),
+        pytest.raises(
+            UserError,
+            match=r"train.attention = \{sdpa: flash\}: .*here: Both fused kern"
+            "els do not support non-zero dropout; attention: sdpa",
+        ),
+        pinned_kernel(asked.train.attention),
+    ):
+        real_run(asked)
+
+
+def test_without_a_word_of_torch_s_it_says_what_decides() -> None:
+    asked = request("tiny-bert", target=CPU, attention={"sdpa": "flash"})
+    with (
+        warnings.catch_warnings(action="ignore"),
+        pytest.raises(UserError, match="cannot run here: by type, mask, size of heads, dropout"),
         pinned_kernel(asked.train.attention),
     ):
         real_run(asked)
@@ -172,3 +189,21 @@ def test_a_report_names_the_attention_that_auto_came_to_and_its_kernels(tmp_path
     told = " ".join(forecast_notes(found))
     assert "attention sdpa" in told
     assert "Kernels of sdpa: efficient." in told
+
+
+@pytest.mark.parametrize(
+    ("card", "attention", "told"),
+    [
+        ("rtx4090", "{sdpa: flash}", r"takes no mask, on rtx4090 \(capability 8.9\)"),
+        ("rtx3090", "{sdpa: flash}", r"takes no mask, on rtx3090 \(capability 8.6\)"),
+        ("t4", "flash_attention_2", r"no kernels for t4 \(capability 7.5\)"),
+    ],
+)
+def test_an_error_names_the_card_that_was_asked_for(
+    tmp_path: Path, card: str, attention: str, told: str
+) -> None:
+    shape = "tasks=[{shape: {family: classification, batch_size: 2, mask: true}}]"
+    train = f"train={{attention: {attention}, precision: bf16-weights}}"
+    [cell] = cells(tmp_path, shape, "methods=[lora]", "seeds=[0]", "train.max_length=16", train)
+    [entry] = forecast_cells(Forecaster(None, 1), [cell], [CARDS[card]])
+    assert re.search(told, entry.error or "")
