@@ -63,7 +63,7 @@ WRONG = [
      "safe: {over: houlsby, tau: 0.1, merge: true}"), [],
      ["yaml:6", "safe with merge: true does not work over 'houlsby'", "allowed: aflora, elora"]),
     ("adamw's settings for another", GOOD, ["train.optimizer=sgd", "train.eps=1.0e-6"],
-     ["betas and eps are adamw's"]),
+     ["eps = 1e-06 is adamw's, and optimizer is sgd"]),
     ("no threshold", GOOD.replace("lora: {r: 8}", "safe: {over: lora}"), [],
      ["yaml:6", "safe.tau", "missing"]),
     ("no epoch to freeze in", GOOD.replace("lora: {r: 8}", "safe: {over: lora, tau: 0.1}"), [],

@@ -211,6 +211,9 @@ def test_groups_may_be_empty(tmp_path: Path, optimizer: str) -> None:
         ("{family: regression, num_labels: 3}", "shape.num_labels = 3"),
         ("{family: image, mask: false}", "shape.mask = False"),
         ("{family: image, lengths: [3, 4]}", "shape.lengths = (3, 4)"),
+        ("{family: image, length: 3}", "shape.length = 3"),
+        ("{family: image, mask: true}", "shape.mask = True"),
+        ("{family: causal_lm, num_labels: 2}", "shape.num_labels = 2"),
     ],
 )
 def test_a_shape_says_only_what_its_family_has(tmp_path: Path, shape: str, said: str) -> None:
