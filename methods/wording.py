@@ -27,6 +27,13 @@ def shortened(given: object, most: int = 200) -> str:
     return text if len(text) <= most else f"{text[:most]}..."
 
 
+def spelled(value: object) -> str:
+    """Return a setting's value as a suite spells it."""
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def mistake(finding: Any, key: str, allowed: Iterable[str] = ()) -> str:
     """Return one finding of pydantic's as a sentence.
 

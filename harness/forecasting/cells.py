@@ -10,8 +10,10 @@ from harness.forecasting.forecaster import Answer, Forecaster
 from harness.forecasting.requests import StepShapes, requests_of
 from harness.forecasting.result import Fit, Forecast
 from harness.models.attention import FLASH
-from harness.simulation.request import Request
+from harness.simulation.request import Request, structural
 from harness.simulation.step_forecast import StepForecast
+from harness.suite.settings import TrainSettings
+from methods.wording import spelled
 
 if TYPE_CHECKING:
     from harness.suite.cell import Cell
@@ -108,7 +110,19 @@ def _choices(request: Request, card: Card, answer: Answer) -> dict[str, str]:
         "gradient_checkpointing": str(train.gradient_checkpointing).lower(),
         "accumulate": str(train.accumulate),
         "mask": str(request.mask).lower(),
+        **_moved(train),
         **{name: versions[name] for name in MEMORY_PACKAGES},
+    }
+
+
+def _moved(train: TrainSettings) -> dict[str, str]:
+    """Return the settings that are not at their defaults and that memory depends on."""
+    always = {"precision", "attention", "optimizer", "gradient_checkpointing", "accumulate"}
+    ours, defaults = structural(train), structural(TrainSettings())
+    return {
+        name: spelled(getattr(train, name))
+        for name in TrainSettings.model_fields
+        if name not in always and ours.get(name) != defaults.get(name)
     }
 
 

@@ -67,6 +67,14 @@ def test_every_setting_that_acted_is_named(tmp_path: Path) -> None:
                                                                  "precision")), off  # fmt: skip
 
 
+def test_a_default_that_was_not_written_down_is_said_beside_another_value(tmp_path: Path) -> None:
+    rules = "rules:\n- {methods: [full], train: {outputs: kept, empty_cache_steps: 3}}\n"
+    [differ] = [n for n in what_ran(records(tmp_path, rules)) if "that differ" in n]
+    assert "None" not in differ
+    assert "outputs kept (full), dropped (" in differ
+    assert "empty_cache_steps 3 (full), null (" in differ
+
+
 def test_settings_that_differ_are_named_with_whose_they_are(tmp_path: Path) -> None:
     rules = (
         "rules:\n- {methods: [full], train: {lr: 0.25}}\n- {tasks: [rte], train: {epochs: 7}}\n"
@@ -75,7 +83,7 @@ def test_settings_that_differ_are_named_with_whose_they_are(tmp_path: Path) -> N
     [differ] = [n for n in what_ran(records(tmp_path, rules)) if "that differ" in n]
     assert "lr 0.25 (full), 0.001 (lora-r8)" in differ
     assert "epochs 3 (acceptability), 7 (rte)" in differ
-    assert "clip 1 (acceptability full, acceptability lora-r8, rte lora-r8), None (rte full)" in (
+    assert "clip 1 (acceptability full, acceptability lora-r8, rte lora-r8), null (rte full)" in (
         differ
     )
 
