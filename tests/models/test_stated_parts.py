@@ -75,6 +75,19 @@ def test_a_loaded_model_has_them_too(tmp_path: Path) -> None:
     ("parts", "message"),
     [
         ({"layers": r"encoder\.layer\.\d"}, r"parts.layers .* matches no module.*bert.encoder.lay"),
+        (
+            {"layers": ".*"},
+            r"parts.layers '.\*' matches '', the whole model; its blocks are b",
+        ),
+        ({"layers": "bert"}, r".*matches 'bert', the whole model"),
+        ({"layers": r"bert\.encoder\.layer"}, r".*matches 'bert.encoder.layer', a list of modules"),
+        (
+            {"layers": r"bert\.encoder(\.layer\.\d)?"},
+            r".*which holds 'bert.encoder.layer.0', another",
+        ),
+        ({"layers": r"bert\.pooler", "attention": ["query"]}, r".*called 'query'; there is none"),
+        ({"head": ["classifier.weight"]}, r".*is a parameter; give its module 'classifier'$"),
+        ({"inputs": ["zz"]}, r".*has no 'zz'; names begin with bert, dropout, classifier$"),
         ({"head": ["clasifier"]}, r"parts.head: .*did you mean 'classifier'"),
         ({"inputs": ["embeddings"]}, r"parts.inputs: .*'bert.embeddings'"),
         ({"attention": ["querry"]}, r"parts.attention: no linear layer.*did you mean 'query'"),
