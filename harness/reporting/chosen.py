@@ -15,7 +15,9 @@ def choices_of(forecasts: Sequence[Forecast]) -> Iterator[tuple[str, str]]:
 
     Where anything was forecast, cells without a forecast chose nothing.
     """
-    told = [f.choices for f in forecasts if not f.error] or [f.choices for f in forecasts]
+    told = [f.choices for f in forecasts if not f.error] or [
+        f.choices for f in forecasts if f.choices
+    ]
     names = dict.fromkeys(name for choices in told for name in choices)
     for name in sorted(names, key=MEMORY_PACKAGES.__contains__):
         field = TrainSettings.model_fields.get(name)

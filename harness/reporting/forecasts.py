@@ -223,7 +223,7 @@ def forecast_notes(forecasts: Sequence[Forecast]) -> list[str]:
     )
     notes += meant
     errors = {entry.cell: entry.error for entry in forecasts if entry.error}
-    return [*notes, *(f"error: {cell}: {text}" for cell, text in errors.items())]
+    return [*filter(None, notes), *(f"error: {cell}: {text}" for cell, text in errors.items())]
 
 
 def _not_all_tried(forecasts: Sequence[Forecast]) -> list[str]:

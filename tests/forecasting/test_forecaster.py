@@ -72,6 +72,20 @@ def test_the_footer_names_what_moves_memory_and_no_choice_of_a_cell_that_failed(
     assert "momentum" not in footer
 
 
+def test_a_method_that_does_not_fit_the_epochs_is_its_own_cells_error(tmp_path: Path) -> None:
+    methods = "methods=[{safe: {over: lora, tau: 0.1}}, lora, {peft: {type: lora}}]"
+    shape = "tasks=[{shape: {family: classification, length: 8}}]"
+    asked = cells(tmp_path, shape, methods, "model.config=modernbert-base", "seeds=[0]")
+    found = forecast_cells(Forecaster(tmp_path / "cache", 1), asked, [CARDS["l4"]])
+    refused, good, targetless = found
+    assert refused.error is not None
+    assert refused.error.startswith("safe freezes from epoch 3 at the earliest")
+    assert good.error is None
+    assert str(targetless.error).startswith("peft type LORA: peft has no default target_modules")
+    assert not forecast_notes([refused])[1].startswith("capability")
+    assert forecast_table(found).rows
+
+
 def test_key_moves_with_what_memory_depends_on_and_with_nothing_else() -> None:
     key = request("tiny-bert").key()
     assert request("tiny-bert", lr=0.5, epochs=9, weight_decay=0.0).key() == key
