@@ -99,6 +99,21 @@ def test_what_the_model_has_not_is_refused(parts: dict[str, Any], message: str) 
         built(**parts)
 
 
+def test_a_stated_set_is_told_wherever_it_is_asked_for() -> None:
+    model = built(qv=["query", "key"])
+    assert surgery.what_targets_mean(model, "qv") == [
+        "targets qv is query and key here, as the suite's parts say"
+    ]
+    assert not surgery.what_targets_mean(built(qv=["query"]), "attention")
+
+
+def test_a_model_without_the_head_names_the_families_that_have_one() -> None:
+    said = "tiny-vit has no causal_lm head in transformers; it has one for image$"
+    spec = ModelSpec(config="tiny-vit")
+    with pytest.raises(UserError, match=said):
+        build_model(spec, get_family("causal_lm"), 2, "auto", torch.float32, False)
+
+
 def test_a_pattern_that_is_none_is_refused() -> None:
     with pytest.raises(ValidationError, match="no regular expression"):
         ModelParts(layers="(")

@@ -237,6 +237,14 @@ def test_label_smoothing_is_refused_where_it_means_nothing(tmp_path: Path) -> No
             cell_of(tmp_path, "lora", shape, "train.label_smoothing=0.1")
 
 
+def test_a_decoder_without_its_encoder_is_told() -> None:
+    said = "the encoder is absent: causal_lm is the decoder of this bart model alone"
+    for family, wanted in (("causal_lm", [said]), ("seq2seq", [])):
+        assert (
+            remarks_on(Guests(), tiny.build("tiny-bart", family), TrainSettings(), None) == wanted
+        )
+
+
 @pytest.mark.parametrize(("config", "said"), [("tiny-bert", 0), ("tiny-gpt2", 1)])
 def test_a_pooler_that_is_not_there_is_told(config: str, said: int) -> None:
     model = tiny.build(config)
