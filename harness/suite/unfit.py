@@ -33,8 +33,8 @@ def refuse_unfit(cells: Sequence[Cell]) -> None:
         if cell.train.label_smoothing and not cell.family.smooths:
             raise UserError(
                 f"suite {cell.suite}, {cell.path}: train.label_smoothing = "
-                f"{cell.train.label_smoothing:g}: a {cell.family.name} has no label smoothing; set "
-                "it for the other tasks only (rules)"
+                f"{cell.train.label_smoothing:g}: the family {cell.family.name} has no label "
+                "smoothing; set it for the other tasks only (rules)"
             )
 
 

@@ -233,7 +233,7 @@ def test_an_optimizers_own_setting_is_refused_beside_another(tmp_path: Path) -> 
 def test_label_smoothing_is_refused_where_it_means_nothing(tmp_path: Path) -> None:
     for family in ("regression",):
         shape = f"tasks=[{{shape: {{family: {family}, length: 16}}}}]"
-        with pytest.raises(UserError, match=rf"label_smoothing = 0.1: a {family} has no label"):
+        with pytest.raises(UserError, match=rf"label_smoothing = 0.1: the family {family} has no"):
             cell_of(tmp_path, "lora", shape, "train.label_smoothing=0.1")
 
 
