@@ -33,7 +33,7 @@ tasks:
   - {shape: {family: classification, length: 128, num_labels: 2}, label: cola}
   - {shape: {family: classification, length: 128, num_labels: 2}, label: sst2}
   - {shape: {family: classification, length: 256, num_labels: 2}, label: mrpc}
-  - {shape: {family: regression, length: 128, num_labels: 1}, label: stsb}
+  - {shape: {family: regression, length: 128}, label: stsb}
   - {shape: {family: classification, length: 256, num_labels: 2}, label: qqp}
   - {shape: {family: classification, length: 256, num_labels: 3}, label: mnli}
   - {shape: {family: classification, length: 448, num_labels: 2}, label: qnli}

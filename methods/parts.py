@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from methods.architectures import HEADS, Parts
@@ -70,9 +71,33 @@ def layer_names(model: nn.Module) -> list[str]:
             own = block_names(transformer, transformer)
             there = f"its blocks are {own[0]} to {own[-1]}" if own else "it has no repeated blocks"
             raise ValueError(f"parts.layers {given!r} matches no module of this model; {there}")
+        _refuse_holders(transformer, given, found)
         return [prefix + name for name in found]
     prefix, base = base_of(model)
     return [prefix + name for name in block_names(transformer, base)]
+
+
+def _refuse_holders(transformer: PreTrainedModel, given: str, found: Sequence[str]) -> None:
+    """Refuse what is no layer: the model, a list of modules, or what holds another match.
+
+    Raises:
+        ValueError: naming the pattern and the first of them.
+    """
+    from torch import nn
+
+    whole = {
+        "",
+        *([] if transformer.base_model is transformer else [transformer.base_model_prefix]),
+    }
+    for name in found:
+        inner = next((n for n in found if n != name and n.startswith(name and f"{name}.")), None)
+        lists = isinstance(transformer.get_submodule(name), nn.ModuleList | nn.ModuleDict)
+        why = "the whole model" if name in whole else "a list of modules" if lists else ""
+        why = why or (f"which holds {inner!r}, another match" if inner else "")
+        if why:
+            own = block_names(transformer, transformer)
+            wanted = f"; its blocks are {own[0]} to {own[-1]}" if own else ""
+            raise ValueError(f"parts.layers {given!r} matches {name!r}, {why}{wanted}")
 
 
 def layer_of(name: str, names: Sequence[str]) -> int | None:
@@ -172,8 +197,8 @@ def _behind(prefix: str, base: nn.Module, names: Sequence[str]) -> Iterator[str]
     """Yield the modules that stand behind a stack of layers: final norms, mostly."""
     from torch import nn
 
-    paths = {n.rpartition(".")[0].removeprefix(prefix) for n in names if n.startswith(prefix)}
-    for path in paths:
+    paths = {n.removeprefix(prefix).rpartition(".")[0] for n in names if n.startswith(prefix)}
+    for path in paths - {""}:
         parts = path.split(".")
         for depth, key in enumerate(parts):
             home = ".".join(parts[:depth])
@@ -205,16 +230,23 @@ def _below(model: nn.Module, names: Sequence[str]) -> dict[str, nn.Parameter]:
 
 
 def _existing(transformer: nn.Module, names: Sequence[str], part: str) -> Sequence[str]:
-    """Return the names, each of which must be of a module or a parameter.
+    """Return the names, each of which must be of a module or, but for a head, of a parameter.
 
     Raises:
         ValueError: one is of none.
     """
-    from methods.wording import nearest
-
-    there = {name for name, _ in transformer.named_modules()}
-    there |= {name for name, _ in transformer.named_parameters()}
+    there = {name for name, _ in transformer.named_modules() if name}
+    tensors = {name for name, _ in transformer.named_parameters()}
     for name in names:
-        if name not in there:
-            raise ValueError(f"parts.{part}: this model has no {name!r}; {nearest(name, there)}")
+        if part == "head" and name in tensors:
+            raise ValueError(
+                f"parts.head: {name!r} is a parameter; give its module {name.rpartition('.')[0]!r}"
+            )
+        if name not in there | tensors:
+            near = get_close_matches(name, sorted(there), n=2)
+            top = [child for child, _ in transformer.named_children()]
+            hint = f"did you mean {' or '.join(map(repr, near))}?" if near else (
+                f"names begin with {', '.join(top)}"
+            )  # fmt: skip
+            raise ValueError(f"parts.{part}: this model has no {name!r}; {hint}")
     return names

@@ -57,7 +57,9 @@ def what_targets_mean(model: nn.Module, targets: Targets) -> list[str]:
             for suffix, names in several.items()
             if len(names) > 1
         ]
-    said = "; ".join(_departures(model, targets, found, chosen))
+    own = {"qv": stated(model).qv, "six": stated(model).six}.get(targets)
+    departs = [f"is {_listed(own)} here, as the suite's parts say"] if own else []
+    said = "; ".join([*departs, *_departures(model, targets, found, chosen)])
     return [f"targets {targets} {said}"] if said else []
 
 

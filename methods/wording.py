@@ -12,11 +12,15 @@ if TYPE_CHECKING:
 
 
 def nearest(given: object, allowed: Iterable[str]) -> str:
-    """Return the tail of an error message: the nearest allowed values, then all of them."""
+    """Return the tail of an error message: the allowed values that are close, then all of them."""
     options = sorted(set(allowed))
     text = str(given)
-    close = get_close_matches(text, options, n=2, cutoff=0.5)
-    close = close or [o for o in options if o and (text.startswith(o) or o.startswith(text))]
+    if not options:
+        return "there is none to choose from"
+    close = get_close_matches(text, options, n=2)
+    close = close or [
+        o for o in options if o and text and (text.startswith(o) or o.startswith(text))
+    ]
     hint = f"did you mean {' or '.join(map(repr, close[:2]))}? " if close else ""
     return f"{hint}(allowed: {', '.join(options)})"
 
@@ -25,6 +29,13 @@ def shortened(given: object, most: int = 200) -> str:
     """Return a value as Python writes it, or the beginning of that."""
     text = repr(given)
     return text if len(text) <= most else f"{text[:most]}..."
+
+
+def spelled(value: object) -> str:
+    """Return a setting's value as a suite spells it."""
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def mistake(finding: Any, key: str, allowed: Iterable[str] = ()) -> str:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from harness.errors import UserError
 from harness.forecasting.cards import Card, target_of
 from harness.forecasting.forecaster import Answer, Forecaster
 from harness.forecasting.requests import StepShapes, requests_of
 from harness.forecasting.result import Fit, Forecast
 from harness.models.attention import FLASH
-from harness.simulation.request import Request
+from harness.simulation.request import Request, structural
 from harness.simulation.step_forecast import StepForecast
 from harness.simulation.target import THIS_CARD
+from harness.suite.settings import TrainSettings
+from methods.wording import spelled
 
 if TYPE_CHECKING:
     from harness.suite.cell import Cell
@@ -40,18 +43,40 @@ def forecast_cells(
 
     `native` runs the step on fake tensors of this machine's GPU in place of a stand-in.
     """
-    asked: list[tuple[Cell, Card, Request, StepShapes]] = []
+    asked: list[tuple[Cell, Card, Request, StepShapes] | Forecast] = []
     for cell, shapes in zip(cells, forecaster.shapes(cells), strict=True):
         for card in cards:
-            for request in requests_of(cell, target_of(card), shapes):
+            try:
+                requests = requests_of(cell, target_of(card), shapes)
+            except UserError as error:
+                asked.append(_refused(cell, card, shapes, error))
+                continue
+            for request in requests:
                 if native:
                     request = request.model_copy(update={"stand_in": "cuda"})
                 asked.append((cell, card, request, shapes))
-    answers = forecaster.ask([(request, (card.capacity,)) for _, card, request, _ in asked])
+    answers = iter(
+        forecaster.ask([(one[2], (one[1].capacity,)) for one in asked if isinstance(one, tuple)])
+    )
     return [
-        judge(cell, card, request, shapes.assumptions, answer)
-        for (cell, card, request, shapes), answer in zip(asked, answers, strict=True)
-    ]
+        one if isinstance(one, Forecast)
+        else judge(one[0], one[1], one[2], one[3].assumptions, next(answers))
+        for one in asked
+    ]  # fmt: skip
+
+
+def _refused(cell: Cell, card: Card, shapes: StepShapes, error: UserError) -> Forecast:
+    """Return the entry of a cell whose method and settings do not go together."""
+    return Forecast(
+        cell=cell.path,
+        method=cell.method_label,
+        model=cell.model.name,
+        task=cell.task_label,
+        gpu=card.name,
+        stage="training",
+        steps=[shape.brief for shape in shapes.steps],
+        error=str(error).removeprefix(f"{cell.path}: "),
+    )
 
 
 def judge(
@@ -115,7 +140,19 @@ def _choices(request: Request, card: Card, answer: Answer) -> dict[str, str]:
         "gradient_checkpointing": str(train.gradient_checkpointing).lower(),
         "accumulate": str(train.accumulate),
         "mask": str(request.mask).lower(),
+        **_moved(train),
         **{name: versions[name] for name in MEMORY_PACKAGES},
+    }
+
+
+def _moved(train: TrainSettings) -> dict[str, str]:
+    """Return the settings that are not at their defaults and that memory depends on."""
+    always = {"precision", "attention", "optimizer", "gradient_checkpointing", "accumulate"}
+    ours, defaults = structural(train), structural(TrainSettings())
+    return {
+        name: spelled(getattr(train, name))
+        for name in TrainSettings.model_fields
+        if name not in always and ours.get(name) != defaults.get(name)
     }
 
 

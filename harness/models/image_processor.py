@@ -65,7 +65,7 @@ def load_image_processor(spec: ModelSpec, dtype: torch.dtype) -> ImageProcessor:
     pillow_image()
     config = build_config(spec)
     if not takes_images(config):
-        raise UserError(f"model {spec.name}: a {config.model_type} takes no images")
+        raise UserError(f"model {spec.name}: models of type {config.model_type} take no images")
     size, assumed = pixel_size(config), bool(spec.config)
     inner = _made(size) if assumed else _loaded(spec)
     processor = ImageProcessor(inner, size, dtype, assumed)

@@ -17,6 +17,7 @@ from harness.models.fit import Fit, load_tensors
 from harness.models.library import files_read
 from harness.models.tying import untie_head
 from harness.models.weights import entries_of, read_json, shapes_of
+from harness.tasks import families
 
 if TYPE_CHECKING:
     import torch
@@ -176,7 +177,8 @@ def _explained(spec: ModelSpec, family: Family, attention: str) -> Iterator[None
             reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
             if "Unrecognized configuration class" in reason:
                 raise UserError(
-                    f"model {spec.name} has no {family.name} head in transformers"
+                    f"model {spec.name} has no {family.name} head in transformers; "
+                    + _heads_of(spec)
                 ) from None
             if "attention" in reason or "Attention" in reason:
                 raise UserError(
@@ -184,6 +186,14 @@ def _explained(spec: ModelSpec, family: Family, attention: str) -> Iterator[None
                     f"{reason.split('. ')[0]}; train.attention=auto takes what it has"
                 ) from None
             raise UserError(f"model {spec.name}: {reason}") from None
+
+
+def _heads_of(spec: ModelSpec) -> str:
+    """Say for which families transformers has a head of this architecture."""
+    kind = type(build_config(spec))
+    had = [name for name in families.names()
+           if kind in _auto_class(families.get_family(name))._model_mapping]  # fmt: skip
+    return f"it has one for {', '.join(had)}" if had else "it has one for no family here"
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.forecasting.result import AtBatch, Forecast, LargestBatch
+from harness.reporting.chosen import choices_of
 from harness.reporting.columns import Column, Table, number, words
 from harness.reporting.comparison import IMAGE, SPLIT, coarse
 from harness.units import MIB, gib
@@ -189,15 +190,13 @@ def forecast_notes(forecasts: Sequence[Forecast]) -> list[str]:
     """Say what the figures are and what was assumed."""
     if not forecasts:
         return []
-    choices = forecasts[0].choices
-    kinds = {name: "/".join(dict.fromkeys(f.choices[name] for f in forecasts)) for name in choices}
     notes = [
         "peak: allocated, from the second step on, split at that moment (activations with "
         "temporaries); reserved: by a replay of the caching allocator; card: margin of its "
         "memory over reserved and CUDA context, tight below 3 %, of training, evaluation and "
         "probe together; in brackets what needs the most, where it is not training. "
         "1 GiB = 2^30 B.",
-        ", ".join(f"{name} {value}" for name, value in kinds.items()),
+        ", ".join(f"{name} {value}" for name, value in choices_of(forecasts)),
     ]
     kernels = dict.fromkeys(kernel for entry in forecasts for kernel in entry.kernels)
     if kernels:
@@ -224,7 +223,7 @@ def forecast_notes(forecasts: Sequence[Forecast]) -> list[str]:
     )
     notes += meant
     errors = {entry.cell: entry.error for entry in forecasts if entry.error}
-    return [*notes, *(f"error: {cell}: {text}" for cell, text in errors.items())]
+    return [*filter(None, notes), *(f"error: {cell}: {text}" for cell, text in errors.items())]
 
 
 def _not_all_tried(forecasts: Sequence[Forecast]) -> list[str]:

@@ -8,7 +8,8 @@ from typing import Any
 
 from harness.record import Record
 from harness.reporting.inline import code
-from harness.suite.settings import OWNERS, TrainSettings
+from harness.suite.settings import OWNERS, TrainSettings, renamed
+from methods.wording import spelled
 
 # Values of settings that did nothing: there is nothing to say of them.
 OFF = (None, False)
@@ -86,7 +87,7 @@ def _value_of(record: Record, name: str) -> str:
 
 def _acting(record: Record) -> dict[str, Any]:
     """Return the settings with what was not written down, because it is the default."""
-    train = dict(record.cell["train"])
+    train = renamed(record.cell["train"])
     train["eval_batch_size"] = train.get("eval_batch_size") or train["batch_size"]
     for name, owner in OWNERS.items():
         if train["optimizer"].startswith(owner):
@@ -95,10 +96,14 @@ def _acting(record: Record) -> dict[str, Any]:
 
 
 def _value(train: Mapping[str, Any], name: str) -> str:
-    value = train.get(name)
+    if name not in train and name in OWNERS:
+        return "none"
+    # A default that was not written down is known where other records say another value.
+    field = TrainSettings.model_fields.get(name)
+    value = train.get(name, field.default if field else None)
     if isinstance(value, (list, tuple)):
         return "/".join(f"{part:g}" for part in value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return spelled(value)
 
 
 def _overrides(records: Sequence[Record]) -> list[str]:

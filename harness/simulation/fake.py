@@ -26,6 +26,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from harness.errors import UserError
 from harness.metering.declared import declared_tensors
 from harness.metering.events import Event, LedgerReport, summarize
 from harness.metering.ledger import Ledger
@@ -128,10 +129,13 @@ def _build(request: Request, device: torch.device) -> TrainState:
     with device:
         model.tie_weights()  # as in a real one
     foreach = True if request.target.kind == "cuda" else None
-    return build_step(
-        model.train(), method_of(request), request.plan(), settings, device, family,
-        stage=request.stage, foreach=foreach,
-    )  # fmt: skip
+    try:
+        return build_step(
+            model.train(), method_of(request), request.plan(), settings, device, family,
+            stage=request.stage, foreach=foreach,
+        )  # fmt: skip
+    except ValueError as error:  # how methods refuse a model
+        raise UserError(str(error)) from error
 
 
 def method_of(request: Request) -> Method:

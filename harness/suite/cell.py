@@ -91,7 +91,7 @@ class Cell(Frozen):
     @property
     def path(self) -> str:
         """Readable name: task/model/method[/setting=value ...]/seed."""
-        axes = [f"{name}={value}" for name, value in self.axes.items()]
+        axes = [f"{name}={'null' if value is None else value}" for name, value in self.axes.items()]
         parts = [self.task_label, self.model.name, self.method_label, *axes, f"s{self.seed}"]
         return "/".join(map(path_part, parts))
 

@@ -157,16 +157,23 @@ class TrainSettings(Frozen):
             and getattr(self, name) != type(self).model_fields[name].default
         ]
 
+    def unserved(self) -> list[str]:
+        """Say where the attention's package has no kernels in the precision."""
+        if self.attention != FLASH or self.precision not in {"fp32", "tf32"}:
+            return []
+        return [
+            f"attention = {FLASH} needs precision bf16, fp16, bf16-weights or fp16-weights, and "
+            f"precision is {self.precision}"
+        ]
+
     @model_validator(mode="after")
     def _check(self) -> TrainSettings:
-        if self.attention == FLASH and self.precision in {"fp32", "tf32"}:
-            raise ValueError(
-                "attention: flash_attention_2 needs precision bf16, fp16, bf16-weights or "
-                "fp16-weights"
-            )
-        # A layer of settings without an optimizer may lie over one that says which.
-        if "optimizer" in self.model_fields_set and self.idle():
-            raise ValueError(self.idle()[0])
+        # A layer of settings without the other half may lie over one that says it.
+        said = self.model_fields_set
+        wrong = [*(self.idle() if "optimizer" in said else []),
+                 *(self.unserved() if {"attention", "precision"} <= said else [])]  # fmt: skip
+        if wrong:
+            raise ValueError(wrong[0])
         if self.length_grouping and self.padding == "max":
             raise ValueError("length_grouping has no effect with padding: max")
         return self

@@ -36,14 +36,14 @@ class Shape(Frozen):
         return value
 
     def check(self, where: str) -> None:
-        """Refuse what means nothing for the family.
+        """Refuse what was written down and means nothing for the family, a default too.
 
         Raises:
             UserError: naming the key, after `where`.
         """
         allowed = families.get_family(self.family).shape_keys
-        for key in sorted(SAID_OF_SHAPES - allowed):
-            if getattr(self, key) != type(self).model_fields[key].default:
+        for key in sorted(SAID_OF_SHAPES & self.model_fields_set - allowed):
+            if getattr(self, key) not in (None, ()):
                 raise UserError(
                     f"{where}: shape.{key} = {getattr(self, key)!r} means nothing for the family "
                     f"{self.family}; it takes {', '.join(sorted(allowed))}"

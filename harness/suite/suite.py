@@ -83,6 +83,9 @@ class Suite(Frozen):
         Raises:
             UserError: none is left, two have one path, or settings do not go together.
         """
+        for each in self.tasks:
+            if each.shape:  # before `bare` takes from it what became a setting
+                each.shape.check(f"suite {self.name}, task {each.shown}")
         chosen = [(entry, get_method(entry.name)(**entry.options)) for entry in self.methods]
         cells: list[Cell] = []
         axes_lengths = [len(values) for values in self.grid.values()]

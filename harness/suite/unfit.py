@@ -21,22 +21,20 @@ def refuse_unfit(cells: Sequence[Cell]) -> None:
     """
     for cell in cells:
         refuse_unfit_analyses(cell)
-        if cell.task.shape:
-            cell.task.shape.check(f"suite {cell.suite}, task {cell.task_label}")
-        elif cell.task.eval is not None and not cell.configured_task.holds_out:
+        if cell.task.eval is not None and not cell.configured_task.holds_out:
             raise UserError(
                 f"suite {cell.suite}, task {cell.task_label}: eval {cell.task.eval:g}: this task "
                 "has a development set of its own"
             )
-        for text in cell.train.idle():
+        for text in (*cell.train.idle(), *cell.train.unserved()):
             raise UserError(f"suite {cell.suite}, {cell.path}: train.{text}")
         for key in FAMILY_SETTINGS:
             _refuse_unused(cell, key)
         if cell.train.label_smoothing and not cell.family.smooths:
             raise UserError(
                 f"suite {cell.suite}, {cell.path}: train.label_smoothing = "
-                f"{cell.train.label_smoothing:g}: a {cell.family.name} has no label smoothing; set "
-                "it for the other tasks only (rules)"
+                f"{cell.train.label_smoothing:g}: the family {cell.family.name} has no label "
+                "smoothing; set it for the other tasks only (rules)"
             )
 
 

@@ -43,6 +43,15 @@ def remarks_on(
     said = list(method.remarks(model, plan))
     if settings.train_pooler and not surgery.pooler_parameters(model):
         said.append("train_pooler changes nothing: this model has no pooler")
+    _, transformer = surgery.transformer_of(model)
+    config = transformer.config
+    # Of an encoder-decoder transformers' classes for causal language models build one half.
+    whole = getattr(type(config), "is_encoder_decoder", False)
+    if whole and type(transformer).__name__.endswith("ForCausalLM"):
+        said.append(
+            "the encoder is absent: causal_lm is the decoder of this "
+            f"{config.model_type} model alone"
+        )
     return said
 
 

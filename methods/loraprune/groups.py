@@ -72,7 +72,7 @@ def group_sets(model: nn.Module) -> list[GroupSet]:
     """
     family = surgery.family(model)
     if family not in _FUSED:
-        raise ValueError(f"heads of a {family} model cannot be pruned; {nearest(family, _FUSED)}")
+        raise ValueError(f"heads of {family} models cannot be pruned; {nearest(family, _FUSED)}")
     config: Any = model.config
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     sets = []

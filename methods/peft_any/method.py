@@ -137,10 +137,19 @@ class Peft(Method):
         try:
             wrap = prompt or self.type in NEEDS_FORWARD
             with structure_by_config(self.type, model):
-                return attach_tuner(
+                handle = attach_tuner(
                     model, config, plan, kind, wrap, autocast=self.autocast_adapter_dtype
                 )
+                if self.type == "PREFIX_TUNING":
+                    _refuse_other_heads(model, config)
+                return handle
         except (ValueError, TypeError, AttributeError, NotImplementedError) as error:
+            if "Please specify" in str(error) and "target_modules" not in options:
+                kind_of = surgery.transformer_of(model)[1].config.model_type
+                raise ValueError(
+                    f"peft type {self.type}: peft has no default target_modules for {kind_of}; "
+                    "target_modules: all-linear, or a list of names, says which"
+                ) from None
             raise ValueError(f"peft type {self.type}: {error}") from error
 
 
@@ -156,6 +165,22 @@ class UnmergedHandle(TunerHandle):
     def prepare_to_fold(self) -> None:
         """Refuse."""
         raise ValueError("peft cannot merge adapters of this type")
+
+
+def _refuse_other_heads(model: nn.Module, config: Any) -> None:
+    """Refuse a prefix that is not as wide as the model's heads: peft divides the model's width.
+
+    Raises:
+        ValueError: naming both, and the `token_dim` that fits.
+    """
+    own = surgery.transformer_of(model)[1].config
+    heads, width = config.num_attention_heads, config.token_dim
+    each = getattr(own, "d_kv", None)
+    if each is not None and heads * each != width:
+        raise ValueError(
+            f"its keys and values would be {width} wide, and the {heads} heads of this "
+            f"{own.model_type} model have {each} each; token_dim: {heads * each} fits"
+        )
 
 
 def _task_type(model: nn.Module) -> str | None:

@@ -54,6 +54,38 @@ def test_what_options_mean_on_a_model_is_told_with_the_forecast(tmp_path: Path) 
     assert f"lora-r8 on tiny-llama: {said}." in forecast_notes(found)
 
 
+def test_the_footer_names_what_moves_memory_and_no_choice_of_a_cell_that_failed(
+    tmp_path: Path,
+) -> None:
+    shape = "tasks=[{shape: {family: causal_lm, batch_size: 2, length: 8}}]"
+    axes = "grid={outputs: [dropped, kept], empty_cache_steps: [null, 2]}"
+    asked = cells(tmp_path, shape, axes, "model.config=tiny-llama", "methods=[lora]", "seeds=[0]",
+                  "train.clip=null", "train.label_smoothing=0.1")  # fmt: skip
+    assert "/empty_cache_steps=null/" in asked[0].path
+    found = forecast_cells(Forecaster(tmp_path / "cache", 1), asked, [CARDS["l4"]])
+    unchosen = {"attention": "auto", "outputs": "step"}
+    failed = found[0].model_copy(update={"error": "none", "choices": unchosen})
+    footer = forecast_notes([failed, *found])[1]
+    moved = "clip null, outputs dropped/kept, empty_cache_steps null/2, label_smoothing 0.1"
+    assert all(part in footer for part in moved.split(", "))
+    assert "attention sdpa," in footer
+    assert "momentum" not in footer
+
+
+def test_a_method_that_does_not_fit_the_epochs_is_its_own_cells_error(tmp_path: Path) -> None:
+    methods = "methods=[{safe: {over: lora, tau: 0.1}}, lora, {peft: {type: lora}}]"
+    shape = "tasks=[{shape: {family: classification, length: 8}}]"
+    asked = cells(tmp_path, shape, methods, "model.config=modernbert-base", "seeds=[0]")
+    found = forecast_cells(Forecaster(tmp_path / "cache", 1), asked, [CARDS["l4"]])
+    refused, good, targetless = found
+    assert refused.error is not None
+    assert refused.error.startswith("safe freezes from epoch 3 at the earliest")
+    assert good.error is None
+    assert str(targetless.error).startswith("peft type LORA: peft has no default target_modules")
+    assert not forecast_notes([refused])[1].startswith("capability")
+    assert forecast_table(found).rows
+
+
 def test_key_moves_with_what_memory_depends_on_and_with_nothing_else() -> None:
     key = request("tiny-bert").key()
     assert request("tiny-bert", lr=0.5, epochs=9, weight_decay=0.0).key() == key

@@ -123,5 +123,5 @@ def test_frozen_stays_frozen_and_devices_without_values_do() -> None:
 
 @pytest.mark.parametrize("name", ["tiny-bart", "tiny-swin"])
 def test_families_whose_heads_stay(name: str) -> None:
-    with pytest.raises(ValueError, match=r"heads of a .* model cannot be pruned.*bert, deberta"):
+    with pytest.raises(ValueError, match=r"heads of .* models cannot be pruned.*bert, deberta"):
         group_sets(build_classifier(name))

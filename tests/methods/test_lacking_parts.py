@@ -34,7 +34,7 @@ def test_a_model_whose_layers_train_only_with_their_inputs_is_refused() -> None:
         ("gemma2", "pfeiffer", "no LayerNorm was found of which it is known that it ends model.la"),
         ("distilbert", "pfeiffer", "no LayerNorm was .* sa_layer_norm, output_layer_norm"),
         ("qwen3", "bitfit", "bitfit trains biases, and the layers of this qwen3 model have none"),
-        ("qwen3", "loraprune", "heads of a qwen3 model cannot be pruned"),
+        ("qwen3", "loraprune", "heads of qwen3 models cannot be pruned"),
         ("qwen3", "meft", "meft knows no layers of 'qwen3' models"),
     ],
 )  # fmt: skip

@@ -9,7 +9,11 @@ import torch
 from peft_types import DECODERS_ONLY, SMALL, all_types
 from pydantic import ValidationError
 from tiny import PLAN, backward, batch, build, logits
+from torch import nn
 
+from harness.models.load import build_model
+from harness.models.spec import ModelSpec
+from harness.tasks.families import get_family
 from methods import Plan, get_method, surgery
 from methods.peft_any.method import Peft
 from methods.peft_any.types import REFUSED
@@ -51,7 +55,7 @@ def test_every_type_trains_or_is_refused(kind: str) -> None:
     ("options", "message"),
     [
         ({"type": "lorra"}, r"no type 'LORRA'; did you mean 'LORA'"),
-        ({"type": "lora", "rank": 4}, r"LORA has no option 'rank'; did you mean 'rank_pattern'"),
+        ({"type": "lora", "rank": 4}, r"LORA has no option 'rank'; did you mean 'r' or 'rank_p"),
         ({"type": "lora", "r": "many"}, r"option r: input should be a valid integer.*'many'"),
         ({"type": "lora", "task_type": "SEQ_CLS"}, "'task_type' is not yours to set"),
         ({"type": "lora", "modules_to_save": ["classifier"]}, "the head trains anyway"),
@@ -79,6 +83,28 @@ def test_wrong_options_of_this_model() -> None:
     method = Peft(type="prompt_tuning", num_virtual_tokens=2)
     with pytest.raises(ValueError, match="PROMPT_TUNING prepends tokens: it needs a text model"):
         method.attach(build("tiny-vit", "image"), PLAN)
+
+
+def test_where_peft_has_no_default_targets_the_set_to_give_is_said() -> None:
+    wanted = "IA3: peft has no default target_modules for modernbert; target_modules: all-linear"
+    for kind in ("lora", "ia3"):
+        with pytest.raises(ValueError, match=wanted.replace("IA3", kind.upper())):
+            Peft(type=kind).attach(hollow("modernbert-base"), PLAN)
+
+
+def test_a_prefix_that_is_not_as_wide_as_the_heads_is_refused() -> None:
+    """Flan-T5 small: 6 heads of 64 in a model of width 512."""
+    with pytest.raises(ValueError, match=r"512 wide, and the 6 heads of this t5 .* token_dim: 384"):
+        Peft(type="prefix_tuning", num_virtual_tokens=2).attach(hollow("flan-t5-small"), PLAN)
+    wide = Peft(type="prefix_tuning", num_virtual_tokens=2, token_dim=384)
+    [prompt] = wide.attach(hollow("flan-t5-small"), PLAN).adapter.values()
+    assert prompt.shape == (2, 8 * 2 * 384)
+
+
+def hollow(config: str) -> nn.Module:
+    family = get_family("seq2seq" if "t5" in config else "classification")
+    with torch.device("meta"):
+        return build_model(ModelSpec(config=config), family, 2, "auto", torch.float32, False)
 
 
 def test_type_in_any_case_and_nested_options() -> None:

@@ -81,5 +81,5 @@ def test_what_a_folder_lacks(saved: Path) -> None:
 
 
 def test_a_model_of_texts_takes_no_images() -> None:
-    with pytest.raises(UserError, match="tiny-bert: a bert takes no images"):
+    with pytest.raises(UserError, match="tiny-bert: models of type bert take no images"):
         load_image_processor(ModelSpec(config="tiny-bert"), torch.float32)

@@ -75,6 +75,19 @@ def test_a_loaded_model_has_them_too(tmp_path: Path) -> None:
     ("parts", "message"),
     [
         ({"layers": r"encoder\.layer\.\d"}, r"parts.layers .* matches no module.*bert.encoder.lay"),
+        (
+            {"layers": ".*"},
+            r"parts.layers '.\*' matches '', the whole model; its blocks are b",
+        ),
+        ({"layers": "bert"}, r".*matches 'bert', the whole model"),
+        ({"layers": r"bert\.encoder\.layer"}, r".*matches 'bert.encoder.layer', a list of modules"),
+        (
+            {"layers": r"bert\.encoder(\.layer\.\d)?"},
+            r".*which holds 'bert.encoder.layer.0'",
+        ),
+        ({"layers": r"bert\.embeddings\.LayerNorm", "six": ["query"]}, ".*; there is none to"),
+        ({"head": ["classifier.weight"]}, r".*is a parameter; give its module 'classifier'$"),
+        ({"inputs": ["zz"]}, r".*has no 'zz'; names begin with bert, dropout, classifier$"),
         ({"head": ["clasifier"]}, r"parts.head: .*did you mean 'classifier'"),
         ({"inputs": ["embeddings"]}, r"parts.inputs: .*'bert.embeddings'"),
         ({"attention": ["querry"]}, r"parts.attention: no linear layer.*did you mean 'query'"),
@@ -84,6 +97,21 @@ def test_a_loaded_model_has_them_too(tmp_path: Path) -> None:
 def test_what_the_model_has_not_is_refused(parts: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=f"(?s)model tiny-bert: {message}"):
         built(**parts)
+
+
+def test_a_stated_set_is_told_wherever_it_is_asked_for() -> None:
+    model = built(qv=["query", "key"])
+    assert surgery.what_targets_mean(model, "qv") == [
+        "targets qv is query and key here, as the suite's parts say"
+    ]
+    assert not surgery.what_targets_mean(built(qv=["query"]), "attention")
+
+
+def test_a_model_without_the_head_names_the_families_that_have_one() -> None:
+    said = "tiny-vit has no causal_lm head in transformers; it has one for image$"
+    spec = ModelSpec(config="tiny-vit")
+    with pytest.raises(UserError, match=said):
+        build_model(spec, get_family("causal_lm"), 2, "auto", torch.float32, False)
 
 
 def test_a_pattern_that_is_none_is_refused() -> None:

@@ -53,7 +53,7 @@ def test_every_setting_that_acted_is_named(tmp_path: Path) -> None:
     given = {"accumulate": 2, "warmup": 0.5, "weight_decay": 0.25, "label_smoothing": 0.125,
              "max_steps": 9, "head_lr": 0.75, "eval_batch_size": 7, "precision": "bf16",
              "length_grouping": "true", "gradient_checkpointing": "true", "outputs": "kept",
-             "train_pooler": "true", "checkpoint": "last"}  # fmt: skip
+             "train_pooler": "true", "checkpoint": "last", "empty_cache_steps": 5}  # fmt: skip
     overrides = [f"train.{name}={value}" for name, value in given.items()]
     [settings] = [n for n in what_ran(records(tmp_path, "", *overrides)) if "Settings" in n]
     named = {part.split()[0] for part in settings.removeprefix("Settings: ").split(", ")}
@@ -61,10 +61,18 @@ def test_every_setting_that_acted_is_named(tmp_path: Path) -> None:
     others = {*FAMILY_SETTINGS, *(n for n, owner in OWNERS.items() if owner != "adamw")}
     assert named == set(TrainSettings.model_fields) - others, "each of them acts here"
     for name, value in given.items():
-        assert f"{name} {str(value).replace('true', 'True')}" in settings
+        assert f"{name} {value}" in settings
     off = "\n".join(what_ran(records(tmp_path)))
     assert not any(name in off for name in given if name not in ("accumulate", "eval_batch_size",
                                                                  "precision")), off  # fmt: skip
+
+
+def test_a_default_that_was_not_written_down_is_said_beside_another_value(tmp_path: Path) -> None:
+    rules = "rules:\n- {methods: [full], train: {outputs: kept, empty_cache_steps: 3}}\n"
+    [differ] = [n for n in what_ran(records(tmp_path, rules)) if "that differ" in n]
+    assert "None" not in differ
+    assert "outputs kept (full), dropped (" in differ
+    assert "empty_cache_steps 3 (full), null (" in differ
 
 
 def test_settings_that_differ_are_named_with_whose_they_are(tmp_path: Path) -> None:
@@ -75,7 +83,7 @@ def test_settings_that_differ_are_named_with_whose_they_are(tmp_path: Path) -> N
     [differ] = [n for n in what_ran(records(tmp_path, rules)) if "that differ" in n]
     assert "lr 0.25 (full), 0.001 (lora-r8)" in differ
     assert "epochs 3 (acceptability), 7 (rte)" in differ
-    assert "clip 1 (acceptability full, acceptability lora-r8, rte lora-r8), None (rte full)" in (
+    assert "clip 1 (acceptability full, acceptability lora-r8, rte lora-r8), null (rte full)" in (
         differ
     )
 

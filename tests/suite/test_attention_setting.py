@@ -100,3 +100,27 @@ def test_a_record_says_what_ran(tmp_path: Path, overrides: tuple[str, ...], own:
     assert record.forecast is not None
     assert record.forecast.error is None
     assert torch.backends.cuda.flash_sdp_enabled(), "what was pinned is free again"
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("train={precision: bf16}", "train.attention=flash_attention_2"),
+        ("train.precision=bf16", "train.attention=flash_attention_2"),
+        ("train.attention=flash_attention_2", "grid={precision: [bf16, fp16]}"),
+    ],
+)
+def test_layers_that_say_one_half_each_are_judged_together(
+    tmp_path: Path, overrides: tuple[str, ...]
+) -> None:
+    for cell in cells(tmp_path, *BASE, *overrides):
+        assert (cell.train.attention, cell.train.precision[-2:]) == ("flash_attention_2", "16")
+
+
+def test_a_precision_without_flash_kernels_is_refused_where_the_layers_meet(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(UserError, match=r"flash_attention_2 needs .*and precision is tf32"):
+        cell_with(tmp_path, "train.precision=tf32", "train.attention=flash_attention_2")
+    with pytest.raises(UserError, match=r"flash_attention_2 needs .*and precision is fp32"):
+        cell_with(tmp_path, "train.attention=flash_attention_2")

@@ -211,6 +211,9 @@ def test_groups_may_be_empty(tmp_path: Path, optimizer: str) -> None:
         ("{family: regression, num_labels: 3}", "shape.num_labels = 3"),
         ("{family: image, mask: false}", "shape.mask = False"),
         ("{family: image, lengths: [3, 4]}", "shape.lengths = (3, 4)"),
+        ("{family: image, length: 3}", "shape.length = 3"),
+        ("{family: image, mask: true}", "shape.mask = True"),
+        ("{family: causal_lm, num_labels: 2}", "shape.num_labels = 2"),
     ],
 )
 def test_a_shape_says_only_what_its_family_has(tmp_path: Path, shape: str, said: str) -> None:
@@ -230,8 +233,16 @@ def test_an_optimizers_own_setting_is_refused_beside_another(tmp_path: Path) -> 
 def test_label_smoothing_is_refused_where_it_means_nothing(tmp_path: Path) -> None:
     for family in ("regression",):
         shape = f"tasks=[{{shape: {{family: {family}, length: 16}}}}]"
-        with pytest.raises(UserError, match=rf"label_smoothing = 0.1: a {family} has no label"):
+        with pytest.raises(UserError, match=rf"label_smoothing = 0.1: the family {family} has no"):
             cell_of(tmp_path, "lora", shape, "train.label_smoothing=0.1")
+
+
+def test_a_decoder_without_its_encoder_is_told() -> None:
+    said = "the encoder is absent: causal_lm is the decoder of this bart model alone"
+    for family, wanted in (("causal_lm", [said]), ("seq2seq", [])):
+        assert (
+            remarks_on(Guests(), tiny.build("tiny-bart", family), TrainSettings(), None) == wanted
+        )
 
 
 @pytest.mark.parametrize(("config", "said"), [("tiny-bert", 0), ("tiny-gpt2", 1)])
