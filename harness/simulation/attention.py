@@ -29,6 +29,7 @@ class Call(NamedTuple):
         value: (B, Hkv, S, Dv).
         mask: additive or boolean, or None.
         dropout: probability.
+        gqa: whether the caller said `enable_gqa`.
     """
 
     query: Tensor
@@ -36,11 +37,17 @@ class Call(NamedTuple):
     value: Tensor
     mask: Tensor | None
     dropout: float
+    gqa: bool = True
 
     @property
     def grouped(self) -> bool:
         """Several query heads share a key."""
         return self.query.shape[1] != self.key.shape[1]
+
+    @property
+    def spread(self) -> bool:
+        """One head of keys meets all queries by broadcasting, as Falcon calls it: no kernel's."""
+        return self.grouped and not self.gqa
 
     @property
     def dims(self) -> set[int]:
@@ -60,6 +67,7 @@ def choose_kernel(
     value: Tensor,
     mask: Tensor | None,
     dropout: float,
+    gqa: bool = True,
 ) -> Kernel:
     """Return the kernel that torch 2.11 to 2.13 picks, by the order of its own checks.
 
@@ -70,7 +78,7 @@ def choose_kernel(
     Raises:
         UserError: none of those that are switched on can run, as on the device itself.
     """
-    call = Call(query, key, value, mask, dropout)
+    call = Call(query, key, value, mask, dropout, gqa)
     against: dict[Kernel, str | None] = {}
     if target.kind == "cpu":
         if torch._C._get_flash_sdp_enabled():
@@ -102,6 +110,8 @@ def _against_cpu(call: Call) -> str | None:
         return "dropout"
     if call.mask is not None and call.mask.requires_grad:
         return "mask that trains"
+    if call.spread:
+        return "heads that are shared without enable_gqa"
     return "heads of two sizes" if len(call.dims) > 1 else None
 
 
@@ -117,6 +127,8 @@ def _against_flash(target: Target, call: Call) -> str | None:
         return "capability below 8.0"
     if call.mask is not None:
         return "mask"
+    if call.spread:
+        return "heads that are shared without enable_gqa"
     if len(call.dims) > 1:
         return "heads of two sizes"
     small_cards = target.capability in ((8, 6), (8, 9), (12, 0))
@@ -167,7 +179,7 @@ def attention_on(target: Target, taken: set[str]) -> Callable[..., Tensor]:
             query, key, value = (t.to(lower) for t in (query, key, value))
             if attn_mask is not None and attn_mask.is_floating_point():
                 attn_mask = attn_mask.to(lower)
-        kernel = choose_kernel(target, query, key, value, attn_mask, dropout_p)
+        kernel = choose_kernel(target, query, key, value, attn_mask, dropout_p, enable_gqa)
         taken.add(kernel)
         if kernel == "math":
             # On fake tensors torch's own function takes no other path.

@@ -75,6 +75,12 @@ FROM_LOCALS: dict[tuple[str, str], Callable[[Names], Any]] = {
     ("models/jetmoe/modeling_jetmoe.py", "forward"): _jetmoe,
     (_ANY, "forward"): _expert,
     ("models/longformer/modeling_longformer.py", "*"): _longformer,
+    # Probabilities of dropping a layer, from 0 to the config's in even steps.
+    ("models/bit/modeling_bit.py", "__init__"): lambda names: (
+        names["config"].drop_path_rate
+        * names[ASKED].storage_offset()
+        / max(sum(names["config"].depths) - 1, 1)
+    ),
     # After how many layers each stage ends.
     ("models/hiera/modeling_hiera.py", "__init__"): lambda names: [
         *accumulate(names["config"].depths)
