@@ -21,6 +21,7 @@ UNPADDED, PADDED = object(), object()
 # the set to which it adds what it assumes.
 ASKED, ASSUMED = "<asked>", "<assumed>"
 BALANCED = "assumed: every expert gets equally many tokens"
+NONE_DROPPED = "assumed: layerdrop, which the config asks for, leaves out no layer"
 
 _ANY = "transformers/models/*/modeling_*.py"
 
@@ -36,6 +37,15 @@ def _expert(names: Names) -> int | None:
         if isinstance(names.get(name), Tensor):
             return int(names[name].storage_offset())
     return None
+
+
+def _of_forward(names: Names) -> bool | int | None:
+    """Return whether a layer is dropped, which none is; or which expert is next."""
+    drawn = names.get("dropout_probability")
+    if isinstance(drawn, Tensor) and names[ASKED] is not drawn:
+        names[ASSUMED].add(NONE_DROPPED)
+        return False
+    return _expert(names)
 
 
 def _longformer(names: Names) -> int:
@@ -73,7 +83,7 @@ VALUES: dict[tuple[str, str], Any] = {
 }
 FROM_LOCALS: dict[tuple[str, str], Callable[[Names], Any]] = {
     ("models/jetmoe/modeling_jetmoe.py", "forward"): _jetmoe,
-    (_ANY, "forward"): _expert,
+    (_ANY, "forward"): _of_forward,
     ("models/longformer/modeling_longformer.py", "*"): _longformer,
     # Probabilities of dropping a layer, from 0 to the config's in even steps.
     ("models/bit/modeling_bit.py", "__init__"): lambda names: (

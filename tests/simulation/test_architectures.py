@@ -34,7 +34,13 @@ def in_turn(model_type: str) -> str:
     return "full" if model_type in NO_LINEAR else METHODS[TYPES.index(model_type) % 2]
 
 
-@pytest.mark.parametrize(("model_type", "method"), [(name, in_turn(name)) for name in TYPES])
+# How many tokens go to experts that compute nothing depends on the router's values.
+BY_VALUES = {"longcat_flash"}
+
+
+@pytest.mark.parametrize(
+    ("model_type", "method"), [(name, in_turn(name)) for name in TYPES if name not in BY_VALUES]
+)
 def test_forecast_of_a_cpu_step_is_the_step(tmp_path: Path, model_type: str, method: str) -> None:
     kind = kind_of(model_type)
     tiny_config(model_type).save_pretrained(tmp_path)
