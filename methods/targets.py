@@ -57,7 +57,7 @@ def what_targets_mean(model: nn.Module, targets: Targets) -> list[str]:
             for suffix, names in several.items()
             if len(names) > 1
         ]
-    own = {"qv": stated(model).qv, "six": stated(model).six}.get(targets)
+    own = _given(model, targets)
     departs = [f"is {_listed(own)} here, as the suite's parts say"] if own else []
     said = "; ".join([*departs, *_departures(model, targets, found, chosen)])
     return [f"targets {targets} {said}"] if said else []
@@ -72,7 +72,7 @@ def _chosen(
     if targets not in TARGET_SETS:
         message = f"unknown targets {targets!r}; {nearest(targets, TARGET_SETS)}"
         raise ValueError(f"{message}; or give module names as a list")
-    given = {"qv": stated(model).qv, "six": stated(model).six}.get(targets)
+    given = _given(model, targets)
     if given is not None:
         return _by_suffix(model, given, found)
     sets: Mapping[str, Callable[[LayerLinears], Iterable[str]]] = {
@@ -91,6 +91,12 @@ def _chosen(
             + (f"give a list of names out of {names}" if names else "there is none in them at all")
         )
     return chosen
+
+
+def _given(model: nn.Module, targets: str) -> tuple[str, ...] | None:
+    """Return what the suite's parts say that a named set is, if they do."""
+    parts = stated(model)
+    return {"qv": parts.qv, "six": parts.six}.get(targets)
 
 
 def _by_suffix(

@@ -106,18 +106,13 @@ def _refused(cell: Cell, plan: Plan) -> str | None:
     import torch
     from transformers.initialization import no_init_weights
 
-    from harness.models.load import build_model
     from harness.tasks.families.decoding import refuse_wrapped
-    from harness.training.attach import attach
-    from harness.training.precision import weight_dtype
+    from harness.training.attach import attach, untrained
     from methods import get_method
 
     settings, device = cell.train, torch.device("meta")
     with device, no_init_weights():
-        model = build_model(
-            cell.model, cell.family, cell.num_labels, settings.attention,
-            weight_dtype(settings.precision), settings.holds_outputs,
-        )  # fmt: skip
+        model = untrained(cell.model, cell.family, cell.num_labels, settings)
     method = get_method(cell.method)(**cell.method_options)
     try:
         with redirect_stderr(StringIO()):  # some types show a bar of their own

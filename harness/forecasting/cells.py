@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from harness.errors import UserError
 from harness.forecasting.cards import Card, target_of
@@ -43,7 +43,7 @@ def forecast_cells(
 
     `native` runs the step on fake tensors of this machine's GPU in place of a stand-in.
     """
-    asked: list[tuple[Cell, Card, Request, StepShapes] | Forecast] = []
+    asked: list[_Asked | Forecast] = []
     for cell, shapes in zip(cells, forecaster.shapes(cells), strict=True):
         for card in cards:
             try:
@@ -54,15 +54,19 @@ def forecast_cells(
             for request in requests:
                 if native:
                     request = request.model_copy(update={"stand_in": "cuda"})
-                asked.append((cell, card, request, shapes))
-    answers = iter(
-        forecaster.ask([(one[2], (one[1].capacity,)) for one in asked if isinstance(one, tuple)])
-    )
-    return [
-        one if isinstance(one, Forecast)
-        else judge(one[0], one[1], one[2], one[3].assumptions, next(answers))
-        for one in asked
-    ]  # fmt: skip
+                asked.append(_Asked(cell, card, request, shapes.assumptions))
+    steps = [(one.request, (one.card.capacity,)) for one in asked if isinstance(one, _Asked)]
+    answers = iter(forecaster.ask(steps))
+    return [judge(*one, next(answers)) if isinstance(one, _Asked) else one for one in asked]
+
+
+class _Asked(NamedTuple):
+    """One step of one cell on one card, as `judge` takes it, before its answer is there."""
+
+    cell: Cell
+    card: Card
+    request: Request
+    assumptions: tuple[str, ...]
 
 
 def _refused(cell: Cell, card: Card, shapes: StepShapes, error: UserError) -> Forecast:

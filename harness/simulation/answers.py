@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from harness.errors import UserError
@@ -22,6 +21,7 @@ from harness.simulation import model_values, peft_answers
 from harness.simulation.full_masks import FullMasks
 from harness.simulation.layouts import OWN, as_kernels_do
 from harness.simulation.model_values import ASKED, ASSUMED, PADDED, UNPADDED
+from methods.common.fakes import is_hollow
 
 _ATEN = torch.ops.aten
 _VALUE = _ATEN._local_scalar_dense.default
@@ -85,6 +85,7 @@ FROM_LOCALS: dict[tuple[str, str], Callable[[dict[str, Any]], Any]] = {
     **model_values.FROM_LOCALS,
     **peft_answers.FROM_LOCALS,
 }  # fmt: skip
+_ANY_VALUE = {**VALUES, **FROM_LOCALS}
 # The same for the number of rows that `nonzero` finds, or of bins that `bincount` makes, from the
 # shape of what it looks at and the local variables of the function that asks.
 ROWS: dict[tuple[str, str], Callable[[torch.Size, dict[str, Any]], int | None]] = {
@@ -128,9 +129,9 @@ class KnownAnswers(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         """Look at the operators whose outcome depends on values; run any other."""
-        if func in OWN and _is_hollow(args[0]):
+        if func in OWN and is_hollow(args[0]):
             return OWN[func](*args, **(kwargs or {}))
-        if func not in _ASKING or not _is_hollow(args[0]) or not _asks(func, args):
+        if func not in _ASKING or not is_hollow(args[0]) or not _asks(func, args):
             out = func(*args, **kwargs) if kwargs else func(*args)
             if func is _LINSPACE and out.numel() <= FEW:
                 self._steps[out.untyped_storage()._cdata] = (out, args)
@@ -139,9 +140,7 @@ class KnownAnswers(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if func is _COPY:
             if not args[0].is_meta or (kwargs or {}).get("device") != torch.device("cpu"):
                 return func(*args, **kwargs) if kwargs else func(*args)
-            answer = _answer({**VALUES, **FROM_LOCALS}, "values", lambda rule, names: (
-                rule({**names, **self._beside(args[0])}) if callable(rule) else rule
-            ))  # fmt: skip
+            answer = self._value(args[0], "values")
             return torch.tensor(answer, dtype=args[0].dtype).expand(args[0].shape).clone()
         if func is _VALUE:
             value = self._full_masks.value_of(args[0])
@@ -151,9 +150,7 @@ class KnownAnswers(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if known is not None:  # such as a model's probabilities of dropping its layers
                 start, end, count = known[1][:3]
                 return start + (end - start) * args[0].storage_offset() / max(count - 1, 1)
-            answer = _answer({**VALUES, **FROM_LOCALS}, "a value", lambda rule, names: (
-                rule({**names, **self._beside(args[0])}) if callable(rule) else rule
-            ))  # fmt: skip
+            answer = self._value(args[0], "a value")
             if answer is UNPADDED or answer is PADDED:
                 return self._is_unpadded(args[0]) == (answer is UNPADDED)
             return answer[args[0].storage_offset()] if isinstance(answer, list) else answer
@@ -174,6 +171,13 @@ class KnownAnswers(TorchDispatchMode):  # type: ignore[no-untyped-call]
         rows = self._rows(index)
         return [index.new_empty((rows,), dtype=torch.int64) for _ in index.shape]
 
+    def _value(self, asked: Tensor, what: str) -> Any:
+        """Return what a tensor's value is by the tables."""
+        beside = self._beside(asked)
+        return _answer(_ANY_VALUE, what, lambda rule, names: (
+            rule(names | beside) if callable(rule) else rule
+        ))  # fmt: skip
+
     def _rows(self, asked: Tensor) -> int:
         """Return how many places of a tensor are not zero."""
         beside = self._beside(asked)
@@ -186,11 +190,6 @@ class KnownAnswers(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _is_unpadded(self, asked: Tensor) -> bool:
         return not self.padded or asked in self._full_masks
-
-
-def _is_hollow(tensor: Tensor) -> bool:
-    """Tell a tensor without values from a real one on the host."""
-    return isinstance(tensor, FakeTensor) or tensor.is_meta
 
 
 def _asks(func: Any, args: tuple[Any, ...]) -> bool:

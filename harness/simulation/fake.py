@@ -32,7 +32,6 @@ from harness.metering.events import Event, LedgerReport, summarize
 from harness.metering.ledger import Ledger
 from harness.models.attention import FLASH, resolved
 from harness.models.config import pad_with_anything
-from harness.models.load import build_model
 from harness.shapes import BatchShape
 from harness.simulation.answers import KnownAnswers
 from harness.simulation.choices import choices_of
@@ -42,11 +41,11 @@ from harness.simulation.host import on_device
 from harness.simulation.observer import Observer, Workspaces
 from harness.simulation.request import Request, StandIn
 from harness.tasks.families import get_family
-from harness.training.attach import build_step, remarks_on
+from harness.training.attach import build_step, remarks_on, untrained
 from harness.training.batches import Batch
 from harness.training.evaluate import predict_batch
 from harness.training.kernels import pinned_kernel
-from harness.training.precision import autocast, weight_dtype
+from harness.training.precision import autocast
 from harness.training.state import TrainState
 from methods import Method, get_method
 
@@ -121,10 +120,7 @@ def _build(request: Request, device: torch.device) -> TrainState:
 
     settings, family = request.train, get_family(request.family)
     with device, no_init_weights():
-        model: Any = build_model(
-            request.model, family, request.num_labels, settings.attention,
-            weight_dtype(settings.precision), settings.holds_outputs,
-        )  # fmt: skip
+        model: Any = untrained(request.model, family, request.num_labels, settings)
     pad_with_anything(model.config)
     with device:
         model.tie_weights()  # as in a real one

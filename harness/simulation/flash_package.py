@@ -30,6 +30,7 @@ from torch.nn import functional
 
 from harness.errors import UserError
 from harness.simulation.attention import HALF
+from harness.simulation.kernels.sizes import up
 from harness.simulation.target import Target
 
 MOST = 256  # the largest size of heads
@@ -99,7 +100,7 @@ def _attend_unpadded(
     sequences = cu_seqlens_q.shape[0] - 1
     queries, keys, values = (t.view(sequences, -1, *t.shape[1:]) for t in (q, k, v))
     length = queries.shape[1]
-    rows = sequences * (length + ROWS - _up(length, ROWS))
+    rows = sequences * (length + ROWS - up(length, ROWS))
     ends = (cu_seqlens_q, cu_seqlens_k)
     return _padded_heads(queries, keys, values, dropout_p, causal, rows, ends).view(q.shape)
 
@@ -143,7 +144,7 @@ class _Attention(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         q, k, v, out, sums, *_ = ctx.saved_tensors
-        width = _up(out.shape[-1], 32 if out.shape[-1] <= 128 else 64) + 1
+        width = up(out.shape[-1], 32 if out.shape[-1] <= 128 else 64) + 1
         rows = out.new_empty((ctx.more_rows * out.shape[2] * width,), dtype=torch.float32)
         heads_first = [tensor.transpose(1, 2) for tensor in (grad, q, k, v, out)]
         grads = _ATEN._scaled_dot_product_flash_attention_backward(
@@ -151,7 +152,3 @@ class _Attention(torch.autograd.Function):
         )
         del rows
         return (*(each.transpose(1, 2) for each in grads), None)
-
-
-def _up(value: int, multiple: int) -> int:
-    return -(-value // multiple) * multiple

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 
 from harness.errors import UserError
+from methods.common.fakes import is_hollow
 
 _torch_div: Any = torch.div
 _module_apply: Any = nn.Module._apply
@@ -44,7 +45,7 @@ def _apply(self: Any, function: Any, recurse: bool = True) -> Any:
 
 def _format(self: Tensor, spec: str) -> str:
     """Write a number without a value as the number that it would be, where that is known."""
-    if self.dim() == 0 and (self.is_meta or isinstance(self, FakeTensor)):
+    if self.dim() == 0 and is_hollow(self):
         with suppress(UserError):
             return format(self.item(), spec)
     written: str = _tensor_format(self, spec)

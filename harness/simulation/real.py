@@ -14,11 +14,10 @@ from torch import Tensor, nn
 
 from harness.metering.cuda import CudaMeter, CudaReading
 from harness.metering.watch import NoWatch
-from harness.models.load import build_model
 from harness.tasks.families import get_family
-from harness.training.attach import build_step
+from harness.training.attach import build_step, untrained
 from harness.training.kernels import pinned_kernel
-from harness.training.precision import set_matmul_mode, weight_dtype
+from harness.training.precision import set_matmul_mode
 from methods import get_method
 
 if TYPE_CHECKING:
@@ -51,10 +50,7 @@ def measure(request: Request, num_steps: int = NUM_STEPS) -> Measured:
     set_matmul_mode(settings.precision)
     family = get_family(request.family)
     with device:
-        model = build_model(
-            request.model, family, request.num_labels, settings.attention,
-            weight_dtype(settings.precision), settings.holds_outputs,
-        )  # fmt: skip
+        model = untrained(request.model, family, request.num_labels, settings)
     method = get_method(request.method)(**request.method_options)
     state = build_step(model, method, request.plan(), settings, device, family, stage=request.stage)
     meter, seconds = CudaMeter(device), []

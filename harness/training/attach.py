@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from harness.models.load import build_model
 from harness.training.optim import make_optimizer
-from harness.training.precision import HALF_WEIGHTS, keep_head_fp32
+from harness.training.precision import HALF_WEIGHTS, keep_head_fp32, weight_dtype
 from harness.training.state import TrainState
 from methods import surgery
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from harness.models.spec import ModelSpec
     from harness.suite.settings import TrainSettings
     from harness.tasks.families.base import Family
     from methods.base import Handle, Method, Plan, Stage
@@ -53,6 +55,20 @@ def remarks_on(
             f"{config.model_type} model alone"
         )
     return said
+
+
+def untrained(
+    spec: ModelSpec, family: Family, num_labels: int, settings: TrainSettings
+) -> nn.Module:
+    """Build a cell's model from its config, on whatever device and mode torch is set to.
+
+    Raises:
+        UserError: as `build_model`.
+    """
+    return build_model(
+        spec, family, num_labels, settings.attention, weight_dtype(settings.precision),
+        settings.holds_outputs,
+    )  # fmt: skip
 
 
 def build_step(

@@ -11,12 +11,11 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-def is_hollow(model: nn.Module) -> bool:
-    """Tell a model of tensors without values."""
+def is_hollow(tensor: Tensor) -> bool:
+    """Tell a tensor without values from a real one."""
     from torch._subclasses.fake_tensor import FakeTensor
 
-    first = next(model.parameters())
-    return first.is_meta or isinstance(first, FakeTensor)
+    return tensor.is_meta or isinstance(tensor, FakeTensor)
 
 
 @contextmanager

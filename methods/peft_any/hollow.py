@@ -37,7 +37,7 @@ def structure_by_config(kind: str, model: nn.Module) -> Iterator[None]:
     """Let peft build a type on a hollow model inside of the block, and the model run after it."""
     from methods.common.fakes import is_hollow
 
-    if kind not in _BUILT or not is_hollow(model):
+    if kind not in _BUILT or not is_hollow(next(model.parameters())):
         yield
         return
     with ExitStack() as stack:

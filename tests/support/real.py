@@ -7,12 +7,10 @@ from torch import Tensor, nn
 
 from harness.metering.declared import declared_tensors
 from harness.metering.ledger import Ledger, LedgerReport
-from harness.models.load import build_model
 from harness.simulation.request import Request
 from harness.tasks.families import get_family
-from harness.training.attach import build_step
+from harness.training.attach import build_step, untrained
 from harness.training.kernels import pinned_kernel
-from harness.training.precision import weight_dtype
 from harness.training.state import TrainState
 from methods import get_method
 
@@ -42,12 +40,8 @@ def real_batch(asked: Request, model: nn.Module) -> dict[str, Tensor]:
 
 def real_model(asked: Request) -> nn.Module:
     """Return the request's model with random weights."""
-    settings = asked.train
     torch.manual_seed(0)
-    return build_model(
-        asked.model, get_family(asked.family), asked.num_labels, settings.attention,
-        weight_dtype(settings.precision), settings.holds_outputs,
-    )  # fmt: skip
+    return untrained(asked.model, get_family(asked.family), asked.num_labels, asked.train)
 
 
 def real_state(asked: Request) -> TrainState:

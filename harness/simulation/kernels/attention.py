@@ -19,6 +19,7 @@ import math
 
 from torch import Tensor
 
+from harness.simulation.kernels.sizes import size_of, up
 from harness.simulation.target import Target
 
 FP32 = 4
@@ -30,9 +31,9 @@ FORWARD_KEYS = 128  # of a tile of the forward kernel; up to here the result sta
 def flash_backward(gradient: Tensor, query: Tensor, key: Tensor, value: Tensor, out: Tensor) -> int:
     """Return the bytes; all tensors are (B, H, L, D)."""
     batch, heads, length, dim = query.shape
-    rounded = _up(dim, 32) if dim <= 192 else 256
-    sums = FP32 * batch * heads * _up(length, 128) * (rounded + 1)
-    copies = sum(_bytes(t) for t in (gradient, out) if not t.transpose(1, 2).is_contiguous())
+    rounded = up(dim, 32) if dim <= 192 else 256
+    sums = FP32 * batch * heads * up(length, 128) * (rounded + 1)
+    copies = sum(size_of(t) for t in (gradient, out) if not t.transpose(1, 2).is_contiguous())
     grouped = 2 * batch * heads * key.shape[2] * dim * query.element_size()
     return sums + copies + (grouped if key.shape[1] != heads else 0)
 
@@ -53,7 +54,7 @@ def efficient_backward(
         if batch * heads >= 256 and key.shape[2] <= 2 * keys:
             splits = 1
         splits = max(1, min(splits, 200 // (batch * heads)))
-        wide = _up(dim, rows) + _up(value.shape[-1], rows)
+        wide = up(dim, rows) + up(value.shape[-1], rows)
         workspace += FP32 * splits * keys * wide
     sums = FP32 * batch * heads * length
     kernel = sums + batch * heads * workspace
@@ -83,11 +84,3 @@ def _tiles(dim: int, half: bool, drops: bool, target: Target) -> tuple[int, int]
         return 64, 64
     preloads = half and target.capability >= (8, 0) and dim <= 128
     return 128, 128 if preloads else 64
-
-
-def _bytes(tensor: Tensor) -> int:
-    return tensor.numel() * tensor.element_size()
-
-
-def _up(value: int, multiple: int) -> int:
-    return math.ceil(value / multiple) * multiple

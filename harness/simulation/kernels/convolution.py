@@ -9,9 +9,9 @@ For patches of 4 x 4 in 16 bits, whose forward needs nothing, this is too much; 
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor
+
+from harness.simulation.kernels.sizes import size_of, up
 
 CHANNELS = 8  # to which the copies are padded
 PARTS = 7  # of the weights' gradient, as seen for patches of 16 x 16 in 16 bits
@@ -21,7 +21,7 @@ def forward(inputs: Tensor, weight: Tensor, out: Tensor, groups: int) -> int:
     """Return the bytes of a forward pass; inputs (B, C, ...), weight (C', C / groups, ...)."""
     if _depthwise(weight, groups) or not _copies(inputs):
         return 0
-    return _padded(inputs) + _padded(weight) + out.numel() * out.element_size()
+    return _padded(inputs) + _padded(weight) + size_of(out)
 
 
 def backward(gradient: Tensor, inputs: Tensor, weight: Tensor, groups: int) -> int:
@@ -42,5 +42,5 @@ def _copies(inputs: Tensor) -> bool:
 def _padded(tensor: Tensor) -> int:
     channels = tensor.shape[1]
     if tensor.element_size() == 2:
-        channels = math.ceil(channels / CHANNELS) * CHANNELS
+        channels = up(channels, CHANNELS)
     return tensor.numel() // tensor.shape[1] * channels * tensor.element_size()

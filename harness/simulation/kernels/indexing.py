@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from harness.simulation.kernels.sizes import up
+
 INT64 = 8
 ROUND = 512
 SORTED_FROM = 3072  # ids; below, one kernel adds without sorting (Embedding.cu)
@@ -27,7 +29,7 @@ def embedding_backward(gradient: Tensor, ids: Tensor, num_rows: int) -> int:
     by_id, by_segment, by_part = (INT64 * size for size in (count, segments, parts))
     sums = max(4, gradient.element_size()) * parts * width
     blocks = [by_id] * 3 + [by_segment] * 2 + [by_part, sums, 1, 1]
-    return sum(-(-size // ROUND) * ROUND for size in blocks)
+    return sum(up(size, ROUND) for size in blocks)
 
 
 def index_put_accumulate(num_places: int) -> int:

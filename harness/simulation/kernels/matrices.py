@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from harness.simulation.kernels.sizes import size_of
+
 
 def copies(*matrices: Tensor) -> int:
     """Return the bytes of copies of matrices that cuBLAS cannot read as they lie."""
-    return sum(m.numel() * m.element_size() for m in matrices if not _readable(m))
+    return sum(size_of(m) for m in matrices if not _readable(m))
 
 
 def _readable(matrix: Tensor) -> bool:

@@ -10,10 +10,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-
-def size_of(tensor: Tensor) -> int:
-    """Return the bytes of a contiguous copy."""
-    return tensor.numel() * tensor.element_size()
+from harness.simulation.kernels.sizes import size_of
 
 
 def copies(*tensors: Tensor) -> int:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 
 from harness.simulation.kernels import attention, convolution, indexing, matrices, softmax
+from harness.simulation.kernels.sizes import size_of
 from harness.simulation.reductions import sum_scratch
 from harness.simulation.target import Target
 
@@ -146,7 +147,7 @@ TABLE = (
     Kernel(
         ("multinomial.default",),
         "the shares, as large as the input",
-        lambda args, out, target: softmax.size_of(args[0]),
+        lambda args, out, target: size_of(args[0]),
         "cuda/MultinomialKernel.cu: multinomial_with_replacement_kernel_impl",
         "seen on a GPU",
     ),
