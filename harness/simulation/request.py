@@ -80,11 +80,11 @@ class Request(Frozen):
             UserError: the model has no positions for its lengths.
         """
         from harness.models.positions import refuse_beyond
-        from harness.training.precision import weight_dtype
+        from harness.training.precision import TORCH
 
         family = get_family(self.family)
         refuse_beyond(model, family.positions(shape, None), self.model.name)
-        dtype = weight_dtype(self.train.dtypes)
+        dtype = TORCH[self.train.rest]
         return family.hollow_batch(model, shape, mask=self.mask, dtype=dtype)
 
     def key(self) -> str:

@@ -36,6 +36,7 @@ def check_cells(cells: Sequence[Cell]) -> None:
                 f"python -m harness.forecast takes it"
             )
         _refuse_absent(cell, cuda=cuda)
+        _refuse_unquantisable(cell)
         if cell.train.max_steps is None:  # else only the data tells how many epochs there are
             try:
                 stages_of(cell)
@@ -66,6 +67,16 @@ def _refuse_absent(cell: Cell, *, cuda: bool) -> None:
         raise UserError(
             f"{where}: without a GPU sdpa has the kernels {' and '.join(ON_CPU)}; `headroom "
             "forecast` forecasts the others"
+        )
+
+
+def _refuse_unquantisable(cell: Cell) -> None:
+    """Refuse quantised bases without the package that makes them; forecasts need it not."""
+    weights = cell.train.dtypes.weights
+    if cell.train.dtypes.quantised and find_spec("bitsandbytes") is None:
+        raise UserError(
+            f"{cell.path}: train.weights = {weights}: the package bitsandbytes is not installed "
+            "(pip install 'headroom-bench[quantized]'); `headroom forecast` does without it"
         )
 
 

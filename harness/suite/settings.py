@@ -174,7 +174,6 @@ class TrainSettings(Numerics):
     def unbuilt(self) -> list[str]:
         """Say which settings wait for their code."""
         built = {
-            "weights": ("fp32", "bf16", "fp16", None),
             "optimizer": ("adamw", "adamw-fused", "sgd", "adafactor"),
             "optimizer_in_backward": (False,),
             "loss": ("model",),

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from harness.models.load import build_model
 from harness.training.optim import make_optimizer
-from harness.training.precision import set_types, weight_dtype
+from harness.training.precision import set_types
 from harness.training.state import TrainState
 from methods import surgery
 
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from harness.models.spec import ModelSpec
     from harness.suite.settings import TrainSettings
     from harness.tasks.families.base import Family
     from methods.base import Handle, Method, Plan, Stage
@@ -55,20 +53,6 @@ def remarks_on(
             f"{config.model_type} model alone"
         )
     return said
-
-
-def untrained(
-    spec: ModelSpec, family: Family, num_labels: int, settings: TrainSettings
-) -> nn.Module:
-    """Build a cell's model from its config, on whatever device and mode torch is set to.
-
-    Raises:
-        UserError: as `build_model`.
-    """
-    return build_model(
-        spec, family, num_labels, settings.attention, weight_dtype(settings.dtypes),
-        settings.holds_outputs,
-    )  # fmt: skip
 
 
 def build_step(
@@ -112,6 +96,7 @@ def attach(
     """Attach the method, with what precision and checkpointing ask of the model around it."""
     _move(model, device)  # whatever the method makes beside the model's tensors is there, too
     handle = method.attach(model, plan)
+    surgery.refuse_trained(handle.model)
     adapter = {id(parameter) for parameter in handle.parameters()}
     named = {**surgery.head_parameters(handle.model), **surgery.pooler_parameters(handle.model)}
     head = [p for p in named.values() if p.requires_grad and id(p) not in adapter]
