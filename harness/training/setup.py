@@ -20,7 +20,7 @@ from harness.models.tokenizer import load_tokenizer, refuse_made_up, refuse_othe
 from harness.suite.plan import plan_of
 from harness.tasks.families.decoding import refuse_wrapped
 from harness.training.attach import build_step
-from harness.training.base import quantize_base
+from harness.training.base import quantize_loaded
 from harness.training.batches import Batch, Probe, TrainingOrder, width_of
 from harness.training.optim import make_schedule
 from harness.training.precision import TORCH, set_matmul_mode, weight_dtype
@@ -157,7 +157,7 @@ def load_cell_model(cell: Cell) -> nn.Module:
         seed=cell.seed,
         use_cache=cell.train.holds_outputs,
     )
-    quantize_base(model, cell.train, train_pooler=cell.train.train_pooler)
+    quantize_loaded(model, cell.train)
     return model
 
 
