@@ -127,7 +127,7 @@ def _as_settings(quantised: Any) -> str | None:
 
 
 def _items(part: Any) -> Iterator[tuple[str, Any]]:
-    """Yield every key that has a value, with it, at any depth: a text model's, a tower's, a draft's."""
+    """Yield every key with its value, if any, at any depth: a text model's, a tower's."""
     if isinstance(part, dict):
         for key, value in part.items():
             if value is not None:

@@ -40,7 +40,7 @@ from harness.simulation.decoding import answer_batch
 from harness.simulation.flash_package import flash_package
 from harness.simulation.host import on_device
 from harness.simulation.observer import Observer, Workspaces
-from harness.simulation.quantized import StandIns
+from harness.simulation.quantized import StandIns, assumed
 from harness.simulation.request import Request, StandIn
 from harness.tasks.families import get_family
 from harness.training.attach import build_step, remarks_on
@@ -150,7 +150,7 @@ def _observed(
 ) -> FakeRun:
     """Run the steps under the ledger, and what a run does beside them."""
     target, handle = request.target, state.handle
-    answers.assumed.update(get_family(request.family).assumed(state.model))
+    answers.assumed.update(get_family(request.family).assumed(state.model), assumed(request.train))
     steps = request.steps if len(request.steps) > 1 else request.steps * 2
     passes = min(request.train.accumulate, MOST_PASSES)
     observer = Observer(target)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from harness.training.optim import make_optimizer
 from harness.training.precision import set_types
 from harness.training.state import TrainState
-from methods import surgery
+from methods import quantized, surgery
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +40,7 @@ def remarks_on(
         settings: of the cell.
         plan: of the run; a forecast does not know it.
     """
-    said = list(method.remarks(model, plan))
+    said = [*method.remarks(model, plan), *quantized.remarks(model)]
     if settings.train_pooler and not surgery.pooler_parameters(model):
         said.append("train_pooler changes nothing: this model has no pooler")
     _, transformer = surgery.transformer_of(model)
