@@ -45,6 +45,11 @@ class EightBits:
         out: Tensor = product.apply(x, self, self.bias)  # type: ignore[no-untyped-call]
         return out
 
+    def whole(self) -> Tensor:
+        """Return the weight as peft reads it, in fp32."""
+        product = self.weight.new_empty(self.weight.shape, dtype=torch.float32)
+        return torch.empty_like(product)
+
     def dequantized(self, dtype: torch.dtype) -> Tensor:
         """Return the weight: (d_out, d_in)."""
         scales = self.state.SCB.unsqueeze(1).mul(EIGHTH)

@@ -65,6 +65,13 @@ class FourBits:
             return state.absmax
         return torch.empty_like(state.absmax, dtype=torch.float32)
 
+    def whole(self) -> Tensor:
+        """Return the weight as peft reads it, in the type that it was loaded in."""
+        scales = self.scales()
+        weight = self.dequantized(self.compute_dtype)
+        del scales
+        return weight
+
     def dequantized(self, dtype: torch.dtype) -> Tensor:
         """Return the weight: (d_out, d_in)."""
         return self.weight.new_empty((self.out_features, self.in_features), dtype=dtype)
@@ -89,11 +96,7 @@ class _FourBitProduct(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         if not ctx.needs_input_grad[0]:
             return None, None, None
-        scales = ctx.layer.scales()
-        weight = ctx.layer.dequantized(ctx.layer.compute_dtype)
-        del scales
-        weight = weight.to(grad.dtype)
-        return torch.matmul(grad, weight), None, None
+        return torch.matmul(grad, ctx.layer.whole().to(grad.dtype)), None, None
 
 
 def _state(blocks: int, double: bool, device: torch.device) -> State:

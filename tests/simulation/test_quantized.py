@@ -112,6 +112,8 @@ STEPS: dict[str, tuple[str, str, str, dict[str, Any], dict[str, Any]]] = {
     "encoder-decoder": ("tiny-bart", "seq2seq", "aflora", {}, {"weights": "nf4"}),
     "adapters between layers": ("tiny-bert", "classification", "pfeiffer", {},
                                 {"weights": "int8", "train_pooler": True}),
+    "peft reads weights": ("tiny-llama", "causal_lm", "peft", {"type": "LORA", "use_dora": True},
+                           {"weights": "nf4", "double_quant": True}),
     "images": ("tiny-vit", "image", "adalora", {}, {"weights": "nf4", "compute": "fp32"}),
 }  # fmt: skip
 
