@@ -1,7 +1,8 @@
 """A model's linear layers on quantised weights: which of them, and what stays as it was.
 
 Which layers is transformers' rule: all that are plain nn.Linear or Conv1D, but for output
-embeddings, tied weights and what the class keeps in fp32. Here heads stay, too, since they train.
+embeddings, tied weights and what the class keeps in fp32. Here heads stay, too, since they train,
+and layers that a model never calls (Mamba's): with packed weights it would not run.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from methods import surgery
+from methods.tree import unused_names
 
 if TYPE_CHECKING:
     import torch
@@ -79,12 +81,14 @@ def quantizable(model: Any, keep: Collection[str] = ()) -> list[str]:
     from transformers.quantizers.quantizers_utils import should_convert_module
 
     stay = [*get_keys_to_not_convert(model), *(model._keep_in_fp32_modules or ())]
+    read = set(unused_names("", model))  # by a function of the layer's own, which wants numbers
     names = {*surgery.head_parameters(model), *keep}
     trained = {id(p) for n, p in model.named_parameters(remove_duplicate=False) if n in names}
     return [
         name
         for name, module in model.named_modules(remove_duplicate=False)
         if (isinstance(module, Conv1D) or type(module) is nn.Linear)
+        and name not in read
         and should_convert_module(name, stay)
         and not any(id(p) in trained for p in module.parameters())
     ]

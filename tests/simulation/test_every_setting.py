@@ -49,13 +49,12 @@ VALUES: dict[str, list[tuple[Settings, Settings]]] = {
     # The CPU has no cache to give back: test_emptied_cache.py.
     "empty_cache_steps": [({}, {"empty_cache_steps": 2})],
     "label_smoothing": [({}, {"label_smoothing": 0.1})],
-    "weights": [({}, {"weights": kind}) for kind in ("bf16", "nf4")]
-    + [(BF16, {"weights": "bf16"})],
+    "weights": [({}, {"weights": "bf16"}), (BF16, {"weights": "bf16"})],
     "compute": [({}, {"compute": "bf16"}), ({"weights": "bf16"}, {"compute": "bf16"})],
     "autocast": [({"weights": "bf16"}, {"autocast": True}), (BF16, {"autocast": False})],
     "adapters": [({"weights": kind}, {"adapters": "same"}) for kind in ("bf16", "fp16")],
     "gradient_checkpointing": [({}, {"gradient_checkpointing": True})],
-    # Of quantised bases, whose kinds test_quantized.py has.
+    # Of quantised bases, whose kinds, families and methods test_quantized.py has.
     "double_quant": [({"weights": "nf4"}, {"double_quant": True})],
     "unquantized": [({"weights": "nf4"}, {"unquantized": "compute"})],
     "loss": [],
@@ -101,14 +100,16 @@ def tried(name: str) -> list[tuple[Settings, Settings]]:
     return [({}, {name: value}) for value in get_args(kind)]
 
 
-# What comes after gradients, or moves nothing, is the same for every kind of task: two are enough.
+OF_LAYERS = {"double_quant", "unquantized"}
+# What comes after gradients, moves nothing or is of single layers is the same for every kind of
+# task: two are enough.
 AFTER_GRADIENTS = {*INERT, "optimizer", "momentum", "weight_decay", "clip", "empty_cache_steps"}
 CASES = [
     (family, name, base, change)
     for name in TrainSettings.model_fields
     if name not in IN_A_RUN
     for base, change in tried(name)
-    for family in (("classification", "image") if name in AFTER_GRADIENTS else MODELS)
+    for family in (("classification", "image") if name in AFTER_GRADIENTS | OF_LAYERS else MODELS)
 ]
 
 
