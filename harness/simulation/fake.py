@@ -159,7 +159,7 @@ def _observed(
             if number == 1:
                 since = len(ledger.events)
                 observer.restart()
-            answers.padded = request.mask and shape.padded
+            answers.padded, answers.packed = request.mask and shape.padded, shape.packed
             batches = _batches(request, state.model, shape, device, passes)
             state.step.run(number, batches, request.parts()[:passes], watch)
         until, observer.part = len(ledger.events), "beside"
@@ -198,7 +198,7 @@ def _beside(
     family = get_family(request.family)
 
     def batch_of(shape: BatchShape) -> Batch:
-        answers.padded = request.mask and shape.padded
+        answers.padded, answers.packed = request.mask and shape.padded, shape.packed
         with device:
             return request.hollow_batch(state.model, shape)
 

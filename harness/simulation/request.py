@@ -83,7 +83,11 @@ class Request(Frozen):
         family = get_family(self.family)
         refuse_beyond(model, family.positions(shape, None), self.model.name)
         dtype = weight_dtype(self.train.precision)
-        return family.hollow_batch(model, shape, mask=self.mask, dtype=dtype)
+        packed = shape.packed is not None
+        batch = family.hollow_batch(model, shape, mask=self.mask and not packed, dtype=dtype)
+        if packed:
+            batch["position_ids"] = torch.empty_like(batch["input_ids"])
+        return in_one_row(batch) if packed and joined_rows(self.train) else batch
 
     def key(self) -> str:
         """Hash of the request, the libraries' versions and this project's source.
