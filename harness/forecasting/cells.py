@@ -11,9 +11,10 @@ from harness.forecasting.forecaster import Answer, Forecaster
 from harness.forecasting.requests import StepShapes, requests_of
 from harness.forecasting.result import Fit, Forecast
 from harness.models.attention import FLASH
-from harness.simulation.request import Request, structural
+from harness.simulation.request import LIGER, Request, structural
 from harness.simulation.step_forecast import StepForecast
 from harness.simulation.target import THIS_CARD
+from harness.suite.numerics import TYPES
 from harness.suite.settings import TrainSettings
 from methods.wording import spelled
 
@@ -138,10 +139,11 @@ def _choices(request: Request, card: Card, answer: Answer) -> dict[str, str]:
     step = answer if isinstance(answer, StepForecast) else None
     return {
         "capability": f"{card.capability[0]}.{card.capability[1]}",
-        "precision": train.precision,
+        "precision": str(train.dtypes),
         "attention": step.attention if step else train.attention,
         "optimizer": f"{train.optimizer}, {KERNELS[train.optimizer]}",
         "gradient_checkpointing": str(train.gradient_checkpointing).lower(),
+        **_loss(request, versions["transformers"]),
         "accumulate": str(train.accumulate),
         "mask": str(request.mask).lower(),
         **_moved(train),
@@ -149,9 +151,17 @@ def _choices(request: Request, card: Card, answer: Answer) -> dict[str, str]:
     }
 
 
+def _loss(request: Request, version: str) -> dict[str, str]:
+    """Say whose loss a causal language model's is; that of transformers holds for its version."""
+    if request.family != "causal_lm":
+        return {}
+    whose = {"model": f"of transformers {version}", "liger": f"of Liger {LIGER}"}
+    return {"loss": f"{request.train.loss}, {whose.get(request.train.loss, 'in pieces')}"}
+
+
 def _moved(train: TrainSettings) -> dict[str, str]:
     """Return the settings that are not at their defaults and that memory depends on."""
-    always = {"precision", "attention", "optimizer", "gradient_checkpointing", "accumulate"}
+    always = {*TYPES, "attention", "loss", "optimizer", "gradient_checkpointing", "accumulate"}
     ours, defaults = structural(train), structural(TrainSettings())
     return {
         name: spelled(getattr(train, name))

@@ -50,9 +50,9 @@ def shapes_without_data(cell: Cell) -> StepShapes:
     lengths = shape.lengths if shape is not None else ()
     fixed, packed = settings.padding == "max", settings.padding == "packed"
 
-    def pack(examples: int, length: int) -> BatchShape:
-        most = max(2, length // EXAMPLE)
-        return BatchShape(examples, length, padded=False, packed=examples * most)
+    def pack(packs: int, length: int) -> BatchShape:
+        several = packs * max(2, length // EXAMPLE)
+        return BatchShape(packs, length, padded=False, packed=several)
 
     def batch(examples: int, length: int) -> BatchShape:
         # A batch of one is as long as its example, unless its length is fixed.
@@ -67,7 +67,7 @@ def shapes_without_data(cell: Cell) -> StepShapes:
     untold = shape is not None and cell.family.evaluation == "generation"
     assumptions = []
     if packed:
-        assumptions.append(f"packs of examples of {EXAMPLE} tokens")
+        assumptions.append(f"packs of {settings.max_length} tokens hold examples of {EXAMPLE}")
     elif not fixed and shape is None:
         assumptions.append(f"batches padded to max_length {settings.max_length}")
     if untold:

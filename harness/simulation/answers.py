@@ -21,7 +21,13 @@ from harness.simulation import model_values, peft_answers
 from harness.simulation.full_masks import FullMasks
 from harness.simulation.layouts import OWN, as_kernels_do
 from harness.simulation.model_values import (
-    ASKED, ASSUMED, EXAMPLES, PACKED, PADDED, UNPACKED, UNPADDED,
+    ASKED,
+    ASSUMED,
+    EXAMPLES,
+    PACKED,
+    PADDED,
+    UNPACKED,
+    UNPADDED,
 )  # fmt: skip
 from methods.common.fakes import is_hollow
 

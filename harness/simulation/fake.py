@@ -38,6 +38,7 @@ from harness.simulation.choices import choices_of
 from harness.simulation.decoding import answer_batch
 from harness.simulation.flash_package import flash_package
 from harness.simulation.host import on_device
+from harness.simulation.liger import liger_package
 from harness.simulation.observer import Observer, Workspaces
 from harness.simulation.request import Request, StandIn
 from harness.tasks.families import get_family
@@ -108,6 +109,8 @@ def fake_run(request: Request, stand_in: StandIn | None = None) -> FakeRun:
         stack.enter_context(pinned_kernel(request.train.attention))
         if request.train.attention == FLASH:
             stack.enter_context(flash_package(request.target))
+        if request.train.liger_kernels or request.train.loss == "liger":
+            stack.enter_context(liger_package(request.target))
         state = _build(request, device)
         attention = resolved(request.train.attention, state.model)
         run = _observed(request, state, device, answers)
@@ -211,7 +214,7 @@ def _beside(
         state.handle.evaluating(on=False)
 
     def look(shape: BatchShape) -> None:
-        with autocast(request.train.precision, device):
+        with autocast(request.train.dtypes, device):
             state.handle.look([batch_of(shape)])
 
     if request.evaluation is not None:
@@ -223,7 +226,7 @@ def _beside(
 
 def autocasts(request: Request) -> bool:
     """Tell whether the forward pass runs under autocast."""
-    return request.train.precision in {"bf16", "fp16"}
+    return request.train.dtypes.autocast
 
 
 def default_stand_in(request: Request) -> StandIn:

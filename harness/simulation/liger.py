@@ -2,17 +2,18 @@
 
 Read in liger-kernel 0.8.5 (liger_kernel/ops):
 
-| kernel        | forward makes                       | kept              | backward makes            |
-|---------------|-------------------------------------|-------------------|---------------------------|
-| rms_norm      | the output, an fp32 root a row      | input, roots      | nothing, or the input's   |
-|               |                                     |                   | gradient (not in place);  |
-|               |                                     |                   | fp32 sums of a weight's   |
-| swiglu, geglu | the product                         | gate and up       | nothing: over both        |
-| rope          | nothing: over queries and keys      | cosines, sines    | nothing                   |
-| cross_entropy | a loss a row, over the logits their | that gradient     | nothing                   |
-|               | gradient                            |                   |                           |
-| fused linear  | the gradients of input and weight;  | these gradients   | nothing                   |
-| cross-entropy | the logits of a piece of tokens     |                   |                           |
+| kernel        | forward makes                     | kept             | backward makes          |
+|---------------|-----------------------------------|------------------|-------------------------|
+| rms_norm      | the output, an fp32 root a row    | input, roots     | nothing, or the input's |
+|               |                                   |                  | gradient (if not in     |
+|               |                                   |                  | place); fp32 sums of a  |
+|               |                                   |                  | weight's that trains    |
+| swiglu, geglu | the product                       | gate and up      | nothing: over both      |
+| rope          | nothing: over queries and keys    | cosines, sines   | nothing                 |
+| cross_entropy | a loss a row; over the logits     | that gradient    | nothing                 |
+|               | their gradient                    |                  |                         |
+| fused linear  | gradients of input and weight;    | these gradients  | nothing                 |
+| cross-entropy | the logits of a piece of tokens   |                  |                         |
 
 Pieces of the fused loss are `chunk_size` tokens, so that their logits are about as large as the
 input. Inputs that are not contiguous are copied first. On Blackwell wide rows are tiled, which
@@ -31,6 +32,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from harness.errors import UserError
 from harness.simulation.reductions import multiprocessors
 from harness.simulation.target import Target
 from harness.training import liger
@@ -40,21 +42,29 @@ FP32 = torch.float32
 
 @contextmanager
 def liger_package(target: Target) -> Iterator[None]:
-    """Give `harness.training.liger` these functions for those of the package."""
+    """Give `harness.training.liger` these functions for those of the package.
+
+    Raises:
+        UserError: the target is none that it has kernels for.
+    """
+    if target.kind == "cpu":
+        raise UserError("train.loss or liger_kernels: Liger's kernels need a GPU; loss: chunked "
+                        "does not")  # fmt: skip
     count, _ = multiprocessors(target)
+    kernels: Any = {kind: kind.apply for kind in (_RMSNorm, _CrossEntropy, _Fused)}  # untyped
     there = SimpleNamespace(
-        rms_norm=lambda x, w, eps, offset, casting, in_place, rows: _RMSNorm.apply(
+        rms_norm=lambda x, w, eps, offset, casting, in_place, rows: kernels[_RMSNorm](
             x, w, casting != "none", in_place, count
         ),
         silu_mul=_Product.apply,
         gelu_mul=_Product.apply,
         rope=_Rope.apply,
-        cross_entropy=lambda x, wanted, *_: (_CrossEntropy.apply(x, wanted),),
+        cross_entropy=lambda x, wanted, *_: (kernels[_CrossEntropy](x, wanted),),
         fused_linear_cross_entropy=lambda x, w, wanted, bias=None, *_: (
-            _FusedLinearCrossEntropy.apply(x, w, wanted, bias, target.capability >= (8, 0)),
+            kernels[_Fused](x, w, wanted, bias, target.capability >= (8, 0)),
         ),
     )
-    with mock.patch.object(liger, "functions", lambda: there):
+    with mock.patch.object(liger, "functions", return_value=there):
         try:
             yield
         finally:
@@ -69,7 +79,9 @@ def chunk_size(tokens: int, width: int, vocabulary: int) -> int:
 
 class _RMSNorm(Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, roots32: bool, in_place: bool, count: int) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, roots32: bool, in_place: bool, count: int
+    ) -> Tensor:
         x = x.contiguous()
         rows = x.numel() // x.shape[-1]
         out = torch.empty_like(x)
@@ -137,7 +149,7 @@ class _CrossEntropy(Function):
         return logits, None
 
 
-class _FusedLinearCrossEntropy(Function):
+class _Fused(Function):
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, wanted: Tensor, bias: Tensor | None, adds: bool

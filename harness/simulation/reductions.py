@@ -98,6 +98,7 @@ def _blocks_per_output(values: int, grid: int, threads: int, target: Target) -> 
 
 
 def multiprocessors(target: Target) -> tuple[int, int]:
+    """Return how many multiprocessors the target has, and how many threads each holds."""
     capabilities = [key for key in sorted(MULTIPROCESSORS) if key <= target.capability]
     return MULTIPROCESSORS[capabilities[-1] if capabilities else min(MULTIPROCESSORS)]
 

@@ -16,9 +16,10 @@ from harness.paths import check_name
 from harness.suite.analysed import Analyses
 from harness.suite.cell import Cell
 from harness.suite.entries import MethodEntry, ModelEntry, Rule, Some, TaskEntry
+from harness.suite.frozen import Frozen
 from harness.suite.grid import Grid
 from harness.suite.reproduces import Reproduces
-from harness.suite.settings import Frozen, TrainSettings
+from harness.suite.settings import TrainSettings
 from harness.suite.unfit import refuse_unfit
 from harness.tasks.base import Protocol
 from methods import get_method
@@ -131,15 +132,14 @@ class Suite(Frozen):
         axes: dict[str, Any],
     ) -> TrainSettings:
         """Merge the layers, later ones win: suite, model, task, method, rules, grid."""
-        merged = {
-            **self.train.given(),
-            **model.train.given(),
-            **task.train.given(),
-            **method.train.given(),
-        }
-        for rule in self.rules:
-            if rule.fits(label, task.shown, model.name):
-                merged |= rule.train.given()
+        layers = [each.train.given() for each in (self, model, task, method)]
+        layers += [rule.train.given() for rule in self.rules
+                   if rule.fits(label, task.shown, model.name)]  # fmt: skip
+        merged: dict[str, Any] = {}
+        for layer in layers:
+            merged |= layer
+        if task.shape and "packed" in (layer.get("padding") for layer in layers):
+            merged["padding"] = "packed"  # a shape's own padding is no more than its default
         try:
             return TrainSettings(**merged | axes)
         except ValidationError as error:

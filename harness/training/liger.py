@@ -20,8 +20,6 @@ from torch.nn import functional
 from harness.tasks.families.sequences import IGNORED
 from methods import surgery
 
-PACKAGE = "liger-kernel"
-
 
 class Norm(NamedTuple):
     """How Liger computes the RMSNorm of a model type.
@@ -45,9 +43,10 @@ class Serves(NamedTuple):
     fuses: bool = True
 
 
-_NORMS, _GATED, _TANH = {"rms_norm", "cross_entropy"}, "swiglu", "geglu"
-_USUAL = frozenset({*_NORMS, _GATED, "rope"})
-_NO_ROPE = frozenset({*_NORMS, _GATED})
+_NORMS = {"rms_norm", "cross_entropy"}
+_USUAL = frozenset({*_NORMS, "swiglu", "rope"})
+_NO_ROPE = frozenset({*_NORMS, "swiglu"})
+_TANH = frozenset({*_NORMS, "geglu", "rope"})
 _APART = Norm(in_place=False)
 _GEMMA = Norm("gemma", 1.0, in_place=False)
 SERVED = {
@@ -58,10 +57,8 @@ SERVED = {
     "granite": Serves(_USUAL, fuses=False),
     **dict.fromkeys(("olmo2", "olmo3"), Serves(_USUAL, _APART)),
     "glm4": Serves(_NO_ROPE, _APART),
-    "gemma": Serves(frozenset({*_NORMS, _TANH, "rope"}), Norm("gemma", 1.0)),
-    **dict.fromkeys(
-        ("gemma2", "gemma3_text"), Serves(frozenset({*_NORMS, _TANH, "rope"}), _GEMMA)
-    ),
+    "gemma": Serves(_TANH, Norm("gemma", 1.0)),
+    **dict.fromkeys(("gemma2", "gemma3_text"), Serves(_TANH, _GEMMA)),
     "gpt_oss": Serves(frozenset(_NORMS)),
     **dict.fromkeys(("qwen3_5_text", "qwen3_next"), Serves(frozenset(_NORMS), _GEMMA)),
     **dict.fromkeys(("mixtral", "qwen3_moe"), Serves(frozenset({*_NORMS, "rope"}))),
@@ -170,16 +167,14 @@ def _use_rope(model: nn.Module, call: Any, _: Norm) -> int:
     return len(found)
 
 
-def _use_cross_entropy(model: nn.Module, call: Any, _: Norm) -> int:
-    def loss_of(
-        logits: Tensor, labels: Tensor, vocab_size: int, **kwargs: Any
-    ) -> Tensor:
+def _use_cross_entropy(model: nn.Module, call: Any, norm: Norm) -> int:
+    def loss_of(logits: Tensor, labels: Tensor, vocab_size: int, **kwargs: Any) -> Tensor:
         wanted = functional.pad(labels, (0, 1), value=IGNORED)[..., 1:].contiguous().view(-1)
         flat = logits.float().view(-1, vocab_size)
         out: Tensor = call.cross_entropy(flat, wanted, None, IGNORED)[0]
         return out
 
-    _, transformer = surgery.transformer_of(model)
+    transformer = surgery.transformer_of(model)[1]
     transformer.loss_function = loss_of
     return 1
 

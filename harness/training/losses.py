@@ -1,12 +1,15 @@
 """How a language model's loss is taken: `train.loss`, in training and in the forecast alike.
 
-| value          | whose                                   | logits that are alive                     |
-|----------------|-----------------------------------------|-------------------------------------------|
-| model          | transformers', of the installed version | all, their fp32 copy and its softmax      |
-| chunked        | here, pieces made again in backward     | of one piece                              |
-| chunked-output | here, as torchtune's                    | all, their softmax in fp32, and the fp32  |
-|                | CEWithChunkedOutputLoss not compiled    | copy of one piece                         |
-| liger          | Liger's fused linear cross-entropy      | of one piece, none in backward            |
+| value          | whose                                 | logits that are alive                  |
+|----------------|---------------------------------------|----------------------------------------|
+| model          | transformers', as installed           | all, their fp32 copy and its softmax   |
+| chunked        | here: pieces, again in backward       | of one piece                           |
+| chunked-output | here: as CEWithChunkedOutputLoss of   | all, their softmax in fp32, and the    |
+|                | torchtune 0.6, not compiled           | fp32 copy of one piece                 |
+| liger          | Liger's fused linear cross-entropy    | of one piece, and none in backward     |
+
+TRL's SFTTrainer (1.16) cuts tokens and vocabulary into tiles and sums gradients in fp32: what it
+holds is not what `chunked` holds, and as little beside the logits of `model`.
 """
 
 from __future__ import annotations

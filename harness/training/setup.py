@@ -19,6 +19,7 @@ from harness.models.positions import positions_of, refuse_beyond
 from harness.models.tokenizer import load_tokenizer, refuse_made_up, refuse_other_end
 from harness.suite.plan import plan_of
 from harness.tasks.families.decoding import refuse_wrapped
+from harness.tasks.families.packing import refuse_leaks
 from harness.training.attach import build_step
 from harness.training.batches import Batch, Probe, TrainingOrder, encode_training, width_of
 from harness.training.optim import make_schedule
@@ -135,7 +136,7 @@ def preparer_for(cell: Cell, rows: Sequence[Any]) -> Any:
         case "tokenizer":
             return load_tokenizer(cell.model, cell.family.texts(rows))
         case "image processor":
-            return load_image_processor(cell.model, weight_dtype(cell.train.precision))
+            return load_image_processor(cell.model, weight_dtype(cell.train.dtypes))
         case None:
             return None
 
@@ -146,13 +147,13 @@ def load_cell_model(cell: Cell) -> nn.Module:
     Raises:
         UserError: it cannot be had.
     """
-    set_matmul_mode(cell.train.precision)
+    set_matmul_mode(cell.train.dtypes)
     return load_model(
         cell.model,
         family=cell.family,
         num_labels=cell.num_labels,
         attention=cell.train.attention,
-        dtype=weight_dtype(cell.train.precision),
+        dtype=weight_dtype(cell.train.dtypes),
         seed=cell.seed,
         use_cache=cell.train.holds_outputs,
     )
@@ -192,6 +193,8 @@ def set_up(
         state = build_step(model, cell.configured_method, plan, settings, device, family)
         if cell.generation is not None:
             refuse_wrapped(state.model)
+        if settings.padding == "packed":
+            refuse_leaks(state.model, device)
     except ValueError as error:
         raise UserError(f"{cell.path}: {error}") from None
     refuse_beyond(state.model, _longest(settings, family, [encoded], None), cell.model.name)

@@ -6,6 +6,7 @@ The fields come from the schema: a new one of a type that does not list its valu
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -32,6 +33,7 @@ from harness.tasks.language.cnn_dailymail import CnnDailymailTask
 
 Settings = dict[str, Any]
 SGD = {"optimizer": "sgd"}
+BF16 = {"precision": "bf16"}
 # What is tried of a setting whose type does not list its values: pairs of settings, one laid over
 # the other, of which a step is taken.
 VALUES: dict[str, list[tuple[Settings, Settings]]] = {
@@ -48,6 +50,21 @@ VALUES: dict[str, list[tuple[Settings, Settings]]] = {
     # The CPU has no cache to give back: test_emptied_cache.py.
     "empty_cache_steps": [({}, {"empty_cache_steps": 2})],
     "label_smoothing": [({}, {"label_smoothing": 0.1})],
+    "weights": [({}, {"weights": "bf16"}), (BF16, {"weights": "bf16"})],
+    "compute": [({}, {"compute": "bf16"}), ({"weights": "bf16"}, {"compute": "bf16"})],
+    "autocast": [({"weights": "bf16"}, {"autocast": True}), (BF16, {"autocast": False})],
+    "adapters": [({"weights": kind}, {"adapters": "same"}) for kind in ("bf16", "fp16")],
+    "gradient_checkpointing": [
+        ({}, {"gradient_checkpointing": value}) for value in (True, "reentrant")
+    ],
+    # Of quantised bases: not yet.
+    "double_quant": [],
+    "unquantized": [],
+    "loss": [({}, {"loss": value}) for value in ("chunked", "chunked-output")],
+    "loss_chunks": [({"loss": "chunked"}, {"loss_chunks": 3})],
+    "liger_kernels": [],  # of a GPU: test_liger.py
+    "optimizer_in_backward": [],
+    "optimizer": [({}, {"optimizer": name}) for name in ("adamw-fused", "sgd", "adafactor")],
 }
 # These say which batches a run takes: the data, what is said of it, and whether bytes move.
 IN_A_RUN: dict[str, tuple[str, str, bool]] = {
@@ -88,12 +105,21 @@ def tried(name: str) -> list[tuple[Settings, Settings]]:
 
 # What comes after gradients, or moves nothing, is the same for every kind of task: two are enough.
 AFTER_GRADIENTS = {*INERT, "optimizer", "momentum", "weight_decay", "clip", "empty_cache_steps"}
+OF_LANGUAGE = {"loss", "loss_chunks"}
+
+
+def _tried_for(name: str) -> Iterable[str]:
+    if name in OF_LANGUAGE:
+        return ("causal_lm",)
+    return ("classification", "image") if name in AFTER_GRADIENTS else MODELS
+
+
 CASES = [
     (family, name, base, change)
     for name in TrainSettings.model_fields
     if name not in IN_A_RUN
     for base, change in tried(name)
-    for family in (("classification", "image") if name in AFTER_GRADIENTS else MODELS)
+    for family in _tried_for(name)
 ]
 
 
