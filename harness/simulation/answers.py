@@ -122,6 +122,7 @@ class KnownAnswers(TorchDispatchMode):  # type: ignore[no-untyped-call]
         padded: whether the mask of the batch that is next has zeros. A mask that the model makes
             for itself, such as BART's decoder does, has none.
         packed: examples in the rows of the batch that is next, where rows hold several.
+        told_apart: whether the model has asked if rows hold several examples.
         assumed: what answers rest on that a real run need not keep to, as sentences without end.
     """
 
@@ -129,6 +130,7 @@ class KnownAnswers(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.padded = True
         self.packed: int | None = None
+        self.told_apart = False
         self.assumed: set[str] = set()
         self._full_masks = FullMasks()
         self._steps: dict[int, tuple[Tensor, tuple[Any, ...]]] = {}
@@ -166,6 +168,7 @@ class KnownAnswers(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if answer is UNPADDED or answer is PADDED:
                 return self._is_unpadded(args[0]) == (answer is UNPADDED)
             if answer is UNPACKED or answer is PACKED:
+                self.told_apart = True
                 return (self.packed is None) == (answer is UNPACKED)
             return answer[args[0].storage_offset()] if isinstance(answer, list) else answer
         if func is _INDEX:

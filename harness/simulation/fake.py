@@ -42,6 +42,7 @@ from harness.simulation.liger import liger_package
 from harness.simulation.observer import Observer, Workspaces
 from harness.simulation.request import Request, StandIn
 from harness.tasks.families import get_family
+from harness.tasks.families.packing import sees_both
 from harness.training.attach import build_step, remarks_on, untrained
 from harness.training.batches import Batch
 from harness.training.evaluate import predict_batch
@@ -165,6 +166,8 @@ def _observed(
             answers.padded, answers.packed = request.mask and shape.padded, shape.packed
             batches = _batches(request, state.model, shape, device, passes)
             state.step.run(number, batches, request.parts()[:passes], watch)
+        if answers.packed and not answers.told_apart:
+            raise UserError(f"train.padding = packed: {sees_both(state.model)}")
         until, observer.part = len(ledger.events), "beside"
         for name, act in _beside(request, state, device, answers):
             begins[name] = len(ledger.events)

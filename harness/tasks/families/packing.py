@@ -169,5 +169,10 @@ def refuse_leaks(model: nn.Module, device: torch.device) -> None:
     )
     model.train(was_training)
     if (one - other).norm() > LEAK * one.norm():
-        kind = surgery.transformer_of(model)[1].config.model_type
-        raise ValueError(f"train.padding = packed: {kind}: the examples of a row see one another")
+        raise ValueError(f"train.padding = packed: {sees_both(model)}")
+
+
+def sees_both(model: nn.Module) -> str:
+    """Say that the model does not keep a row's examples apart."""
+    kind = surgery.transformer_of(model)[1].config.model_type
+    return f"{kind}: the examples of a row see one another"
