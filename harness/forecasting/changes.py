@@ -80,7 +80,10 @@ def changes_of(request: Request) -> list[Change]:
 
 
 def _halve(request: Request) -> Request:
-    halved = tuple(s._replace(examples=s.examples // 2) for s in request.steps)
+    halved = tuple(
+        s._replace(examples=s.examples // 2, packed=s.packed and -(-s.packed // 2))
+        for s in request.steps
+    )
     train = request.train.model_copy(update={"accumulate": 2 * request.train.accumulate})
     new = request.model_copy(update={"steps": halved, "train": train})
     return _halve_evaluation(new) if train.eval_batch_size is None else new
