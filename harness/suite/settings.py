@@ -154,6 +154,11 @@ class TrainSettings(Numerics):
         return self.outputs != "dropped"
 
     @property
+    def smooths_apart(self) -> bool:
+        """Whether the smoothed loss is computed beside the model's own."""
+        return self.label_smoothing > 0 and self.loss == "model"
+
+    @property
     def evaluation_batch(self) -> int:
         """Examples per batch of evaluations and probes."""
         return self.eval_batch_size or self.batch_size

@@ -96,6 +96,14 @@ def test_likelihoods_are_those_of_all_logits(kind: str) -> None:
         assert torch.allclose(CausalLM().predict(model, batch()), expected, rtol=1e-6)
 
 
+def test_in_evaluation_the_loss_is_the_same() -> None:
+    """Analyses and scores of weights ask for it there."""
+    model = still("llama").eval()
+    expected = model(**batch()).loss
+    use_loss(model, TrainSettings(loss="chunked"))
+    assert model(**batch()).loss.item() == pytest.approx(expected.item(), rel=1e-6)
+
+
 def test_generation_has_logits() -> None:
     model = still("llama").eval()
     ids = {name: value for name, value in batch().items() if name != "labels"}
