@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from asked import SM86, forked, request
+from asked import LAYERS, SM86, forked, request
 
 from harness.errors import UserError
 from harness.metering.events import LedgerReport
@@ -15,7 +15,7 @@ from harness.simulation.fake import fake_run
 from harness.simulation.liger import chunk_size
 from harness.simulation.target import CPU
 
-LAYERS, WIDTH, INNER, WORDS = 4, 32, 64, 2000  # of tiny-llama
+WIDTH, INNER, WORDS = 32, 64, 2000  # of tiny-llama
 TOKENS = 4 * 128
 HALF, FP32 = 2, 4  # bytes
 
