@@ -42,6 +42,13 @@ def changes_of(request: Request) -> list[Change]:
     if not train.gradient_checkpointing:
         settings("gradient_checkpointing: true (a second forward pass)",
                  gradient_checkpointing=True)  # fmt: skip
+    if train.gradient_checkpointing == "reentrant":
+        settings("gradient_checkpointing: true (a frozen prefix keeps nothing)",
+                 gradient_checkpointing=True)  # fmt: skip
+    if request.family == "causal_lm" and train.loss != "chunked":
+        others = tuple(kernel for kernel in train.liger_kernels if kernel != "cross_entropy")
+        settings("loss: chunked (logits of one piece of tokens at a time)", loss="chunked",
+                 liger_kernels=others)  # fmt: skip
     if train.attention == "eager":
         settings("attention: sdpa (no matrix of attention scores)", attention="sdpa")
     if train.dtypes.preset in {"fp32", "tf32"}:

@@ -17,6 +17,8 @@ from harness.suite.plan import stages_of
 if TYPE_CHECKING:
     from harness.suite.cell import Cell
 
+LIGER_PACKAGE = "liger-kernel"
+
 
 def check_cells(cells: Sequence[Cell]) -> None:
     """Check each distinct model, task and data set of the cells, and method against settings.
@@ -62,11 +64,32 @@ def _refuse_absent(cell: Cell, *, cuda: bool) -> None:
         raise UserError(
             f"{where}: the package {FLASH_PACKAGE} needs a GPU; attention: sdpa does not"
         )
+    _refuse_liger(cell, cuda=cuda)
     if kernel is not None and not cuda and kernel not in ON_CPU:
         raise UserError(
             f"{where}: without a GPU sdpa has the kernels {' and '.join(ON_CPU)}; `headroom "
             "forecast` forecasts the others"
         )
+
+
+def _refuse_liger(cell: Cell, *, cuda: bool) -> None:
+    """Refuse Liger's kernels where they cannot run.
+
+    Raises:
+        UserError: naming the cell, the setting and what is missing.
+    """
+    train = cell.train
+    if train.loss != "liger" and not train.liger_kernels:
+        return
+    asked = "loss = liger" if train.loss == "liger" else "liger_kernels"
+    told = f"{cell.path}: train.{asked}:"
+    if find_spec("liger_kernel") is None:
+        raise UserError(
+            f"{told} the package {LIGER_PACKAGE} is not installed; `headroom forecast` does "
+            "without it, and loss: chunked holds as few logits"
+        )
+    if not cuda:
+        raise UserError(f"{told} the package {LIGER_PACKAGE} needs a GPU; loss: chunked does not")
 
 
 def check_models(cells: Iterable[Cell], *, to_run: bool) -> None:

@@ -15,7 +15,7 @@ Optimizer = Literal[
     "adamw-torchao-8bit", "adamw-torchao-4bit", "adamw-torchao-fp8",
     "galore-adamw", "apollo-adamw", "apollo-mini", "muon",
 ]  # fmt: skip
-LigerKernel = Literal["rms_norm", "layer_norm", "swiglu", "geglu", "rope", "cross_entropy"]
+LigerKernel = Literal["rms_norm", "swiglu", "geglu", "rope", "cross_entropy"]
 Share = Annotated[float, Field(ge=0, lt=1)]
 # Settings of single optimizers, and what the names of these begin with.
 OWNERS = {"betas": "adamw", "eps": "adamw", "momentum": "sgd"}
@@ -101,16 +101,17 @@ class TrainSettings(Numerics):
         description="run layers again in backward in place of keeping what they saved; reentrant: "
         "torch's older kind, with which the embeddings' output requires a gradient",
     )
-    loss: Literal["model", "chunked", "liger"] = Field(
+    loss: Literal["model", "chunked", "chunked-output", "liger"] = Field(
         "model",
         description="of a language model. model: transformers' own, over all logits at once; "
-        "chunked: head and cross-entropy in pieces of tokens, run again in backward; liger: "
-        "Liger's fused linear cross-entropy",
+        "chunked: head and cross-entropy in pieces of tokens, run again in backward; "
+        "chunked-output: all logits at once and cross-entropy in pieces, as torchtune's "
+        "CEWithChunkedOutputLoss; liger: Liger's fused linear cross-entropy",
         exclude_if=lambda value: value == "model",
     )
     loss_chunks: PositiveInt | None = Field(
         None,
-        description="pieces of loss: chunked; null: 8",
+        description="pieces of a chunked loss; null: 8",
         exclude_if=lambda value: value is None,
     )
     liger_kernels: tuple[LigerKernel, ...] = Field(
@@ -171,17 +172,21 @@ class TrainSettings(Numerics):
             and getattr(self, name) != type(self).model_fields[name].default
         ]
 
+    def idle_losses(self) -> list[str]:
+        """Say which settings are another loss's than the one that is set, or of two losses."""
+        wrong = []
+        if self.loss_chunks and not self.loss.startswith("chunked"):
+            wrong.append(f"loss_chunks = {self.loss_chunks} is chunked's, and loss is {self.loss}")
+        if "cross_entropy" in self.liger_kernels and self.loss != "model":
+            wrong.append(f"liger_kernels = cross_entropy is of loss: model, and it is {self.loss}")
+        return wrong
+
     def unbuilt(self) -> list[str]:
         """Say which settings wait for their code."""
         built = {
             "weights": ("fp32", "bf16", "fp16", None),
             "optimizer": ("adamw", "adamw-fused", "sgd", "adafactor"),
             "optimizer_in_backward": (False,),
-            "loss": ("model",),
-            "loss_chunks": (None,),
-            "liger_kernels": ((),),
-            "padding": ("longest", "max"),
-            "gradient_checkpointing": (False, True),
         }
         return [
             f"{name} = {getattr(self, name)!r} is not built yet"
@@ -194,10 +199,11 @@ class TrainSettings(Numerics):
         # A layer of settings without the other half may lie over one that says it.
         said = self.model_fields_set
         wrong = [*(self.idle() if "optimizer" in said else []),
+                 *(self.idle_losses() if "loss" in said else []),
                  *(self.unserved() if {"attention", "precision"} <= said else []),
                  *self.unbuilt()]  # fmt: skip
         if wrong:
             raise ValueError(wrong[0])
-        if self.length_grouping and self.padding == "max":
-            raise ValueError("length_grouping has no effect with padding: max")
+        if self.length_grouping and self.padding != "longest":
+            raise ValueError(f"length_grouping has no effect with padding: {self.padding}")
         return self

@@ -6,6 +6,7 @@ The fields come from the schema: a new one of a type that does not list its valu
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -54,13 +55,15 @@ VALUES: dict[str, list[tuple[Settings, Settings]]] = {
     "compute": [({}, {"compute": "bf16"}), ({"weights": "bf16"}, {"compute": "bf16"})],
     "autocast": [({"weights": "bf16"}, {"autocast": True}), (BF16, {"autocast": False})],
     "adapters": [({"weights": kind}, {"adapters": "same"}) for kind in ("bf16", "fp16")],
-    "gradient_checkpointing": [({}, {"gradient_checkpointing": True})],
+    "gradient_checkpointing": [
+        ({}, {"gradient_checkpointing": value}) for value in (True, "reentrant")
+    ],
     # Of quantised bases: not yet.
     "double_quant": [],
     "unquantized": [],
-    "loss": [],
-    "loss_chunks": [],
-    "liger_kernels": [],
+    "loss": [({}, {"loss": value}) for value in ("chunked", "chunked-output")],
+    "loss_chunks": [({"loss": "chunked"}, {"loss_chunks": 3})],
+    "liger_kernels": [],  # of a GPU: test_liger.py
     "optimizer_in_backward": [],
     "optimizer": [({}, {"optimizer": name}) for name in ("adamw-fused", "sgd", "adafactor")],
 }
@@ -106,10 +109,13 @@ def tried(name: str) -> list[tuple[Settings, Settings]]:
 
 # What comes after gradients, or moves nothing, is the same for every kind of task: two are enough.
 AFTER_GRADIENTS = {*INERT, "optimizer", "momentum", "weight_decay", "clip", "empty_cache_steps"}
+OF_LANGUAGE = {"loss", "loss_chunks"}
 
 
 def families(name: str) -> tuple[str, ...]:
     """Return the kinds of task that a setting is tried with."""
+    if name in OF_LANGUAGE:
+        return ("causal_lm",)
     if name in IN_A_RUN:
         return ("classification",)
     return ("classification", "image") if name in AFTER_GRADIENTS else tuple(MODELS)
