@@ -26,8 +26,15 @@ def refuse_unfit(cells: Sequence[Cell]) -> None:
                 f"suite {cell.suite}, task {cell.task_label}: eval {cell.task.eval:g}: this task "
                 "has a development set of its own"
             )
-        for text in (*cell.train.mistyped(), *cell.train.idle(), *cell.train.unserved()):
+        train = cell.train
+        for text in (*train.mistyped(), *train.idle(), *train.unserved(), *train.early()):
             raise UserError(f"suite {cell.suite}, {cell.path}: train.{text}")
+        early = cell.configured_method.obstacles().get("in_backward")
+        if train.optimizer_in_backward and early:
+            raise UserError(
+                f"suite {cell.suite}, {cell.path}: train.optimizer_in_backward = true does not go "
+                f"with method {cell.method}: {early}; set it for the other methods only (rules)"
+            )
         for key in FAMILY_SETTINGS:
             _refuse_unused(cell, key)
         if cell.train.label_smoothing and not cell.family.smooths:

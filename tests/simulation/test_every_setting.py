@@ -60,8 +60,22 @@ VALUES: dict[str, list[tuple[Settings, Settings]]] = {
     "loss": [],
     "loss_chunks": [],
     "liger_kernels": [],
-    "optimizer_in_backward": [],
-    "optimizer": [({}, {"optimizer": name}) for name in ("adamw-fused", "sgd", "adafactor")],
+    "optimizer_in_backward": [({"clip": None}, {"optimizer_in_backward": True})],
+    # Those of torchao, which not every machine has: test_library_optimizers.py.
+    "optimizer": [
+        ({}, {"optimizer": name})
+        for name in (
+            "adamw-fused",
+            "adamw-plain",
+            "sgd",
+            "adafactor",
+            "adamw-8bit",
+            "adamw-paged",
+            "lion-paged-8bit",
+        )
+    ],
+    "embedding_states": [({"optimizer": "adamw-8bit"}, {"embedding_states": "same"})],
+    "state_block": [],
 }
 # These say which batches a run takes: the data, what is said of it, and whether bytes move.
 IN_A_RUN: dict[str, tuple[str, str, bool]] = {
@@ -101,7 +115,15 @@ def tried(name: str) -> list[tuple[Settings, Settings]]:
 
 
 # What comes after gradients, or moves nothing, is the same for every kind of task: two are enough.
-AFTER_GRADIENTS = {*INERT, "optimizer", "momentum", "weight_decay", "clip", "empty_cache_steps"}
+AFTER_GRADIENTS = {
+    *INERT,
+    "optimizer",
+    "momentum",
+    "embedding_states",
+    "weight_decay",
+    "clip",
+    "empty_cache_steps",
+}
 CASES = [
     (family, name, base, change)
     for name in TrainSettings.model_fields
