@@ -120,6 +120,7 @@ AFTER_GRADIENTS = {
     "optimizer",
     "momentum",
     "embedding_states",
+    "optimizer_in_backward",
     "weight_decay",
     "clip",
     "empty_cache_steps",
