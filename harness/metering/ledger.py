@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
 
 from harness.metering.events import CATEGORIES, MARKS, Event, LedgerReport, summarize
 from harness.metering.hidden import watch_hidden
@@ -208,7 +208,11 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def _tensors(value: Any) -> Iterator[Tensor]:
     """Yield the tensors in what an operator returned or an optimizer keeps."""
     if isinstance(value, Tensor):
-        yield value
+        if is_traceable_wrapper_subclass(value):  # which has no storage of its own
+            for name in value.__tensor_flatten__()[0]:
+                yield from _tensors(getattr(value, name))
+        else:
+            yield value
     elif isinstance(value, (list, tuple)):
         for item in value:
             yield from _tensors(item)

@@ -46,6 +46,7 @@ from harness.tasks.families.packing import sees_both
 from harness.training.attach import build_step, remarks_on, untrained
 from harness.training.batches import Batch
 from harness.training.evaluate import predict_batch
+from harness.training.hollow_optimizers import outside
 from harness.training.kernels import pinned_kernel
 from harness.training.precision import autocast
 from harness.training.state import TrainState
@@ -180,7 +181,7 @@ def _observed(
     ends = [*starts, len(events)][1:]
     counted = passes * (len(steps) - 1)
     said = remarks_on(method_of(request), state.model, request.train, None)
-    said += sorted(answers.assumed)
+    said += [*sorted(answers.assumed), *outside(state.optimizer)]
     return FakeRun(
         events=events,
         since=since,

@@ -12,6 +12,7 @@ from harness.models.attention import FLASH, FLASH_PACKAGE, ON_CPU, pinned, writt
 from harness.models.check import check_model
 from harness.models.files import model_folder
 from harness.models.tokenizer import refuse_made_up
+from harness.suite.optimizers import missing_package
 from harness.suite.plan import stages_of
 
 if TYPE_CHECKING:
@@ -48,11 +49,14 @@ def check_cells(cells: Sequence[Cell]) -> None:
 
 
 def _refuse_absent(cell: Cell, *, cuda: bool) -> None:
-    """Refuse attention that cannot train on this machine; forecasts need none of it.
+    """Refuse attention and optimizers that cannot train on this machine; forecasts need neither.
 
     Raises:
         UserError: naming the cell, the setting and what is missing.
     """
+    missing = missing_package(cell.train.optimizer)
+    if missing is not None:
+        raise UserError(f"{cell.path}: train.optimizer = {cell.train.optimizer}: {missing}")
     attention = cell.train.attention
     kernel, where = pinned(attention), f"{cell.path}: train.attention = {written(attention)}"
     if attention == FLASH and find_spec("flash_attn") is None and find_spec("kernels") is None:

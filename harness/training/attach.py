@@ -13,9 +13,11 @@ from harness.tasks.families.packing import refuse_unpackable
 from harness.training.liger import use_kernels
 from harness.training.losses import use_loss
 from harness.training.optim import make_optimizer
+from harness.training.optimizers import on_cpu
 from harness.training.precision import set_types, weight_dtype
 from harness.training.state import TrainState
 from methods import surgery
+from methods.common.fakes import is_hollow
 
 if TYPE_CHECKING:
     import torch
@@ -57,6 +59,9 @@ def remarks_on(
             "the encoder is absent: causal_lm is the decoder of this "
             f"{config.model_type} model alone"
         )
+    parameter = next(model.parameters())
+    if parameter.device.type == "cpu" and not is_hollow(parameter):
+        said += on_cpu(settings.optimizer)
     return said
 
 
@@ -101,6 +106,9 @@ def build_step(
     Raises:
         ValueError: the method does not fit the model, the plan or the settings.
     """
+    reads = method.obstacles().get("in_backward")
+    for why in (*settings.early(), *([reads] if settings.optimizer_in_backward and reads else [])):
+        raise ValueError(why)
     handle, head = attach(model, method, plan, settings, device)
     optimizer = make_optimizer(handle.model, head, settings, foreach, handle.undecayed)
     state = TrainState(handle, head, optimizer, settings, device, family, foreach)

@@ -64,8 +64,22 @@ VALUES: dict[str, list[tuple[Settings, Settings]]] = {
     "loss": [({}, {"loss": value}) for value in ("chunked", "chunked-output")],
     "loss_chunks": [({"loss": "chunked"}, {"loss_chunks": 3})],
     "liger_kernels": [],  # of a GPU: test_liger.py
-    "optimizer_in_backward": [],
-    "optimizer": [({}, {"optimizer": name}) for name in ("adamw-fused", "sgd", "adafactor")],
+    "optimizer_in_backward": [({"clip": None}, {"optimizer_in_backward": True})],
+    # Those of torchao, which not every machine has: test_library_optimizers.py.
+    "optimizer": [
+        ({}, {"optimizer": name})
+        for name in (
+            "adamw-fused",
+            "adamw-plain",
+            "sgd",
+            "adafactor",
+            "adamw-8bit",
+            "adamw-paged",
+            "lion-paged-8bit",
+        )
+    ],
+    "embedding_states": [({"optimizer": "adamw-8bit"}, {"embedding_states": "same"})],
+    "state_block": [],
 }
 # These say which batches a run takes: the data, what is said of it, and whether bytes move.
 IN_A_RUN: dict[str, tuple[str, str, bool]] = {
@@ -108,7 +122,16 @@ def tried(name: str) -> list[tuple[Settings, Settings]]:
 
 
 # What comes after gradients, or moves nothing, is the same for every kind of task: two are enough.
-AFTER_GRADIENTS = {*INERT, "optimizer", "momentum", "weight_decay", "clip", "empty_cache_steps"}
+AFTER_GRADIENTS = {
+    *INERT,
+    "optimizer",
+    "momentum",
+    "embedding_states",
+    "optimizer_in_backward",
+    "weight_decay",
+    "clip",
+    "empty_cache_steps",
+}
 OF_LANGUAGE = {"loss", "loss_chunks"}
 
 
