@@ -138,7 +138,6 @@ REFUSED = {
     "one",
     "deepcompile": "a compiled step is in no forecast",
     "qat": "fake quantisation is in no forecast",
-    "qat.*": "fake quantisation is in no forecast",
     "fp8": "products in fp8 are in no forecast; bf16 is",
     "gptq": "a base quantised by GPTQ is in no forecast; load_in_4bit is",
     "quantize_moe_experts": "experts quantised in one tensor are in no forecast; linear layers are",

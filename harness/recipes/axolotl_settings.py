@@ -71,6 +71,10 @@ def _precision(recipe: Recipe, adapter: str) -> dict[str, Any]:
     weights = "fp32" if compute == "tf32" else compute
     if weights == "fp32" and recipe.flag("load_in_8bit"):
         weights = compute = "fp16"
+    if not adapter and weights == "fp16" and autocast:
+        recipe.refuse("fp16", "weights that train in fp16 have gradients that the Trainer's scaler "
+                              "of the loss refuses: the run would end; bf16 can be "
+                              "forecast")  # fmt: skip
     cast = recipe.flag("peft_autocast_adapter_dtype", True)
     adapters = "fp32" if adapter and cast else "same"
     if recipe.flag("load_in_8bit") and adapter == "lora":

@@ -43,9 +43,8 @@ def suite_of(recipe: Recipe) -> dict[str, Any]:
         **_checkpointing(recipe),
         **_liger(recipe, model_type(model)),
     }
-    evaluation = recipe.whole("per_device_eval_batch_size")
-    if evaluation:
-        train["eval_batch_size"] = evaluation
+    if _evaluates(recipe):
+        train["eval_batch_size"] = recipe.count("per_device_eval_batch_size", 8)
     return suite(
         recipe, "LLaMA-Factory", model=model, task=_task(recipe), method=_method(recipe, kind),
         train=train,
@@ -153,16 +152,24 @@ def _task(recipe: Recipe) -> dict[str, Any]:
     batch = recipe.count("per_device_train_batch_size", 8)
     length = recipe.count("cutoff_len", 2048)
     stage = recipe.word("stage", "sft")
+    evaluation = _evaluates(recipe)
     if stage in ("dpo", "rm"):
         batch *= 2  # the chosen and the rejected answer
     if recipe.flag("neat_packing"):
         recipe.assume("packed rows are full")
-        return tokens(1, batch * length, "packed")
+        return tokens(1, batch * length, "packed", evaluation=evaluation)
     if recipe.flag("packing", stage == "pt"):
-        recipe.assume("packed rows are full, and see all that is in them")
-        return tokens(batch, length, "max", mask=False)
+        recipe.assume("packed rows are full, and a token sees all before it in its row")
+        return tokens(batch, length, "max", evaluation=evaluation, mask=False)
     recipe.assume(f"the longest example has cutoff_len, {length} tokens")
-    return tokens(batch, length, "longest")
+    return tokens(batch, length, "longest", evaluation=evaluation)
+
+
+def _evaluates(recipe: Recipe) -> bool:
+    """Tell whether the trainer evaluates between steps."""
+    strategy = recipe.word("eval_strategy") or recipe.word("evaluation_strategy")
+    held_out = bool(recipe.real("val_size", 0.0)) or recipe.has("eval_dataset")
+    return held_out and strategy not in (None, "no", "false")
 
 
 def _method(recipe: Recipe, kind: str) -> Any:
