@@ -85,7 +85,8 @@ def _distributed(recipe: Recipe) -> None:
     if several:
         said = ", ".join(several)
         recipe.differ(f"{said}: the forecast is of one GPU that holds everything")
-    if recipe.flag("fsdp_config.offload_params") or "offload" in str(recipe.value("deepspeed", "")):
+    keys = ("fsdp_config.offload_params", "fsdp_config.fsdp_offload_params")
+    if any(map(recipe.flag, keys)) or "offload" in str(recipe.value("deepspeed", "")):
         recipe.differ("what is offloaded to the host stays on the GPU in the forecast")
 
 

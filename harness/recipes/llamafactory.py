@@ -91,21 +91,20 @@ def _precision(recipe: Recipe, kind: str) -> dict[str, Any]:
     else:
         has = recipe.has_bf16 is not False
         compute = "bf16" if has else "fp16"
-        recipe.assume(f"without bf16 and fp16 the model has its config's type: {compute}")
+        if kind != "full":
+            recipe.assume(f"without bf16 and fp16 the base has its config's type: {compute}")
     autocast = recipe.flag("bf16") or recipe.flag("fp16")
     trained = "same" if pure else "fp32"
     bits = recipe.whole("quantization_bit")
+    if bits is None and kind == "full" and not pure:
+        return precision("fp32", compute if autocast else "fp32", autocast=autocast)
     if bits is None:
-        whole = kind == "full" and not pure
-        return precision("fp32" if whole else compute, compute, autocast=autocast,
-                         adapters="same" if whole else trained)  # fmt: skip
+        return precision(compute, compute, autocast=autocast, adapters=trained)
     if kind not in ("lora", "oft"):
         recipe.refuse("quantization_bit", "a quantised base does not train")
     method = recipe.word("quantization_method", "bnb")
     if method not in ("bnb", "bitsandbytes") or bits not in (4, 8):
-        recipe.refuse(
-            "quantization_bit", f"by {method}; bitsandbytes' 4 and 8 bits can be forecast"
-        )
+        recipe.refuse("quantization_bit", f"by {method}; 4 or 8 by bitsandbytes can be forecast")
     weights = recipe.word("quantization_type", "nf4") if bits == 4 else "int8"
     said = precision(str(weights), compute, autocast=autocast, adapters=trained)
     double = {"double_quant": recipe.flag("double_quantization", True)} if bits == 4 else {}
