@@ -136,7 +136,7 @@ def _lora(recipe: Recipe) -> dict[str, Any]:
         "r": recipe.count("lora_r", 8),
         "lora_alpha": recipe.whole("lora_alpha", 8),
         "lora_dropout": recipe.real("lora_dropout", 0.0),
-        "target_modules": targets or None,
+        **({"target_modules": targets} if targets else {}),
     }
     options |= {ours: recipe.value(key) for ours, key in LORA.items() if recipe.value(key)}
     _fused(recipe)

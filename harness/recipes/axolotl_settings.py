@@ -17,7 +17,6 @@ OPTIMIZERS = {
     "ao_adamw_8bit": {"optimizer": "adamw-torchao-8bit"},
     "ao_adamw_4bit": {"optimizer": "adamw-torchao-4bit"},
     "ao_adamw_fp8": {"optimizer": "adamw-torchao-fp8"},
-    "muon": {"optimizer": "muon"},
 }
 # Its older flags, the stronger first, and what `attn_implementation` has since.
 FLAGS = {
@@ -36,7 +35,7 @@ def settings_of(recipe: Recipe, adapter: str, kind: str) -> dict[str, Any]:
         adapter: `lora`, `qlora` or nothing.
         kind: the model's type; empty where it is not known.
     """
-    return {
+    settings = {
         **_precision(recipe, adapter),
         **optimizer(recipe, "optimizer", "adamw_torch_fused", OPTIMIZERS),
         **_attention(recipe),
@@ -44,6 +43,21 @@ def settings_of(recipe: Recipe, adapter: str, kind: str) -> dict[str, Any]:
         **_loss(recipe, kind),
         **_steps(recipe),
     }
+    if not adapter:
+        _tell_upcast(recipe, settings)
+    return settings
+
+
+def _tell_upcast(recipe: Recipe, settings: dict[str, Any]) -> None:
+    """Say where axolotl lets embeddings, norms and head of a 16-bit model train in fp32."""
+    flash = settings.get("attention") == "flash_attention_2"
+    sharded = recipe.value("fsdp") or recipe.value("fsdp_config")
+    cut = any(plugin.endswith(CCE) for plugin in recipe.names("plugins"))
+    if settings["weights"] in ("bf16", "fp16") and not (flash or sharded or cut):
+        recipe.differ(
+            "without flash attention axolotl has embeddings, norms and head in fp32, and trains "
+            "them so: more than the forecast, which has them in 16 bits"
+        )
 
 
 def _dtype(recipe: Recipe) -> tuple[str, bool]:

@@ -38,7 +38,7 @@ def suite_of(recipe: Recipe) -> dict[str, Any]:
     train = {
         **steps(recipe),
         **_precision(recipe, kind),
-        **_optimizer(recipe),
+        **optimizer(recipe, "optim", "adamw_torch_fused"),
         **recipe.one_of("flash_attn", ATTENTION, "auto"),
         **_checkpointing(recipe),
         **_liger(recipe, model_type(model)),
@@ -109,22 +109,6 @@ def _precision(recipe: Recipe, kind: str) -> dict[str, Any]:
     said = precision(str(weights), compute, autocast=autocast, adapters=trained)
     double = {"double_quant": recipe.flag("double_quantization", True)} if bits == 4 else {}
     return {**said, "unquantized": "compute", **double}
-
-
-def _optimizer(recipe: Recipe) -> dict[str, Any]:
-    """Return the optimizer; GaLore, APOLLO and Muon have keys of their own."""
-    own = {"use_galore": "galore", "use_apollo": "apollo", "use_muon": "muon"}
-    chosen = [key for key in own if recipe.flag(key)]
-    settings = optimizer(recipe, "optim", "adamw_torch_fused")
-    if not chosen:
-        return settings
-    name = own[chosen[0]]
-    if name == "muon":
-        return {"optimizer": "muon"}
-    recipe.differ(f"{chosen[0]}: rank and targets are the package's defaults in the forecast")
-    if recipe.flag(f"{name}_layerwise"):  # each parameter in a hook of its own, never clipped
-        return {"optimizer": f"{name}-adamw", "optimizer_in_backward": True, "clip": None}
-    return {"optimizer": f"{name}-adamw"}
 
 
 def _checkpointing(recipe: Recipe) -> dict[str, Any]:
