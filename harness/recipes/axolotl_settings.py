@@ -24,6 +24,11 @@ FLAGS = {
     "flex_attention": "flex_attention", "flash_attention": "flash_attention_2",
     "sdp_attention": "sdpa", "eager_attention": "eager",
 }  # fmt: skip
+# Model types whose decoders have LayerNorms, and no RMSNorms.
+LAYER_NORMS = (
+    "gpt2", "gptj", "gpt_neox", "gpt_bigcode", "opt", "bloom", "mpt", "falcon", "phi", "stablelm",
+    "starcoder2", "cohere", "cohere2", "dbrx", "nemotron",
+)  # fmt: skip
 FLASH = "flash_attention_2 of the package flash-attn"
 
 
@@ -154,9 +159,12 @@ def _loss(recipe: Recipe, kind: str) -> dict[str, Any]:
 
 
 def _liger(recipe: Recipe, kind: str) -> dict[str, Any]:
-    named = {"rms_norm": "liger_rms_norm", "layer_norm": "liger_layer_norm", "rope": "liger_rope",
+    named = {"rms_norm": "liger_rms_norm", "rope": "liger_rope",
              "cross_entropy": "liger_cross_entropy"}  # fmt: skip
     kernels = [kernel for kernel, key in named.items() if recipe.flag(key)]
+    if recipe.flag("liger_layer_norm") and (not kind or kind in LAYER_NORMS):
+        recipe.differ("liger_layer_norm: the forecast has the model's own LayerNorms, if it has "
+                      "any")  # fmt: skip
     if recipe.flag("liger_glu_activation") or recipe.flag("liger_swiglu"):
         kernels.append(glu(kind))
     fused = recipe.flag("liger_fused_linear_cross_entropy")

@@ -83,7 +83,7 @@ SAID: dict[str, tuple[dict[str, Any], Any, dict[str, Any]]] = {
         task(4, 2048),
         "full",
         FULL | FUSED | STEPS | {"attention": "sdpa", "loss": "liger"}
-        | {"liger_kernels": ["rms_norm", "layer_norm", "rope", "swiglu"]},
+        | {"liger_kernels": ["rms_norm", "rope", "swiglu"]},
     ),
     "liger-without-its-plugin": (task(1, 2048), "full", FULL | FUSED | STEPS),
     "cut-cross-entropy": (
