@@ -7,80 +7,92 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from harness.recipes.parts import glu
 from methods.wording import nearest
 
 if TYPE_CHECKING:
     from harness.recipes.recipe import Recipe
 
-DEFAULT_OPTIMIZER = "adamw_torch_fused"  # transformers' own since 4.54; adamw_torch before
-_OLD = "its code is not installed with transformers any more: taken tensor by tensor, as it was"
-_PAGED = "its states lie in unified memory, which no allocator counts: the forecast has them in it"
-# transformers' `optim`, and axolotl's own names: ours, and what the forecast does not have of it.
-OPTIMIZERS: dict[str, tuple[str, str]] = {
-    "adamw_torch": ("adamw", ""),
-    "adamw_torch_fused": ("adamw-fused", ""),
-    "adamw_hf": ("adamw-plain", _OLD),
-    "adamw_bnb_8bit": ("adamw-8bit", ""),
-    "adamw_8bit": ("adamw-8bit", ""),
-    "paged_adamw_32bit": ("adamw-paged", ""),
-    "paged_adamw_8bit": ("adamw-paged-8bit", ""),
-    "adamw_torch_8bit": ("adamw-torchao-8bit", ""),
-    "adamw_torch_4bit": ("adamw-torchao-4bit", ""),
-    "ao_adamw_8bit": ("adamw-torchao-8bit", ""),
-    "ao_adamw_4bit": ("adamw-torchao-4bit", ""),
-    "ao_adamw_fp8": ("adamw-torchao-fp8", ""),
-    "lion_32bit": ("lion", ""),
-    "lion_8bit": ("lion-8bit", ""),
-    "paged_lion_8bit": ("lion-paged-8bit", ""),
-    "paged_lion_32bit": ("lion", _PAGED),
-    "sgd": ("sgd", ""),
-    "adafactor": (
-        "adafactor",
-        "the forecast is of torch's Adafactor, whose temporaries are not transformers'",
-    ),
-    "galore_adamw": ("galore-adamw", ""),
-    "apollo_adamw": ("apollo-adamw", ""),
-    "muon": ("muon", ""),
+# `optim` -> training settings. The Trainer gives SGD no momentum.
+OPTIMIZERS: dict[str, dict[str, Any]] = {
+    "adamw_torch": {"optimizer": "adamw"},
+    "adamw_torch_fused": {"optimizer": "adamw-fused"},
+    "adamw_hf": {"optimizer": "adamw-plain"},
+    "adamw_8bit": {"optimizer": "adamw-8bit"},
+    "adamw_bnb_8bit": {"optimizer": "adamw-8bit"},
+    "paged_adamw": {"optimizer": "adamw-paged"},
+    "paged_adamw_32bit": {"optimizer": "adamw-paged"},
+    "paged_adamw_8bit": {"optimizer": "adamw-paged-8bit"},
+    "adamw_torch_8bit": {"optimizer": "adamw-torchao-8bit"},
+    "adamw_torch_4bit": {"optimizer": "adamw-torchao-4bit"},
+    "lion_32bit": {"optimizer": "lion"},
+    "lion_8bit": {"optimizer": "lion-8bit"},
+    "paged_lion_32bit": {"optimizer": "lion"},
+    "paged_lion_8bit": {"optimizer": "lion-paged-8bit"},
+    "sgd": {"optimizer": "sgd", "momentum": 0.0},
+    "adafactor": {"optimizer": "adafactor"},
+    "galore_adamw": {"optimizer": "galore-adamw"},
+    "apollo_adamw": {"optimizer": "apollo-adamw"},
 }
-# What those that cannot be said hold, and the nearest of ours.
-_OTHERS: dict[str, str] = {
+# What the forecast does not have of some.
+_DIFFER = {
+    "adamw_hf": "transformers has it no more; the forecast steps tensor by tensor, as it did",
+    "paged_lion_32bit": "its states lie in unified memory, which no allocator counts; here they "
+    "count",
+    "adafactor": "the forecast is of torch's Adafactor, whose temporaries are not transformers'",
+    "galore_adamw": "rank and targets of optim_args are the package's defaults here",
+    "apollo_adamw": "rank and targets of optim_args are the package's defaults here",
+}
+# What those hold that cannot be said, and the nearest that can.
+_OTHERS = {
     "*_layerwise": "an optimizer a layer, stepped in backward; nearest: without _layerwise",
-    "galore_*": "GaLore over another optimizer; nearest: galore_adamw",
-    "q_galore_*": "quantised projections; nearest: galore_adamw",
-    "*ademamix*": "three states a weight; nearest: adamw_torch with two",
+    "*galore_*": "GaLore over another optimizer; nearest: galore_adamw",
+    "*ademamix*": "three states a weight; nearest: adamw_torch, with two",
     "adamw_anyprecision": "states in types of its own; nearest: adamw_torch",
-    "adagrad": "one state a weight; nearest: sgd with momentum",
-    "rmsprop*": "one state a weight; nearest: sgd with momentum",
-    "*lomo": "steps in backward and has no gradients at rest; nearest: sgd",
-    "schedule_free_*": "another copy of what trains; nearest: adamw_torch, with as many states",
-    "*adamw*": "an AdamW of a package that is not known here; nearest: adamw_torch",
+    "adagrad": "one state a weight; nearest: paged_lion_32bit, with one",
+    "rmsprop*": "one state a weight; nearest: lion_32bit or lion_8bit, with one",
+    "*lomo": "it steps in backward and keeps no gradients; nearest: sgd",
+    "schedule_free_*": "its package is not known here; nearest: adamw_torch",
+    "grokadamw": "three states a weight; nearest: adamw_torch, with two",
 }
+# Options of checkpointing: what asks for nothing, and why anything else has no forecast.
+_SOME = (
+    ("offload", False, "activations go to the host; without offload it can be forecast"),
+    ("every_n_layers", 1, "some layers keep their activations; all or none can be forecast"),
+    ("selective", False, "some operators keep their outputs; without selective it can be forecast"),
+)
+ATTENTIONS = ("sdpa", "eager", "flash_attention_2")
+FUSED = "fused_linear_cross_entropy"
+# How a type of numbers is written.
 WEIGHTS = {
     "float32": "fp32", "fp32": "fp32", "bfloat16": "bf16", "bf16": "bf16", "float16": "fp16",
     "fp16": "fp16", "half": "fp16", "torch.float32": "fp32", "torch.bfloat16": "bf16",
     "torch.float16": "fp16",
 }  # fmt: skip
-QUANTISED = {"nf4", "fp4", "int8"}
 
 
 def optimizer(
-    recipe: Recipe, key: str = "optim", default: str = DEFAULT_OPTIMIZER
+    recipe: Recipe, key: str, default: str, more: Mapping[str, dict[str, Any]] | None = None
 ) -> dict[str, Any]:
-    """Return the settings that `optim` is; note what differs, or why there is none."""
+    """Return the settings of the optimizer that the key names; refuse one that nothing here is.
+
+    Args:
+        recipe: that names it.
+        key: where.
+        default: the trainer's own choice.
+        more: names that the trainer has beside transformers'.
+    """
+    known = {**OPTIMIZERS, **(more or {})}
     name = str(recipe.word(key, default))
-    if name not in OPTIMIZERS:
+    if name not in known:
         held = (text for pattern, text in _OTHERS.items() if fnmatchcase(name, pattern))
-        recipe.refuse(key, next(held, nearest(name, OPTIMIZERS)))
+        recipe.refuse(key, next(held, f"there is no such optimizer here; {nearest(name, known)}"))
         return {}
-    ours, differs = OPTIMIZERS[name]
-    if differs:
-        recipe.differ(f"{key}: {name}: {differs}")
-    settings: dict[str, Any] = {"optimizer": ours}
-    given = options(recipe, "optim_args")
-    if ours == "sgd":
-        settings["momentum"] = float(given.get("momentum", 0.0))
-    elif given and ours.startswith(("galore", "apollo")):
-        recipe.differ(f"{recipe.said('optim_args')}: the forecast has the package's defaults")
+    if name in _DIFFER:
+        recipe.differ(f"{key}: {name}: {_DIFFER[name]}")
+    settings = dict(known[name])
+    if settings["optimizer"] == "sgd":
+        settings["momentum"] = float(options(recipe, "optim_args").get("momentum", 0.0))
     return settings
 
 
@@ -102,32 +114,8 @@ def _pairs(text: str) -> dict[str, Any]:
     return {name: value for name, value in parts}
 
 
-def precision(
-    recipe: Recipe, weights: str, *, half: str | None, adapters: str, compute: str = "bf16"
-) -> dict[str, Any]:
-    """Return the settings of weights in one type under autocast in another, or none.
-
-    Args:
-        recipe: what is read; `tf32` is its key.
-        weights: what the base is stored in.
-        half: autocast's type, bf16 or fp16; None: none.
-        adapters: what adapters are in: fp32, or `same` as the base.
-        compute: of a quantised base, what its weights become in a product.
-    """
-    tf32 = recipe.flag("tf32")
-    if half is not None:
-        products = half
-    elif weights in QUANTISED:
-        products = compute
-    else:
-        products = "tf32" if tf32 and weights == "fp32" else weights
-    return {
-        "weights": weights, "compute": products, "autocast": half is not None, "adapters": adapters,
-    }  # fmt: skip
-
-
-def autocast(recipe: Recipe, bf16: bool = False) -> str | None:
-    """Return the type that `bf16` and `fp16` ask for; `bf16`: its default."""
+def autocast(recipe: Recipe, *, bf16: bool = False) -> str | None:
+    """Return the type that `bf16` and `fp16` ask for; `bf16`: the trainer's default of it."""
     fp16 = recipe.flag("fp16")
     asked = recipe.flag("bf16", bf16 and not fp16)
     if asked and fp16:
@@ -135,36 +123,51 @@ def autocast(recipe: Recipe, bf16: bool = False) -> str | None:
     return "bf16" if asked else "fp16" if fp16 else None
 
 
-def checkpointing(recipe: Recipe, default: bool = False) -> dict[str, Any]:
-    """Return `gradient_checkpointing`; note what its options ask for that cannot be said."""
-    names = ("activation_checkpointing", "gradient_checkpointing")
-    key = next((name for name in names if recipe.has(name)), names[1])
-    on = recipe.flag(key, default)
-    given = options(recipe, f"{names[1]}_kwargs") | options(recipe, f"{names[0]}_kwargs")
-    if not on:
+def checkpointing(recipe: Recipe, *, default: bool = False) -> dict[str, Any]:
+    """Return `gradient_checkpointing`; note what its options ask for that cannot be said.
+
+    transformers has a newer name for it, which goes before; without a word about it its
+    checkpointing is not reentrant (`activation_checkpointing_enable` of 5.24).
+    """
+    new, old = "activation_checkpointing", "gradient_checkpointing"
+    asked = {name: recipe.flag(name, default) for name in (new, old) if recipe.has(name)}
+    given = options(recipe, f"{old}_kwargs") | options(recipe, f"{new}_kwargs")
+    if not asked.get(new, asked.get(old, default)):
         return {}
-    where = f"{names[1]}_kwargs" if recipe.has(f"{names[1]}_kwargs") else f"{names[0]}_kwargs"
-    if given.get("offload"):
-        recipe.refuse(where, "activations go to the host; without offload it can be forecast")
-    if given.get("every_n_layers", 1) not in (None, 1):
-        recipe.refuse(where, "some layers keep their activations; every layer or none can be said")
-    if given.get("selective"):
-        recipe.refuse(where, "some operators keep their outputs; without selective it can be said")
-    return {"gradient_checkpointing": "reentrant" if given.get("use_reentrant") else True}
+    where = f"{new}_kwargs" if recipe.has(f"{new}_kwargs") else f"{old}_kwargs"
+    for name, idle, reason in _SOME:
+        if given.get(name, idle) not in (None, idle):
+            recipe.refuse(where, reason)
+    return {old: "reentrant" if given.get("use_reentrant") else True}
 
 
-def attention(recipe: Recipe, key: str = "attn_implementation") -> dict[str, Any]:
-    """Return `attention`, where the file says one."""
-    name = recipe.word(key)
+def attention(
+    recipe: Recipe, key: str = "attn_implementation", given: str | None = None
+) -> dict[str, Any]:
+    """Return `attention`, where the file says one at the key, or elsewhere (`given`)."""
+    name = given or recipe.word(key)
     if name is None:
         return {}
-    if name in {"sdpa", "eager", "flash_attention_2"}:
+    if name in ATTENTIONS:
         return {"attention": name}
     if "flash" in name:
-        recipe.differ(f"{key}: {name}: the forecast is of flash_attention_2")
+        recipe.differ(f"attention {name}: the forecast is of flash_attention_2")
         return {"attention": "flash_attention_2"}
-    recipe.refuse(key, nearest(name, ("sdpa", "eager", "flash_attention_2")))
+    recipe.refuse(key, nearest(name, ATTENTIONS))
     return {}
+
+
+def steps(recipe: Recipe) -> dict[str, Any]:
+    """Return accumulation, clipping and how often the cache is emptied."""
+    clip = recipe.real("max_grad_norm", 1.0)
+    empty = recipe.whole("torch_empty_cache_steps")
+    smoothing = recipe.real("label_smoothing_factor", 0.0)
+    return {
+        "accumulate": recipe.count("gradient_accumulation_steps", 1),
+        "clip": clip or None,
+        **({"empty_cache_steps": empty} if empty else {}),
+        **({"label_smoothing": smoothing} if smoothing else {}),
+    }
 
 
 def peft_lora(label: str, targets: Any = None, **given: Any) -> dict[str, Any]:
@@ -175,16 +178,20 @@ def peft_lora(label: str, targets: Any = None, **given: Any) -> dict[str, Any]:
     return {"peft": {"type": "LORA", **asked}, "label": label}
 
 
-def liger(recipe: Recipe, model_type: str | None, *, fused_loss: bool = True) -> dict[str, Any]:
-    """Return what `use_liger_kernel` replaces in a model of this type."""
+def liger(recipe: Recipe, model_type: str, *, fused_loss: bool = True) -> dict[str, Any]:
+    """Return what `use_liger_kernel` replaces in a model of this type; none where it is unknown.
+
+    Args:
+        recipe: that asks for it.
+        model_type: in transformers' words.
+        fused_loss: whether Liger's loss is on where `liger_kernel_config` is silent about it.
+    """
+    said = options(recipe, "liger_kernel_config")
     if not recipe.flag("use_liger_kernel"):
         return {}
-    said = options(recipe, "liger_kernel_config")
-    gemma = model_type is not None and model_type.startswith("gemma")
-    default = {"rope": True, "rms_norm": True, "geglu" if gemma else "swiglu": True}
-    asked = {**default, "fused_linear_cross_entropy": fused_loss, **said}
-    kernels = [name for name, on in asked.items() if on and name != "fused_linear_cross_entropy"]
-    settings: dict[str, Any] = {"liger_kernels": kernels} if kernels else {}
-    if asked["fused_linear_cross_entropy"]:
-        settings["loss"] = "liger"
-    return settings
+    asked = {"rope": True, "rms_norm": True, glu(model_type): True, FUSED: fused_loss, **said}
+    kernels = [name for name, on in asked.items() if on and name != FUSED]
+    return {
+        **({"loss": "liger"} if asked[FUSED] else {}),
+        **({"liger_kernels": kernels} if kernels else {}),
+    }

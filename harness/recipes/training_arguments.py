@@ -5,39 +5,30 @@ Those of transformers 5.24, and those that 4.x had. An importer's own keys stand
 
 from __future__ import annotations
 
-from harness.recipes.recipe import Keys
+from harness.recipes.keys import Keys
 
 # Evaluation and saving hold what a step does not; a forecast of a bare shape is of the step.
 _EVALUATION = "an evaluation keeps what this asks for; the forecast is of training steps"
 _ONE_GPU = "the forecast is of one GPU that holds all weights, gradients and states"
 
 TRAINING = Keys(
-    inert=(
-        # what is optimized how far, and in which order
-        "num_train_epochs", "max_steps", "learning_rate", "lr_scheduler_*", "warmup_*",
-        "weight_decay", "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm",
-        "average_tokens_across_devices", "train_sampling_strategy", "group_by_length",
-        "length_column_name", "remove_unused_columns", "label_names", "ignore_data_skip",
-        "seed", "data_seed", "full_determinism", "optim_target_modules", "past_index",
-        # what is written where
-        "output_dir", "overwrite_output_dir", "run_name", "project", "trackio_*", "logging_*",
-        "log_*", "report_to", "disable_tqdm", "include_num_input_tokens_seen",
-        "include_tokens_per_second", "save_*", "enable_jit_checkpoint", "push_to_hub*", "hub_*",
-        "resume_from_checkpoint", "restore_callback_states_from_checkpoint",
-        "load_best_model_at_end", "metric_for_best_model", "greater_is_better", "debug",
-        "skip_memory_metrics", "plot_*",
-        # how data come in
-        "dataloader_*", "accelerator_config", "dispatch_batches", "split_batches",
-        # evaluation
-        "do_train", "do_eval", "do_predict", "eval_strategy", "evaluation_strategy", "eval_steps",
-        "eval_delay", "eval_on_start", "eval_use_gather_object", "eval_do_concat_batches",
-        "prediction_loss_only", "per_device_eval_batch_size", "per_gpu_eval_batch_size",
-        "include_for_metrics", "include_inputs_for_metrics", "batch_eval_metrics",
-        "eval_accumulation_steps", "jit_mode_eval", "generation_*", "sortish_sampler",
-        # where it runs
-        "local_rank", "ddp_*", "ray_scope", "tpu_*", "xpu_backend", "use_mps_device",
-        "mp_parameters", "fp16_opt_level", "fp16_backend", "half_precision_backend",
-    ),
+    inert="""
+        num_train_epochs max_steps learning_rate lr_scheduler_* warmup_* weight_decay adam_beta1
+        adam_beta2 adam_epsilon average_tokens_across_devices train_sampling_strategy
+        group_by_length length_column_name remove_unused_columns label_names ignore_data_skip
+        seed data_seed full_determinism optim_target_modules past_index output_dir
+        overwrite_output_dir run_name project trackio_* logging_* log_* report_to disable_tqdm
+        include_num_input_tokens_seen include_tokens_per_second save_* enable_jit_checkpoint
+        push_to_hub* hub_* resume_from_checkpoint restore_callback_states_from_checkpoint
+        load_best_model_at_end metric_for_best_model greater_is_better debug skip_memory_metrics
+        plot_* dataloader_* accelerator_config dispatch_batches split_batches do_train do_eval
+        do_predict eval_strategy evaluation_strategy eval_steps eval_delay eval_on_start
+        eval_use_gather_object eval_do_concat_batches prediction_loss_only
+        per_device_eval_batch_size per_gpu_eval_batch_size include_for_metrics
+        include_inputs_for_metrics batch_eval_metrics eval_accumulation_steps jit_mode_eval
+        generation_* sortish_sampler local_rank ddp_* ray_scope tpu_* xpu_backend use_mps_device
+        mp_parameters fp16_opt_level fp16_backend half_precision_backend
+    """,
     differs={
         "deepspeed": _ONE_GPU,
         "fsdp": _ONE_GPU,
@@ -72,4 +63,9 @@ def joined(*keys: Keys) -> Keys:
     for table in keys:
         differs |= {name: text for name, text in table.differs.items() if name not in differs}
         refused |= {name: text for name, text in table.refused.items() if name not in refused}
-    return Keys([name for table in keys for name in table.inert], differs, refused)
+    return Keys(
+        acts=" ".join(table.acts for table in keys),
+        inert=" ".join(table.inert for table in keys),
+        differs=differs,
+        refused=refused,
+    )

@@ -1,0 +1,221 @@
+"""torchtune's recipes: keys and components as in version 0.6.1, and those of its main branch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.models.spec import ModelSpec
+from harness.recipes.parts import precision, suite, tokens
+from harness.recipes.recipe import Recipe
+from harness.recipes.torchtune_keys import (
+    ATTENTION,
+    BUILDERS,
+    FUSED_ATTENTION,
+    FUSED_MLP,
+    KEYS,
+    MLP,
+    OPTIMIZERS,
+    PARALLEL,
+)
+from methods.wording import nearest
+
+__all__ = ["KEYS", "suite_of"]
+
+LENGTH = 2048  # tokens, where the recipe leaves max_seq_len open
+NO_FILE_OF_TRAINING = "it has no optimizer: a recipe that generates, evaluates or quantises"
+
+
+def suite_of(recipe: Recipe) -> dict[str, Any]:
+    """Return the suite's document; what it cannot say is noted in the recipe."""
+    kind, builder = _builder(recipe)
+    model = _model(recipe, builder)
+    recipe.assume("how many GPUs a recipe runs on is not in its file; the forecast is of one that "
+                  "holds everything")  # fmt: skip
+    several = [key for key in PARALLEL if (recipe.whole(key) or 1) > 1]
+    for key in several:
+        recipe.differ(f"{recipe.said(key)}: the forecast is of one GPU that holds everything")
+    batch, length = _batch(recipe)
+    train = {
+        **_precision(recipe, kind),
+        **_optimizer(recipe),
+        **_loss(recipe),
+        **_checkpointing(recipe, batch * length),
+        **_attention(recipe, builder),
+        "accumulate": recipe.count("gradient_accumulation_steps", 1),
+        "clip": recipe.real("clip_grad_norm"),
+    }
+    method = _lora(recipe, builder.startswith("phi")) if kind else "full"
+    # No mask is passed: padded tokens are at the end, and attention is causal.
+    task = tokens(batch, length, "longest", mask=False)
+    return suite(recipe, "torchtune", model=model, task=task, method=method, train=train)
+
+
+def component(recipe: Recipe, section: str) -> str:
+    """Return a section's component, whole; empty where there is none."""
+    return recipe.word(f"{section}._component_") or ""
+
+
+def _builder(recipe: Recipe) -> tuple[str, str]:
+    """Return `lora`, `qlora` or nothing, and the builder of the model itself."""
+    name = component(recipe, "model").rpartition(".")[2]
+    for kind in ("qlora", "lora"):
+        if name.startswith(f"{kind}_"):
+            quantised = kind == "qlora" or recipe.flag("model.quantize_base")
+            return ("qlora" if quantised else "lora"), name.removeprefix(f"{kind}_")
+    return "", name
+
+
+def _model(recipe: Recipe, builder: str) -> dict[str, Any]:
+    """Return the suite's entry of the model whose sizes the builder has."""
+    if not component(recipe, "optimizer") and not recipe.has("policy_model"):
+        recipe.refuse("optimizer", NO_FILE_OF_TRAINING)
+        return {}
+    if "vision" in builder or builder.startswith(("llama4", "flux", "clip")):
+        recipe.refuse("model._component_", "images and what encodes them cannot be forecast here")
+    elif builder not in BUILDERS and recipe.has("model"):
+        recipe.refuse("model._component_", f"sizes unknown; {nearest(builder, BUILDERS)}")
+    if builder not in BUILDERS:
+        return {}
+    source = BUILDERS[builder]
+    config = ModelSpec(hub=source).catalogued().config
+    return {"config": config, "label": builder} if config else {"hub": source}
+
+
+def _batch(recipe: Recipe) -> tuple[int, int]:
+    """Return rows and tokens of a forward pass."""
+    batch = recipe.count("batch_size", 1)
+    packed = recipe.flag("dataset.packed")
+    if not recipe.has("tokenizer.max_seq_len"):
+        if packed:
+            recipe.refuse("tokenizer.max_seq_len", "packed rows are as long as it says")
+        recipe.assume(
+            f"tokenizer.max_seq_len is open; the longest example has {LENGTH} tokens "
+            "(train.max_length=N behind the file says it)"
+        )
+    elif packed:
+        recipe.assume("packed rows are full; flex attention keeps what sdpa's flash keeps")
+    else:
+        recipe.assume("the longest example has tokenizer.max_seq_len tokens")
+    length = recipe.count("tokenizer.max_seq_len", LENGTH)
+    if _last(recipe, "loss") == "DPOLoss":
+        batch *= 2  # chosen and rejected
+    return batch, length
+
+
+def _last(recipe: Recipe, section: str) -> str:
+    return component(recipe, section).rpartition(".")[2]
+
+
+def _precision(recipe: Recipe, kind: str) -> dict[str, Any]:
+    """Return the types: everything is in `dtype`, adapters too, and nothing under autocast."""
+    names = {"bf16": "bf16", "fp32": "fp32"}
+    dtype = recipe.one_of("dtype", names, "bf16")
+    if kind != "qlora":
+        return precision(dtype, dtype, autocast=False)
+    recipe.differ(
+        "torchao's nf4 takes 14 bytes a value of the layer at work while it is dequantised, "
+        "measured with torchao 0.18; the forecast is of bitsandbytes' kernels, which take 2 to 4"
+    )
+    said = precision("nf4", dtype, autocast=False)
+    return {**said, "double_quant": True, "unquantized": "compute"}
+
+
+def _optimizer(recipe: Recipe) -> dict[str, Any]:
+    """Return the optimizer, and whether it steps in backward."""
+    name = component(recipe, "optimizer")
+    settings: dict[str, Any] = {}
+    fused, foreach = recipe.flag("optimizer.fused"), recipe.flag("optimizer.foreach", True)
+    if name in ("torch.optim.AdamW", "torch.optim.Adam"):
+        which = "adamw-fused" if fused else "adamw" if foreach else "adamw-plain"
+        settings = {"optimizer": which}
+        if recipe.flag("optimizer.amsgrad"):
+            recipe.refuse("optimizer.amsgrad", "a third state; without it it can be forecast")
+    elif name == "torch.optim.SGD":
+        settings = {"optimizer": "sgd", "momentum": recipe.real("optimizer.momentum", 0.0)}
+    elif name == "torch.optim.Adafactor":
+        settings = {"optimizer": "adafactor"}
+    elif name in OPTIMIZERS:
+        settings = dict(OPTIMIZERS[name])
+    elif name:
+        known = ("torch.optim.AdamW", "torch.optim.SGD", *OPTIMIZERS)
+        recipe.refuse("optimizer._component_", nearest(name, known))
+    if recipe.flag("optimizer_in_bwd"):
+        settings["optimizer_in_backward"] = True
+    return settings
+
+
+def _loss(recipe: Recipe) -> dict[str, Any]:
+    """Return the loss, and note what it holds in torchtune."""
+    name = _last(recipe, "loss")
+    if name in ("CEWithChunkedOutputLoss", "LinearCrossEntropyLoss"):
+        pieces = recipe.count("loss.num_output_chunks", 8)
+        return {"loss": "chunked", "loss_chunks": pieces}
+    if name == "CrossEntropyLoss":
+        smoothing = recipe.real("loss.label_smoothing", 0.0)
+        return {"label_smoothing": smoothing} if smoothing else {}
+    if name == "DPOLoss":
+        recipe.differ(
+            "DPOLoss: the step is the policy's over both answers of a pair, with cross-entropy in "
+            "place of their log probabilities; the reference's pass is left out, whose logits are "
+            "held beside the policy's"
+        )
+        return {}
+    if name:
+        known = ("CEWithChunkedOutputLoss", "LinearCrossEntropyLoss", "CrossEntropyLoss", "DPOLoss")
+        recipe.refuse("loss._component_", nearest(name, known))
+    return {}
+
+
+def _checkpointing(recipe: Recipe, count: int) -> dict[str, Any]:
+    """Return gradient checkpointing; what is offloaded to the host stays in the forecast."""
+    on = recipe.flag("enable_activation_checkpointing")
+    if recipe.flag("enable_activation_offloading"):
+        if on:
+            recipe.differ(
+                "enable_activation_offloading: inputs of layers go to the host; the forecast keeps "
+                "them, and is too high by at most layers x width x "
+                f"{2 * count:,} bytes ({count:,} tokens of 2 bytes a value)"
+            )
+        else:
+            recipe.refuse("enable_activation_offloading", "it needs checkpointing")
+    return {"gradient_checkpointing": True} if on else {}
+
+
+def _attention(recipe: Recipe, builder: str) -> dict[str, Any]:
+    """Return the attention: sdpa, but for Gemma 2, whose scores torchtune computes itself."""
+    if builder.startswith("gemma2"):
+        recipe.differ("torchtune's Gemma 2 adds a mask to scores in fp32; the forecast is of "
+                      "transformers' eager attention")  # fmt: skip
+        return {"attention": "eager"}
+    return {"attention": "sdpa"}
+
+
+def _lora(recipe: Recipe, fused: bool) -> dict[str, Any]:
+    """Return LoRA or DoRA over transformers' names of the same layers.
+
+    Args:
+        recipe: that says where adapters are.
+        fused: whether transformers' model has query, key and value in one layer (Phi).
+    """
+    names = FUSED_ATTENTION if fused else ATTENTION
+    asked = recipe.names("model.lora_attn_modules")
+    wrong = [name for name in asked if name not in names]
+    if wrong:
+        recipe.refuse("model.lora_attn_modules", nearest(wrong[0], names))
+    targets = list(dict.fromkeys(names[name] for name in asked if name in names))
+    if recipe.flag("model.apply_lora_to_mlp"):
+        targets += FUSED_MLP if fused else MLP
+    if fused:
+        recipe.differ("adapters are on transformers' fused layers (qkv_proj, gate_up_proj); "
+                      "torchtune has their parts as layers, and adapters on those")  # fmt: skip
+    if recipe.flag("model.apply_lora_to_output"):
+        targets.append("lm_head")
+    options: dict[str, Any] = {
+        "r": recipe.count("model.lora_rank", 8),
+        "lora_dropout": recipe.real("model.lora_dropout", 0.0),
+        "target_modules": targets,
+    }
+    if recipe.flag("model.use_dora"):
+        options["use_dora"] = True
+    label = "dora" if "use_dora" in options else "lora"
+    return {"peft": {"type": "LORA", **options}, "label": label}
