@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -125,6 +126,12 @@ CARDS = {
         _card("mi300x", 191.69, (9, 4), "read", AMD),
     )
 }
+
+
+def have_bf16(cards: Iterable[Card]) -> bool | None:
+    """Tell whether the cards compute in bf16; None: some do and some do not."""
+    modern = {card.capability >= AMPERE for card in cards}
+    return modern.pop() if len(modern) == 1 else None
 
 
 def find_card(text: str) -> Card:

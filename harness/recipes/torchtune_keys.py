@@ -78,7 +78,8 @@ KEYS = Keys(
         save_* keep_last_n_checkpoints checkpointer* enable_async_checkpointing
         async_checkpointing lr_scheduler* metric_logger* log_* profiler* tokenizer.* dataset.*
         datasets* dataset_val* batch_size_val run_val_every_n_steps dataloader* collate_fn
-        cudnn_deterministic_mode low_cpu_ram optimizer.* loss.ignore_index loss.reduction loss.beta loss.label_smoothing
+        cudnn_deterministic_mode low_cpu_ram optimizer.* loss.ignore_index loss.reduction loss.beta
+        loss.label_smoothing
         custom_sharded_layers
         memory_efficient_fsdp_wrap tensor_parallel_plan* fsdp_reshard_after_forward
         fsdp_sharding_strategy device model.lora_alpha model.image_size mlflow* wandb*
