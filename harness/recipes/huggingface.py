@@ -44,7 +44,7 @@ _DIFFER = {
     "apollo_adamw": "rank and targets of optim_args are the package's defaults here",
 }
 # What those hold that cannot be said, and the nearest that can.
-_OTHERS = {
+OTHERS = {
     "*_layerwise": "an optimizer a layer, stepped in backward; nearest: without _layerwise",
     "*galore_*": "GaLore over another optimizer; nearest: galore_adamw",
     "*ademamix*": "three states a weight; nearest: adamw_torch, with two",
@@ -54,6 +54,9 @@ _OTHERS = {
     "*lomo": "it steps in backward and keeps no gradients; nearest: sgd",
     "schedule_free_*": "its package is not known here; nearest: adamw_torch",
     "grokadamw": "three states a weight; nearest: adamw_torch, with two",
+    "stable_adamw": "its package is not known here; nearest: adamw_torch, with as many states",
+    "adamw_torch_xla": "it is not of CUDA; nearest: adamw_torch",
+    "adamw_torch_npu_fused": "it is not of CUDA; nearest: adamw_torch_fused",
 }
 # Options of checkpointing: what asks for nothing, and why anything else has no forecast.
 _SOME = (
@@ -83,16 +86,16 @@ def optimizer(
         more: names that the trainer has beside transformers'.
     """
     known = {**OPTIMIZERS, **(more or {})}
-    name = str(recipe.word(key, default))
+    name, given = str(recipe.word(key, default)), options(recipe, "optim_args")
     if name not in known:
-        held = (text for pattern, text in _OTHERS.items() if fnmatchcase(name, pattern))
+        held = (text for pattern, text in OTHERS.items() if fnmatchcase(name, pattern))
         recipe.refuse(key, next(held, f"there is no such optimizer here; {nearest(name, known)}"))
         return {}
     if name in _DIFFER:
         recipe.differ(f"{key}: {name}: {_DIFFER[name]}")
     settings = dict(known[name])
     if settings["optimizer"] == "sgd":
-        settings["momentum"] = float(options(recipe, "optim_args").get("momentum", 0.0))
+        settings["momentum"] = float(given.get("momentum", 0.0))
     return settings
 
 

@@ -28,10 +28,12 @@ KEYS = joined(
         "lora_dropout lora_target_modules lora_target_parameters lora_modules_to_save "
         "lora_task_type use_rslora use_dora",
         inert="""
-            model_revision trust_remote_code chat_template_path dataset_* datasets streaming
+            model_revision trust_remote_code chat_template* dataset_* datasets streaming
             test_split_size eos_token pad_token truncation_mode shuffle_dataset eval_packing
             pad_to_multiple_of completion_only_loss assistant_only_loss ignore_bias_buffers env
-            main_process_port num_machines machine_rank use_dora_init
+            main_process_port num_machines machine_rank tokenizer_name_or_path system_prompt
+            preprocessing_num_workers model_code_revision wandb_* callbacks benchmarks
+            auto_insert_empty_system_msg
         """,
         differs={
             "num_processes": "the forecast is of one GPU that holds everything",
@@ -148,7 +150,7 @@ def _task(recipe: Recipe) -> dict[str, Any]:
     batch = recipe.count("per_device_train_batch_size", 8)
     packing, free = recipe.flag("packing"), recipe.flag("padding_free")
     strategy = recipe.word("packing_strategy", "bfd")
-    length = recipe.count("max_length", LENGTH)
+    length = recipe.count("max_length", recipe.count("max_seq_length", LENGTH))
     if packing and strategy == "wrapped":
         return tokens(batch, length, "max", mask=False)
     if packing or free:
