@@ -111,7 +111,7 @@ def _precision(recipe: Recipe, kind: str) -> dict[str, Any]:
     names = {"bf16": "bf16", "fp32": "fp32"}
     dtype = recipe.one_of("dtype", names, "bf16")
     if kind != "qlora":
-        return precision(dtype, dtype, autocast=False)
+        return precision(dtype, dtype, autocast=False, adapters="same" if kind else "fp32")
     recipe.differ(
         "torchao's nf4 takes 14 bytes a value of the layer at work while it is dequantised, "
         "measured with torchao 0.18; the forecast is of bitsandbytes' kernels, which take 2 to 4"

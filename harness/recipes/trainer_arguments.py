@@ -42,7 +42,7 @@ def suite_of(recipe: Recipe) -> dict[str, Any]:
     recipe.assume(f"the longest example has {LENGTH} tokens (train.max_length=N says otherwise)")
     batch = recipe.count("per_device_train_batch_size", 8)
     train = {
-        **precision(weights, half or weights, autocast=half is not None),
+        **precision(weights, half or weights, autocast=half is not None, adapters="fp32"),
         **_optimizer(recipe),
         **liger(recipe, model_type(model)),
         **checkpointing(recipe),
