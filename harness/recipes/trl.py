@@ -105,22 +105,22 @@ def _precision(recipe: Recipe, quantised: str | None, lora: bool) -> dict[str, A
     weights, half = _dtype(recipe), autocast(recipe, bf16=True)
     tf32 = recipe.flag("tf32")
     compute = half or ("tf32" if tf32 and weights == "fp32" else weights)
-    cast = {"autocast": half is not None, "adapters": "fp32"}
-    if quantised is None:  # peft makes adapters of 16-bit weights fp32
+    adapters = "fp32"  # peft makes adapters of 16-bit weights fp32
+    if quantised is None:
         if not lora and weights == half == "fp16":
             recipe.refuse("fp16", "its scaler of the loss refuses gradients of fp16 weights")
-        return precision(weights, compute, **cast)
+        return precision(weights, compute, autocast=half is not None, adapters=adapters)
     if half == "fp16":
         recipe.differ("TRL makes adapters over a quantised base bf16; the forecast has them fp32")
     else:
-        cast["adapters"] = "same"
+        adapters = "same"
     if quantised != "int8" and weights == "fp32" and half:
         recipe.differ(f"dtype: float32: 4-bit weights are dequantised to fp32 and cast to {half}; "
                       f"the forecast dequantises to {half}")  # fmt: skip
     kept = "fp32" if weights == "fp32" else "compute"
     nested = quantised != "int8" and recipe.flag("use_bnb_nested_quant")
     return {
-        **precision(quantised, compute, **cast),
+        **precision(quantised, compute, autocast=half is not None, adapters=adapters),
         "unquantized": kept,
         **({"double_quant": True} if nested else {}),
     }
