@@ -18,6 +18,7 @@ from methods.wording import nearest
 # Trainer -> its importer: a module with `suite_of(recipe)` and `KEYS`.
 IMPORTERS = {
     "axolotl": "harness.recipes.axolotl",
+    "llamafactory": "harness.recipes.llamafactory",
     "torchtune": "harness.recipes.torchtune",
     "trl": "harness.recipes.trl",
     "transformers": "harness.recipes.trainer_arguments",

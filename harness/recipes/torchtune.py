@@ -148,8 +148,12 @@ def _loss(recipe: Recipe) -> dict[str, Any]:
     """Return the loss, and note what it holds in torchtune."""
     name = _last(recipe, "loss")
     if name in ("CEWithChunkedOutputLoss", "LinearCrossEntropyLoss"):
+        if name == "LinearCrossEntropyLoss":
+            recipe.differ("LinearCrossEntropyLoss makes the logits of a piece of the tokens at a "
+                          "time; the forecast has all in 16 bits beside their softmax in fp32, "
+                          "which both keep")  # fmt: skip
         pieces = recipe.count("loss.num_output_chunks", 8)
-        return {"loss": "chunked", "loss_chunks": pieces}
+        return {"loss": "chunked-output", "loss_chunks": pieces}
     if name == "CrossEntropyLoss":
         smoothing = recipe.real("loss.label_smoothing", 0.0)
         return {"label_smoothing": smoothing} if smoothing else {}
