@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
+from harness.models.catalogue import CATALOGUE
 from harness.models.spec import ModelSpec
 from harness.recipes.parts import precision, suite, tokens
 from harness.recipes.recipe import Recipe
@@ -31,15 +33,18 @@ def suite_of(recipe: Recipe) -> dict[str, Any]:
     model = _model(recipe, builder)
     recipe.assume("how many GPUs a recipe runs on is not in its file; the forecast is of one that "
                   "holds everything")  # fmt: skip
+    if not str(recipe.word("device", "cuda")).startswith("cuda"):
+        recipe.differ(f"{recipe.said('device')}: the forecast is of CUDA's kernels")
     several = [key for key in PARALLEL if (recipe.whole(key) or 1) > 1]
     for key in several:
         recipe.differ(f"{recipe.said(key)}: the forecast is of one GPU that holds everything")
     batch, length = _batch(recipe)
+    sizes = _sizes(model)
     train = {
-        **_precision(recipe, kind),
+        **_precision(recipe, kind, sizes),
         **_optimizer(recipe),
-        **_loss(recipe),
-        **_checkpointing(recipe, batch * length),
+        **_loss(recipe, sizes, batch * length),
+        **_checkpointing(recipe, sizes, batch * length),
         **_attention(recipe, builder),
         "accumulate": recipe.count("gradient_accumulation_steps", 1),
         "clip": recipe.real("clip_grad_norm"),
@@ -81,40 +86,59 @@ def _model(recipe: Recipe, builder: str) -> dict[str, Any]:
     return {"config": config, "label": builder} if config else {"hub": source}
 
 
+def _sizes(model: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of the model's config.json; none where only the hub has them."""
+    return CATALOGUE[model["config"]].config if "config" in model else {}
+
+
+def _gib(sizes: dict[str, Any], each: int, *keys: str) -> str:
+    """Return `each` bytes times these values of a config in GiB, or the product in words."""
+    if all(key in sizes for key in keys):
+        return f"{each * prod(sizes[key] for key in keys) / 2**30:.2f} GiB"
+    return f"{' x '.join(keys)} x {each:,} bytes"
+
+
 def _batch(recipe: Recipe) -> tuple[int, int]:
     """Return rows and tokens of a forward pass."""
-    batch = recipe.count("batch_size", 1)
-    packed = recipe.flag("dataset.packed")
-    if not recipe.has("tokenizer.max_seq_len"):
-        if packed:
-            recipe.refuse("tokenizer.max_seq_len", "packed rows are as long as it says")
-        recipe.assume(
-            f"tokenizer.max_seq_len is open; the longest example has {LENGTH} tokens "
-            "(train.max_length=N behind the file says it)"
-        )
+    batch, key = recipe.count("batch_size", 1), "tokenizer.max_seq_len"
+    if not recipe.has(key) and recipe.has("dataset.max_seq_len"):  # until 2024
+        key = "dataset.max_seq_len"
+    packed = _packed(recipe)
+    if packed and not recipe.has(key):
+        recipe.refuse(key, "packed rows are as long as it says")
     elif packed:
         recipe.assume("packed rows are full; flex attention keeps what sdpa's flash keeps")
+    elif recipe.has(key):
+        recipe.assume(f"the longest example has {key} tokens")
     else:
-        recipe.assume("the longest example has tokenizer.max_seq_len tokens")
-    length = recipe.count("tokenizer.max_seq_len", LENGTH)
-    if _last(recipe, "loss") == "DPOLoss":
-        batch *= 2  # chosen and rejected
-    return batch, length
+        recipe.assume(f"{key} is open; the longest example has {LENGTH} tokens "
+                      "(train.max_length=N behind the file says it)")  # fmt: skip
+    pairs = 2 if _last(recipe, "loss") == "DPOLoss" else 1  # chosen and rejected
+    return pairs * batch, recipe.count(key, LENGTH)
+
+
+def _packed(recipe: Recipe) -> bool:
+    """Tell whether rows are packed: of one data set, or of any of several."""
+    several = recipe.value("dataset")
+    if isinstance(several, list):
+        return any(isinstance(each, dict) and each.get("packed") for each in several)
+    return recipe.flag("dataset.packed")
 
 
 def _last(recipe: Recipe, section: str) -> str:
     return component(recipe, section).rpartition(".")[2]
 
 
-def _precision(recipe: Recipe, kind: str) -> dict[str, Any]:
+def _precision(recipe: Recipe, kind: str, sizes: dict[str, Any]) -> dict[str, Any]:
     """Return the types: everything is in `dtype`, adapters too, and nothing under autocast."""
     names = {"bf16": "bf16", "fp32": "fp32"}
     dtype = recipe.one_of("dtype", names, "bf16")
     if kind != "qlora":
         return precision(dtype, dtype, autocast=False, adapters="same" if kind else "fp32")
+    more = _gib(sizes, 12, "hidden_size", "intermediate_size")
     recipe.differ(
-        "torchao's nf4 takes 14 bytes a value of the layer at work while it is dequantised, "
-        "measured with torchao 0.18; the forecast is of bitsandbytes' kernels, which take 2 to 4"
+        "torchao dequantises nf4 with 14 bytes a value of the layer at work (counted with torchao "
+        f"0.18), bitsandbytes, of which the forecast is, with 2: it may be too low by {more}"
     )
     said = precision("nf4", dtype, autocast=False)
     return {**said, "double_quant": True, "unquantized": "compute"}
@@ -128,8 +152,6 @@ def _optimizer(recipe: Recipe) -> dict[str, Any]:
     if name in ("torch.optim.AdamW", "torch.optim.Adam"):
         which = "adamw-fused" if fused else "adamw" if foreach else "adamw-plain"
         settings = {"optimizer": which}
-        if recipe.flag("optimizer.amsgrad"):
-            recipe.refuse("optimizer.amsgrad", "a third state; without it it can be forecast")
     elif name == "torch.optim.SGD":
         settings = {"optimizer": "sgd", "momentum": recipe.real("optimizer.momentum", 0.0)}
     elif name == "torch.optim.Adafactor":
@@ -144,7 +166,7 @@ def _optimizer(recipe: Recipe) -> dict[str, Any]:
     return settings
 
 
-def _loss(recipe: Recipe) -> dict[str, Any]:
+def _loss(recipe: Recipe, sizes: dict[str, Any], count: int) -> dict[str, Any]:
     """Return the loss, and note what it holds in torchtune."""
     name = _last(recipe, "loss")
     if name in ("CEWithChunkedOutputLoss", "LinearCrossEntropyLoss"):
@@ -160,8 +182,8 @@ def _loss(recipe: Recipe) -> dict[str, Any]:
     if name == "DPOLoss":
         recipe.differ(
             "DPOLoss: the step is the policy's over both answers of a pair, with cross-entropy in "
-            "place of their log probabilities; the reference's pass is left out, whose logits are "
-            "held beside the policy's"
+            "place of their log probabilities; the reference's pass is left out, whose logits and "
+            f"their softmax, {_gib(sizes, 8 * count, 'vocab_size')}, are held beside the policy's"
         )
         return {}
     if name:
@@ -170,16 +192,14 @@ def _loss(recipe: Recipe) -> dict[str, Any]:
     return {}
 
 
-def _checkpointing(recipe: Recipe, count: int) -> dict[str, Any]:
+def _checkpointing(recipe: Recipe, sizes: dict[str, Any], count: int) -> dict[str, Any]:
     """Return gradient checkpointing; what is offloaded to the host stays in the forecast."""
     on = recipe.flag("enable_activation_checkpointing")
     if recipe.flag("enable_activation_offloading"):
         if on:
-            recipe.differ(
-                "enable_activation_offloading: inputs of layers go to the host; the forecast keeps "
-                "them, and is too high by at most layers x width x "
-                f"{2 * count:,} bytes ({count:,} tokens of 2 bytes a value)"
-            )
+            kept = _gib(sizes, 2 * count, "num_hidden_layers", "hidden_size")
+            recipe.differ("enable_activation_offloading: inputs of layers go to the host; the "
+                          f"forecast keeps them, and is too high by at most {kept}")  # fmt: skip
         else:
             recipe.refuse("enable_activation_offloading", "it needs checkpointing")
     return {"gradient_checkpointing": True} if on else {}

@@ -73,19 +73,23 @@ FUSED_MLP = ("gate_up_proj", "down_proj")
 
 _ONE_GPU = "the forecast is of one GPU that holds everything"
 KEYS = Keys(
+    acts="dataset.packed dataset.max_seq_len optimizer.momentum",
     inert="""
-        output_dir seed shuffle epochs max_steps_per_epoch num_steps resume_from_checkpoint
-        save_* keep_last_n_checkpoints checkpointer* enable_async_checkpointing
-        async_checkpointing lr_scheduler* metric_logger* log_* profiler* tokenizer.* dataset.*
-        datasets* dataset_val* batch_size_val run_val_every_n_steps dataloader* collate_fn
-        cudnn_deterministic_mode low_cpu_ram optimizer.* loss.ignore_index loss.reduction loss.beta
-        loss.label_smoothing
-        custom_sharded_layers
-        memory_efficient_fsdp_wrap tensor_parallel_plan* fsdp_reshard_after_forward
-        fsdp_sharding_strategy device model.lora_alpha model.image_size mlflow* wandb*
-        deterministic
+        output_dir seed shuffle epochs max_steps_per_epoch num_steps resume_from_checkpoint save_*
+        keep_last_n_checkpoints checkpointer* enable_async_checkpointing async_checkpointing
+        lr_scheduler* metric_logger* log_* profiler* tokenizer.* dataset dataset.* datasets
+        dataset_val* batch_size_val run_val_every_n_steps dataloader* collate_fn
+        cudnn_deterministic_mode low_cpu_ram loss.ignore_index loss.reduction loss.beta
+        loss.label_smoothing custom_sharded_layers memory_efficient_fsdp_wrap tensor_parallel_plan*
+        fsdp_reshard_after_forward fsdp_sharding_strategy model.lora_alpha model.image_size
+        optimizer.lr optimizer.weight_decay optimizer.betas optimizer.eps optimizer.maximize
+        optimizer.capturable optimizer.nesterov optimizer.dampening optimizer.block_wise
+        optimizer.bf16_stochastic_round
     """,
     differs={
+        "optimizer.min_8bit_size": "the forecast has states of tensors from 4,096 values on in 8 "
+        "bits",
+        "optimizer.block_size": "the forecast has torchao's 256 values in a block",
         "fsdp_cpu_offload": "weights, gradients and states go to the host; in the forecast one "
         "GPU holds everything",
         "fsdp.cpu_offload": "weights, gradients and states go to the host; in the forecast one "
@@ -95,6 +99,10 @@ KEYS = Keys(
         "use_distributed_state_dict": _ONE_GPU,
     },
     refused={
+        "optimizer.amsgrad": "a third state a weight; without it it can be forecast",
+        "optimizer.optim_bits": "the component's name says how many bits; leave it out",
+        "optimizer.is_paged": "the component's name says it (PagedAdamW); leave it out",
+        "optimizer.percentile_clipping": "100 norms a tensor; leave it out",
         "compile*": "compiled code holds what its compiler decides; compile: False can be forecast",
         "enable_fp8_training": "products in 8 bits cannot be forecast; False can",
         "fp8_recipe_name": "products in 8 bits cannot be forecast; leave it out",

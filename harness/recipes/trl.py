@@ -28,14 +28,17 @@ KEYS = joined(
         "lora_dropout lora_target_modules lora_target_parameters lora_modules_to_save "
         "lora_task_type use_rslora use_dora",
         inert="""
-            model_revision trust_remote_code chat_template* dataset_* datasets streaming
+            model_revision trust_remote_code chat_template dataset_* datasets streaming
             test_split_size eos_token pad_token truncation_mode shuffle_dataset eval_packing
-            pad_to_multiple_of completion_only_loss assistant_only_loss ignore_bias_buffers env
+            ignore_bias_buffers env
             main_process_port num_machines machine_rank tokenizer_name_or_path system_prompt
             preprocessing_num_workers model_code_revision wandb_* callbacks benchmarks
             auto_insert_empty_system_msg
         """,
         differs={
+            "completion_only_loss": "the loss is of these tokens alone; in the forecast of all",
+            "assistant_only_loss": "the loss is of these tokens alone; in the forecast of all",
+            "chat_template_path": "tokens that it adds to the vocabulary are not in the forecast",
             "num_processes": "the forecast is of one GPU that holds everything",
             "accelerate_config": "the forecast is of one GPU that holds everything",
             "router_aux_loss_coef": "the loss of a mixture's router, which is not in the forecast",
@@ -160,6 +163,9 @@ def _task(recipe: Recipe) -> dict[str, Any]:
     packing, free = recipe.flag("packing"), recipe.flag("padding_free")
     strategy = recipe.word("packing_strategy", "bfd")
     length = recipe.count("max_length", recipe.count("max_seq_length", LENGTH))
+    if recipe.word("pad_to_multiple_of", "auto") != "auto":
+        multiple = recipe.count("pad_to_multiple_of", 1)
+        length = -(-length // multiple) * multiple
     if packing and strategy == "wrapped":
         return tokens(batch, length, "max", mask=False)
     if packing or free:
