@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from math import prod
 from typing import Any
 
 from harness.models.catalogue import CATALOGUE
 from harness.models.spec import ModelSpec
-from harness.recipes.parts import precision, suite, tokens
+from harness.recipes.parts import suite, tokens
 from harness.recipes.recipe import Recipe
 from harness.recipes.torchtune_keys import (
     ATTENTION,
@@ -16,8 +15,16 @@ from harness.recipes.torchtune_keys import (
     FUSED_MLP,
     KEYS,
     MLP,
-    OPTIMIZERS,
     PARALLEL,
+)
+from harness.recipes.torchtune_settings import (
+    attention_of,
+    checkpointing_of,
+    component,
+    last_of,
+    loss_of,
+    optimizer_of,
+    types_of,
 )
 from methods.wording import nearest
 
@@ -41,11 +48,11 @@ def suite_of(recipe: Recipe) -> dict[str, Any]:
     batch, length = _batch(recipe)
     sizes = _sizes(model)
     train = {
-        **_precision(recipe, kind, sizes),
-        **_optimizer(recipe),
-        **_loss(recipe, sizes, batch * length),
-        **_checkpointing(recipe, sizes, batch * length),
-        **_attention(recipe, builder),
+        **types_of(recipe, kind, sizes),
+        **optimizer_of(recipe),
+        **loss_of(recipe, sizes, batch * length),
+        **checkpointing_of(recipe, sizes, batch * length, full=not kind),
+        **attention_of(recipe, builder),
         "accumulate": recipe.count("gradient_accumulation_steps", 1),
         "clip": recipe.real("clip_grad_norm"),
     }
@@ -53,11 +60,6 @@ def suite_of(recipe: Recipe) -> dict[str, Any]:
     # No mask is passed: padded tokens are at the end, and attention is causal.
     task = tokens(batch, length, "longest", mask=False)
     return suite(recipe, "torchtune", model=model, task=task, method=method, train=train)
-
-
-def component(recipe: Recipe, section: str) -> str:
-    """Return a section's component, whole; empty where there is none."""
-    return recipe.word(f"{section}._component_") or ""
 
 
 def _builder(recipe: Recipe) -> tuple[str, str]:
@@ -91,13 +93,6 @@ def _sizes(model: dict[str, Any]) -> dict[str, Any]:
     return CATALOGUE[model["config"]].config if "config" in model else {}
 
 
-def _gib(sizes: dict[str, Any], each: int, *keys: str) -> str:
-    """Return `each` bytes times these values of a config in GiB, or the product in words."""
-    if all(key in sizes for key in keys):
-        return f"{each * prod(sizes[key] for key in keys) / 2**30:.2f} GiB"
-    return f"{' x '.join(keys)} x {each:,} bytes"
-
-
 def _batch(recipe: Recipe) -> tuple[int, int]:
     """Return rows and tokens of a forward pass."""
     batch, key = recipe.count("batch_size", 1), "tokenizer.max_seq_len"
@@ -113,7 +108,7 @@ def _batch(recipe: Recipe) -> tuple[int, int]:
     else:
         recipe.assume(f"{key} is open; the longest example has {LENGTH} tokens "
                       "(train.max_length=N behind the file says it)")  # fmt: skip
-    pairs = 2 if _last(recipe, "loss") == "DPOLoss" else 1  # chosen and rejected
+    pairs = 2 if last_of(recipe, "loss") == "DPOLoss" else 1  # chosen and rejected
     return pairs * batch, recipe.count(key, LENGTH)
 
 
@@ -123,95 +118,6 @@ def _packed(recipe: Recipe) -> bool:
     if isinstance(several, list):
         return any(isinstance(each, dict) and each.get("packed") for each in several)
     return recipe.flag("dataset.packed")
-
-
-def _last(recipe: Recipe, section: str) -> str:
-    return component(recipe, section).rpartition(".")[2]
-
-
-def _precision(recipe: Recipe, kind: str, sizes: dict[str, Any]) -> dict[str, Any]:
-    """Return the types: everything is in `dtype`, adapters too, and nothing under autocast."""
-    names = {"bf16": "bf16", "fp32": "fp32"}
-    dtype = recipe.one_of("dtype", names, "bf16")
-    if kind != "qlora":
-        return precision(dtype, dtype, autocast=False, adapters="same" if kind else "fp32")
-    more = _gib(sizes, 12, "hidden_size", "intermediate_size")
-    recipe.differ(
-        "torchao dequantises nf4 with 14 bytes a value of the layer at work (counted with torchao "
-        f"0.18), bitsandbytes, of which the forecast is, with 2: it may be too low by {more}"
-    )
-    said = precision("nf4", dtype, autocast=False)
-    return {**said, "double_quant": True, "unquantized": "compute"}
-
-
-def _optimizer(recipe: Recipe) -> dict[str, Any]:
-    """Return the optimizer, and whether it steps in backward."""
-    name = component(recipe, "optimizer")
-    settings: dict[str, Any] = {}
-    fused, foreach = recipe.flag("optimizer.fused"), recipe.flag("optimizer.foreach", True)
-    if name in ("torch.optim.AdamW", "torch.optim.Adam"):
-        which = "adamw-fused" if fused else "adamw" if foreach else "adamw-plain"
-        settings = {"optimizer": which}
-    elif name == "torch.optim.SGD":
-        settings = {"optimizer": "sgd", "momentum": recipe.real("optimizer.momentum", 0.0)}
-    elif name == "torch.optim.Adafactor":
-        settings = {"optimizer": "adafactor"}
-    elif name in OPTIMIZERS:
-        settings = dict(OPTIMIZERS[name])
-    elif name:
-        known = ("torch.optim.AdamW", "torch.optim.SGD", *OPTIMIZERS)
-        recipe.refuse("optimizer._component_", nearest(name, known))
-    if recipe.flag("optimizer_in_bwd"):
-        settings["optimizer_in_backward"] = True
-    return settings
-
-
-def _loss(recipe: Recipe, sizes: dict[str, Any], count: int) -> dict[str, Any]:
-    """Return the loss, and note what it holds in torchtune."""
-    name = _last(recipe, "loss")
-    if name in ("CEWithChunkedOutputLoss", "LinearCrossEntropyLoss"):
-        if name == "LinearCrossEntropyLoss":
-            recipe.differ("LinearCrossEntropyLoss makes the logits of a piece of the tokens at a "
-                          "time; the forecast has all in 16 bits beside their softmax in fp32, "
-                          "which both keep")  # fmt: skip
-        pieces = recipe.count("loss.num_output_chunks", 8)
-        return {"loss": "chunked-output", "loss_chunks": pieces}
-    if name == "CrossEntropyLoss":
-        smoothing = recipe.real("loss.label_smoothing", 0.0)
-        return {"label_smoothing": smoothing} if smoothing else {}
-    if name == "DPOLoss":
-        recipe.differ(
-            "DPOLoss: the step is the policy's over both answers of a pair, with cross-entropy in "
-            "place of their log probabilities; the reference's pass is left out, whose logits and "
-            f"their softmax, {_gib(sizes, 8 * count, 'vocab_size')}, are held beside the policy's"
-        )
-        return {}
-    if name:
-        known = ("CEWithChunkedOutputLoss", "LinearCrossEntropyLoss", "CrossEntropyLoss", "DPOLoss")
-        recipe.refuse("loss._component_", nearest(name, known))
-    return {}
-
-
-def _checkpointing(recipe: Recipe, sizes: dict[str, Any], count: int) -> dict[str, Any]:
-    """Return gradient checkpointing; what is offloaded to the host stays in the forecast."""
-    on = recipe.flag("enable_activation_checkpointing")
-    if recipe.flag("enable_activation_offloading"):
-        if on:
-            kept = _gib(sizes, 2 * count, "num_hidden_layers", "hidden_size")
-            recipe.differ("enable_activation_offloading: inputs of layers go to the host; the "
-                          f"forecast keeps them, and is too high by at most {kept}")  # fmt: skip
-        else:
-            recipe.refuse("enable_activation_offloading", "it needs checkpointing")
-    return {"gradient_checkpointing": True} if on else {}
-
-
-def _attention(recipe: Recipe, builder: str) -> dict[str, Any]:
-    """Return the attention: sdpa, but for Gemma 2, whose scores torchtune computes itself."""
-    if builder.startswith("gemma2"):
-        recipe.differ("torchtune's Gemma 2 adds a mask to scores in fp32; the forecast is of "
-                      "transformers' eager attention")  # fmt: skip
-        return {"attention": "eager"}
-    return {"attention": "sdpa"}
 
 
 def _lora(recipe: Recipe, fused: bool) -> dict[str, Any]:
