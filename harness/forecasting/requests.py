@@ -60,13 +60,14 @@ def shapes_without_data(cell: Cell) -> StepShapes:
     longest = batch(settings.evaluation_batch, max(step.length for step in steps))
     # A bare shape does not say how a model's answers would be generated.
     untold = shape is not None and cell.family.evaluation == "generation"
+    evaluated = not untold and (shape is None or shape.evaluation)
     assumptions = []
     if not fixed and shape is None:
         assumptions.append(f"batches padded to max_length {settings.max_length}")
     if untold:
         assumptions.append("evaluation by generation is left out")
     told = tuple(f"{cell.task_label}: {text}" for text in assumptions)
-    return StepShapes(steps, None if untold else longest, longest, told)
+    return StepShapes(steps, longest if evaluated else None, longest, told)
 
 
 def _of_images(cell: Cell) -> StepShapes:

@@ -45,7 +45,7 @@ def read(trainer: str, path: Path, has_bf16: bool | None = True) -> Imported:
     suite = importer.suite_of(recipe)
     inert, unknown = sort_out(recipe, importer.KEYS)
     if recipe.refused:
-        raise UserError("\n       ".join(dict.fromkeys(recipe.refused)))
+        raise UserError("\n       ".join(recipe.refused))
     return Imported(
         trainer, str(path), suite, _once(recipe.assumed), _once(recipe.differs), inert, unknown
     )

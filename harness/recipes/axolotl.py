@@ -85,7 +85,8 @@ def _distributed(recipe: Recipe) -> None:
     if several:
         said = ", ".join(several)
         recipe.differ(f"{said}: the forecast is of one GPU that holds everything")
-    if recipe.flag("fsdp_config.offload_params") or "offload" in str(recipe.value("deepspeed", "")):
+    keys = ("fsdp_config.offload_params", "fsdp_config.fsdp_offload_params")
+    if any(map(recipe.flag, keys)) or "offload" in str(recipe.value("deepspeed", "")):
         recipe.differ("what is offloaded to the host stays on the GPU in the forecast")
 
 
@@ -93,24 +94,35 @@ def _task(recipe: Recipe) -> dict[str, Any]:
     """Return the shape of a batch: rows of `sequence_len` tokens, or one row of all of them."""
     batch = recipe.count("micro_batch_size", 1)
     length = recipe.count("sequence_len", 512)
+    evaluation = _evaluates(recipe)
     kind = recipe.word("model_type") or recipe.word("type_of_model") or ""
     if recipe.flag("process_reward_model") or "TokenClassification" in kind:
-        recipe.refuse("process_reward_model" if recipe.has("process_reward_model") else
-                      "model_type", "there is no classification of tokens here")  # fmt: skip
-    if recipe.flag("reward_model") or "SequenceClassification" in kind:
-        recipe.assume("a row is one answer; a reward model's pairs are two rows each")
-        rows = 2 * batch if recipe.flag("reward_model") else batch
-        labels = recipe.count("num_labels", 1 if recipe.flag("reward_model") else 2)
-        return tokens(rows, length, "max", family="classification", num_labels=labels)
+        key = "process_reward_model" if recipe.has("process_reward_model") else "model_type"
+        recipe.refuse(key, "there is no classification of tokens here")
+    is_reward = recipe.flag("reward_model")
+    if is_reward or "SequenceClassification" in kind:
+        if is_reward:
+            recipe.differ("reward_model: a pair is two rows, each with a loss of its own")
+        labels = recipe.count("num_labels", 1 if is_reward else 2)
+        rows = 2 * batch if is_reward else batch
+        return tokens(rows, length, "max", evaluation=evaluation, family="classification",
+                      num_labels=labels)  # fmt: skip
     if recipe.word("rl") in PAIRS:
-        return tokens(2 * batch, length, "longest")
+        return tokens(2 * batch, length, "longest", evaluation=evaluation)
     if recipe.flag("sample_packing"):
         recipe.assume("the packed row is full")
-        return tokens(1, batch * length, "packed")
+        return tokens(1, batch * length, "packed", evaluation=evaluation)
     if recipe.flag("pad_to_sequence_len"):
-        return tokens(batch, length, "max")
+        return tokens(batch, length, "max", evaluation=evaluation)
     recipe.assume(f"the longest example has sequence_len, {length} tokens")
-    return tokens(batch, length, "longest")
+    return tokens(batch, length, "longest", evaluation=evaluation)
+
+
+def _evaluates(recipe: Recipe) -> bool:
+    """Tell whether a part of the data is held out, and evaluated."""
+    held_out = bool(recipe.real("val_set_size", 0.0) or recipe.value("test_datasets"))
+    strategy = recipe.word("eval_strategy") or recipe.word("evaluation_strategy")
+    return held_out and strategy not in ("no", "false")
 
 
 def _lora(recipe: Recipe) -> dict[str, Any]:
@@ -124,7 +136,7 @@ def _lora(recipe: Recipe) -> dict[str, Any]:
         "r": recipe.count("lora_r", 8),
         "lora_alpha": recipe.whole("lora_alpha", 8),
         "lora_dropout": recipe.real("lora_dropout", 0.0),
-        "target_modules": targets or None,
+        **({"target_modules": targets} if targets else {}),
     }
     options |= {ours: recipe.value(key) for ours, key in LORA.items() if recipe.value(key)}
     _fused(recipe)

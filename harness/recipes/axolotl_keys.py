@@ -56,19 +56,27 @@ INERT = """
     metric_for_best_model greater_is_better do_bench_eval bench_* resume_from_checkpoint
     auto_resume_from_checkpoints loss_watchdog_* gc_collect_steps dynamic_checkpoint
     dynamic_checkpoint.* debug test_value device device_map device_map.* world_size local_rank
-    ddp ddp_* fsdp_version fsdp_config.* fsdp_final_state_dict_type heads_k_stride
-    ring_attn_func gradient_checkpointing_kwargs.* freeze_mm_modules flex_attn_compile_kwargs
-    flex_attn_compile_kwargs.* large_head_attention flash_attn_d512 sdpa_varlen gptq_*
-    torch_compile_* fp8_* float32 liger_kernel_impl rl_beta dpo_beta orpo_alpha simpo_gamma
-    cpo_alpha rpo_alpha kto_* dpo_loss_* dpo_norm_loss dpo_label_smoothing dpo_use_weighting
-    dpo_generate_during_eval precompute_ref_log_probs center_rewards_coefficient eaft_*
-    scaling_softmax_* trl trl.* vllm vllm.* ebft ebft.* diffusion diffusion.* generation_*
-    num_generation_samples expert_parallel_* llama4_linearized_experts lisa_step_interval
-    lisa_layers_attribute optim_target_modules qgalore_* tiled_mlp_* use_wandb wandb_*
-    use_mlflow mlflow_* hf_mlflow_* use_comet comet_* use_swanlab swanlab_* use_tensorboard
-    use_trackio trackio_* gradio_* use_otel_metrics otel_* profiler_*
-    include_tokens_per_second include_tkps use_ray ray_* resources_per_worker
-    axolotl_config_path moe_dequant_chunk_size moe_bnb_fast lm_eval_*
+    ddp ddp_* fsdp_version fsdp_config.fsdp_* fsdp_config.activation_checkpointing
+    fsdp_config.offload_params fsdp_config.sync_module_states
+    fsdp_config.cpu_ram_efficient_loading fsdp_config.cpu_offload_pin_memory
+    fsdp_config.use_orig_params fsdp_config.state_dict_type fsdp_config.final_state_dict_type
+    fsdp_config.auto_wrap_policy fsdp_config.transformer_layer_cls_to_wrap
+    fsdp_config.min_num_params fsdp_config.reshard_after_forward
+    fsdp_config.mixed_precision_policy fsdp_config.limit_all_gathers
+    fsdp_config.backward_prefetch
+    fsdp_config.sharding_strategy fsdp_config.forward_prefetch fsdp_final_state_dict_type
+    heads_k_stride ring_attn_func gradient_checkpointing_kwargs.* freeze_mm_modules
+    flex_attn_compile_kwargs flex_attn_compile_kwargs.* large_head_attention flash_attn_d512
+    sdpa_varlen gptq_* torch_compile_* fp8_* float32 liger_kernel_impl rl_beta dpo_beta
+    orpo_alpha simpo_gamma cpo_alpha rpo_alpha kto_* dpo_loss_* dpo_norm_loss
+    dpo_label_smoothing dpo_use_weighting dpo_generate_during_eval precompute_ref_log_probs
+    center_rewards_coefficient eaft_* scaling_softmax_* trl trl.* vllm vllm.* ebft ebft.*
+    diffusion diffusion.* generation_* num_generation_samples expert_parallel_*
+    llama4_linearized_experts lisa_step_interval lisa_layers_attribute optim_target_modules
+    qgalore_* tiled_mlp_* use_wandb wandb_* use_mlflow mlflow_* hf_mlflow_* use_comet comet_*
+    use_swanlab swanlab_* use_tensorboard use_trackio trackio_* gradio_* use_otel_metrics
+    otel_* profiler_* include_tokens_per_second include_tkps use_ray ray_*
+    resources_per_worker axolotl_config_path moe_dequant_chunk_size moe_bnb_fast lm_eval_*
     model_quantization_config_kwargs model_quantization_config_kwargs.*
     bnb_config_kwargs.bnb_4bit_quant_storage bnb_config_kwargs.llm_int8_has_fp16_weight
     provider secrets volumes volumes.* branch dockerfile_commands memory memory_preprocess
@@ -138,7 +146,6 @@ REFUSED = {
     "one",
     "deepcompile": "a compiled step is in no forecast",
     "qat": "fake quantisation is in no forecast",
-    "qat.*": "fake quantisation is in no forecast",
     "fp8": "products in fp8 are in no forecast; bf16 is",
     "gptq": "a base quantised by GPTQ is in no forecast; load_in_4bit is",
     "quantize_moe_experts": "experts quantised in one tensor are in no forecast; linear layers are",

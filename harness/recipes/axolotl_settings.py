@@ -17,7 +17,6 @@ OPTIMIZERS = {
     "ao_adamw_8bit": {"optimizer": "adamw-torchao-8bit"},
     "ao_adamw_4bit": {"optimizer": "adamw-torchao-4bit"},
     "ao_adamw_fp8": {"optimizer": "adamw-torchao-fp8"},
-    "muon": {"optimizer": "muon"},
 }
 # Its older flags, the stronger first, and what `attn_implementation` has since.
 FLAGS = {
@@ -25,6 +24,11 @@ FLAGS = {
     "flex_attention": "flex_attention", "flash_attention": "flash_attention_2",
     "sdp_attention": "sdpa", "eager_attention": "eager",
 }  # fmt: skip
+# Model types whose decoders have LayerNorms, and no RMSNorms.
+LAYER_NORMS = (
+    "gpt2", "gptj", "gpt_neox", "gpt_bigcode", "opt", "bloom", "mpt", "falcon", "phi", "stablelm",
+    "starcoder2", "cohere", "cohere2", "dbrx", "nemotron",
+)  # fmt: skip
 FLASH = "flash_attention_2 of the package flash-attn"
 
 
@@ -36,7 +40,7 @@ def settings_of(recipe: Recipe, adapter: str, kind: str) -> dict[str, Any]:
         adapter: `lora`, `qlora` or nothing.
         kind: the model's type; empty where it is not known.
     """
-    return {
+    settings = {
         **_precision(recipe, adapter),
         **optimizer(recipe, "optimizer", "adamw_torch_fused", OPTIMIZERS),
         **_attention(recipe),
@@ -44,6 +48,21 @@ def settings_of(recipe: Recipe, adapter: str, kind: str) -> dict[str, Any]:
         **_loss(recipe, kind),
         **_steps(recipe),
     }
+    if not adapter:
+        _tell_upcast(recipe, settings)
+    return settings
+
+
+def _tell_upcast(recipe: Recipe, settings: dict[str, Any]) -> None:
+    """Say where axolotl lets embeddings, norms and head of a 16-bit model train in fp32."""
+    flash = settings.get("attention") == "flash_attention_2"
+    sharded = recipe.value("fsdp") or recipe.value("fsdp_config")
+    cut = any(plugin.endswith(CCE) for plugin in recipe.names("plugins"))
+    if settings["weights"] in ("bf16", "fp16") and not (flash or sharded or cut):
+        recipe.differ(
+            "without flash attention axolotl has embeddings, norms and head in fp32, and trains "
+            "them so: more than the forecast, which has them in 16 bits"
+        )
 
 
 def _dtype(recipe: Recipe) -> tuple[str, bool]:
@@ -71,6 +90,10 @@ def _precision(recipe: Recipe, adapter: str) -> dict[str, Any]:
     weights = "fp32" if compute == "tf32" else compute
     if weights == "fp32" and recipe.flag("load_in_8bit"):
         weights = compute = "fp16"
+    if not adapter and weights == "fp16" and autocast:
+        recipe.refuse("fp16", "weights that train in fp16 have gradients that the Trainer's scaler "
+                              "of the loss refuses: the run would end; bf16 can be "
+                              "forecast")  # fmt: skip
     cast = recipe.flag("peft_autocast_adapter_dtype", True)
     adapters = "fp32" if adapter and cast else "same"
     if recipe.flag("load_in_8bit") and adapter == "lora":
@@ -136,9 +159,12 @@ def _loss(recipe: Recipe, kind: str) -> dict[str, Any]:
 
 
 def _liger(recipe: Recipe, kind: str) -> dict[str, Any]:
-    named = {"rms_norm": "liger_rms_norm", "layer_norm": "liger_layer_norm", "rope": "liger_rope",
+    named = {"rms_norm": "liger_rms_norm", "rope": "liger_rope",
              "cross_entropy": "liger_cross_entropy"}  # fmt: skip
     kernels = [kernel for kernel, key in named.items() if recipe.flag(key)]
+    if recipe.flag("liger_layer_norm") and (not kind or kind in LAYER_NORMS):
+        recipe.differ("liger_layer_norm: the forecast has the model's own LayerNorms, if it has "
+                      "any")  # fmt: skip
     if recipe.flag("liger_glu_activation") or recipe.flag("liger_swiglu"):
         kernels.append(glu(kind))
     fused = recipe.flag("liger_fused_linear_cross_entropy")

@@ -38,14 +38,13 @@ def suite_of(recipe: Recipe) -> dict[str, Any]:
     train = {
         **steps(recipe),
         **_precision(recipe, kind),
-        **_optimizer(recipe),
+        **optimizer(recipe, "optim", "adamw_torch_fused"),
         **recipe.one_of("flash_attn", ATTENTION, "auto"),
         **_checkpointing(recipe),
         **_liger(recipe, model_type(model)),
     }
-    evaluation = recipe.whole("per_device_eval_batch_size")
-    if evaluation:
-        train["eval_batch_size"] = evaluation
+    if _evaluates(recipe):
+        train["eval_batch_size"] = recipe.count("per_device_eval_batch_size", 8)
     return suite(
         recipe, "LLaMA-Factory", model=model, task=_task(recipe), method=_method(recipe, kind),
         train=train,
@@ -92,41 +91,24 @@ def _precision(recipe: Recipe, kind: str) -> dict[str, Any]:
     else:
         has = recipe.has_bf16 is not False
         compute = "bf16" if has else "fp16"
-        recipe.assume(f"without bf16 and fp16 the model has its config's type: {compute}")
+        if kind != "full":
+            recipe.assume(f"without bf16 and fp16 the base has its config's type: {compute}")
     autocast = recipe.flag("bf16") or recipe.flag("fp16")
     trained = "same" if pure else "fp32"
     bits = recipe.whole("quantization_bit")
+    if bits is None and kind == "full" and not pure:
+        return precision("fp32", compute if autocast else "fp32", autocast=autocast)
     if bits is None:
-        whole = kind == "full" and not pure
-        return precision("fp32" if whole else compute, compute, autocast=autocast,
-                         adapters="same" if whole else trained)  # fmt: skip
+        return precision(compute, compute, autocast=autocast, adapters=trained)
     if kind not in ("lora", "oft"):
         recipe.refuse("quantization_bit", "a quantised base does not train")
     method = recipe.word("quantization_method", "bnb")
     if method not in ("bnb", "bitsandbytes") or bits not in (4, 8):
-        recipe.refuse(
-            "quantization_bit", f"by {method}; bitsandbytes' 4 and 8 bits can be forecast"
-        )
+        recipe.refuse("quantization_bit", f"by {method}; 4 or 8 by bitsandbytes can be forecast")
     weights = recipe.word("quantization_type", "nf4") if bits == 4 else "int8"
     said = precision(str(weights), compute, autocast=autocast, adapters=trained)
     double = {"double_quant": recipe.flag("double_quantization", True)} if bits == 4 else {}
     return {**said, "unquantized": "compute", **double}
-
-
-def _optimizer(recipe: Recipe) -> dict[str, Any]:
-    """Return the optimizer; GaLore, APOLLO and Muon have keys of their own."""
-    own = {"use_galore": "galore", "use_apollo": "apollo", "use_muon": "muon"}
-    chosen = [key for key in own if recipe.flag(key)]
-    settings = optimizer(recipe, "optim", "adamw_torch_fused")
-    if not chosen:
-        return settings
-    name = own[chosen[0]]
-    if name == "muon":
-        return {"optimizer": "muon"}
-    recipe.differ(f"{chosen[0]}: rank and targets are the package's defaults in the forecast")
-    if recipe.flag(f"{name}_layerwise"):  # each parameter in a hook of its own, never clipped
-        return {"optimizer": f"{name}-adamw", "optimizer_in_backward": True, "clip": None}
-    return {"optimizer": f"{name}-adamw"}
 
 
 def _checkpointing(recipe: Recipe) -> dict[str, Any]:
@@ -153,16 +135,24 @@ def _task(recipe: Recipe) -> dict[str, Any]:
     batch = recipe.count("per_device_train_batch_size", 8)
     length = recipe.count("cutoff_len", 2048)
     stage = recipe.word("stage", "sft")
+    evaluation = _evaluates(recipe)
     if stage in ("dpo", "rm"):
         batch *= 2  # the chosen and the rejected answer
     if recipe.flag("neat_packing"):
         recipe.assume("packed rows are full")
-        return tokens(1, batch * length, "packed")
+        return tokens(1, batch * length, "packed", evaluation=evaluation)
     if recipe.flag("packing", stage == "pt"):
-        recipe.assume("packed rows are full, and see all that is in them")
-        return tokens(batch, length, "max", mask=False)
+        recipe.assume("packed rows are full, and a token sees all before it in its row")
+        return tokens(batch, length, "max", evaluation=evaluation, mask=False)
     recipe.assume(f"the longest example has cutoff_len, {length} tokens")
-    return tokens(batch, length, "longest")
+    return tokens(batch, length, "longest", evaluation=evaluation)
+
+
+def _evaluates(recipe: Recipe) -> bool:
+    """Tell whether the trainer evaluates between steps."""
+    strategy = recipe.word("eval_strategy") or recipe.word("evaluation_strategy")
+    held_out = bool(recipe.real("val_size", 0.0)) or recipe.has("eval_dataset")
+    return held_out and strategy not in (None, "no", "false")
 
 
 def _method(recipe: Recipe, kind: str) -> Any:

@@ -9,7 +9,7 @@ from harness.recipes.training_arguments import TRAINING, joined
 _ACTS = """
     lora_rank lora_alpha lora_dropout lora_target use_rslora use_dora additional_target
     oft_rank oft_block_size oft_target module_dropout use_reentrant_gc double_quantization
-    quantization_type quantization_method pref_loss galore_layerwise apollo_layerwise
+    quantization_type quantization_method pref_loss
     gradient_checkpointing gradient_checkpointing_kwargs gradient_checkpointing_kwargs.*
 """
 _INERT = """
@@ -35,6 +35,7 @@ _SEEN = (
     "the forecast is of text of cutoff_len tokens; images, videos, sound, and what encodes them "
     "are not in it"
 )
+_NONE = "there is no such optimizer here; adafactor and adamw_8bit keep the nearest states"
 _CHANGED = "it changes the model, and how is in no forecast"
 _PART = "a part of the model trains, and no method here is that part"
 _OWN = Keys(
@@ -72,7 +73,10 @@ _OWN = Keys(
         "freeze_language_model": _PART,
         "use_badam": "one block of layers trains at a time, and no optimizer here does that; "
         "adamw_torch, or LoRA, can be forecast",
-        "use_adam_mini": "there is no such optimizer here; adamw_8bit keeps the nearest states",
+        "use_adam_mini": _NONE,
+        "use_galore": _NONE,
+        "use_apollo": _NONE,
+        "use_muon": _NONE,
         "use_asft_loss": "a second model gives its probabilities",
         "use_mca": "Megatron's layers are in no forecast",
         "use_hyper_parallel": "its layers are in no forecast",

@@ -10,6 +10,8 @@ from harness.recipes.imported import suite_name
 if TYPE_CHECKING:
     from harness.recipes.recipe import Recipe
 
+# What holds the text model of a model of images and text.
+_WRAPPERS = "(?:language_model|text_model)"
 # Model types whose feed-forward layer is gated by GELU, in Liger's words `geglu`.
 GEGLU = ("gemma", "gemma2", "gemma3", "gemma3_text", "gemma3n_text", "gemma4_text")
 
@@ -36,7 +38,13 @@ def suite(
 
 
 def tokens(
-    batch: int, length: int, padding: str, *, family: str = "causal_lm", **shape: Any
+    batch: int,
+    length: int,
+    padding: str,
+    *,
+    evaluation: bool,
+    family: str = "causal_lm",
+    **shape: Any,
 ) -> dict[str, Any]:
     """Return a task without data: `batch` rows of up to `length` tokens.
 
@@ -44,10 +52,12 @@ def tokens(
         batch: rows of a forward pass.
         length: of the longest row.
         padding: `longest`, `max` or `packed`, as `train.padding` has them.
+        evaluation: whether the model is evaluated, too.
         family: of tasks.
         shape: what else the shape says.
     """
     said = {"family": family, "batch_size": batch, "length": length, **shape}
+    said |= {} if evaluation else {"evaluation": False}
     return {"shape": said, "padding": padding}
 
 
@@ -70,10 +80,9 @@ def everywhere(pattern: str, *, always: bool = False) -> str:
     """
     if not always and not re.search(r"[\\\[\](|*+?]", pattern):
         return pattern
-    for wrapper in ("language_model", "text_model"):
-        for dot in (r"\.", "."):
-            pattern = pattern.replace(f"model{dot}{wrapper}{dot}", f"model{dot}({wrapper}{dot})?")
-            pattern = pattern.replace(f"{wrapper}{dot}model{dot}", f"({wrapper}{dot})?model{dot}")
+    pattern = re.sub(rf"(model\\?\.){_WRAPPERS}(?=\.[*+])", r"\1", pattern)
+    pattern = re.sub(rf"(model\\?\.)({_WRAPPERS}\\?\.)(?![*+?])", r"\1(\2)?", pattern)
+    pattern = re.sub(rf"(?<!\(){_WRAPPERS}\\?\.(?=model\\?\.)", r"(\g<0>)?", pattern)
     return pattern
 
 

@@ -24,7 +24,6 @@ class Recipe:
         has_bf16: whether the cards compute in bf16; None: some of them do.
         assumed: what the file does not say, and the forecast takes.
         differs: what the file says, and the forecast does not have.
-        refused: why there is no forecast.
     """
 
     def __init__(
@@ -38,7 +37,7 @@ class Recipe:
         self.has_bf16 = has_bf16
         self.assumed: list[str] = []
         self.differs: list[str] = []
-        self.refused: list[str] = []
+        self._refused: dict[str, int] = {}
         self._data = data
         self._lines = lines or {}
         self._asked: set[str] = set()
@@ -159,7 +158,12 @@ class Recipe:
 
     def refuse(self, key: str, reason: str) -> None:
         """Note why there is no forecast; all such notes are told together in the end."""
-        self.refused.append(f"{self.where(key)}: {self.said(key)}: {reason}")
+        self._refused[f"{self.where(key)}: {self.said(key)}: {reason}"] = self._line(key) or 0
+
+    @property
+    def refused(self) -> list[str]:
+        """Why there is no forecast, in the order of the file."""
+        return sorted(self._refused, key=lambda text: self._refused[text])
 
     def wrong(self, key: str, wanted: str) -> UserError:
         """Return the error of a value that is something else than what is wanted."""

@@ -125,6 +125,9 @@ def test_a_file_names_its_suite(file: str, name: str) -> None:
         (r"model.language_model.layers.[\d]+.(mlp|self_attn).(up|q)_proj", True),
         (r"model\.language_model\.layers\.\d+\.self_attn\.q_proj", True),
         (r"language_model.model.layers.[\d]+.self_attn.q_proj", True),
+        (r"^model.language_model.*", True),
+        (r"model.text_model.layers.[\d]+.(mlp|self_attn).q_proj", True),
+        (r"model.layers.[\d]+.self_attn.q_proj", True),
         (r"model.vision_tower.layers.[\d]+.self_attn.q_proj", False),
     ],
 )
