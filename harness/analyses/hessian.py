@@ -54,7 +54,7 @@ class Hessian(Analysis):
         """Say what has no second derivatives, or none that mean anything."""
         if attention == "flash_attention_2":
             return f"attention {attention} cannot be differentiated twice; sdpa and eager can"
-        if precision.endswith("-weights"):
+        if precision not in {"fp32", "tf32", "bf16", "fp16"}:
             return f"precision {precision} rounds second derivatives away; bf16 has fp32 weights"
         why = method.obstacles().get("twice")
         return why and f"{method.name} cannot be differentiated twice: {why}"

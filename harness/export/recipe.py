@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from harness import dtypes
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -22,7 +24,7 @@ class Recipe:
     Attributes:
         model: fields of the ModelSpec.
         head: `family`, `num_labels`, `attention` of `harness.models.load.load_model`.
-        precision: of the cell.
+        precision: the types that it trained in, as `Dtypes.named` has them; of older ones a name.
         method: registered name.
         options: of the method.
         plan: fields of the Plan that it was attached with.
@@ -30,7 +32,7 @@ class Recipe:
 
     model: dict[str, Any]
     head: dict[str, Any]
-    precision: str
+    precision: str | dict[str, Any]
     method: str
     options: dict[str, Any]
     plan: dict[str, Any]
@@ -45,7 +47,7 @@ def recipe_of(cell: Cell, plan: Plan) -> Recipe:
             "num_labels": cell.num_labels,
             "attention": cell.train.attention,
         },
-        precision=cell.train.precision,
+        precision=cell.train.dtypes.preset or cell.train.dtypes.named(),
         method=cell.method,
         options=cell.method_options,
         plan=vars(plan).copy(),
@@ -63,7 +65,7 @@ def base_of(recipe: Recipe, *, with_weights: bool) -> nn.Module:
     from harness.tasks.families import get_family
     from harness.training.precision import weight_dtype
 
-    spec, dtype = ModelSpec(**recipe.model), weight_dtype(recipe.precision)
+    spec, dtype = ModelSpec(**recipe.model), weight_dtype(dtypes.read(recipe.precision))
     head = dict(recipe.head)
     head["family"] = get_family(head.pop("task_head", None) or head["family"])  # its older name
     if with_weights:
@@ -73,10 +75,11 @@ def base_of(recipe: Recipe, *, with_weights: bool) -> nn.Module:
 
 def hold_head(recipe: Recipe, model: nn.Module) -> None:
     """Give the head the precision that it trained in."""
-    from harness.training.precision import HALF_WEIGHTS, keep_head_fp32
+    from harness.training.precision import keep_head_fp32
     from methods import surgery
 
-    if recipe.precision in HALF_WEIGHTS:
+    types = dtypes.read(recipe.precision)
+    if types.base != "fp32" and types.adapters == "fp32":
         keep_head_fp32(model, surgery.head_parameters(model).values())
 
 

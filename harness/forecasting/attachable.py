@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from harness.errors import UserError
 from harness.forecasting.pool import preload, run_forked
 from harness.models.files import local_folder
+from harness.suite.numerics import Numerics
 from harness.suite.plan import nominal_plan
 
 if TYPE_CHECKING:
@@ -73,12 +74,12 @@ def _misfit(cell: Cell) -> None:
     settings = cell.train
     check_weights(
         cell.model, cell.family, cell.num_labels, settings.attention,
-        weight_dtype(settings.precision), settings.holds_outputs,
+        weight_dtype(settings.dtypes), settings.holds_outputs,
     )  # fmt: skip
 
 
 def _what_attach_sees(cell: Cell) -> str:
-    run = ("precision", "attention", "gradient_checkpointing", "train_pooler", "epochs",
+    run = (*Numerics.model_fields, "gradient_checkpointing", "train_pooler", "epochs",
            "max_steps", "outputs")  # fmt: skip
     train = cell.train.model_dump(mode="json", include=set(run))
     model, family = cell.model.model_dump(mode="json"), cell.family.name

@@ -67,8 +67,8 @@ class Card:
         """Return what the settings want and the card does not have: its bytes are a guess then."""
         if self.capability >= AMPERE:
             return []
-        wanted = {"bf16": "bf16", "bf16-weights": "bf16", "tf32": "tf32"}
-        lacking = [wanted[train.precision]] if train.precision in wanted else []
+        used = {train.dtypes.weights, train.dtypes.compute}
+        lacking = [name for name in ("bf16", "tf32") if name in used]
         return lacking + ["flash attention"] * (train.attention == "flash_attention_2")
 
 

@@ -14,6 +14,7 @@ from harness.models.attention import FLASH
 from harness.simulation.request import Request, structural
 from harness.simulation.step_forecast import StepForecast
 from harness.simulation.target import THIS_CARD
+from harness.suite.numerics import TYPES
 from harness.suite.settings import TrainSettings
 from methods.wording import spelled
 
@@ -138,7 +139,7 @@ def _choices(request: Request, card: Card, answer: Answer) -> dict[str, str]:
     step = answer if isinstance(answer, StepForecast) else None
     return {
         "capability": f"{card.capability[0]}.{card.capability[1]}",
-        "precision": train.precision,
+        "precision": str(train.dtypes),
         "attention": step.attention if step else train.attention,
         "optimizer": f"{train.optimizer}, {KERNELS[train.optimizer]}",
         "gradient_checkpointing": str(train.gradient_checkpointing).lower(),
@@ -151,7 +152,7 @@ def _choices(request: Request, card: Card, answer: Answer) -> dict[str, str]:
 
 def _moved(train: TrainSettings) -> dict[str, str]:
     """Return the settings that are not at their defaults and that memory depends on."""
-    always = {"precision", "attention", "optimizer", "gradient_checkpointing", "accumulate"}
+    always = {*TYPES, "attention", "optimizer", "gradient_checkpointing", "accumulate"}
     ours, defaults = structural(train), structural(TrainSettings())
     return {
         name: spelled(getattr(train, name))

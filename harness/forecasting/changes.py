@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.simulation.request import Request
+from harness.suite.numerics import TYPES
+
+# A preset says all of them.
+UNSAID = dict.fromkeys(name for name in TYPES if name != "precision")
 
 
 @dataclass(frozen=True)
@@ -40,10 +44,12 @@ def changes_of(request: Request) -> list[Change]:
                  gradient_checkpointing=True)  # fmt: skip
     if train.attention == "eager":
         settings("attention: sdpa (no matrix of attention scores)", attention="sdpa")
-    if train.precision in {"fp32", "tf32"}:
-        settings("precision: bf16 (autocast over fp32 weights)", precision="bf16")
-    if not train.precision.endswith("-weights"):
-        settings("precision: bf16-weights (the base in 16 bits)", precision="bf16-weights")
+    if train.dtypes.preset in {"fp32", "tf32"}:
+        settings("precision: bf16 (autocast over fp32 weights)", precision="bf16", **UNSAID)
+    if train.dtypes.weights == "fp32":
+        settings(
+            "precision: bf16-weights (the base in 16 bits)", precision="bf16-weights", **UNSAID
+        )
     if train.holds_outputs:
         settings("outputs: dropped (before backward)", outputs="dropped")
     if train.optimizer == "adamw":

@@ -211,7 +211,7 @@ def _beside(
         state.handle.evaluating(on=False)
 
     def look(shape: BatchShape) -> None:
-        with autocast(request.train.precision, device):
+        with autocast(request.train.dtypes, device):
             state.handle.look([batch_of(shape)])
 
     if request.evaluation is not None:
@@ -223,7 +223,7 @@ def _beside(
 
 def autocasts(request: Request) -> bool:
     """Tell whether the forward pass runs under autocast."""
-    return request.train.precision in {"bf16", "fp16"}
+    return request.train.dtypes.autocast
 
 
 def default_stand_in(request: Request) -> StandIn:

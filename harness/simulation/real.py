@@ -47,7 +47,7 @@ def measure(request: Request, num_steps: int = NUM_STEPS) -> Measured:
     gc.collect()
     torch._C._cuda_clearCublasWorkspaces()
     torch.cuda.empty_cache()
-    set_matmul_mode(settings.precision)
+    set_matmul_mode(settings.dtypes)
     family = get_family(request.family)
     with device:
         model = untrained(request.model, family, request.num_labels, settings)

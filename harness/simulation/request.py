@@ -12,8 +12,10 @@ from harness.models.spec import ModelSpec
 from harness.plugins import fingerprint
 from harness.shapes import BatchShape
 from harness.simulation.target import Target
+from harness.suite.frozen import Frozen
+from harness.suite.numerics import TYPES
 from harness.suite.plan import plan_of
-from harness.suite.settings import Frozen, TrainSettings
+from harness.suite.settings import TrainSettings
 from harness.tasks.families import get_family
 from harness.tasks.generation import Generation
 from methods.base import Plan, Stage
@@ -82,7 +84,7 @@ class Request(Frozen):
 
         family = get_family(self.family)
         refuse_beyond(model, family.positions(shape, None), self.model.name)
-        dtype = weight_dtype(self.train.precision)
+        dtype = weight_dtype(self.train.dtypes)
         return family.hollow_batch(model, shape, mask=self.mask, dtype=dtype)
 
     def key(self) -> str:
@@ -106,7 +108,8 @@ class Request(Frozen):
 
 def structural(settings: TrainSettings) -> dict[str, Any]:
     """Return the settings that memory depends on, as far as it depends on them."""
-    kept = settings.model_dump(mode="json", exclude=set(INERT))
+    kept = settings.model_dump(mode="json", exclude={*INERT, *TYPES})
+    kept.update(settings.dtypes.named())
     kept["clip"] = settings.clip is not None
     kept["label_smoothing"] = settings.label_smoothing > 0
     kept["weight_decay"] = settings.weight_decay > 0

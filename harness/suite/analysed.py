@@ -74,6 +74,8 @@ def refuse_unfit_analyses(cell: Cell) -> None:
         where = f"suite {cell.suite}, {cell.path}: analyses.{name}"
         if cell.task.shape is not None:
             raise UserError(f"{where}: a bare shape has no data, so there is no run to look at")
-        why = analysis.obstacle(cell.configured_method, cell.train.attention, cell.train.precision)
+        why = analysis.obstacle(
+            cell.configured_method, cell.train.attention, str(cell.train.dtypes)
+        )
         if why:
             raise UserError(f"{where}: {why}; leave the cell out (without), or the analysis")

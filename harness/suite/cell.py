@@ -15,7 +15,9 @@ from harness.models.spec import ModelSpec
 from harness.paths import path_part, user_path
 from harness.record import SCHEMA_VERSION
 from harness.suite.entries import TaskEntry
-from harness.suite.settings import OLD_OUTPUTS, Frozen, TrainSettings
+from harness.suite.frozen import Frozen
+from harness.suite.numerics import TYPES
+from harness.suite.settings import OLD_OUTPUTS, TrainSettings
 from harness.tasks.base import DataRequest, Protocol
 from harness.tasks.families import get_family
 from methods import get_method
@@ -52,6 +54,8 @@ class Cell(Frozen):
         content = self.model_dump(mode="json", exclude={"suite", "method_label", "axes"})
         content["model"].pop("label", None)
         content["train"]["eval_batch_size"] = self.train.evaluation_batch
+        content["train"] = {k: v for k, v in content["train"].items() if k not in TYPES}
+        content["train"].update(self.train.dtypes.named())
         content["train"]["attention"] = canonical(self.train.attention)
         content["train"][OLD_OUTPUTS] = self.train.outputs == "kept"
         if self.train.outputs != "step":

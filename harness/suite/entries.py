@@ -10,7 +10,8 @@ from pydantic import AfterValidator, Field, PositiveInt, ValidationError, model_
 from harness import tasks
 from harness.models.spec import ModelSpec
 from harness.paths import check_name, user_path
-from harness.suite.settings import OLD_OUTPUTS, Frozen, TrainSettings
+from harness.suite.frozen import Frozen
+from harness.suite.settings import OLD_OUTPUTS, TrainSettings
 from harness.suite.shape import Shape
 from harness.tasks.own.data import OwnData
 from harness.tasks.own.task import OwnTask

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, create_model
 
 from harness.models.attention import spelled
-from harness.suite.settings import OLD_OUTPUTS, Frozen, TrainSettings, renamed
+from harness.suite.frozen import Frozen
+from harness.suite.settings import OLD_OUTPUTS, TrainSettings, renamed
 
 
 def _lists() -> dict[str, Any]:

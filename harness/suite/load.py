@@ -17,9 +17,10 @@ from harness.suite.assumed import drop_overridden, refuse_idle_assumptions
 from harness.suite.document import Document, assign, split_assignment, validate
 from harness.suite.entries import MethodEntry, ModelEntry, Rule, Some, TaskEntry
 from harness.suite.extending import entries_of, read_suite
+from harness.suite.frozen import Frozen
 from harness.suite.names import Written, refuse_idle_names, refuse_unknown_rows
 from harness.suite.reading import Path_
-from harness.suite.settings import Frozen, TrainSettings
+from harness.suite.settings import TrainSettings
 from harness.suite.shape import Shape
 from harness.suite.suite import Suite
 from harness.tasks.own.data import OwnData

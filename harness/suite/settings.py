@@ -5,22 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from harness.models.attention import FLASH, Attention
-from methods.numbers import ExactNumbers
+from harness.suite.numerics import Numerics
 
-
-class Frozen(ExactNumbers):
-    """A strict, immutable piece of a suite."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    def given(self) -> dict[str, Any]:
-        """Return only what was written down, so that layers of settings can be merged."""
-        return {name: getattr(self, name) for name in self.model_fields_set}
-
-
+Optimizer = Literal[
+    "adamw", "adamw-fused", "adamw-plain", "sgd", "adafactor",
+    "adamw-8bit", "adamw-paged", "adamw-paged-8bit", "lion", "lion-8bit", "lion-paged-8bit",
+    "adamw-torchao-8bit", "adamw-torchao-4bit", "adamw-torchao-fp8",
+    "galore-adamw", "apollo-adamw", "apollo-mini", "muon",
+]  # fmt: skip
+LigerKernel = Literal["rms_norm", "layer_norm", "swiglu", "geglu", "rope", "cross_entropy"]
 Share = Annotated[float, Field(ge=0, lt=1)]
 # Settings of single optimizers, and what the names of these begin with.
 OWNERS = {"betas": "adamw", "eps": "adamw", "momentum": "sgd"}
@@ -46,7 +41,7 @@ def renamed(given: Mapping[str, Any]) -> dict[str, Any]:
     return new | {"outputs": "kept" if old else "dropped"}
 
 
-class TrainSettings(Frozen):
+class TrainSettings(Numerics):
     """Everything about training that is not the method; part of a cell's identity."""
 
     batch_size: PositiveInt = Field(32, description="examples per forward pass")
@@ -67,14 +62,22 @@ class TrainSettings(Frozen):
         description="take a decoder's loss of prompts, too; null: as the task's recipe has it",
         exclude_if=lambda value: value is None,
     )
-    padding: Literal["max", "longest"] = Field(
-        "longest", description="pad to max_length or to the longest example of the batch"
+    padding: Literal["max", "longest", "packed"] = Field(
+        "longest",
+        description="pad to max_length or to the longest example of the batch; packed: rows of "
+        "max_length tokens, each of whole examples one behind another",
     )
     length_grouping: bool = Field(False, description="batch examples of like length together")
-    optimizer: Literal["adamw", "adamw-fused", "sgd", "adafactor"] = Field(
+    optimizer: Optimizer = Field(
         "adamw",
-        description="adamw-fused: one kernel in place of foreach's, whose temporaries are as large "
-        "as all that trains; on the CPU both are fused",
+        description="adamw: torch's, over all tensors at once, whose temporaries are as large as "
+        "all that trains; adamw-fused: in one kernel; on the CPU both are fused; adamw-plain: "
+        "tensor by tensor; -8bit and -paged: of bitsandbytes; adamw-torchao-*: of torchao",
+    )
+    optimizer_in_backward: bool = Field(
+        False,
+        description="step each parameter as soon as its gradient is there, and free that",
+        exclude_if=lambda value: value is False,
     )
     betas: tuple[Share, Share] = Field(
         (0.9, 0.999), description="of adamw's means", exclude_if=lambda value: value == (0.9, 0.999)
@@ -93,17 +96,28 @@ class TrainSettings(Frozen):
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     warmup: float = Field(0.0, ge=0, lt=1, description="share of all steps")
     clip: PositiveFloat | None = Field(1.0, description="gradient norm; null: no clipping")
-    precision: Literal["fp32", "tf32", "bf16", "fp16", "bf16-weights", "fp16-weights"] = Field(
-        "fp32",
-        description="bf16 and fp16: autocast over fp32 weights; bf16-weights and fp16-weights: the "
-        "base in 16 bits, adapter and head in fp32, no autocast and no scaler of the loss",
+    gradient_checkpointing: bool | Literal["reentrant"] = Field(
+        False,
+        description="run layers again in backward in place of keeping what they saved; reentrant: "
+        "torch's older kind, with which the embeddings' output requires a gradient",
     )
-    attention: Attention = Field(
-        "auto",
-        description="auto: the model's own, sdpa where it has it; {sdpa: efficient}, or flash, "
-        "math, cudnn: this kernel alone; flash_attention_2: of the package flash-attn",
+    loss: Literal["model", "chunked", "liger"] = Field(
+        "model",
+        description="of a language model. model: transformers' own, over all logits at once; "
+        "chunked: head and cross-entropy in pieces of tokens, run again in backward; liger: "
+        "Liger's fused linear cross-entropy",
+        exclude_if=lambda value: value == "model",
     )
-    gradient_checkpointing: bool = False
+    loss_chunks: PositiveInt | None = Field(
+        None,
+        description="pieces of loss: chunked; null: 8",
+        exclude_if=lambda value: value is None,
+    )
+    liger_kernels: tuple[LigerKernel, ...] = Field(
+        (),
+        description="Liger's kernels in place of the model's own layers",
+        exclude_if=lambda value: not value,
+    )
     outputs: Literal["dropped", "step", "kept"] = Field(
         "dropped",
         description="how long the model's outputs live. dropped: until their loss is there, as in "
@@ -157,13 +171,22 @@ class TrainSettings(Frozen):
             and getattr(self, name) != type(self).model_fields[name].default
         ]
 
-    def unserved(self) -> list[str]:
-        """Say where the attention's package has no kernels in the precision."""
-        if self.attention != FLASH or self.precision not in {"fp32", "tf32"}:
-            return []
+    def unbuilt(self) -> list[str]:
+        """Say which settings wait for their code."""
+        built = {
+            "weights": ("fp32", "bf16", "fp16", None),
+            "optimizer": ("adamw", "adamw-fused", "sgd", "adafactor"),
+            "optimizer_in_backward": (False,),
+            "loss": ("model",),
+            "loss_chunks": (None,),
+            "liger_kernels": ((),),
+            "padding": ("longest", "max"),
+            "gradient_checkpointing": (False, True),
+        }
         return [
-            f"attention = {FLASH} needs precision bf16, fp16, bf16-weights or fp16-weights, and "
-            f"precision is {self.precision}"
+            f"{name} = {getattr(self, name)!r} is not built yet"
+            for name, values in built.items()
+            if getattr(self, name) not in values
         ]
 
     @model_validator(mode="after")
@@ -171,7 +194,8 @@ class TrainSettings(Frozen):
         # A layer of settings without the other half may lie over one that says it.
         said = self.model_fields_set
         wrong = [*(self.idle() if "optimizer" in said else []),
-                 *(self.unserved() if {"attention", "precision"} <= said else [])]  # fmt: skip
+                 *(self.unserved() if {"attention", "precision"} <= said else []),
+                 *self.unbuilt()]  # fmt: skip
         if wrong:
             raise ValueError(wrong[0])
         if self.length_grouping and self.padding == "max":

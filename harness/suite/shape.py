@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field, PositiveInt, field_validator
 
 from harness.errors import UserError
-from harness.suite.settings import Frozen
+from harness.suite.frozen import Frozen
 from harness.tasks import families
 from methods.wording import nearest
 

@@ -16,9 +16,10 @@ from harness.paths import check_name
 from harness.suite.analysed import Analyses
 from harness.suite.cell import Cell
 from harness.suite.entries import MethodEntry, ModelEntry, Rule, Some, TaskEntry
+from harness.suite.frozen import Frozen
 from harness.suite.grid import Grid
 from harness.suite.reproduces import Reproduces
-from harness.suite.settings import Frozen, TrainSettings
+from harness.suite.settings import TrainSettings
 from harness.suite.unfit import refuse_unfit
 from harness.tasks.base import Protocol
 from methods import get_method

@@ -26,7 +26,7 @@ def refuse_unfit(cells: Sequence[Cell]) -> None:
                 f"suite {cell.suite}, task {cell.task_label}: eval {cell.task.eval:g}: this task "
                 "has a development set of its own"
             )
-        for text in (*cell.train.idle(), *cell.train.unserved()):
+        for text in (*cell.train.mistyped(), *cell.train.idle(), *cell.train.unserved()):
             raise UserError(f"suite {cell.suite}, {cell.path}: train.{text}")
         for key in FAMILY_SETTINGS:
             _refuse_unused(cell, key)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.models.load import build_model
 from harness.training.optim import make_optimizer
-from harness.training.precision import HALF_WEIGHTS, keep_head_fp32, weight_dtype
+from harness.training.precision import set_types, weight_dtype
 from harness.training.state import TrainState
 from methods import surgery
 
@@ -66,7 +66,7 @@ def untrained(
         UserError: as `build_model`.
     """
     return build_model(
-        spec, family, num_labels, settings.attention, weight_dtype(settings.precision),
+        spec, family, num_labels, settings.attention, weight_dtype(settings.dtypes),
         settings.holds_outputs,
     )  # fmt: skip
 
@@ -115,8 +115,7 @@ def attach(
     adapter = {id(parameter) for parameter in handle.parameters()}
     named = {**surgery.head_parameters(handle.model), **surgery.pooler_parameters(handle.model)}
     head = [p for p in named.values() if p.requires_grad and id(p) not in adapter]
-    if settings.precision in HALF_WEIGHTS:
-        keep_head_fp32(handle.model, head)
+    set_types(handle.model, handle, head, settings.dtypes)
     _move(handle.model, device)
     if settings.gradient_checkpointing:
         _enable_checkpointing(model)

@@ -66,7 +66,7 @@ def predict_batch(
     """Return what the family keeps of one batch, on the device: an example's row, or its answer."""
     was_training = model.training
     model.eval()
-    with autocast(settings.precision, device):
+    with autocast(settings.dtypes, device):
         if generation is None:
             rows = family.predict(model, family.prediction_inputs(batch))
         else:

@@ -169,7 +169,7 @@ class Loop:
         setup = self.setup
         if setup.handle.num_probe:
             self._tell({"doing": "probing"})
-        with setup.clock.apart("probes"), autocast(setup.settings.precision, setup.device):
+        with setup.clock.apart("probes"), autocast(setup.settings.dtypes, setup.device):
             if not setup.handle.num_probe:
                 return look()
             return setup.meter.probing(look, self.state.step)

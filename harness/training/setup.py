@@ -135,7 +135,7 @@ def preparer_for(cell: Cell, rows: Sequence[Any]) -> Any:
         case "tokenizer":
             return load_tokenizer(cell.model, cell.family.texts(rows))
         case "image processor":
-            return load_image_processor(cell.model, weight_dtype(cell.train.precision))
+            return load_image_processor(cell.model, weight_dtype(cell.train.dtypes))
         case None:
             return None
 
@@ -146,13 +146,13 @@ def load_cell_model(cell: Cell) -> nn.Module:
     Raises:
         UserError: it cannot be had.
     """
-    set_matmul_mode(cell.train.precision)
+    set_matmul_mode(cell.train.dtypes)
     return load_model(
         cell.model,
         family=cell.family,
         num_labels=cell.num_labels,
         attention=cell.train.attention,
-        dtype=weight_dtype(cell.train.precision),
+        dtype=weight_dtype(cell.train.dtypes),
         seed=cell.seed,
         use_cache=cell.train.holds_outputs,
     )

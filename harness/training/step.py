@@ -70,7 +70,7 @@ class Step:
     ) -> None:
         self.handle, self.optimizer = handle, optimizer
         self.settings, self.device = settings, device
-        self.scaler = grad_scaler(settings.precision, device)
+        self.scaler = grad_scaler(settings.dtypes, device)
         self.loss_sum = torch.zeros((), device=device)
         self._family, self._books, self._foreach = family, books, foreach
         self._outputs: Any = None
@@ -99,7 +99,7 @@ class Step:
         for inputs, part in zip(batches, parts, strict=True):
             watch.declare("inputs", inputs.values())
             watch.mark("forward")
-            with autocast(self.settings.precision, self.device):
+            with autocast(self.settings.dtypes, self.device):
                 outputs = self.handle.model(**inputs)
                 loss = self._loss(outputs, inputs) / part
             # Until here the outputs of the step before were alive, as they are in such a loop.

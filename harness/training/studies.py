@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from harness.analyses.base import Subject, Weighed
+from harness.dtypes import PRESETS
 from harness.record import Analysed
 from harness.training.batches import Probe
 from harness.training.precision import autocast, set_matmul_mode
@@ -109,21 +110,21 @@ class Studies:
 @contextmanager
 def _apart(setup: Setup, result: Analysed, exact: bool) -> Iterator[None]:
     """Put the model into eval mode, and leave nothing of it behind: no mode, memory or number."""
-    device, precision = setup.device, setup.settings.precision
+    device, dtypes = setup.device, setup.settings.dtypes
     was_training = setup.model.training
     setup.handle.evaluating(on=True)
     setup.model.eval()
     if exact:
-        set_matmul_mode("fp32")
+        set_matmul_mode(PRESETS["fp32"])
     try:
         with (
             private_random_state(device),
             setup.meter.apart() as reading,
-            autocast("fp32" if exact else precision, device),
+            autocast(PRESETS["fp32"] if exact else dtypes, device),
         ):
             yield
     finally:
-        set_matmul_mode(precision)
+        set_matmul_mode(dtypes)
         setup.model.train(was_training)
         setup.handle.evaluating(on=False)
     if reading is not None:

@@ -32,6 +32,7 @@ from harness.tasks.language.cnn_dailymail import CnnDailymailTask
 
 Settings = dict[str, Any]
 SGD = {"optimizer": "sgd"}
+BF16 = {"precision": "bf16"}
 # What is tried of a setting whose type does not list its values: pairs of settings, one laid over
 # the other, of which a step is taken.
 VALUES: dict[str, list[tuple[Settings, Settings]]] = {
@@ -48,6 +49,19 @@ VALUES: dict[str, list[tuple[Settings, Settings]]] = {
     # The CPU has no cache to give back: test_emptied_cache.py.
     "empty_cache_steps": [({}, {"empty_cache_steps": 2})],
     "label_smoothing": [({}, {"label_smoothing": 0.1})],
+    "weights": [({}, {"weights": "bf16"}), (BF16, {"weights": "bf16"})],
+    "compute": [({}, {"compute": "bf16"}), ({"weights": "bf16"}, {"compute": "bf16"})],
+    "autocast": [({"weights": "bf16"}, {"autocast": True}), (BF16, {"autocast": False})],
+    "adapters": [({"weights": kind}, {"adapters": "same"}) for kind in ("bf16", "fp16")],
+    "gradient_checkpointing": [({}, {"gradient_checkpointing": True})],
+    # Of quantised bases: not yet.
+    "double_quant": [],
+    "unquantized": [],
+    "loss": [],
+    "loss_chunks": [],
+    "liger_kernels": [],
+    "optimizer_in_backward": [],
+    "optimizer": [({}, {"optimizer": name}) for name in ("adamw-fused", "sgd", "adafactor")],
 }
 # These say which batches a run takes: the data, what is said of it, and whether bytes move.
 IN_A_RUN: dict[str, tuple[str, str, bool]] = {

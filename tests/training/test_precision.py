@@ -8,6 +8,7 @@ from asked import forked, request
 from real import real_model, real_run
 from torch import nn
 
+from harness.dtypes import PRESETS
 from harness.simulation.fake import default_stand_in, fake_run
 from harness.simulation.step_forecast import forecast
 from harness.simulation.target import CPU
@@ -31,8 +32,8 @@ def test_base_in_16_bits_adapters_and_head_in_fp32(precision: str, method: str) 
     types = {p.dtype for p in state.model.parameters() if not p.requires_grad}
     trained = {p.dtype for p in state.model.parameters() if p.requires_grad}
     assert (types, trained) == ({BASES[precision]}, {torch.float32})
-    assert not grad_scaler(precision, torch.device("cpu")).is_enabled()
-    with autocast(precision, torch.device("cpu")):
+    assert not grad_scaler(PRESETS[precision], torch.device("cpu")).is_enabled()
+    with autocast(PRESETS[precision], torch.device("cpu")):
         assert nn.Linear(2, 2)(torch.ones(1, 2)).dtype == torch.float32, "no autocast"
 
 
