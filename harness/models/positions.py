@@ -65,7 +65,7 @@ def positions_of(model: nn.Module) -> int | None:
 
 def _towers(model: Any) -> list[str]:
     """Return the modules whose config is a part of the model's, and not its text's."""
-    config = getattr(model, "config", None)
+    config: Any = getattr(model, "config", None)
     if not hasattr(config, "get_text_config"):
         return []
     text = config.get_text_config()
