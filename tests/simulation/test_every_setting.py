@@ -6,7 +6,6 @@ The fields come from the schema: a new one of a type that does not list its valu
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
