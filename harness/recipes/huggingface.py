@@ -173,6 +173,18 @@ def steps(recipe: Recipe) -> dict[str, Any]:
     }
 
 
+def evaluates(recipe: Recipe) -> bool:
+    """Tell whether the trainer evaluates between steps."""
+    strategy = recipe.word("eval_strategy") or recipe.word("evaluation_strategy", "no")
+    return recipe.flag("eval_on_start") or strategy not in ("no", "false")
+
+
+def evaluation_batch(recipe: Recipe, row: int = 1) -> dict[str, Any]:
+    """Return the rows of an evaluation, if there is one; `row`: examples that are one row."""
+    rows = recipe.count("per_device_eval_batch_size", 8)
+    return {"eval_batch_size": -(-rows // row)} if evaluates(recipe) else {}
+
+
 def peft_lora(label: str, targets: Any = None, **given: Any) -> dict[str, Any]:
     """Return peft's LoRA as a suite's method: options that are not its defaults alone."""
     asked = {key: value for key, value in given.items() if value not in (None, False, [], "none")}

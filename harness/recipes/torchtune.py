@@ -47,7 +47,7 @@ def suite_of(recipe: Recipe) -> dict[str, Any]:
         recipe.differ(f"{recipe.said(key)}: the forecast is of one GPU that holds everything")
     batch, length = _batch(recipe)
     sizes = _sizes(model)
-    train = {
+    train: dict[str, Any] = {
         **types_of(recipe, kind, sizes),
         **optimizer_of(recipe),
         **loss_of(recipe, sizes, batch * length),
@@ -56,9 +56,12 @@ def suite_of(recipe: Recipe) -> dict[str, Any]:
         "accumulate": recipe.count("gradient_accumulation_steps", 1),
         "clip": recipe.real("clip_grad_norm"),
     }
+    if recipe.has("batch_size_val"):
+        train["eval_batch_size"] = recipe.count("batch_size_val", 1)
     method = _lora(recipe, builder.startswith("phi")) if kind else "full"
     # No mask is passed: padded tokens are at the end, and attention is causal.
-    task = tokens(batch, length, "longest", mask=False)
+    evaluated = recipe.has("dataset_val") and recipe.has("run_val_every_n_steps")
+    task = tokens(batch, length, "longest", evaluation=evaluated, mask=False)
     return suite(recipe, "torchtune", model=model, task=task, method=method, train=train)
 
 

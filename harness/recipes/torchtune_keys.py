@@ -78,7 +78,7 @@ KEYS = Keys(
         output_dir seed shuffle epochs max_steps_per_epoch num_steps resume_from_checkpoint save_*
         keep_last_n_checkpoints checkpointer* enable_async_checkpointing async_checkpointing
         lr_scheduler* metric_logger* log_* profiler* tokenizer.* dataset dataset.* datasets
-        dataset_val* batch_size_val run_val_every_n_steps dataloader* collate_fn
+        dataset_val* run_val_every_n_steps dataloader* collate_fn
         cudnn_deterministic_mode low_cpu_ram loss.ignore_index loss.reduction loss.beta
         loss.label_smoothing custom_sharded_layers memory_efficient_fsdp_wrap tensor_parallel_plan*
         fsdp_reshard_after_forward fsdp_sharding_strategy model.lora_alpha model.image_size

@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.recipes.huggingface import attention, autocast, checkpointing, liger, optimizer, steps
+from harness.recipes.huggingface import (
+    attention,
+    autocast,
+    checkpointing,
+    evaluates,
+    evaluation_batch,
+    liger,
+    optimizer,
+    steps,
+)
 from harness.recipes.keys import Keys
 from harness.recipes.models import model_entry, model_type
 from harness.recipes.parts import precision, suite, tokens
@@ -48,8 +57,9 @@ def suite_of(recipe: Recipe) -> dict[str, Any]:
         **checkpointing(recipe),
         **attention(recipe),
         **steps(recipe),
+        **evaluation_batch(recipe),
     }
-    task = tokens(batch, LENGTH, "longest", mask=batch > 1)
+    task = tokens(batch, LENGTH, "longest", evaluation=evaluates(recipe), mask=batch > 1)
     return suite(recipe, "transformers", model=model, task=task, method="full", train=train)
 
 

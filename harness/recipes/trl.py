@@ -9,6 +9,8 @@ from harness.recipes.huggingface import (
     attention,
     autocast,
     checkpointing,
+    evaluates,
+    evaluation_batch,
     liger,
     optimizer,
     options,
@@ -75,6 +77,7 @@ def suite_of(recipe: Recipe) -> dict[str, Any]:
         **_checkpointing(recipe),
         **_attention(recipe),
         **steps(recipe),
+        **evaluation_batch(recipe, _row(recipe)),
     }
     method = _lora(recipe) if lora else "full"
     return suite(recipe, "trl", model=model, task=task, method=method, train=train)
@@ -160,6 +163,7 @@ def _attention(recipe: Recipe) -> dict[str, Any]:
 def _task(recipe: Recipe) -> dict[str, Any]:
     """Return the shape of a batch: padded rows, or one row of all of them without padding."""
     batch = recipe.count("per_device_train_batch_size", 8)
+    evaluated = evaluates(recipe)
     packing, free = recipe.flag("packing"), recipe.flag("padding_free")
     strategy = recipe.word("packing_strategy", "bfd")
     length = recipe.count("max_length", recipe.count("max_seq_length", LENGTH))
@@ -167,13 +171,21 @@ def _task(recipe: Recipe) -> dict[str, Any]:
         multiple = recipe.count("pad_to_multiple_of", 1)
         length = -(-length // multiple) * multiple
     if packing and strategy == "wrapped":
-        return tokens(batch, length, "max", mask=False)
+        return tokens(batch, length, "max", evaluation=evaluated, mask=False)
     if packing or free:
         full = "packed rows are full" if packing else "every example has max_length tokens"
         recipe.assume(f"{full}: one row of {batch} x {length} tokens")
-        return tokens(1, batch * length, "packed")
+        return tokens(1, batch * length, "packed", evaluation=evaluated)
     recipe.assume(f"the longest example has max_length, {length} tokens")
-    return tokens(batch, length, "longest", mask=batch > 1)
+    return tokens(batch, length, "longest", evaluation=evaluated, mask=batch > 1)
+
+
+def _row(recipe: Recipe) -> int:
+    """Return how many examples, or packs, one row of a forward pass has."""
+    whole = recipe.flag("padding_free") or (
+        recipe.flag("packing") and recipe.word("packing_strategy", "bfd") != "wrapped"
+    )
+    return recipe.count("per_device_train_batch_size", 8) if whole else 1
 
 
 def _lora(recipe: Recipe) -> dict[str, Any]:
