@@ -39,6 +39,7 @@ def check_cells(cells: Sequence[Cell]) -> None:
                 f"python -m harness.forecast takes it"
             )
         _refuse_absent(cell, cuda=cuda)
+        _refuse_unquantisable(cell)
         if cell.train.max_steps is None:  # else only the data tells how many epochs there are
             try:
                 stages_of(cell)
@@ -94,6 +95,16 @@ def _refuse_liger(cell: Cell, *, cuda: bool) -> None:
         )
     if not cuda:
         raise UserError(f"{told} the package {LIGER_PACKAGE} needs a GPU; loss: chunked does not")
+
+
+def _refuse_unquantisable(cell: Cell) -> None:
+    """Refuse quantised bases without the package that makes them; forecasts need it not."""
+    weights = cell.train.dtypes.weights
+    if cell.train.dtypes.quantised and find_spec("bitsandbytes") is None:
+        raise UserError(
+            f"{cell.path}: train.weights = {weights}: the package bitsandbytes is not installed "
+            "(pip install 'headroom-bench[quantized]'); `headroom forecast` does without it"
+        )
 
 
 def check_models(cells: Iterable[Cell], *, to_run: bool) -> None:
