@@ -68,6 +68,7 @@ OPTIMIZERS: dict[str, Kind] = {
     **_of_bitsandbytes("lion"),
     "sgd": Kind("foreach", ("momentum",), states=1),
     "adafactor": Kind("tensor by tensor"),
+    "muon": Kind("matrix by matrix, adamw of all else by foreach", _ADAM),
 }  # fmt: skip
 
 

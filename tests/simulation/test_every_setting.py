@@ -72,6 +72,7 @@ VALUES: dict[str, list[tuple[Settings, Settings]]] = {
             "adamw-8bit",
             "adamw-paged",
             "lion-paged-8bit",
+            "muon",
         )
     ],
     "embedding_states": [({"optimizer": "adamw-8bit"}, {"embedding_states": "same"})],
