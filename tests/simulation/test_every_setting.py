@@ -33,7 +33,8 @@ from harness.tasks.language.cnn_dailymail import CnnDailymailTask
 Settings = dict[str, Any]
 SGD = {"optimizer": "sgd"}
 BF16 = {"precision": "bf16"}
-STEPPED = ("adamw-fused", "adamw-plain", "sgd", "adafactor", "muon", "adamw-8bit", "lion-paged-8bit")
+STEPPED = ("adamw-fused", "adamw-plain", "adamw-8bit", "lion-paged-8bit", "sgd", "adafactor",
+           "muon")  # fmt: skip
 # What is tried of a setting whose type does not list its values: pairs of settings, one laid over
 # the other, of which a step is taken.
 VALUES: dict[str, list[tuple[Settings, Settings]]] = {
