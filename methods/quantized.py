@@ -55,6 +55,19 @@ def num_parameters(model: nn.Module) -> int:
     return sum(packed.get(id(p), p.numel()) for p in model.parameters())
 
 
+def remarks(model: nn.Module) -> list[str]:
+    """Say what of a model stays unpacked that its user may take for packed, in sentences."""
+    if not quantized_names(model):
+        return []
+    experts = {id(p): p for n, p in model.named_parameters() if p.dim() == 3 and "expert" in n}
+    count = sum(p.numel() for p in experts.values())
+    types = sorted({str(p.dtype).removeprefix("torch.") for p in experts.values()})
+    return [
+        f"experts in one tensor are no linear layers and are not quantised: {count:,} of "
+        f"{num_parameters(model):,} numbers stay in {' and '.join(types)}"
+    ] * bool(experts)
+
+
 def refuse_quantized(model: nn.Module, what: str) -> None:
     """Refuse a quantised model.
 

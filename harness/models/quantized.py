@@ -90,8 +90,14 @@ def quantizable(model: Any, keep: Collection[str] = ()) -> list[str]:
     ]
 
 
-def of_bitsandbytes(linear: nn.Module, how: Quantization) -> nn.Module:
-    """Return bitsandbytes' layer with a linear layer's weight, quantised where that is."""
+def of_bitsandbytes(
+    linear: nn.Module, how: Quantization, device: torch.device | None = None
+) -> nn.Module:
+    """Return bitsandbytes' layer with a linear layer's weight, quantised on the device.
+
+    None: where the weight is. An 8-bit layer cannot be moved afterwards, since its scales would
+    stay behind.
+    """
     import bitsandbytes
     import torch
 
@@ -112,9 +118,12 @@ def of_bitsandbytes(linear: nn.Module, how: Quantization) -> nn.Module:
             # In evaluation it would pack its weight otherwise, and never train again.
             layer.support_avx512bf16_for_cpu = False
             empty = nn.Params4bit(
-                weight, requires_grad=False, compress_statistics=how.double, quant_type=how.kind
+                weight.to(device or weight.device),
+                requires_grad=False,
+                compress_statistics=how.double,
+                quant_type=how.kind,
             )
-    layer.weight = empty.to(weight.device)
+    layer.weight = empty.to(device or weight.device)
     layer.bias = frozen_bias(linear, how)
     quantised: torch.nn.Module = layer
     return quantised

@@ -1,28 +1,53 @@
-"""The package bitsandbytes where it is not installed: the names that peft asks for, and no kernel.
+"""peft on quantised layers without values: it finds the package bitsandbytes, installed or not.
 
 peft has layers of its own for quantised ones, and defines them where it finds the package. A
-forecast needs those layers, and nothing that the package computes.
+forecast needs those layers, and nothing that the package computes: where it is not installed, a
+module of that name has the two classes that peft asks for. Where peft reads a whole weight (DoRA),
+the layers of a forecast give it.
 """
 
 from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache, partial
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType, SimpleNamespace
 from typing import Any
+from unittest import mock
 
 NAME = "bitsandbytes"
 
 
+# Modules of peft that read whole weights.
+READERS = ("dora", "layer", "variants")
+
+
 @contextmanager
 def bitsandbytes_package(asked: bool = True) -> Iterator[None]:
-    """Let peft find the package, whether it is installed or not; `asked` says if it has to."""
-    if not asked or find_spec(NAME) is not None:
+    """Let peft work on a forecast's quantised layers inside of the block; not `asked`: none."""
+    if not asked:
+        yield
+        return
+    with _found(), ExitStack() as stack:
+        for name in READERS:
+            module: Any = importlib.import_module(f"peft.tuners.lora.{name}")
+            read = partial(_whole, module.dequantize_module_weight)
+            stack.enter_context(mock.patch.object(module, "dequantize_module_weight", read))
+        yield
+
+
+def _whole(read: Callable[[Any], Any], layer: Any) -> Any:
+    return layer.whole() if hasattr(layer, "whole") else read(layer)
+
+
+@contextmanager
+def _found() -> Iterator[None]:
+    """Let peft find the package."""
+    if find_spec(NAME) is not None:
         yield
         return
     before: dict[str, Any] = {NAME: sys.modules[NAME]} if NAME in sys.modules else {}

@@ -41,7 +41,7 @@ from harness.simulation.flash_package import flash_package
 from harness.simulation.host import on_device
 from harness.simulation.liger import liger_package
 from harness.simulation.observer import Observer, Workspaces
-from harness.simulation.quantized import StandIns
+from harness.simulation.quantized import StandIns, assumed
 from harness.simulation.request import Request, StandIn
 from harness.tasks.families import get_family
 from harness.tasks.families.packing import sees_both
@@ -155,7 +155,7 @@ def _observed(
 ) -> FakeRun:
     """Run the steps under the ledger, and what a run does beside them."""
     target, handle = request.target, state.handle
-    answers.assumed.update(get_family(request.family).assumed(state.model))
+    answers.assumed.update(get_family(request.family).assumed(state.model), assumed(request.train))
     steps = request.steps if len(request.steps) > 1 else request.steps * 2
     passes = min(request.train.accumulate, MOST_PASSES)
     observer = Observer(target)

@@ -15,7 +15,7 @@ from harness.training.optim import make_optimizer
 from harness.training.optimizers import on_cpu
 from harness.training.precision import set_types
 from harness.training.state import TrainState
-from methods import surgery
+from methods import quantized, surgery
 from methods.common.fakes import is_hollow
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def remarks_on(
         settings: of the cell.
         plan: of the run; a forecast does not know it.
     """
-    said = list(method.remarks(model, plan))
+    said = [*method.remarks(model, plan), *quantized.remarks(model)]
     if settings.train_pooler and not surgery.pooler_parameters(model):
         said.append("train_pooler changes nothing: this model has no pooler")
     _, transformer = surgery.transformer_of(model)

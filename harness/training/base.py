@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from harness.models.load import build_model
-from harness.models.quantized import Make, Quantization, quantize
+from harness.models.quantized import Make, Quantization, of_bitsandbytes, quantize
 from harness.training.precision import TORCH, weight_dtype
 from methods import surgery
 
@@ -43,6 +44,18 @@ def untrained(
     )  # fmt: skip
     quantize_base(model, settings, train_pooler=settings.train_pooler, make=make)
     return model
+
+
+def quantize_loaded(model: nn.Module, settings: TrainSettings) -> None:
+    """Quantise a model on the host as its settings have it: layer by layer on the GPU, if any."""
+    import torch
+
+    if not torch.cuda.is_available():
+        quantize_base(model, settings, train_pooler=settings.train_pooler)
+    elif settings.dtypes.quantised:
+        make = partial(of_bitsandbytes, device=torch.device("cuda"))
+        quantize_base(model, settings, train_pooler=settings.train_pooler, make=make)
+        torch.cuda.empty_cache()  # of the weights as they were
 
 
 def quantize_base(

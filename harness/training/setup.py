@@ -21,7 +21,7 @@ from harness.suite.plan import plan_of
 from harness.tasks.families.decoding import refuse_wrapped
 from harness.tasks.families.packing import refuse_leaks
 from harness.training.attach import build_step
-from harness.training.base import quantize_base
+from harness.training.base import quantize_loaded
 from harness.training.batches import Batch, Probe, TrainingOrder, encode_training, width_of
 from harness.training.optim import make_schedule
 from harness.training.precision import TORCH, set_matmul_mode, weight_dtype
@@ -158,7 +158,7 @@ def load_cell_model(cell: Cell) -> nn.Module:
         seed=cell.seed,
         use_cache=cell.train.holds_outputs,
     )
-    quantize_base(model, cell.train, train_pooler=cell.train.train_pooler)
+    quantize_loaded(model, cell.train)
     return model
 
 

@@ -52,16 +52,17 @@ VALUES: dict[str, list[tuple[Settings, Settings]]] = {
     # The CPU has no cache to give back: test_emptied_cache.py.
     "empty_cache_steps": [({}, {"empty_cache_steps": 2})],
     "label_smoothing": [({}, {"label_smoothing": 0.1})],
-    "weights": [({}, {"weights": "bf16"}), (BF16, {"weights": "bf16"})],
+    "weights": [({}, {"weights": kind}) for kind in ("bf16", "nf4")]
+    + [(BF16, {"weights": "bf16"})],
     "compute": [({}, {"compute": "bf16"}), ({"weights": "bf16"}, {"compute": "bf16"})],
     "autocast": [({"weights": "bf16"}, {"autocast": True}), (BF16, {"autocast": False})],
     "adapters": [({"weights": kind}, {"adapters": "same"}) for kind in ("bf16", "fp16")],
     "gradient_checkpointing": [
         ({}, {"gradient_checkpointing": value}) for value in (True, "reentrant")
     ],
-    # Of quantised bases: not yet.
-    "double_quant": [],
-    "unquantized": [],
+    # Of quantised bases, whose kinds test_quantized.py has.
+    "double_quant": [({"weights": "nf4"}, {"double_quant": True})],
+    "unquantized": [({"weights": "nf4"}, {"unquantized": "compute"})],
     "loss": [({}, {"loss": value}) for value in ("chunked", "chunked-output")],
     "loss_chunks": [({"loss": "chunked"}, {"loss_chunks": 3})],
     "liger_kernels": [],  # of a GPU: test_liger.py

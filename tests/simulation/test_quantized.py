@@ -9,11 +9,12 @@ from typing import Any
 import asked
 import pytest
 import torch
-from real import real_model, real_run, real_state
+from real import real_batch, real_model, real_run, real_state
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from harness.errors import UserError
+from harness.metering.flops import forward_flops, step_flops
 from harness.metering.ledger import Ledger
 from harness.models.quantized import Quantization, of_bitsandbytes
 from harness.simulation.fake import FakeRun, fake_run
@@ -111,6 +112,8 @@ STEPS: dict[str, tuple[str, str, str, dict[str, Any], dict[str, Any]]] = {
     "encoder-decoder": ("tiny-bart", "seq2seq", "aflora", {}, {"weights": "nf4"}),
     "adapters between layers": ("tiny-bert", "classification", "pfeiffer", {},
                                 {"weights": "int8", "train_pooler": True}),
+    "peft reads weights": ("tiny-llama", "causal_lm", "peft", {"type": "LORA", "use_dora": True},
+                           {"weights": "nf4", "double_quant": True}),
     "images": ("tiny-vit", "image", "adalora", {}, {"weights": "nf4", "compute": "fp32"}),
 }  # fmt: skip
 
@@ -184,3 +187,17 @@ def test_what_cannot_be_over_a_quantised_base_says_why(
         asked.forked(fake_run, what)
     with pytest.raises(ValueError, match=reason):
         real_state(what)
+
+
+@pytest.mark.parametrize("weights", ["nf4", "int8"])
+def test_flops_are_those_of_the_model_as_it_was(weights: str) -> None:
+    """Forward and step, counted on real layers; and the step's, foreseen."""
+    options: dict[str, Any] = {"family": "causal_lm", "target": CPU, "steps": ((2, 24),)}
+    counted = {}
+    for kind in ("fp32", weights):
+        what = asked.request("tiny-llama", weights=kind, **options)
+        state = real_state(what)
+        batch = real_batch(what, state.model)
+        counted[kind] = (forward_flops(state.model, batch).flops, step_flops(state.model, batch))
+    assert counted[weights] == counted["fp32"]
+    assert asked.forked(fake_run, what).flops_step == counted[weights][1]
