@@ -71,8 +71,11 @@ def _trained(recipe: Recipe, adapter: str) -> None:
     if adapter:
         recipe.refuse("unfrozen_parameters", "beside an adapter, what trains is not known here")
         return
-    text = [everywhere(pattern, always=True) for pattern in patterns]
-    if not all(any(re.match(pattern, name) for pattern in text) for name in EVERY):
+    try:
+        text = [re.compile(everywhere(pattern, always=True)) for pattern in patterns]
+    except re.error:
+        raise recipe.wrong("unfrozen_parameters", "a list of regular expressions") from None
+    if not all(any(pattern.match(name) for pattern in text) for name in EVERY):
         recipe.refuse("unfrozen_parameters", "a part of the model trains, and no method here is "
                                              "that part; adapters or the whole model can be "
                                              "forecast")  # fmt: skip
