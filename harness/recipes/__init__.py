@@ -19,6 +19,9 @@ from methods.wording import nearest
 IMPORTERS = {
     "axolotl": "harness.recipes.axolotl",
     "llamafactory": "harness.recipes.llamafactory",
+    "torchtune": "harness.recipes.torchtune",
+    "trl": "harness.recipes.trl",
+    "transformers": "harness.recipes.trainer_arguments",
 }
 
 

@@ -44,7 +44,7 @@ _DIFFER = {
     "apollo_adamw": "rank and targets of optim_args are the package's defaults here",
 }
 # What those hold that cannot be said, and the nearest that can.
-_OTHERS = {
+OTHERS = {
     "*_layerwise": "an optimizer a layer, stepped in backward; nearest: without _layerwise",
     "*galore_*": "GaLore over another optimizer; nearest: galore_adamw",
     "*ademamix*": "three states a weight; nearest: adamw_torch, with two",
@@ -54,7 +54,16 @@ _OTHERS = {
     "*lomo": "it steps in backward and keeps no gradients; nearest: sgd",
     "schedule_free_*": "its package is not known here; nearest: adamw_torch",
     "grokadamw": "three states a weight; nearest: adamw_torch, with two",
+    "stable_adamw": "its package is not known here; nearest: adamw_torch, with as many states",
+    "adamw_torch_xla": "it is not of CUDA; nearest: adamw_torch",
+    "adamw_torch_npu_fused": "it is not of CUDA; nearest: adamw_torch_fused",
 }
+# Options of checkpointing: what asks for nothing, and why anything else has no forecast.
+_SOME = (
+    ("offload", False, "activations go to the host; without offload it can be forecast"),
+    ("every_n_layers", 1, "some layers keep their activations; all or none can be forecast"),
+    ("selective", False, "some operators keep their outputs; without selective it can be forecast"),
+)
 ATTENTIONS = ("sdpa", "eager", "flash_attention_2")
 FUSED = "fused_linear_cross_entropy"
 # How a type of numbers is written.
@@ -77,16 +86,16 @@ def optimizer(
         more: names that the trainer has beside transformers'.
     """
     known = {**OPTIMIZERS, **(more or {})}
-    name = str(recipe.word(key, default))
+    name, given = str(recipe.word(key, default)), options(recipe, "optim_args")
     if name not in known:
-        held = (text for pattern, text in _OTHERS.items() if fnmatchcase(name, pattern))
+        held = (text for pattern, text in OTHERS.items() if fnmatchcase(name, pattern))
         recipe.refuse(key, next(held, f"there is no such optimizer here; {nearest(name, known)}"))
         return {}
     if name in _DIFFER:
         recipe.differ(f"{key}: {name}: {_DIFFER[name]}")
     settings = dict(known[name])
     if settings["optimizer"] == "sgd":
-        settings["momentum"] = float(options(recipe, "optim_args").get("momentum", 0.0))
+        settings["momentum"] = float(given.get("momentum", 0.0))
     return settings
 
 
@@ -117,22 +126,22 @@ def autocast(recipe: Recipe, *, bf16: bool = False) -> str | None:
     return "bf16" if asked else "fp16" if fp16 else None
 
 
-def checkpointing(recipe: Recipe, default: bool = False) -> dict[str, Any]:
-    """Return `gradient_checkpointing`; note what its options ask for that cannot be said."""
-    names = ("activation_checkpointing", "gradient_checkpointing")
-    key = next((name for name in names if recipe.has(name)), names[1])
-    on = recipe.flag(key, default)
-    given = options(recipe, f"{names[1]}_kwargs") | options(recipe, f"{names[0]}_kwargs")
-    if not on:
+def checkpointing(recipe: Recipe, *, default: bool = False) -> dict[str, Any]:
+    """Return `gradient_checkpointing`; note what its options ask for that cannot be said.
+
+    transformers has a newer name for it, which goes before; without a word about it its
+    checkpointing is not reentrant (`activation_checkpointing_enable` of 5.24).
+    """
+    new, old = "activation_checkpointing", "gradient_checkpointing"
+    asked = {name: recipe.flag(name, default) for name in (new, old) if recipe.has(name)}
+    given = options(recipe, f"{old}_kwargs") | options(recipe, f"{new}_kwargs")
+    if not asked.get(new, asked.get(old, default)):
         return {}
-    where = f"{names[1]}_kwargs" if recipe.has(f"{names[1]}_kwargs") else f"{names[0]}_kwargs"
-    if given.get("offload"):
-        recipe.refuse(where, "activations go to the host; without offload it can be forecast")
-    if given.get("every_n_layers", 1) not in (None, 1):
-        recipe.refuse(where, "some layers keep their activations; every layer or none can be said")
-    if given.get("selective"):
-        recipe.refuse(where, "some operators keep their outputs; without selective it can be said")
-    return {"gradient_checkpointing": "reentrant" if given.get("use_reentrant") else True}
+    where = f"{new}_kwargs" if recipe.has(f"{new}_kwargs") else f"{old}_kwargs"
+    for name, idle, reason in _SOME:
+        if given.get(name, idle) not in (None, idle):
+            recipe.refuse(where, reason)
+    return {old: "reentrant" if given.get("use_reentrant") else True}
 
 
 def attention(
@@ -162,6 +171,18 @@ def steps(recipe: Recipe) -> dict[str, Any]:
         **({"empty_cache_steps": empty} if empty else {}),
         **({"label_smoothing": smoothing} if smoothing else {}),
     }
+
+
+def evaluates(recipe: Recipe) -> bool:
+    """Tell whether the trainer evaluates between steps."""
+    strategy = recipe.word("eval_strategy") or recipe.word("evaluation_strategy", "no")
+    return recipe.flag("eval_on_start") or strategy not in ("no", "false")
+
+
+def evaluation_batch(recipe: Recipe, row: int = 1) -> dict[str, Any]:
+    """Return the rows of an evaluation, if there is one; `row`: examples that are one row."""
+    rows = recipe.count("per_device_eval_batch_size", 8)
+    return {"eval_batch_size": -(-rows // row)} if evaluates(recipe) else {}
 
 
 def peft_lora(label: str, targets: Any = None, **given: Any) -> dict[str, Any]:
