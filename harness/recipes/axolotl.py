@@ -33,6 +33,8 @@ def suite_of(recipe: Recipe) -> dict[str, Any]:
     """Return the suite's document; what it cannot say is noted in the recipe."""
     config = recipe.word("base_model_config")
     model = model_entry(recipe, "base_model", [config] if config else [])
+    if not model:
+        recipe.refuse("base_model", "it names no model, so the file is no training config")
     adapter = recipe.word("adapter") or ""
     _stage(recipe, adapter)
     _trained(recipe, adapter)

@@ -34,6 +34,8 @@ def suite_of(recipe: Recipe) -> dict[str, Any]:
     )
     _stage(recipe, kind)
     name = (recipe.word("model_name_or_path") or "").lower()
+    if not name:
+        recipe.refuse("model_name_or_path", "it names no model, so the file is no training config")
     if any(part in name for part in QUANTISED):
         recipe.refuse("model_name_or_path", "a checkpoint that is quantised already; the original "
                       "with quantization_bit: 4 can be forecast")  # fmt: skip
