@@ -33,6 +33,8 @@ def suite_of(recipe: Recipe) -> dict[str, Any]:
     """Return the suite's document; what it cannot say is noted in the recipe."""
     config = recipe.word("base_model_config")
     model = model_entry(recipe, "base_model", [config] if config else [])
+    if not model:
+        recipe.refuse("base_model", "it names no model, so the file is no training config")
     adapter = recipe.word("adapter") or ""
     _stage(recipe, adapter)
     _trained(recipe, adapter)
@@ -71,8 +73,11 @@ def _trained(recipe: Recipe, adapter: str) -> None:
     if adapter:
         recipe.refuse("unfrozen_parameters", "beside an adapter, what trains is not known here")
         return
-    text = [everywhere(pattern, always=True) for pattern in patterns]
-    if not all(any(re.match(pattern, name) for pattern in text) for name in EVERY):
+    try:
+        text = [re.compile(everywhere(pattern, always=True)) for pattern in patterns]
+    except re.error:
+        raise recipe.wrong("unfrozen_parameters", "a list of regular expressions") from None
+    if not all(any(pattern.match(name) for pattern in text) for name in EVERY):
         recipe.refuse("unfrozen_parameters", "a part of the model trains, and no method here is "
                                              "that part; adapters or the whole model can be "
                                              "forecast")  # fmt: skip
@@ -107,15 +112,14 @@ def _task(recipe: Recipe) -> dict[str, Any]:
         rows = 2 * batch if is_reward else batch
         return tokens(rows, length, "max", evaluation=evaluation, family="classification",
                       num_labels=labels)  # fmt: skip
-    if recipe.word("rl") in PAIRS:
-        return tokens(2 * batch, length, "longest", evaluation=evaluation)
     if recipe.flag("sample_packing"):
         recipe.assume("the packed row is full")
         return tokens(1, batch * length, "packed", evaluation=evaluation)
     if recipe.flag("pad_to_sequence_len"):
         return tokens(batch, length, "max", evaluation=evaluation)
     recipe.assume(f"the longest example has sequence_len, {length} tokens")
-    return tokens(batch, length, "longest", evaluation=evaluation)
+    rows = 2 * batch if recipe.word("rl") in PAIRS else batch
+    return tokens(rows, length, "longest", evaluation=evaluation)
 
 
 def _evaluates(recipe: Recipe) -> bool:

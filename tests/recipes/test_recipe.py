@@ -93,6 +93,16 @@ def test_an_unknown_trainer_is_refused_with_those_there_are(tmp_path: Path) -> N
     assert "axolotl" in IMPORTERS
 
 
+@pytest.mark.parametrize(
+    ("trainer", "key"), [("axolotl", "base_model"), ("llamafactory", "model_name_or_path")]
+)
+def test_a_file_without_a_model_is_no_config(trainer: str, key: str, tmp_path: Path) -> None:
+    file = tmp_path / "cloud.yml"
+    file.write_text("do_train: true\n")
+    with pytest.raises(UserError, match=f"{key}: null: it names no model"):
+        read(trainer, file)
+
+
 def test_json_is_read_too(tmp_path: Path) -> None:
     file = tmp_path / "args.json"
     file.write_text('{"per_device_train_batch_size": 4,\n "bf16": true}')
