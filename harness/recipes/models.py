@@ -49,6 +49,11 @@ def model_type(entry: dict[str, Any]) -> str:
     return CATALOGUE[config].model_type if config else ""
 
 
+def config_of(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of the model's config.json; none where only the hub has them."""
+    return CATALOGUE[entry["config"]].config if "config" in entry else {}
+
+
 def refuse_unnamed(imported: Imported, overrides: Iterable[str]) -> None:
     """Refuse a file that names no model, and say how one is given.
 
