@@ -148,7 +148,8 @@ def attention(
     recipe: Recipe, key: str = "attn_implementation", given: str | None = None
 ) -> dict[str, Any]:
     """Return `attention`, where the file says one at the key, or elsewhere (`given`)."""
-    name = given or recipe.word(key)
+    older = "flash_attention_2" if recipe.flag("use_flash_attention_2") else None
+    name = given or recipe.word(key, older)
     if name is None:
         return {}
     if name in ATTENTIONS:
@@ -202,7 +203,7 @@ def liger(recipe: Recipe, model_type: str, *, fused_loss: bool = True) -> dict[s
         fused_loss: whether Liger's loss is on where `liger_kernel_config` is silent about it.
     """
     said = options(recipe, "liger_kernel_config")
-    if not recipe.flag("use_liger_kernel"):
+    if not (recipe.flag("use_liger_kernel") or recipe.flag("use_liger")):  # the older name
         return {}
     asked = {"rope": True, "rms_norm": True, glu(model_type): True, FUSED: fused_loss, **said}
     kernels = [name for name, on in asked.items() if on and name != FUSED]
