@@ -107,15 +107,14 @@ def _task(recipe: Recipe) -> dict[str, Any]:
         rows = 2 * batch if is_reward else batch
         return tokens(rows, length, "max", evaluation=evaluation, family="classification",
                       num_labels=labels)  # fmt: skip
-    if recipe.word("rl") in PAIRS:
-        return tokens(2 * batch, length, "longest", evaluation=evaluation)
     if recipe.flag("sample_packing"):
         recipe.assume("the packed row is full")
         return tokens(1, batch * length, "packed", evaluation=evaluation)
     if recipe.flag("pad_to_sequence_len"):
         return tokens(batch, length, "max", evaluation=evaluation)
     recipe.assume(f"the longest example has sequence_len, {length} tokens")
-    return tokens(batch, length, "longest", evaluation=evaluation)
+    rows = 2 * batch if recipe.word("rl") in PAIRS else batch
+    return tokens(rows, length, "longest", evaluation=evaluation)
 
 
 def _evaluates(recipe: Recipe) -> bool:

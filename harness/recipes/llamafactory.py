@@ -18,6 +18,8 @@ ATTENTION = {
     "false": {"attention": "eager"}, "sdpa": {"attention": "sdpa"},
     "fa2": {"attention": "flash_attention_2"}, "true": {"attention": "flash_attention_2"},
 }  # fmt: skip
+# Stages of pairs: the chosen and the rejected answer are a row each.
+PAIRS = ("dpo", "rm")
 # Losses of pairs that need no second model.
 ALONE = ("orpo", "simpo")
 # Checkpoints whose names say that they are quantised.
@@ -44,7 +46,7 @@ def suite_of(recipe: Recipe) -> dict[str, Any]:
         **_liger(recipe, model_type(model)),
     }
     if _evaluates(recipe):
-        train["eval_batch_size"] = recipe.count("per_device_eval_batch_size", 8)
+        train["eval_batch_size"] = _rows(recipe, recipe.count("per_device_eval_batch_size", 8))
     return suite(
         recipe, "LLaMA-Factory", model=model, task=_task(recipe), method=_method(recipe, kind),
         train=train,
@@ -136,8 +138,6 @@ def _task(recipe: Recipe) -> dict[str, Any]:
     length = recipe.count("cutoff_len", 2048)
     stage = recipe.word("stage", "sft")
     evaluation = _evaluates(recipe)
-    if stage in ("dpo", "rm"):
-        batch *= 2  # the chosen and the rejected answer
     if recipe.flag("neat_packing"):
         recipe.assume("packed rows are full")
         return tokens(1, batch * length, "packed", evaluation=evaluation)
@@ -145,7 +145,17 @@ def _task(recipe: Recipe) -> dict[str, Any]:
         recipe.assume("packed rows are full, and a token sees all before it in its row")
         return tokens(batch, length, "max", evaluation=evaluation, mask=False)
     recipe.assume(f"the longest example has cutoff_len, {length} tokens")
-    return tokens(batch, length, "longest", evaluation=evaluation)
+    rows = 2 * batch if stage in PAIRS else batch
+    return tokens(rows, length, "longest", evaluation=evaluation)
+
+
+def _rows(recipe: Recipe, batch: int) -> int:
+    """Return of how many rows a batch is, where `_task` makes them of the trainer's."""
+    if recipe.word("stage", "sft") in PAIRS:
+        return 2 * batch
+    if recipe.flag("neat_packing"):
+        return -(-batch // recipe.count("per_device_train_batch_size", 8))
+    return batch
 
 
 def _evaluates(recipe: Recipe) -> bool:

@@ -11,6 +11,8 @@ import pytest
 from harness.errors import UserError
 from harness.recipes import read
 from harness.recipes.imported import Imported
+from harness.recipes.llamafactory import suite_of
+from harness.recipes.recipe import Recipe
 
 FILES = Path(__file__).resolve().parents[1] / "data" / "recipes" / "llamafactory"
 STEPS = {"accumulate": 1, "clip": 1.0}
@@ -156,6 +158,26 @@ def test_what_cannot_be_forecast_is_refused_all_at_once(name: str) -> None:
     assert len(lines) == len(REFUSED[name]), lines
     for line, pattern in zip(lines, REFUSED[name], strict=True):
         assert re.search(pattern, line), line
+
+
+@pytest.mark.parametrize(
+    ("more", "rows"),
+    [
+        ({"stage": "sft"}, 4),
+        ({"stage": "dpo"}, 8),
+        ({"stage": "sft", "neat_packing": True}, 2),
+        ({"stage": "sft", "per_device_eval_batch_size": None}, 8),
+        ({"stage": "sft", "eval_strategy": "no"}, None),
+    ],
+)
+def test_batches_of_evaluations_are_rows_of_the_same_kind(
+    more: dict[str, Any], rows: int | None
+) -> None:
+    said = {"do_train": True, "per_device_train_batch_size": 2, "per_device_eval_batch_size": 4,
+            "val_size": 0.1, "eval_strategy": "steps", "bf16": True}  # fmt: skip
+    suite = suite_of(Recipe("a.yaml", {**said, **more}))
+    assert suite["train"].get("eval_batch_size") == rows
+    assert suite["tasks"][0]["shape"].get("evaluation", True) is (rows is not None)
 
 
 def test_slips_are_told_with_the_nearest_key() -> None:
