@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from harness.recipes.models import model_entry
 from harness.recipes.parts import glu
 from methods.wording import nearest
 
@@ -72,6 +73,12 @@ WEIGHTS = {
     "fp16": "fp16", "half": "fp16", "torch.float32": "fp32", "torch.bfloat16": "bf16",
     "torch.float16": "fp16",
 }  # fmt: skip
+
+
+def named_model(recipe: Recipe) -> dict[str, Any]:
+    """Return the entry of `model_name_or_path`; none where it is given beside the file."""
+    key = "model_name_or_path"
+    return model_entry(recipe, key) if recipe.has(key) else {}
 
 
 def optimizer(

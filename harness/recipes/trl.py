@@ -12,13 +12,14 @@ from harness.recipes.huggingface import (
     evaluates,
     evaluation_batch,
     liger,
+    named_model,
     optimizer,
     options,
     peft_lora,
     steps,
 )
 from harness.recipes.keys import Keys
-from harness.recipes.models import config_of, model_entry, model_type
+from harness.recipes.models import config_of, model_type
 from harness.recipes.parts import precision, suite, tokens
 from harness.recipes.recipe import Recipe
 from harness.recipes.training_arguments import TRAINING, joined
@@ -65,7 +66,7 @@ LENGTH = 1024  # TRL's default; also where max_length is null, and nothing is cu
 
 def suite_of(recipe: Recipe) -> dict[str, Any]:
     """Return the suite's document; what it cannot say is noted in the recipe."""
-    model = model_entry(recipe, "model_name_or_path")
+    model = named_model(recipe)
     quantised = _quantised(recipe)
     lora = recipe.flag("use_peft")
     if quantised and not lora:
