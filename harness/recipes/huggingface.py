@@ -8,7 +8,6 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from harness.recipes.models import model_entry
-from harness.recipes.parts import glu
 from methods.wording import nearest
 
 if TYPE_CHECKING:
@@ -66,7 +65,6 @@ _SOME = (
     ("selective", False, "some operators keep their outputs; without selective it can be forecast"),
 )
 ATTENTIONS = ("sdpa", "eager", "flash_attention_2")
-FUSED = "fused_linear_cross_entropy"
 # How a type of numbers is written.
 WEIGHTS = {
     "float32": "fp32", "fp32": "fp32", "bfloat16": "bf16", "bf16": "bf16", "float16": "fp16",
@@ -199,22 +197,3 @@ def peft_lora(label: str, targets: Any = None, **given: Any) -> dict[str, Any]:
     if targets:
         asked["target_modules"] = targets
     return {"peft": {"type": "LORA", **asked}, "label": label}
-
-
-def liger(recipe: Recipe, model_type: str, *, fused_loss: bool = True) -> dict[str, Any]:
-    """Return what `use_liger_kernel` replaces in a model of this type; none where it is unknown.
-
-    Args:
-        recipe: that asks for it.
-        model_type: in transformers' words.
-        fused_loss: whether Liger's loss is on where `liger_kernel_config` is silent about it.
-    """
-    said = options(recipe, "liger_kernel_config")
-    if not (recipe.flag("use_liger_kernel") or recipe.flag("use_liger")):  # the older name
-        return {}
-    asked = {"rope": True, "rms_norm": True, glu(model_type): True, FUSED: fused_loss, **said}
-    kernels = [name for name, on in asked.items() if on and name != FUSED]
-    return {
-        **({"loss": "liger"} if asked[FUSED] else {}),
-        **({"liger_kernels": kernels} if kernels else {}),
-    }

@@ -14,12 +14,12 @@ from harness.recipes.huggingface import (
     checkpointing,
     evaluates,
     evaluation_batch,
-    liger,
     named_model,
     optimizer,
     steps,
 )
 from harness.recipes.keys import Keys
+from harness.recipes.liger import liger
 from harness.recipes.models import model_type
 from harness.recipes.parts import precision, suite, tokens
 from harness.recipes.recipe import Recipe

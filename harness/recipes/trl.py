@@ -11,7 +11,6 @@ from harness.recipes.huggingface import (
     checkpointing,
     evaluates,
     evaluation_batch,
-    liger,
     named_model,
     optimizer,
     options,
@@ -19,6 +18,7 @@ from harness.recipes.huggingface import (
     steps,
 )
 from harness.recipes.keys import Keys
+from harness.recipes.liger import liger
 from harness.recipes.models import config_of, model_type
 from harness.recipes.parts import precision, suite, tokens
 from harness.recipes.recipe import Recipe
