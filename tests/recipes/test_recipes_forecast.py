@@ -40,7 +40,9 @@ def write(folder: Path, config: dict[str, Any]) -> Path:
 @pytest.mark.parametrize(
     ("trainer", "name"),
     [
-        ("transformers", "old-name"),
+        ("torchtune", "lora-on-one-gpu"),
+        ("trl", "lora"),
+        ("transformers", "kwargs-as-text"),
     ],
 )
 def test_a_recipe_is_forecast_to_the_end(
