@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from harness.recipes.parts import glu
+from harness.recipes.models import model_entry
 from methods.wording import nearest
 
 if TYPE_CHECKING:
@@ -65,13 +65,18 @@ _SOME = (
     ("selective", False, "some operators keep their outputs; without selective it can be forecast"),
 )
 ATTENTIONS = ("sdpa", "eager", "flash_attention_2")
-FUSED = "fused_linear_cross_entropy"
 # How a type of numbers is written.
 WEIGHTS = {
     "float32": "fp32", "fp32": "fp32", "bfloat16": "bf16", "bf16": "bf16", "float16": "fp16",
     "fp16": "fp16", "half": "fp16", "torch.float32": "fp32", "torch.bfloat16": "bf16",
     "torch.float16": "fp16",
 }  # fmt: skip
+
+
+def named_model(recipe: Recipe) -> dict[str, Any]:
+    """Return the entry of `model_name_or_path`; none where it is given beside the file."""
+    key = "model_name_or_path"
+    return model_entry(recipe, key) if recipe.has(key) else {}
 
 
 def optimizer(
@@ -148,7 +153,8 @@ def attention(
     recipe: Recipe, key: str = "attn_implementation", given: str | None = None
 ) -> dict[str, Any]:
     """Return `attention`, where the file says one at the key, or elsewhere (`given`)."""
-    name = given or recipe.word(key)
+    older = "flash_attention_2" if recipe.flag("use_flash_attention_2") else None
+    name = given or recipe.word(key, older)
     if name is None:
         return {}
     if name in ATTENTIONS:
@@ -191,22 +197,3 @@ def peft_lora(label: str, targets: Any = None, **given: Any) -> dict[str, Any]:
     if targets:
         asked["target_modules"] = targets
     return {"peft": {"type": "LORA", **asked}, "label": label}
-
-
-def liger(recipe: Recipe, model_type: str, *, fused_loss: bool = True) -> dict[str, Any]:
-    """Return what `use_liger_kernel` replaces in a model of this type; none where it is unknown.
-
-    Args:
-        recipe: that asks for it.
-        model_type: in transformers' words.
-        fused_loss: whether Liger's loss is on where `liger_kernel_config` is silent about it.
-    """
-    said = options(recipe, "liger_kernel_config")
-    if not recipe.flag("use_liger_kernel"):
-        return {}
-    asked = {"rope": True, "rms_norm": True, glu(model_type): True, FUSED: fused_loss, **said}
-    kernels = [name for name, on in asked.items() if on and name != FUSED]
-    return {
-        **({"loss": "liger"} if asked[FUSED] else {}),
-        **({"liger_kernels": kernels} if kernels else {}),
-    }

@@ -14,6 +14,7 @@ from harness.paths import check_name
 from methods.wording import nearest
 
 if TYPE_CHECKING:
+    from harness.recipes.imported import Imported
     from harness.recipes.recipe import Recipe
 
 
@@ -46,6 +47,24 @@ def model_type(entry: dict[str, Any]) -> str:
     """Return the model's type in transformers' words; empty where only the hub knows it."""
     config = entry.get("config")
     return CATALOGUE[config].model_type if config else ""
+
+
+def config_of(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of the model's config.json; none where only the hub has them."""
+    return CATALOGUE[entry["config"]].config if "config" in entry else {}
+
+
+def refuse_unnamed(imported: Imported, overrides: Iterable[str]) -> None:
+    """Refuse a file that names no model, and say how one is given.
+
+    Raises:
+        UserError: neither the file nor what stands behind it names one.
+    """
+    if "model" not in imported.suite and not any(text.startswith("model") for text in overrides):
+        raise UserError(
+            f"{imported.source}: it names no model; behind the file, model.config=NAME (headroom "
+            "ls models), model.path=FOLDER or model.hub=ID says which"
+        )
 
 
 def refuse_unreachable(spec: ModelSpec, source: str) -> None:

@@ -14,12 +14,13 @@ from harness.recipes.huggingface import (
     checkpointing,
     evaluates,
     evaluation_batch,
-    liger,
+    named_model,
     optimizer,
     steps,
 )
 from harness.recipes.keys import Keys
-from harness.recipes.models import model_entry, model_type
+from harness.recipes.liger import liger
+from harness.recipes.models import model_type
 from harness.recipes.parts import precision, suite, tokens
 from harness.recipes.recipe import Recipe
 from harness.recipes.training_arguments import TRAINING, joined
@@ -36,7 +37,7 @@ KEYS = joined(
 
 def suite_of(recipe: Recipe) -> dict[str, Any]:
     """Return the suite's document; what it cannot say is noted in the recipe."""
-    model = model_entry(recipe, "model_name_or_path")
+    model = named_model(recipe)
     half = autocast(recipe)
     weights = "fp16" if half == "fp16" else "bf16"
     if half == "fp16":
