@@ -12,6 +12,7 @@ csrc/flash_attn/flash_api.cpp):
 |                   | as of torch's own kernel, which is this one (scratch.py)                    |
 | with padding      | queries, keys and values are gathered and the output is scattered           |
 |                   | (transformers); the fp32 tensors have 128 rows more for each sequence       |
+| packed            | the fp32 tensors, too                                                       |
 
 How many tokens are padding only values tell: **all are counted as tokens**, so that batches of very
 different lengths come out too large.
@@ -98,9 +99,10 @@ def _attend_unpadded(
 ) -> Tensor:
     """Stand for `flash_attn_varlen_func`."""
     sequences = cu_seqlens_q.shape[0] - 1
-    queries, keys, values = (t.view(sequences, -1, *t.shape[1:]) for t in (q, k, v))
-    length = queries.shape[1]
-    rows = sequences * (length + ROWS - up(length, ROWS))
+    # All as long as one another, or where that does not come out, as one.
+    alike = sequences if len(q) % sequences == 0 else 1
+    queries, keys, values = (t.view(alike, -1, *t.shape[1:]) for t in (q, k, v))
+    rows = len(q) + sequences * ROWS - alike * up(len(q) // alike, ROWS)
     ends = (cu_seqlens_q, cu_seqlens_k)
     return _padded_heads(queries, keys, values, dropout_p, causal, rows, ends).view(q.shape)
 

@@ -63,7 +63,8 @@ def test_only_what_applies_is_offered(tmp_path: Path) -> None:
     explanation = explain(Forecaster(None, 2), cell, [CARDS["rtx4090"]])
     singly = {remedy.changes[0] for remedy in explanation.remedies}
     offered = {text.split(" (")[0] for text in (*singly, *explanation.useless)}
-    assert offered == {"outputs: dropped", "layers: upper-half", "momentum: 0"}
+    early = "optimizer_in_backward: true, clip: null"
+    assert offered == {"outputs: dropped", "layers: upper-half", "momentum: 0", early}
 
 
 def test_options_that_explain_does_without_are_refused(

@@ -118,8 +118,13 @@ class CausalLM(_Language):
 
     def predict(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return (B, 2): the sum of -log p over the labels of each example, and their number."""
+        from harness.tasks.families.pieces import pieces_of
+
+        labels = inputs["labels"]
+        if pieces_of(model) is not None:
+            return _of_tokens(model(**inputs).token_losses, labels)
         ids = {name: value for name, value in inputs.items() if name != "labels"}
-        return _likelihoods(*_next_tokens(model(**ids).logits, inputs["labels"]))
+        return _likelihoods(*_next_tokens(model(**ids).logits, labels))
 
 
 class Seq2Seq(_Language):
@@ -207,6 +212,14 @@ def _token_loss(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
         ignore_index=IGNORED,
         label_smoothing=smoothing,
     )
+
+
+def _of_tokens(losses: Tensor, labels: Tensor) -> Tensor:
+    """Return (B, 2) as `_likelihoods` does, of each token's loss (B, S)."""
+    import torch
+
+    sums = losses[:, -labels.shape[1] : -1].sum(dim=1)
+    return torch.stack([sums, (labels[:, 1:] != IGNORED).sum(dim=1).float()], dim=1)
 
 
 def _likelihoods(logits: Tensor, labels: Tensor) -> Tensor:
