@@ -106,8 +106,16 @@ def tried(name: str) -> list[tuple[Settings, Settings]]:
 
 
 # What comes after gradients, or moves nothing, is the same for every kind of task: two are enough.
-AFTER_GRADIENTS = {*INERT, "optimizer", "momentum", "weight_decay", "clip", "empty_cache_steps",
-                   "embedding_states", "optimizer_in_backward"}  # fmt: skip
+AFTER_GRADIENTS = {
+    *INERT,
+    "optimizer",
+    "momentum",
+    "embedding_states",
+    "optimizer_in_backward",
+    "weight_decay",
+    "clip",
+    "empty_cache_steps",
+}
 CASES = [
     (family, name, base, change)
     for name in TrainSettings.model_fields
