@@ -115,6 +115,7 @@ def tried(name: str) -> list[tuple[Settings, Settings]]:
 
 
 # What comes after gradients, or moves nothing, is the same for every kind of task: two are enough.
+<<<<<<< HEAD
 AFTER_GRADIENTS = {*INERT, "optimizer", "momentum", "weight_decay", "clip", "empty_cache_steps",
                    "embedding_states", "optimizer_in_backward"}  # fmt: skip
 OF_LANGUAGE = {"loss", "loss_chunks"}
@@ -129,6 +130,18 @@ def families(name: str) -> tuple[str, ...]:
     return ("classification", "image") if name in AFTER_GRADIENTS else tuple(MODELS)
 
 
+=======
+AFTER_GRADIENTS = {
+    *INERT,
+    "optimizer",
+    "momentum",
+    "embedding_states",
+    "optimizer_in_backward",
+    "weight_decay",
+    "clip",
+    "empty_cache_steps",
+}
+>>>>>>> 0fe8ab9e4ba314ef9e70b788e6f4903dab78fbe7
 CASES = [
     (family, name, base, change)
     for name in TrainSettings.model_fields
