@@ -15,6 +15,7 @@ from harness.simulation.request import LIGER, Request, structural
 from harness.simulation.step_forecast import StepForecast
 from harness.simulation.target import THIS_CARD
 from harness.suite.numerics import TYPES
+from harness.suite.optimizers import OPTIMIZERS
 from harness.suite.settings import TrainSettings
 from methods.wording import spelled
 
@@ -23,13 +24,6 @@ if TYPE_CHECKING:
 
 # Below this share of the card a fit is called tight: drivers, desktops and contexts differ.
 TIGHT = 0.03
-# How torch's optimizers go over the tensors on CUDA.
-KERNELS = {
-    "adamw": "foreach",
-    "adamw-fused": "one kernel",
-    "sgd": "foreach",
-    "adafactor": "tensor by tensor",
-}
 # What both say of a step, under one name.
 SHARED = frozenset(StepForecast.model_fields) & frozenset(Forecast.model_fields)
 
@@ -141,7 +135,7 @@ def _choices(request: Request, card: Card, answer: Answer) -> dict[str, str]:
         "capability": f"{card.capability[0]}.{card.capability[1]}",
         "precision": str(train.dtypes),
         "attention": step.attention if step else train.attention,
-        "optimizer": f"{train.optimizer}, {KERNELS[train.optimizer]}",
+        "optimizer": f"{train.optimizer}, {OPTIMIZERS[train.optimizer].kernels}",
         "gradient_checkpointing": str(train.gradient_checkpointing).lower(),
         **_loss(request, versions["transformers"]),
         "accumulate": str(train.accumulate),

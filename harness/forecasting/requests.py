@@ -65,6 +65,7 @@ def shapes_without_data(cell: Cell) -> StepShapes:
     longest = batch(settings.evaluation_batch, max(step.length for step in steps))
     # A bare shape does not say how a model's answers would be generated.
     untold = shape is not None and cell.family.evaluation == "generation"
+    evaluated = not untold and (shape is None or shape.evaluation)
     assumptions = []
     if packed:
         assumptions.append(f"packs of {settings.max_length} tokens hold examples of {EXAMPLE}")
@@ -73,7 +74,7 @@ def shapes_without_data(cell: Cell) -> StepShapes:
     if untold:
         assumptions.append("evaluation by generation is left out")
     told = tuple(f"{cell.task_label}: {text}" for text in assumptions)
-    return StepShapes(steps, None if untold else longest, longest, told)
+    return StepShapes(steps, longest if evaluated else None, longest, told)
 
 
 def _of_images(cell: Cell) -> StepShapes:

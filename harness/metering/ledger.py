@@ -12,10 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
 
 from harness.metering.events import CATEGORIES, MARKS, Event, LedgerReport, summarize
 from harness.metering.hidden import watch_hidden
+from harness.metering.inside import bytes_inside
 from harness.metering.paths import ModulePaths
 from harness.metering.storages import Storages
 
@@ -172,10 +173,11 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._storages.see(tensor, func, path, maker)
         if func is _ADD and maker >= 0 and not torch.is_grad_enabled() and _called_by_engine():
             self._storages.expect_sum(args[0], out, maker)
+        scratch = bytes_inside(func, args, kwargs or {})
         if self._observe is not None:
-            scratch = self._observe(func, args, kwargs or {}, out)
-            if scratch:
-                self._storages.flash(scratch, func.name(), path)
+            scratch += self._observe(func, args, kwargs or {}, out)
+        if scratch:
+            self._storages.flash(scratch, func.name(), path)
         return out
 
     def _see_snapshot(self, state: Tensor) -> None:
@@ -208,7 +210,11 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def _tensors(value: Any) -> Iterator[Tensor]:
     """Yield the tensors in what an operator returned or an optimizer keeps."""
     if isinstance(value, Tensor):
-        yield value
+        if is_traceable_wrapper_subclass(value):  # which has no storage of its own
+            for name in value.__tensor_flatten__()[0]:
+                yield from _tensors(getattr(value, name))
+        else:
+            yield value
     elif isinstance(value, (list, tuple)):
         for item in value:
             yield from _tensors(item)

@@ -12,6 +12,7 @@ from harness.models.attention import FLASH, FLASH_PACKAGE, ON_CPU, pinned, writt
 from harness.models.check import check_model
 from harness.models.files import model_folder
 from harness.models.tokenizer import refuse_made_up
+from harness.suite.optimizers import missing_package
 from harness.suite.plan import stages_of
 
 if TYPE_CHECKING:
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
 LIGER_PACKAGE = "liger-kernel"
 
 
-def check_cells(cells: Sequence[Cell]) -> None:
+def check_cells(cells: Sequence[Cell], export: str | None = None) -> None:
     """Check each distinct model, task and data set of the cells, and method against settings.
+
+    `export` is what of a finished run is written, if anything is.
 
     What lies on the hub is left to the cells where the hub answers: asking for it may be slow.
 
@@ -38,6 +41,7 @@ def check_cells(cells: Sequence[Cell]) -> None:
                 f"python -m harness.forecast takes it"
             )
         _refuse_absent(cell, cuda=cuda)
+        _refuse_unquantisable(cell, export)
         if cell.train.max_steps is None:  # else only the data tells how many epochs there are
             try:
                 stages_of(cell)
@@ -48,11 +52,14 @@ def check_cells(cells: Sequence[Cell]) -> None:
 
 
 def _refuse_absent(cell: Cell, *, cuda: bool) -> None:
-    """Refuse attention that cannot train on this machine; forecasts need none of it.
+    """Refuse attention and optimizers that cannot train on this machine; forecasts need neither.
 
     Raises:
         UserError: naming the cell, the setting and what is missing.
     """
+    missing = missing_package(cell.train.optimizer)
+    if missing is not None:
+        raise UserError(f"{cell.path}: train.optimizer = {cell.train.optimizer}: {missing}")
     attention = cell.train.attention
     kernel, where = pinned(attention), f"{cell.path}: train.attention = {written(attention)}"
     if attention == FLASH and find_spec("flash_attn") is None and find_spec("kernels") is None:
@@ -90,6 +97,23 @@ def _refuse_liger(cell: Cell, *, cuda: bool) -> None:
         )
     if not cuda:
         raise UserError(f"{told} the package {LIGER_PACKAGE} needs a GPU; loss: chunked does not")
+
+
+def _refuse_unquantisable(cell: Cell, export: str | None) -> None:
+    """Refuse quantised bases without the package that makes them, and merging into one."""
+    if not cell.train.dtypes.quantised:
+        return
+    where = f"{cell.path}: train.weights = {cell.train.dtypes.weights}"
+    if export == "model":
+        raise UserError(
+            f"{where}: a model with the adapters merged into it would be rounded again; --export "
+            "adapter writes what goes onto the quantised base"
+        )
+    if find_spec("bitsandbytes") is None:
+        raise UserError(
+            f"{where}: the package bitsandbytes is not installed "
+            "(pip install 'headroom-bench[quantized]'); `headroom forecast` does without it"
+        )
 
 
 def check_models(cells: Iterable[Cell], *, to_run: bool) -> None:

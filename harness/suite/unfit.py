@@ -30,6 +30,12 @@ def refuse_unfit(cells: Sequence[Cell]) -> None:
             )
         for text in _wrong(cell.train):
             raise UserError(f"suite {cell.suite}, {cell.path}: train.{text}")
+        early = cell.configured_method.obstacles().get("in_backward")
+        if cell.train.optimizer_in_backward and early:
+            raise UserError(
+                f"suite {cell.suite}, {cell.path}: train.optimizer_in_backward = true does not go "
+                f"with method {cell.method}: {early}; set it for the other methods only (rules)"
+            )
         _refuse_of_language(cell)
         for key in FAMILY_SETTINGS:
             _refuse_unused(cell, key)
@@ -43,7 +49,8 @@ def refuse_unfit(cells: Sequence[Cell]) -> None:
 
 def _wrong(train: TrainSettings) -> list[str]:
     """Return what is wrong with settings that may have been said in several places."""
-    return [*train.mistyped(), *train.idle(), *train.idle_losses(), *train.unserved()]
+    return [*train.mistyped(), *train.idle(), *train.idle_losses(), *train.unserved(),
+            *train.early()]  # fmt: skip
 
 
 def _refuse_of_language(cell: Cell) -> None:

@@ -9,6 +9,7 @@ from harness.metering.flops import forward_flops
 from harness.metering.watch import NoWatch, Watch
 from harness.record import Compacted
 from harness.training.evaluate import evaluate_on
+from methods import surgery
 
 if TYPE_CHECKING:
     from harness.record import PhaseMemory
@@ -35,7 +36,7 @@ def compact(setup: Setup) -> Compacted | None:
         memory = _training_phase(setup)
     return Compacted(
         scores=scores,
-        parameters_total=sum(p.numel() for p in setup.model.parameters()),
+        parameters_total=surgery.num_parameters(setup.model),
         adapter=sum(p.numel() for p in setup.handle.parameters()),
         forward_macs=flops.macs,
         forward=flops.flops,
@@ -48,7 +49,7 @@ def _training_phase(setup: Setup) -> PhaseMemory:
     # The method has had its last step: its hooks would count, score and shrink on.
     step = setup.state.step.without_hooks()
     for group in optimizer.param_groups:
-        group["lr"] = 0.0
+        group["lr"] = group["lr"] * 0  # a tensor with torchao's, which takes no number in its place
     steps = order.epoch(0)
     longest = max(steps, key=lambda batches: order.largest(batches).tokens)
     setup.meter.start_phase(number, [(order.largest(longest), None)])

@@ -32,6 +32,11 @@ FEW = (9, 13)
         ("{aflora: {r: 4, rule: official, t_f: {fraction: 0.4}, interval: 2}}", [], FEW),
         ("{safe: {over: {aflora: {r: 4}}, tau: 1.0, max_warmup: 2, probe: 16}}", [], (10,)),
         ("full", ["train.optimizer=adafactor", "train.precision=bf16"], (7,)),
+        (
+            "full",
+            ["train.optimizer=adamw-8bit", "train.optimizer_in_backward=true", "train.clip=null"],
+            (7,),
+        ),
     ],
     ids=lambda value: str(value)[:60],
 )

@@ -63,6 +63,8 @@ class CausalLM(_Language):
 
     name: ClassVar[str] = "causal_lm"
     auto_class: ClassVar[str] = "AutoModelForCausalLM"
+    # Models that see, too: the tower stands idle beside text, and takes its memory.
+    other_classes: ClassVar[tuple[str, ...]] = ("AutoModelForImageTextToText",)
     settings: ClassVar[tuple[str, ...]] = ("train_on_prompt",)
 
     def __init__(self, train_on_prompt: bool | None = None) -> None:
