@@ -50,10 +50,8 @@ def suite_of(recipe: Recipe) -> dict[str, Any]:
     if _evaluates(recipe):
         rows = 2 if recipe.word("stage") in PAIRS else 1
         train["eval_batch_size"] = rows * recipe.count("per_device_eval_batch_size", 8)
-    return suite(
-        recipe, "LLaMA-Factory", model=model, task=_task(recipe, model_type(model)), method=_method(recipe, kind),
-        train=train,
-    )  # fmt: skip
+    method, task = _method(recipe, kind), _task(recipe, model_type(model))
+    return suite(recipe, "LLaMA-Factory", model=model, task=task, method=method, train=train)
 
 
 def _stage(recipe: Recipe, kind: str) -> None:

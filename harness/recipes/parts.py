@@ -15,8 +15,8 @@ _WRAPPERS = "(?:language_model|text_model)"
 # Beginnings of model types with layers that carry one example of a row on into the next, or that
 # take no positions.
 CARRIERS = (
-    "bamba", "bloom", "falcon_h1", "falcon_mamba", "granitemoehybrid", "jamba", "kimi_linear", "lfm2",
-    "mamba", "mpt", "nemotron_h", "qwen3_5", "qwen3_next", "recurrent_gemma", "rwkv", "zamba",
+    "bamba", "bloom", "falcon_h1", "falcon_mamba", "granitemoehybrid", "jamba", "kimi_linear",
+    "lfm2", "mamba", "mpt", "nemotron_h", "qwen3_5", "qwen3_next", "recurrent_gemma", "rwkv", "zamba",
 )  # fmt: skip
 # Model types whose feed-forward layer is gated by GELU, in Liger's words `geglu`.
 GEGLU = ("gemma", "gemma2", "gemma3", "gemma3_text", "gemma3n_text", "gemma4_text")
@@ -82,8 +82,8 @@ def packed(
     recipe.assume("packed rows are full")
     if not kind.startswith(CARRIERS):
         return tokens(batch, length, "packed", evaluation=evaluation)
-    recipe.differ(f"a {kind} does not keep the examples of a row apart as transformers runs it: the "
-                  "forecast is of rows that are one example each")  # fmt: skip
+    recipe.differ(f"a {kind} does not keep the examples of a row apart as transformers runs it: "
+                  "the forecast is of rows that are one example each")  # fmt: skip
     return tokens(batch, length, "max", evaluation=evaluation, mask=False)
 
 
