@@ -16,7 +16,8 @@ _WRAPPERS = "(?:language_model|text_model)"
 # take no positions.
 CARRIERS = (
     "bamba", "bloom", "falcon_h1", "falcon_mamba", "granitemoehybrid", "jamba", "kimi_linear",
-    "lfm2", "mamba", "mpt", "nemotron_h", "qwen3_5", "qwen3_next", "recurrent_gemma", "rwkv", "zamba",
+    "lfm2", "mamba", "mpt", "nemotron_h", "qwen3_5", "qwen3_next", "recurrent_gemma", "rwkv",
+    "zamba",
 )  # fmt: skip
 # Model types whose feed-forward layer is gated by GELU, in Liger's words `geglu`.
 GEGLU = ("gemma", "gemma2", "gemma3", "gemma3_text", "gemma3n_text", "gemma4_text")
