@@ -9,6 +9,7 @@ from harness.recipes.huggingface import (
     attention,
     autocast,
     checkpointing,
+    distributed,
     evaluates,
     evaluation_batch,
     named_model,
@@ -67,6 +68,7 @@ LENGTH = 1024  # TRL's default; also where max_length is null, and nothing is cu
 def suite_of(recipe: Recipe) -> dict[str, Any]:
     """Return the suite's document; what it cannot say is noted in the recipe."""
     model = named_model(recipe)
+    distributed(recipe)
     quantised = _quantised(recipe)
     lora = recipe.flag("use_peft")
     if quantised and not lora:
