@@ -80,7 +80,9 @@ def loss_of(recipe: Recipe, sizes: dict[str, Any], count: int) -> dict[str, Any]
         return {}
     if name:
         known = ("CEWithChunkedOutputLoss", "LinearCrossEntropyLoss", "CrossEntropyLoss", "DPOLoss")
-        recipe.refuse("loss._component_", nearest(name, known))
+        learns = "PPO" in name or "GRPO" in name
+        reason = "its step generates answers" if learns else nearest(name, known)
+        recipe.refuse("loss._component_", reason)
     return {}
 
 
@@ -93,6 +95,10 @@ def checkpointing_of(
     values of all heads where transformers keeps those of groups, and in norms that train fp32.
     """
     on = recipe.flag("enable_activation_checkpointing")
+    mode, option = recipe.word("ac_mode"), recipe.word("ac_option")
+    if mode == "selective" and option != "1":
+        recipe.refuse("ac_mode", "some layers keep their activations; all or none can be forecast")
+    on = on or mode is not None
     heads = sizes.get("num_attention_heads", 1)
     grouped = 1 - sizes.get("num_key_value_heads", heads) / heads
     each = round(count * (4 * grouped + 4 * full))
