@@ -12,7 +12,7 @@ from pathlib import Path
 from harness.errors import UserError
 from harness.recipes.imported import Imported
 from harness.recipes.keys import sort_out
-from harness.recipes.recipe import read_recipe
+from harness.recipes.recipe import Recipe, read_recipe
 from methods.wording import nearest
 
 # Trainer -> its importer: a module with `suite_of(recipe)` and `KEYS`.
@@ -40,14 +40,22 @@ def read(trainer: str, path: Path, has_bf16: bool | None = True) -> Imported:
     """
     if trainer not in IMPORTERS:
         raise UserError(f"--from {trainer}: no such trainer; {nearest(trainer, IMPORTERS)}")
+    return settled(trainer, read_recipe(path, has_bf16))
+
+
+def settled(trainer: str, recipe: Recipe) -> Imported:
+    """Return what the keys of a trainer's file come to.
+
+    Raises:
+        UserError: it asks for what cannot be forecast.
+    """
     importer = import_module(IMPORTERS[trainer])
-    recipe = read_recipe(path, has_bf16)
     suite = importer.suite_of(recipe)
     inert, unknown = sort_out(recipe, importer.KEYS)
     if recipe.refused:
         raise UserError("\n       ".join(recipe.refused))
     return Imported(
-        trainer, str(path), suite, _once(recipe.assumed), _once(recipe.differs), inert, unknown
+        trainer, recipe.source, suite, _once(recipe.assumed), _once(recipe.differs), inert, unknown
     )
 
 

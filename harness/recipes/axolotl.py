@@ -8,7 +8,7 @@ from typing import Any
 from harness.recipes.axolotl_keys import KEYS, PARALLEL
 from harness.recipes.axolotl_settings import settings_of
 from harness.recipes.models import model_entry, model_type
-from harness.recipes.parts import everywhere, suite, tokens
+from harness.recipes.parts import everywhere, packed, suite, tokens
 from harness.recipes.recipe import Recipe
 
 __all__ = ["KEYS", "suite_of"]
@@ -33,13 +33,22 @@ def suite_of(recipe: Recipe) -> dict[str, Any]:
     """Return the suite's document; what it cannot say is noted in the recipe."""
     config = recipe.word("base_model_config")
     model = model_entry(recipe, "base_model", [config] if config else [])
+    if not model:
+        recipe.refuse("base_model", "it names no model, so the file is no training config")
     adapter = recipe.word("adapter") or ""
     _stage(recipe, adapter)
     _trained(recipe, adapter)
     _distributed(recipe)
     train = settings_of(recipe, adapter, model_type(model))
     method = _lora(recipe) if adapter else "full"
-    return suite(recipe, "axolotl", model=model, task=_task(recipe), method=method, train=train)
+    return suite(
+        recipe,
+        "axolotl",
+        model=model,
+        task=_task(recipe, model_type(model)),
+        method=method,
+        train=train,
+    )
 
 
 def _stage(recipe: Recipe, adapter: str) -> None:
@@ -71,8 +80,11 @@ def _trained(recipe: Recipe, adapter: str) -> None:
     if adapter:
         recipe.refuse("unfrozen_parameters", "beside an adapter, what trains is not known here")
         return
-    text = [everywhere(pattern, always=True) for pattern in patterns]
-    if not all(any(re.match(pattern, name) for pattern in text) for name in EVERY):
+    try:
+        text = [re.compile(everywhere(pattern, always=True)) for pattern in patterns]
+    except re.error:
+        raise recipe.wrong("unfrozen_parameters", "a list of regular expressions") from None
+    if not all(any(pattern.match(name) for pattern in text) for name in EVERY):
         recipe.refuse("unfrozen_parameters", "a part of the model trains, and no method here is "
                                              "that part; adapters or the whole model can be "
                                              "forecast")  # fmt: skip
@@ -90,17 +102,17 @@ def _distributed(recipe: Recipe) -> None:
         recipe.differ("what is offloaded to the host stays on the GPU in the forecast")
 
 
-def _task(recipe: Recipe) -> dict[str, Any]:
+def _task(recipe: Recipe, kind: str) -> dict[str, Any]:
     """Return the shape of a batch: rows of `sequence_len` tokens, or one row of all of them."""
     batch = recipe.count("micro_batch_size", 1)
     length = recipe.count("sequence_len", 512)
     evaluation = _evaluates(recipe)
-    kind = recipe.word("model_type") or recipe.word("type_of_model") or ""
-    if recipe.flag("process_reward_model") or "TokenClassification" in kind:
+    loaded = recipe.word("model_type") or recipe.word("type_of_model") or ""
+    if recipe.flag("process_reward_model") or "TokenClassification" in loaded:
         key = "process_reward_model" if recipe.has("process_reward_model") else "model_type"
         recipe.refuse(key, "there is no classification of tokens here")
     is_reward = recipe.flag("reward_model")
-    if is_reward or "SequenceClassification" in kind:
+    if is_reward or "SequenceClassification" in loaded:
         if is_reward:
             recipe.differ("reward_model: a pair is two rows, each with a loss of its own")
         labels = recipe.count("num_labels", 1 if is_reward else 2)
@@ -108,8 +120,7 @@ def _task(recipe: Recipe) -> dict[str, Any]:
         return tokens(rows, length, "max", evaluation=evaluation, family="classification",
                       num_labels=labels)  # fmt: skip
     if recipe.flag("sample_packing"):
-        recipe.assume("the packed row is full")
-        return tokens(1, batch * length, "packed", evaluation=evaluation)
+        return packed(recipe, kind, batch, length, evaluation=evaluation)
     if recipe.flag("pad_to_sequence_len"):
         return tokens(batch, length, "max", evaluation=evaluation)
     recipe.assume(f"the longest example has sequence_len, {length} tokens")

@@ -31,7 +31,6 @@ def model_entry(recipe: Recipe, key: str, also: Iterable[str] = ()) -> dict[str,
     """
     name = recipe.word(key)
     if not name:
-        recipe.refuse(key, "it names no model, so it is no training config")
         return {}
     folder = Path(name).expanduser()
     if (folder / "config.json").is_file():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -93,10 +94,15 @@ class Recipe:
             UserError: it is none.
         """
         found = self.value(key, default)
+        if found is None:
+            return None
         try:
-            return None if found is None or isinstance(found, bool) else float(found)
+            number = float(found)
         except (TypeError, ValueError):
             raise self.wrong(key, "a number") from None
+        if isinstance(found, bool) or not isfinite(number):
+            raise self.wrong(key, "a number")
+        return number
 
     def word(self, key: str, default: str | None = None) -> str | None:
         """Return a word.
