@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,13 @@ def model_type(entry: dict[str, Any]) -> str:
 def config_of(entry: dict[str, Any]) -> dict[str, Any]:
     """Return the values of the model's config.json; none where only the hub has them."""
     return CATALOGUE[entry["config"]].config if "config" in entry else {}
+
+
+def in_gib(sizes: dict[str, Any], each: int, *keys: str) -> str:
+    """Return `each` bytes times these values of a config in GiB, or the product in words."""
+    if all(key in sizes for key in keys):
+        return f"{each * prod(sizes[key] for key in keys) / 2**30:.2f} GiB"
+    return f"{' x '.join(keys)} x {each:,} bytes"
 
 
 def refuse_unnamed(imported: Imported, overrides: Iterable[str]) -> None:
