@@ -34,6 +34,8 @@ from harness.tasks.language.cnn_dailymail import CnnDailymailTask
 Settings = dict[str, Any]
 SGD = {"optimizer": "sgd"}
 BF16 = {"precision": "bf16"}
+STEPPED = ("adamw-fused", "adamw-plain", "adamw-8bit", "lion-paged-8bit", "sgd", "adafactor",
+           "muon")  # fmt: skip
 # What is tried of a setting whose type does not list its values: pairs of settings, one laid over
 # the other, of which a step is taken.
 VALUES: dict[str, list[tuple[Settings, Settings]]] = {
@@ -65,18 +67,7 @@ VALUES: dict[str, list[tuple[Settings, Settings]]] = {
     "liger_kernels": [],  # of a GPU: test_liger.py
     "optimizer_in_backward": [({"clip": None}, {"optimizer_in_backward": True})],
     # Those of torchao, which not every machine has: test_library_optimizers.py.
-    "optimizer": [
-        ({}, {"optimizer": name})
-        for name in (
-            "adamw-fused",
-            "adamw-plain",
-            "sgd",
-            "adafactor",
-            "adamw-8bit",
-            "adamw-paged",
-            "lion-paged-8bit",
-        )
-    ],
+    "optimizer": [({}, {"optimizer": name}) for name in STEPPED],
     "embedding_states": [({"optimizer": "adamw-8bit"}, {"embedding_states": "same"})],
     "state_block": [],
 }

@@ -60,6 +60,12 @@ WITHOUT = (
         "seen on a GPU",
     ),
     Without(
+        "element by element in place, by optimizers that go tensor by tensor",
+        _names("addcdiv_ addcmul_ clamp_ lerp_ pow_ rsqrt_"),
+        "cuda/Loops.cuh: gpu_kernel",
+        "read",
+    ),
+    Without(
         "multi-tensor kernels of optimizers, clipping and the scaler (what they return is seen)",
         _names(
             "_amp_foreach_non_finite_check_and_unscale_ _amp_update_scale_ _foreach_add_ "
