@@ -24,29 +24,24 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
     "paged_adamw_32bit": {"optimizer": "adamw-paged"},
     "paged_adamw_8bit": {"optimizer": "adamw-paged-8bit"},
     "adamw_torch_8bit": {"optimizer": "adamw-torchao-8bit"},
-    "adamw_torch_4bit": {"optimizer": "adamw-torchao-4bit"},
+    # The Trainer asks torchao for blocks of 256, whatever its own number is.
+    "adamw_torch_4bit": {"optimizer": "adamw-torchao-4bit", "state_block": 256},
     "lion_32bit": {"optimizer": "lion"},
     "lion_8bit": {"optimizer": "lion-8bit"},
-    "paged_lion_32bit": {"optimizer": "lion"},
+    "paged_lion_32bit": {"optimizer": "lion-paged"},
     "paged_lion_8bit": {"optimizer": "lion-paged-8bit"},
     "sgd": {"optimizer": "sgd", "momentum": 0.0},
     "adafactor": {"optimizer": "adafactor"},
-    "galore_adamw": {"optimizer": "galore-adamw"},
-    "apollo_adamw": {"optimizer": "apollo-adamw"},
 }
 # What the forecast does not have of some.
 _DIFFER = {
     "adamw_hf": "transformers has it no more; the forecast steps tensor by tensor, as it did",
-    "paged_lion_32bit": "its states lie in unified memory, which no allocator counts; here they "
-    "count",
     "adafactor": "the forecast is of torch's Adafactor, whose temporaries are not transformers'",
-    "galore_adamw": "rank and targets of optim_args are the package's defaults here",
-    "apollo_adamw": "rank and targets of optim_args are the package's defaults here",
 }
 # What those hold that cannot be said, and the nearest that can.
 OTHERS = {
-    "*_layerwise": "an optimizer a layer, stepped in backward; nearest: without _layerwise",
-    "*galore_*": "GaLore over another optimizer; nearest: galore_adamw",
+    "*galore_*": "GaLore's states of a low rank are not known here; nearest: adafactor",
+    "apollo_*": "APOLLO's states of a low rank are not known here; nearest: adafactor",
     "*ademamix*": "three states a weight; nearest: adamw_torch, with two",
     "adamw_anyprecision": "states in types of its own; nearest: adamw_torch",
     "adagrad": "one state a weight; nearest: paged_lion_32bit, with one",

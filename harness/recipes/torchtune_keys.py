@@ -48,14 +48,21 @@ BUILDERS = {
     "qwen3_32b": "Qwen/Qwen3-32B",
 }
 # Optimizers by the end of their component's name; torch.optim's are told apart by their switches.
+# Of bitsandbytes' in 8 bits the Trainer of transformers keeps embeddings' states in fp32.
 OPTIMIZERS: dict[str, dict[str, Any]] = {
-    "bitsandbytes.optim.AdamW8bit": {"optimizer": "adamw-8bit"},
+    "bitsandbytes.optim.AdamW8bit": {"optimizer": "adamw-8bit", "embedding_states": "same"},
     "bitsandbytes.optim.PagedAdamW": {"optimizer": "adamw-paged"},
     "bitsandbytes.optim.PagedAdamW32bit": {"optimizer": "adamw-paged"},
-    "bitsandbytes.optim.PagedAdamW8bit": {"optimizer": "adamw-paged-8bit"},
+    "bitsandbytes.optim.PagedAdamW8bit": {
+        "optimizer": "adamw-paged-8bit",
+        "embedding_states": "same",
+    },
     "bitsandbytes.optim.Lion": {"optimizer": "lion"},
-    "bitsandbytes.optim.Lion8bit": {"optimizer": "lion-8bit"},
-    "bitsandbytes.optim.PagedLion8bit": {"optimizer": "lion-paged-8bit"},
+    "bitsandbytes.optim.Lion8bit": {"optimizer": "lion-8bit", "embedding_states": "same"},
+    "bitsandbytes.optim.PagedLion8bit": {
+        "optimizer": "lion-paged-8bit",
+        "embedding_states": "same",
+    },
     "torchao.optim.AdamW8bit": {"optimizer": "adamw-torchao-8bit"},
     "torchao.optim.AdamW4bit": {"optimizer": "adamw-torchao-4bit"},
     "torchao.optim.AdamWFp8": {"optimizer": "adamw-torchao-fp8"},

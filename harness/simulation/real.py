@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from harness.metering.cuda import CudaMeter, CudaReading
 from harness.metering.watch import NoWatch
 from harness.tasks.families import get_family
-from harness.training.attach import build_step, untrained
+from harness.training.attach import build_step
+from harness.training.base import untrained
 from harness.training.kernels import pinned_kernel
 from harness.training.precision import set_matmul_mode
 from methods import get_method

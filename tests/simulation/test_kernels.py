@@ -114,8 +114,12 @@ def operators_met(asked: Any) -> set[str]:
         ("tiny-bert", "classification", "full", {"optimizer": "adamw-plain"}),
         ("tiny-bert", "classification", "full", {"optimizer": "adafactor"}),
         ("tiny-bert", "classification", "full", {"optimizer": "muon"}),
+        (
+            "tiny-llama", "causal_lm", "full",
+            {"loss": "liger", "liger_kernels": ("rms_norm", "swiglu", "rope")},
+        ),
     ],
-)
+)  # fmt: skip
 def test_somebody_has_looked_at_every_operator(
     model: str, family: str, method: str, train: dict[str, Any]
 ) -> None:

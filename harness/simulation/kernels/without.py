@@ -98,8 +98,8 @@ WITHOUT = (
     Without(
         "sums to one number, largest ones and norms: some kB of partial results",
         _names(
-            "_local_scalar_dense all amax any argmax linalg_vector_norm max mean prod sum topk "
-            "var_mean cumsum"
+            "_local_scalar_dense all amax any argmax linalg_vector_norm max mean min prod sum "
+            "topk var_mean cumsum"
         ),
         "cuda/Reduce.cuh, cuda/TensorTopK.cu, cuda/ScanUtils.cuh",
         "seen on a GPU",
@@ -119,9 +119,9 @@ WITHOUT = (
         "seen on a GPU",
     ),
     Without(
-        "runs of equal position ids, a few per token",
-        _names("unique_consecutive"),
-        "cuda/UniqueCub.cu",
+        "runs of equal position ids, and where they begin: some B a token",
+        _names("nonzero unique_consecutive"),
+        "cuda/Nonzero.cu, cuda/UniqueCub.cu",
         "read",
     ),
 )
