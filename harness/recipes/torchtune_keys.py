@@ -96,7 +96,6 @@ KEYS = Keys(
     differs={
         "optimizer.min_8bit_size": "the forecast has states of tensors from 4,096 values on in 8 "
         "bits",
-        "optimizer.block_size": "the forecast has torchao's 256 values in a block",
         "fsdp_cpu_offload": "weights, gradients and states go to the host; in the forecast one "
         "GPU holds everything",
         "fsdp.cpu_offload": "weights, gradients and states go to the host; in the forecast one "

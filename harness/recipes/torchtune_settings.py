@@ -50,6 +50,8 @@ def optimizer_of(recipe: Recipe) -> dict[str, Any]:
         settings = {"optimizer": "adafactor"}
     elif name in OPTIMIZERS:
         settings = dict(OPTIMIZERS[name])
+        if name.startswith("torchao") and recipe.has("optimizer.block_size"):
+            settings["state_block"] = recipe.count("optimizer.block_size", 256)
     elif name:
         known = ("torch.optim.AdamW", "torch.optim.SGD", *OPTIMIZERS)
         recipe.refuse("optimizer._component_", nearest(name, known))
