@@ -13,7 +13,6 @@ from harness.command import (
     Only,
     Overrides,
     Plugins,
-    SuiteFile,
     command,
     command_line,
     examples,
@@ -22,6 +21,7 @@ from harness.command import (
     write_json,
 )
 from harness.errors import UserError
+from harness.recipes import IMPORTERS, read
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from harness.forecasting.cards import Card
     from harness.forecasting.forecaster import Forecaster
     from harness.forecasting.result import Forecast
+    from harness.recipes.imported import Imported
     from harness.reporting.columns import Table
     from harness.suite.cell import Cell
 
@@ -38,13 +39,26 @@ EXAMPLES = examples(
     "headroom forecast suites/glue.yaml --catalogued --gpu a6000 tasks=[rte] --max-batch",
     "headroom forecast suites/safe_squad_shape.yaml --sweep batch=8,16,32 --out forecast",
     "headroom forecast suites/safe_squad_shape.yaml --explain '*/bert-large*/*' --out why",
+    "headroom forecast --from axolotl config.yml --gpu rtx4090",
 )
 
 
 @command(app, epilog=EXAMPLES)
 def forecast(
-    file: SuiteFile,
+    file: Annotated[
+        Path, typer.Argument(metavar="SUITE", help="the suite's YAML file; --from: a trainer's")
+    ],
     overrides: Overrides = None,
+    trainer: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="TRAINER", help=f"the file is a config of: {', '.join(IMPORTERS)}"
+        ),
+    ] = None,
+    suite_out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="of --from: write the suite that the config became"),
+    ] = None,
     gpu: Annotated[
         str, typer.Option(help="cards, such as rtx4090,a6000 or custom:11.6:8.6")
     ] = "rtx4090",
@@ -85,8 +99,10 @@ def forecast(
     from harness.forecasting.forecaster import Forecaster
     from harness.forecasting.largest import add_max_batch
     from harness.forecasting.sweeps import add_sweeps, sweeps_of
+    from harness.recipes.models import refuse_unnamed, refuse_unreachable
     from harness.reporting.terminal import counting
-    from harness.suite.load import load_suite
+    from harness.suite.extending import read_suite
+    from harness.suite.load import suite_of
     from harness.suite.preflight import check_models
     from harness.suite.suite import choose
 
@@ -96,27 +112,35 @@ def forecast(
              "--sweep": bool(sweep)}
         )  # fmt: skip
     sweeps = sweeps_of(sweep or [])
-    for written in (json_file, out and out / "report.md"):
+    for written in (json_file, suite_out, out and out / "report.md"):
         if written is not None:
             refuse_unwritable(written)
     cards = [find_card(name) for name in gpu.split(",") if name.strip()]
     if not cards:
         raise UserError("--gpu: name at least one card")
-    suite = load_suite(file, overrides or [], plugin or [])
+    imported = _imported(trainer, file, suite_out, cards)
+    if imported is not None:
+        refuse_unnamed(imported, overrides or [])
+    document = imported.document() if imported else read_suite(file)
+    suite = suite_of(document, overrides or [], plugin or [], file.parent)
     cells = suite.cells()
     chosen = choose(cells, only) if explain is None else choose(cells, explain, "--explain")
     if catalogued:
         chosen = [_with_catalogued(cell) for cell in chosen]
     check_models(chosen, to_run=False)
+    if imported is not None:
+        for cell in chosen:
+            refuse_unreachable(cell.model, imported.source)
     asked = command_line(
-        "forecast", str(file), *(overrides or []), gpu=gpu, only=only, plugin=plugin,
+        "forecast", str(file), *(overrides or []), **{"from": trainer}, gpu=gpu, only=only,
+        plugin=plugin,
         max_batch=max_batch, sweep=sweep, explain=explain, out=out, native=native,
         catalogued=catalogued,
     )  # fmt: skip
     with counting("forecast") as progress:
         forecaster = Forecaster(cache_folder() if cache else None, workers, progress)
         if explain is not None:
-            return _explain(forecaster, chosen, cards, json_file, out, asked)
+            return _explain(forecaster, chosen, cards, json_file, out, asked, imported)
         forecasts = forecast_cells(forecaster, chosen, cards)
         if native:
             _compare_native(forecaster, chosen, cards, forecasts)
@@ -124,12 +148,34 @@ def forecast(
             forecasts = add_max_batch(forecaster, chosen, cards, forecasts)
         if sweeps:
             forecasts = add_sweeps(forecaster, chosen, cards, forecasts, sweeps)
+    if imported is not None:
+        forecasts = [entry.model_copy(update={
+            "assumptions": [*imported.assumed, *entry.assumptions],
+            "differs": imported.departures(),
+        }) for entry in forecasts]  # fmt: skip
     _show(forecasts, json_file)
     if out is not None:
         from harness.reporting.forecast_report import report_of_forecasts, write
 
         write(report_of_forecasts(suite, bool(overrides), asked, forecasts), out)
     return FAILED if any(entry.error for entry in forecasts) else DONE
+
+
+def _imported(
+    trainer: str | None, file: Path, suite_out: Path | None, cards: Sequence[Card]
+) -> Imported | None:
+    """Read a trainer's file and write the suite that it became; None: the file is a suite."""
+    from harness.forecasting.cards import have_bf16
+
+    if trainer is None:
+        if suite_out is not None:
+            raise UserError("--suite-out writes what a trainer's file became; it goes with --from")
+        return None
+    imported = read(trainer, file, have_bf16(cards))
+    if suite_out is not None:
+        suite_out.write_text(imported.text(), encoding="utf-8")
+        print(f"suite: {suite_out}")
+    return imported
 
 
 def _with_catalogued(cell: Cell) -> Cell:
@@ -187,6 +233,7 @@ def _explain(
     json_file: Path | None,
     out: Path | None,
     asked: str,
+    imported: Imported | None,
 ) -> int:
     from harness.forecasting.explain import explain
     from harness.reporting.explained import (
@@ -200,7 +247,8 @@ def _explain(
         paths = ", ".join(cell.path for cell in cells[:4])
         raise UserError(f"--explain matches {len(cells)} cells; name one, such as {paths}")
     explanation = explain(forecaster, cells[0], cards)
-    print_tables(explanation_tables(explanation), explanation_notes(explanation))
+    notes = explanation_notes(explanation)
+    print_tables(explanation_tables(explanation), notes + (imported.notes() if imported else []))
     write_json(json_file, explanation_data(explanation))
     if out is not None:
         from harness.reporting.forecast_report import report_of_explanation, write

@@ -14,12 +14,14 @@ class BatchShape(NamedTuple):
         target_length: tokens of the decoder's labels, where a task has labels of their own length.
         padded: some of the inputs are shorter than `length`, so that their attention mask has zeros
             and attention cannot do without it.
+        packed: whole examples in all `examples` rows together, where rows are packs of examples.
     """
 
     examples: PositiveInt
     length: PositiveInt
     target_length: PositiveInt | None = None
     padded: bool = True
+    packed: PositiveInt | None = None
 
     @property
     def tokens(self) -> int:

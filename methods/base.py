@@ -19,8 +19,9 @@ __all__ = ["Change", "Handle", "Method", "Need", "Plan", "Resized", "Stage"]
 
 # What others may need of a method. One over it: adapters in the layers, that a layer's can be left
 # out of a pass, or merged, or that a frozen prefix's output can be kept. An analysis: that its loss
-# can be differentiated twice.
-Need = Literal["units", "skip", "fold", "cache", "twice"]
+# can be differentiated twice. The setting optimizer_in_backward: that nobody asks for a gradient
+# when backward has ended.
+Need = Literal["units", "skip", "fold", "cache", "twice", "in_backward"]
 
 
 class Resized(NamedTuple):

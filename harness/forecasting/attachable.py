@@ -80,7 +80,7 @@ def _misfit(cell: Cell) -> None:
 
 def _what_attach_sees(cell: Cell) -> str:
     run = (*Numerics.model_fields, "gradient_checkpointing", "train_pooler", "epochs",
-           "max_steps", "outputs")  # fmt: skip
+           "max_steps", "outputs", "loss", "liger_kernels", "padding")  # fmt: skip
     train = cell.train.model_dump(mode="json", include=set(run))
     model, family = cell.model.model_dump(mode="json"), cell.family.name
     facts = [model, family, cell.num_labels, cell.method, cell.method_options, cell.keep_best]

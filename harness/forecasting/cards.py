@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from harness.errors import UserError
+from harness.models.attention import FLASH
 from harness.simulation.target import Target
+from harness.suite.optimizers import FP8_CAPABILITY
 from harness.units import GIB, MIB
 from methods.wording import nearest
 
@@ -65,11 +68,14 @@ class Card:
 
     def lacks(self, train: TrainSettings) -> list[str]:
         """Return what the settings want and the card does not have: its bytes are a guess then."""
-        if self.capability >= AMPERE:
-            return []
         used = {train.dtypes.weights, train.dtypes.compute}
-        lacking = [name for name in ("bf16", "tf32") if name in used]
-        return lacking + ["flash attention"] * (train.attention == "flash_attention_2")
+        wanted = {
+            "bf16": ("bf16" in used, AMPERE),
+            "tf32": ("tf32" in used, AMPERE),
+            "flash attention": (train.attention == FLASH, AMPERE),
+            "fp8": (train.optimizer == "adamw-torchao-fp8", FP8_CAPABILITY),
+        }
+        return [n for n, (asked, least) in wanted.items() if asked and self.capability < least]
 
 
 def _card(
@@ -125,6 +131,12 @@ CARDS = {
         _card("mi300x", 191.69, (9, 4), "read", AMD),
     )
 }
+
+
+def have_bf16(cards: Iterable[Card]) -> bool | None:
+    """Tell whether the cards compute in bf16; None: some do and some do not."""
+    modern = {card.capability >= AMPERE for card in cards}
+    return modern.pop() if len(modern) == 1 else None
 
 
 def find_card(text: str) -> Card:

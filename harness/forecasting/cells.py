@@ -11,10 +11,11 @@ from harness.forecasting.forecaster import Answer, Forecaster
 from harness.forecasting.requests import StepShapes, requests_of
 from harness.forecasting.result import Fit, Forecast
 from harness.models.attention import FLASH
-from harness.simulation.request import Request, structural
+from harness.simulation.request import LIGER, Request, structural
 from harness.simulation.step_forecast import StepForecast
 from harness.simulation.target import THIS_CARD
 from harness.suite.numerics import TYPES
+from harness.suite.optimizers import OPTIMIZERS
 from harness.suite.settings import TrainSettings
 from methods.wording import spelled
 
@@ -23,13 +24,6 @@ if TYPE_CHECKING:
 
 # Below this share of the card a fit is called tight: drivers, desktops and contexts differ.
 TIGHT = 0.03
-# How torch's optimizers go over the tensors on CUDA.
-KERNELS = {
-    "adamw": "foreach",
-    "adamw-fused": "one kernel",
-    "sgd": "foreach",
-    "adafactor": "tensor by tensor",
-}
 # What both say of a step, under one name.
 SHARED = frozenset(StepForecast.model_fields) & frozenset(Forecast.model_fields)
 
@@ -141,8 +135,9 @@ def _choices(request: Request, card: Card, answer: Answer) -> dict[str, str]:
         "capability": f"{card.capability[0]}.{card.capability[1]}",
         "precision": str(train.dtypes),
         "attention": step.attention if step else train.attention,
-        "optimizer": f"{train.optimizer}, {KERNELS[train.optimizer]}",
+        "optimizer": f"{train.optimizer}, {OPTIMIZERS[train.optimizer].kernels}",
         "gradient_checkpointing": str(train.gradient_checkpointing).lower(),
+        **_loss(request, versions["transformers"]),
         "accumulate": str(train.accumulate),
         "mask": str(request.mask).lower(),
         **_moved(train),
@@ -150,9 +145,17 @@ def _choices(request: Request, card: Card, answer: Answer) -> dict[str, str]:
     }
 
 
+def _loss(request: Request, version: str) -> dict[str, str]:
+    """Say whose loss a causal language model's is; that of transformers holds for its version."""
+    if request.family != "causal_lm":
+        return {}
+    whose = {"model": f"of transformers {version}", "liger": f"of Liger {LIGER}"}
+    return {"loss": f"{request.train.loss}, {whose.get(request.train.loss, 'in pieces')}"}
+
+
 def _moved(train: TrainSettings) -> dict[str, str]:
     """Return the settings that are not at their defaults and that memory depends on."""
-    always = {*TYPES, "attention", "optimizer", "gradient_checkpointing", "accumulate"}
+    always = {*TYPES, "attention", "loss", "optimizer", "gradient_checkpointing", "accumulate"}
     ours, defaults = structural(train), structural(TrainSettings())
     return {
         name: spelled(getattr(train, name))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from harness.simulation.request import Request
 from harness.suite.numerics import TYPES
+from harness.suite.optimizers import OPTIMIZERS
+from methods import get_method
 
 # A preset says all of them.
 UNSAID = dict.fromkeys(name for name in TYPES if name != "precision")
@@ -34,14 +37,18 @@ def changes_of(request: Request) -> list[Change]:
     changes: list[Change] = []
 
     def settings(text: str, **values: Any) -> None:
-        def edit(asked: Request) -> Request:
-            return asked.model_copy(update={"train": asked.train.model_copy(update=values)})
-
-        changes.append(Change(next(iter(values)), text, edit))
+        changes.append(Change(next(iter(values)), text, partial(_with, **values)))
 
     if not train.gradient_checkpointing:
         settings("gradient_checkpointing: true (a second forward pass)",
                  gradient_checkpointing=True)  # fmt: skip
+    if train.gradient_checkpointing == "reentrant":
+        settings("gradient_checkpointing: true (a frozen prefix keeps nothing)",
+                 gradient_checkpointing=True)  # fmt: skip
+    if request.family == "causal_lm" and train.loss != "chunked":
+        others = tuple(kernel for kernel in train.liger_kernels if kernel != "cross_entropy")
+        settings("loss: chunked (logits of one piece of tokens at a time)", loss="chunked",
+                 liger_kernels=others)  # fmt: skip
     if train.attention == "eager":
         settings("attention: sdpa (no matrix of attention scores)", attention="sdpa")
     if train.dtypes.preset in {"fp32", "tf32"}:
@@ -59,13 +66,24 @@ def changes_of(request: Request) -> list[Change]:
         settings("outputs: dropped (before backward)", outputs="dropped")
     if train.optimizer == "adamw":
         settings("optimizer: adamw-fused (no temporaries of foreach)", optimizer="adamw-fused")
-    if train.optimizer in {"adamw", "adamw-fused"}:
+    if train.optimizer == "adamw-8bit":
+        settings("optimizer: adamw-paged-8bit (states in unified memory, as far as they are large)",
+                 optimizer="adamw-paged-8bit")  # fmt: skip
+    if OPTIMIZERS[train.optimizer].package is None and train.optimizer.startswith("adamw"):
+        settings("optimizer: adamw-8bit (states in 8 bits; needs bitsandbytes)",
+                 optimizer="adamw-8bit")  # fmt: skip
+    if train.optimizer.startswith("adamw"):
         settings("optimizer: adafactor (a row and a column of state for a matrix)",
                  optimizer="adafactor")  # fmt: skip
         settings("optimizer: sgd (one state per weight, not two)", optimizer="sgd")
     if train.optimizer == "sgd" and train.momentum:
         settings("momentum: 0 (no state)", momentum=0.0)
-    if all(shape.examples > 1 for shape in request.steps):
+    if _may_step_early(request):
+        # Excludes that gradients are summed up, as the next one wants it.
+        early = partial(_with, optimizer_in_backward=True, clip=None)
+        text = "optimizer_in_backward: true, clip: null (gradients live for a moment)"
+        changes.append(Change("batch_size", text, early))
+    if all(shape.examples > 1 for shape in request.steps) and not train.optimizer_in_backward:
         changes.append(Change("batch_size", "half the batch, accumulate twice as often", _halve))
     if request.evaluation is not None and request.evaluation.examples > 1:
         changes.append(Change("eval_batch_size", "half the evaluation batch", _halve_evaluation))
@@ -77,8 +95,22 @@ def changes_of(request: Request) -> list[Change]:
     return changes
 
 
+def _with(request: Request, **values: Any) -> Request:
+    return request.model_copy(update={"train": request.train.model_copy(update=values)})
+
+
+def _may_step_early(request: Request) -> bool:
+    train, method = request.train, get_method(request.method)(**request.method_options)
+    if train.optimizer_in_backward or "in_backward" in method.obstacles():
+        return False
+    return train.accumulate == 1 and not train.dtypes.scaled
+
+
 def _halve(request: Request) -> Request:
-    halved = tuple(s._replace(examples=s.examples // 2) for s in request.steps)
+    halved = tuple(
+        s._replace(examples=s.examples // 2, packed=s.packed and -(-s.packed // 2))
+        for s in request.steps
+    )
     train = request.train.model_copy(update={"accumulate": 2 * request.train.accumulate})
     new = request.model_copy(update={"steps": halved, "train": train})
     return _halve_evaluation(new) if train.eval_batch_size is None else new

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # Steps that a run's data adds to the first ones: enough for the allocator to have seen variety.
 NUM_STEPS = 6
+EXAMPLE = 512  # tokens of an example in a pack, where no data says it; attention's rows need it
 
 
 @dataclass(frozen=True)
@@ -47,26 +48,33 @@ def shapes_without_data(cell: Cell) -> StepShapes:
     settings, shape = cell.train, cell.task.shape
     target_length = shape.target_length if shape is not None else settings.max_target_length
     lengths = shape.lengths if shape is not None else ()
-    fixed = settings.padding == "max"
+    fixed, packed = settings.padding == "max", settings.padding == "packed"
+
+    def pack(packs: int, length: int) -> BatchShape:
+        several = packs * max(2, length // EXAMPLE)
+        return BatchShape(packs, length, padded=False, packed=several)
 
     def batch(examples: int, length: int) -> BatchShape:
         # A batch of one is as long as its example, unless its length is fixed.
         return BatchShape(examples, length, target_length, padded=fixed or examples > 1)
 
     steps = tuple(
-        batch(settings.batch_size, length)
+        (pack if packed else batch)(settings.batch_size, length)
         for length in lengths or (settings.max_length, settings.max_length)
     )
     longest = batch(settings.evaluation_batch, max(step.length for step in steps))
     # A bare shape does not say how a model's answers would be generated.
     untold = shape is not None and cell.family.evaluation == "generation"
+    evaluated = not untold and (shape is None or shape.evaluation)
     assumptions = []
-    if not fixed and shape is None:
+    if packed:
+        assumptions.append(f"packs of {settings.max_length} tokens hold examples of {EXAMPLE}")
+    elif not fixed and shape is None:
         assumptions.append(f"batches padded to max_length {settings.max_length}")
     if untold:
         assumptions.append("evaluation by generation is left out")
     told = tuple(f"{cell.task_label}: {text}" for text in assumptions)
-    return StepShapes(steps, None if untold else longest, longest, told)
+    return StepShapes(steps, longest if evaluated else None, longest, told)
 
 
 def _of_images(cell: Cell) -> StepShapes:
@@ -143,7 +151,7 @@ def data_shapes(cell: Cell) -> StepShapes:
     """
     import torch
 
-    from harness.training.batches import Probe, TrainingOrder
+    from harness.training.batches import Probe, TrainingOrder, encode_training
     from harness.training.setup import preparer_for
 
     try:
@@ -151,7 +159,7 @@ def data_shapes(cell: Cell) -> StepShapes:
         names = data.scored(cell.scores_epochs)
         preparer = preparer_for(cell, data.train)
         family, longest = cell.family, cell.train.max_length
-        encoded = family.encode(preparer, data.train, longest)
+        encoded = encode_training(family, preparer, data.train, cell.train)
         evaluations = [
             family.encode_evaluation(preparer, data.evaluations[name], longest, cell.generation)
             for name in names

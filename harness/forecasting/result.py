@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import not_
 from typing import Literal
 
 from pydantic import Field
@@ -100,6 +101,11 @@ class Forecast(Part):
         exclude_if=lambda swept: not swept,
     )
     assumptions: list[str] = Field(default_factory=list)
+    differs: list[str] = Field(
+        default_factory=list,
+        description="what a trainer's file says, and the forecast does not have",
+        exclude_if=not_,
+    )
     remarks: list[str] = Field(
         default_factory=list, description="what the method's options mean on this model"
     )

@@ -73,7 +73,8 @@ def with_length(cell: Cell, length: int) -> Cell:
     """
     if cell.family.preparer == "image processor":
         raise UserError(f"--sweep length: {cell.path} has images, which have no length")
-    settings = {"max_length": length, "padding": "max", "length_grouping": False}
+    padding = "packed" if cell.train.padding == "packed" else "max"
+    settings = {"max_length": length, "padding": padding, "length_grouping": False}
     task, shape = cell.task, cell.task.shape
     if shape is not None:
         task = task.model_copy(update={"shape": shape.model_copy(update={"lengths": ()})})

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
 
 from harness.metering.events import CATEGORIES, MARKS, Event, LedgerReport, summarize
 from harness.metering.hidden import watch_hidden
@@ -24,6 +24,7 @@ __all__ = ["Ledger", "LedgerReport"]
 
 Observer = Callable[[Any, tuple[Any, ...], dict[str, Any], Any], int]
 _ADD = torch.ops.aten.add.Tensor
+_DEVICE = torch.ops.prim.device.default
 
 
 class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -161,6 +162,8 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         """Run the operator and look at its outputs."""
+        if func is _DEVICE and hasattr(args[0], "fake_device"):
+            return args[0].fake_device  # two of three calls on fake tensors; no mode need hear it
         out = func(*args, **kwargs) if kwargs else func(*args)
         self._storages.forget_sum()
         node = torch._C._current_autograd_node()
@@ -207,7 +210,11 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def _tensors(value: Any) -> Iterator[Tensor]:
     """Yield the tensors in what an operator returned or an optimizer keeps."""
     if isinstance(value, Tensor):
-        yield value
+        if is_traceable_wrapper_subclass(value):  # which has no storage of its own
+            for name in value.__tensor_flatten__()[0]:
+                yield from _tensors(getattr(value, name))
+        else:
+            yield value
     elif isinstance(value, (list, tuple)):
         for item in value:
             yield from _tensors(item)

@@ -108,7 +108,7 @@ def build_model(
     with _explained(spec, family, attention):
         asked = implementation(attention)
         given = {} if asked is None else {"attn_implementation": asked}
-        model: nn.Module = _auto_class(family).from_config(
+        model: nn.Module = _auto_class(family, config).from_config(
             config, dtype=dtype, trust_remote_code=False, **given
         )
         untie_head(spec, model)
@@ -128,10 +128,16 @@ def _state_parts(spec: ModelSpec, model: nn.Module) -> None:
             raise UserError(f"model {spec.name}: {error}") from None
 
 
-def _auto_class(family: Family) -> Any:
+def _auto_class(family: Family, config: Any) -> Any:
+    """Return the first of the family's classes that has a head for the config, else the first."""
+    classes = _auto_classes(family)
+    return next((kind for kind in classes if type(config) in kind._model_mapping), classes[0])
+
+
+def _auto_classes(family: Family) -> list[Any]:
     import transformers
 
-    return getattr(transformers, family.auto_class)
+    return [getattr(transformers, name) for name in (family.auto_class, *family.other_classes)]
 
 
 def _with_head(config: Any, family: Family, num_labels: int, use_cache: bool) -> Any:
@@ -192,7 +198,8 @@ def _heads_of(spec: ModelSpec) -> str:
     """Say for which families transformers has a head of this architecture."""
     kind = type(build_config(spec))
     had = [name for name in families.names()
-           if kind in _auto_class(families.get_family(name))._model_mapping]  # fmt: skip
+           if any(kind in each._model_mapping
+                  for each in _auto_classes(families.get_family(name)))]  # fmt: skip
     return f"it has one for {', '.join(had)}" if had else "it has one for no family here"
 
 

@@ -49,16 +49,32 @@ def positions_of(model: nn.Module) -> int | None:
 
     Rotary and relative positions have no limit, whatever `max_position_embeddings` says: beyond it
     the model runs, on distances that it was not trained on. The tokens that peft's prompts put in
-    front of an input take places, too.
+    front of an input take places, too. Text takes none of a tower of images or of sound.
     """
     from torch import nn
 
+    towers = tuple(f"{name}." for name in _towers(model))
     limits = [
         _rows(module)
         for name, module in model.named_modules()
         if name.rpartition(".")[2] in _NAMES and isinstance(module, nn.Embedding)
-    ]
+        and not name.startswith(towers)
+    ]  # fmt: skip
     return min(limits) - _prompt(model) if limits else None
+
+
+def _towers(model: Any) -> list[str]:
+    """Return the modules whose config is a part of the model's, and not its text's."""
+    config: Any = getattr(model, "config", None)
+    if not hasattr(config, "get_text_config"):
+        return []
+    text = config.get_text_config()
+    parts = {getattr(getattr(config, name, None), "model_type", "") for name in config.sub_configs}
+    others = parts - {"", text.model_type, config.model_type}
+    return [
+        name for name, module in model.named_modules()
+        if getattr(getattr(module, "config", None), "model_type", "") in others
+    ]  # fmt: skip
 
 
 def _rows(table: Any) -> int:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from harness.models.catalogue import CATALOGUE, SAME
+from harness.models.catalogue import CATALOGUE, find
 from harness.paths import check_name
 from methods.wording import nearest
 
@@ -102,10 +102,8 @@ class ModelSpec(BaseModel):
 
         It is this one where it is of no hub, or the catalogue does not have it.
         """
-        names = SAME | {entry.source: name for name, entry in CATALOGUE.items() if entry.source}
-        if self.hub not in names:
-            return self
-        return ModelSpec(config=names[self.hub], label=self.name, parts=self.parts)
+        name = find(self.hub) if self.hub else None
+        return ModelSpec(config=name, label=self.name, parts=self.parts) if name else self
 
     @property
     def name(self) -> str:

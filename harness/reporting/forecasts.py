@@ -218,6 +218,8 @@ def forecast_notes(forecasts: Sequence[Forecast]) -> list[str]:
     assumed = dict.fromkeys(text for entry in forecasts for text in entry.assumptions)
     if assumed:
         notes.append("Assumed: " + "; ".join(assumed))
+    differs = dict.fromkeys(text for entry in forecasts for text in entry.differs)
+    notes += [f"Not as in the file: {text}." for text in differs]
     meant = dict.fromkeys(
         f"{entry.method} on {entry.model}: {text}." for entry in forecasts for text in entry.remarks
     )

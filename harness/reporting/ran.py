@@ -8,7 +8,9 @@ from typing import Any
 
 from harness.record import Record
 from harness.reporting.inline import code
-from harness.suite.settings import OWNERS, TrainSettings, renamed
+from harness.suite.optimization import OWNERS
+from harness.suite.optimizers import OPTIMIZERS
+from harness.suite.settings import TrainSettings, renamed
 from methods.wording import spelled
 
 # Values of settings that did nothing: there is nothing to say of them.
@@ -89,9 +91,9 @@ def _acting(record: Record) -> dict[str, Any]:
     """Return the settings with what was not written down, because it is the default."""
     train = renamed(record.cell["train"])
     train["eval_batch_size"] = train.get("eval_batch_size") or train["batch_size"]
-    for name, owner in OWNERS.items():
-        if train["optimizer"].startswith(owner):
-            train.setdefault(name, TrainSettings.model_fields[name].default)
+    kind = OPTIMIZERS.get(train["optimizer"])  # of a later version it may be unknown
+    for name in kind.own_settings if kind else ():
+        train.setdefault(name, TrainSettings.model_fields[name].default)
     return train
 
 

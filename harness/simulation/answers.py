@@ -20,7 +20,15 @@ from harness.errors import UserError
 from harness.simulation import model_values, peft_answers
 from harness.simulation.full_masks import FullMasks
 from harness.simulation.layouts import OWN, as_kernels_do
-from harness.simulation.model_values import ASKED, ASSUMED, PADDED, UNPADDED
+from harness.simulation.model_values import (
+    ASKED,
+    ASSUMED,
+    EXAMPLES,
+    PACKED,
+    PADDED,
+    UNPACKED,
+    UNPADDED,
+)  # fmt: skip
 from methods.common.fakes import is_hollow
 
 _ATEN = torch.ops.aten
@@ -43,9 +51,9 @@ VALUES: dict[tuple[str, str], Any] = {
     ("transformers/masking_utils.py", "_ignore_causal_mask_sdpa"): UNPADDED,
     ("transformers/masking_utils.py", "_ignore_bidirectional_mask_sdpa"): UNPADDED,
     ("transformers/masking_utils.py", "flash_attention_mask"): UNPADDED,
-    # Whether every row is one sequence: nothing here packs several into one.
-    ("transformers/masking_utils.py", "find_packed_sequence_indices"): True,
-    (_FLASH, "_flash_attention_forward"): False,
+    # Whether every row is one sequence, and whether the one row is several.
+    ("transformers/masking_utils.py", "find_packed_sequence_indices"): UNPACKED,
+    (_FLASH, "_flash_attention_forward"): PACKED,
     # Whether there is padding that no mask was given for, which only makes a warning.
     ("transformers/modeling_utils.py", "warn_if_padding_and_no_attention_mask"): False,
     # Whether the padding id ends texts, too, and whether it is a number: only a warning.
@@ -92,6 +100,8 @@ ROWS: dict[tuple[str, str], Callable[[torch.Size, dict[str, Any]], int | None]] 
     # The same: all are tokens.
     (_FLASH, "_get_unpad_data"): lambda shape, names: shape[0],
     (_FLASH, "_unpad_input"): lambda shape, names: shape[0],
+    # How many examples are in the row.
+    (_FLASH, "prepare_fa_kwargs_from_position_ids"): lambda shape, names: names[EXAMPLES],
     **model_values.ROWS,
     **peft_answers.ROWS,
 }
@@ -111,12 +121,16 @@ class KnownAnswers(TorchDispatchMode):  # type: ignore[no-untyped-call]
     Attributes:
         padded: whether the mask of the batch that is next has zeros. A mask that the model makes
             for itself, such as BART's decoder does, has none.
+        packed: examples in the rows of the batch that is next, where rows hold several.
+        told_apart: whether the model has asked if rows hold several examples.
         assumed: what answers rest on that a real run need not keep to, as sentences without end.
     """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.padded = True
+        self.packed: int | None = None
+        self.told_apart = False
         self.assumed: set[str] = set()
         self._full_masks = FullMasks()
         self._steps: dict[int, tuple[Tensor, tuple[Any, ...]]] = {}
@@ -153,6 +167,9 @@ class KnownAnswers(TorchDispatchMode):  # type: ignore[no-untyped-call]
             answer = self._value(args[0], "a value")
             if answer is UNPADDED or answer is PADDED:
                 return self._is_unpadded(args[0]) == (answer is UNPADDED)
+            if answer is UNPACKED or answer is PACKED:
+                self.told_apart = True
+                return (self.packed is None) == (answer is UNPACKED)
             return answer[args[0].storage_offset()] if isinstance(answer, list) else answer
         if func is _INDEX:
             return func(args[0], [part for index in args[1] for part in self._without_mask(index)])
@@ -186,7 +203,7 @@ class KnownAnswers(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _beside(self, asked: Tensor) -> dict[str, Any]:
         """Return what a rule gets beside a function's local variables."""
-        return {ASKED: asked, ASSUMED: self.assumed}
+        return {ASKED: asked, ASSUMED: self.assumed, EXAMPLES: self.packed}
 
     def _is_unpadded(self, asked: Tensor) -> bool:
         return not self.padded or asked in self._full_masks

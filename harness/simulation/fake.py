@@ -39,14 +39,17 @@ from harness.simulation.choices import choices_of
 from harness.simulation.decoding import answer_batch
 from harness.simulation.flash_package import flash_package
 from harness.simulation.host import on_device
+from harness.simulation.liger import liger_package
 from harness.simulation.observer import Observer, Workspaces
 from harness.simulation.quantized import StandIns, assumed
 from harness.simulation.request import Request, StandIn
 from harness.tasks.families import get_family
+from harness.tasks.families.packing import sees_both
 from harness.training.attach import build_step, remarks_on
 from harness.training.base import untrained
 from harness.training.batches import Batch
 from harness.training.evaluate import predict_batch
+from harness.training.hollow_optimizers import outside
 from harness.training.kernels import pinned_kernel
 from harness.training.precision import autocast
 from harness.training.state import TrainState
@@ -111,6 +114,8 @@ def fake_run(request: Request, stand_in: StandIn | None = None) -> FakeRun:
         stack.enter_context(pinned_kernel(request.train.attention))
         if request.train.attention == FLASH:
             stack.enter_context(flash_package(request.target))
+        if request.train.liger_kernels or request.train.loss == "liger":
+            stack.enter_context(liger_package(request.target))
         stack.enter_context(bitsandbytes_package(asked=request.train.dtypes.quantised))
         state = _build(request, device)
         attention = resolved(request.train.attention, state.model)
@@ -165,9 +170,11 @@ def _observed(
             if number == 1:
                 since = len(ledger.events)
                 observer.restart()
-            answers.padded = request.mask and shape.padded
+            answers.padded, answers.packed = request.mask and shape.padded, shape.packed
             batches = _batches(request, state.model, shape, device, passes)
             state.step.run(number, batches, request.parts()[:passes], watch)
+        if answers.packed and not answers.told_apart:
+            raise UserError(f"train.padding = packed: {sees_both(state.model)}")
         until, observer.part = len(ledger.events), "beside"
         for name, act in _beside(request, state, device, answers):
             begins[name] = len(ledger.events)
@@ -180,7 +187,7 @@ def _observed(
     ends = [*starts, len(events)][1:]
     counted = passes * (len(steps) - 1)
     said = remarks_on(method_of(request), state.model, request.train, None)
-    said += sorted(answers.assumed)
+    said += [*sorted(answers.assumed), *outside(state.optimizer)]
     return FakeRun(
         events=events,
         since=since,
@@ -204,7 +211,7 @@ def _beside(
     family = get_family(request.family)
 
     def batch_of(shape: BatchShape) -> Batch:
-        answers.padded = request.mask and shape.padded
+        answers.padded, answers.packed = request.mask and shape.padded, shape.packed
         with device:
             return request.hollow_batch(state.model, shape)
 

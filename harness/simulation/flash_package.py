@@ -12,6 +12,7 @@ csrc/flash_attn/flash_api.cpp):
 |                   | as of torch's own kernel, which is this one (scratch.py)                    |
 | with padding      | queries, keys and values are gathered and the output is scattered           |
 |                   | (transformers); the fp32 tensors have 128 rows more for each sequence       |
+| packed            | the fp32 tensors, too                                                       |
 
 How many tokens are padding only values tell: **all are counted as tokens**, so that batches of very
 different lengths come out too large.
@@ -19,6 +20,7 @@ different lengths come out too large.
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -59,10 +61,12 @@ def flash_package(target: Target) -> Iterator[None]:
         (modeling_utils, "is_kernels_available", lambda: False),
         (utils, "_lazy_imports", lambda *_, **__: functions),
         (utils, "_loaded_implementation", None),
+        # Falcon, GPT-Neo and Bark have it only where the package was there when they were imported.
+        (builtins, "_flash_attention_forward", utils._flash_attention_forward),
     ]
     with ExitStack() as stack:
         for owner, name, new in replaced:
-            stack.enter_context(mock.patch.object(owner, name, new))
+            stack.enter_context(mock.patch.object(owner, name, new, create=owner is builtins))
         yield
 
 
@@ -98,9 +102,10 @@ def _attend_unpadded(
 ) -> Tensor:
     """Stand for `flash_attn_varlen_func`."""
     sequences = cu_seqlens_q.shape[0] - 1
-    queries, keys, values = (t.view(sequences, -1, *t.shape[1:]) for t in (q, k, v))
-    length = queries.shape[1]
-    rows = sequences * (length + ROWS - up(length, ROWS))
+    # All as long as one another, or where that does not come out, as one.
+    alike = sequences if len(q) % sequences == 0 else 1
+    queries, keys, values = (t.view(alike, -1, *t.shape[1:]) for t in (q, k, v))
+    rows = len(q) + sequences * ROWS - alike * up(len(q) // alike, ROWS)
     ends = (cu_seqlens_q, cu_seqlens_k)
     return _padded_heads(queries, keys, values, dropout_p, causal, rows, ends).view(q.shape)
 

@@ -17,9 +17,12 @@ from torch import Size, Tensor
 Names = dict[str, Any]
 # The answer is whether the batch has no padding, or has some.
 UNPADDED, PADDED = object(), object()
+# The same of examples that are packed into rows.
+UNPACKED, PACKED = object(), object()
 # What a rule finds among a function's local variables beside them: the tensor that is asked, and
 # the set to which it adds what it assumes.
 ASKED, ASSUMED = "<asked>", "<assumed>"
+EXAMPLES = "<examples>"  # that are packed into the batch's rows
 BALANCED = "assumed: every expert gets equally many tokens"
 NONE_DROPPED = "assumed: layerdrop, which the config asks for, leaves out no layer"
 

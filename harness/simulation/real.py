@@ -78,4 +78,9 @@ def _batches(
         batch = {name: torch.zeros_like(value, device=device) for name, value in hollow.items()}
         if "attention_mask" in batch:
             batch["attention_mask"][:, :-1] = 1  # one token of padding: a mask that must be used
+        packed = request.steps[-1].packed
+        if packed is not None:  # examples of one length
+            places = torch.arange(batch["position_ids"].numel(), device=device)
+            each = len(places) // packed
+            batch["position_ids"] = (places % each).view_as(batch["position_ids"])
         yield batch

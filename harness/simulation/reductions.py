@@ -90,14 +90,15 @@ def _block(first: int, second: int, most: int) -> tuple[int, int]:
 
 
 def _blocks_per_output(values: int, grid: int, threads: int, target: Target) -> int:
-    count, resident = _multiprocessors(target)
+    count, resident = multiprocessors(target)
     room = count * (resident // threads)
     if values < MAX_VALUES or grid > room:
         return 1
     return max(min(-(-room // grid), -(-values // MIN_VALUES)), -(-values // MAX_VALUES))
 
 
-def _multiprocessors(target: Target) -> tuple[int, int]:
+def multiprocessors(target: Target) -> tuple[int, int]:
+    """Return how many multiprocessors the target has, and how many threads each holds."""
     capabilities = [key for key in sorted(MULTIPROCESSORS) if key <= target.capability]
     return MULTIPROCESSORS[capabilities[-1] if capabilities else min(MULTIPROCESSORS)]
 

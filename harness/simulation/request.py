@@ -32,6 +32,9 @@ INERT = (
 )  # fmt: skip
 
 
+LIGER = "0.8.5"  # whose kernels `liger.py` forecasts
+
+
 class Request(Frozen):
     """One step to forecast.
 
@@ -79,13 +82,21 @@ class Request(Frozen):
         Raises:
             UserError: the model has no positions for its lengths.
         """
+        import torch
+
         from harness.models.positions import refuse_beyond
+        from harness.tasks.families.packing import in_one_row
+        from harness.training.batches import joined_rows
         from harness.training.precision import TORCH
 
         family = get_family(self.family)
         refuse_beyond(model, family.positions(shape, None), self.model.name)
         dtype = TORCH[self.train.rest]
-        return family.hollow_batch(model, shape, mask=self.mask, dtype=dtype)
+        packed = shape.packed is not None
+        batch = family.hollow_batch(model, shape, mask=self.mask and not packed, dtype=dtype)
+        if packed:
+            batch["position_ids"] = torch.empty_like(batch["input_ids"])
+        return in_one_row(batch) if packed and joined_rows(self.train) else batch
 
     def key(self) -> str:
         """Hash of the request, the libraries' versions and this project's source.

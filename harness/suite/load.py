@@ -33,8 +33,21 @@ def load_suite(path: Path, overrides: Iterable[str] = (), plugins: Iterable[str]
     Raises:
         UserError: every mistake in it, with file, line, key, value and the nearest allowed one.
     """
-    document = read_suite(path)
-    load_plugins(plugins, path.parent)
+    return suite_of(read_suite(path), overrides, plugins, path.parent)
+
+
+def suite_of(
+    document: Document,
+    overrides: Iterable[str] = (),
+    plugins: Iterable[str] = (),
+    folder: Path = Path(),
+) -> Suite:
+    """Override and validate a suite that was read, or made of another file.
+
+    Raises:
+        UserError: as `load_suite`.
+    """
+    load_plugins(plugins, folder)
     written = Written.of(document)
     assigned = [split_assignment(text) for text in overrides]
     for key, value in assigned:

@@ -12,10 +12,13 @@ from harness.models.attention import FLASH, FLASH_PACKAGE, ON_CPU, pinned, writt
 from harness.models.check import check_model
 from harness.models.files import model_folder
 from harness.models.tokenizer import refuse_made_up
+from harness.suite.optimizers import missing_package
 from harness.suite.plan import stages_of
 
 if TYPE_CHECKING:
     from harness.suite.cell import Cell
+
+LIGER_PACKAGE = "liger-kernel"
 
 
 def check_cells(cells: Sequence[Cell], export: str | None = None) -> None:
@@ -49,11 +52,14 @@ def check_cells(cells: Sequence[Cell], export: str | None = None) -> None:
 
 
 def _refuse_absent(cell: Cell, *, cuda: bool) -> None:
-    """Refuse attention that cannot train on this machine; forecasts need none of it.
+    """Refuse attention and optimizers that cannot train on this machine; forecasts need neither.
 
     Raises:
         UserError: naming the cell, the setting and what is missing.
     """
+    missing = missing_package(cell.train.optimizer)
+    if missing is not None:
+        raise UserError(f"{cell.path}: train.optimizer = {cell.train.optimizer}: {missing}")
     attention = cell.train.attention
     kernel, where = pinned(attention), f"{cell.path}: train.attention = {written(attention)}"
     if attention == FLASH and find_spec("flash_attn") is None and find_spec("kernels") is None:
@@ -65,11 +71,32 @@ def _refuse_absent(cell: Cell, *, cuda: bool) -> None:
         raise UserError(
             f"{where}: the package {FLASH_PACKAGE} needs a GPU; attention: sdpa does not"
         )
+    _refuse_liger(cell, cuda=cuda)
     if kernel is not None and not cuda and kernel not in ON_CPU:
         raise UserError(
             f"{where}: without a GPU sdpa has the kernels {' and '.join(ON_CPU)}; `headroom "
             "forecast` forecasts the others"
         )
+
+
+def _refuse_liger(cell: Cell, *, cuda: bool) -> None:
+    """Refuse Liger's kernels where they cannot run.
+
+    Raises:
+        UserError: naming the cell, the setting and what is missing.
+    """
+    train = cell.train
+    if train.loss != "liger" and not train.liger_kernels:
+        return
+    asked = "loss = liger" if train.loss == "liger" else "liger_kernels"
+    told = f"{cell.path}: train.{asked}:"
+    if find_spec("liger_kernel") is None:
+        raise UserError(
+            f"{told} the package {LIGER_PACKAGE} is not installed; `headroom forecast` does "
+            "without it, and loss: chunked holds as few logits"
+        )
+    if not cuda:
+        raise UserError(f"{told} the package {LIGER_PACKAGE} needs a GPU; loss: chunked does not")
 
 
 def _refuse_unquantisable(cell: Cell, export: str | None) -> None:

@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from harness.suite.numerics import Numerics
+from harness.suite.optimization import Optimization
 
-Optimizer = Literal[
-    "adamw", "adamw-fused", "adamw-plain", "sgd", "adafactor",
-    "adamw-8bit", "adamw-paged", "adamw-paged-8bit", "lion", "lion-8bit", "lion-paged-8bit",
-    "adamw-torchao-8bit", "adamw-torchao-4bit", "adamw-torchao-fp8",
-    "galore-adamw", "apollo-adamw", "apollo-mini", "muon",
-]  # fmt: skip
-LigerKernel = Literal["rms_norm", "layer_norm", "swiglu", "geglu", "rope", "cross_entropy"]
-Share = Annotated[float, Field(ge=0, lt=1)]
-# Settings of single optimizers, and what the names of these begin with.
-OWNERS = {"betas": "adamw", "eps": "adamw", "momentum": "sgd"}
-
-
+LigerKernel = Literal["rms_norm", "swiglu", "geglu", "rope", "cross_entropy"]
 OLD_OUTPUTS = "keep_outputs"  # of suites and records until November 2026
 
 
@@ -41,7 +30,7 @@ def renamed(given: Mapping[str, Any]) -> dict[str, Any]:
     return new | {"outputs": "kept" if old else "dropped"}
 
 
-class TrainSettings(Numerics):
+class TrainSettings(Optimization):
     """Everything about training that is not the method; part of a cell's identity."""
 
     batch_size: PositiveInt = Field(32, description="examples per forward pass")
@@ -68,28 +57,6 @@ class TrainSettings(Numerics):
         "max_length tokens, each of whole examples one behind another",
     )
     length_grouping: bool = Field(False, description="batch examples of like length together")
-    optimizer: Optimizer = Field(
-        "adamw",
-        description="adamw: torch's, over all tensors at once, whose temporaries are as large as "
-        "all that trains; adamw-fused: in one kernel; on the CPU both are fused; adamw-plain: "
-        "tensor by tensor; -8bit and -paged: of bitsandbytes; adamw-torchao-*: of torchao",
-    )
-    optimizer_in_backward: bool = Field(
-        False,
-        description="step each parameter as soon as its gradient is there, and free that",
-        exclude_if=lambda value: value is False,
-    )
-    betas: tuple[Share, Share] = Field(
-        (0.9, 0.999), description="of adamw's means", exclude_if=lambda value: value == (0.9, 0.999)
-    )
-    eps: PositiveFloat = Field(
-        1e-8, description="in adamw's denominator", exclude_if=lambda value: value == 1e-8
-    )
-    momentum: Share = Field(
-        0.9,
-        description="of sgd; 0: none, and no state",
-        exclude_if=lambda value: value == 0.9,
-    )
     lr: PositiveFloat = 1e-3
     head_lr: PositiveFloat | None = Field(None, description="the head's own rate; null: lr")
     weight_decay: float = Field(0.0, ge=0, description="not applied to biases and LayerNorms")
@@ -101,16 +68,17 @@ class TrainSettings(Numerics):
         description="run layers again in backward in place of keeping what they saved; reentrant: "
         "torch's older kind, with which the embeddings' output requires a gradient",
     )
-    loss: Literal["model", "chunked", "liger"] = Field(
+    loss: Literal["model", "chunked", "chunked-output", "liger"] = Field(
         "model",
         description="of a language model. model: transformers' own, over all logits at once; "
-        "chunked: head and cross-entropy in pieces of tokens, run again in backward; liger: "
-        "Liger's fused linear cross-entropy",
+        "chunked: head and cross-entropy in pieces of tokens, run again in backward; "
+        "chunked-output: all logits at once and cross-entropy in pieces, as torchtune's "
+        "CEWithChunkedOutputLoss; liger: Liger's fused linear cross-entropy",
         exclude_if=lambda value: value == "model",
     )
     loss_chunks: PositiveInt | None = Field(
         None,
-        description="pieces of loss: chunked; null: 8",
+        description="pieces of a chunked loss; null: 8",
         exclude_if=lambda value: value is None,
     )
     liger_kernels: tuple[LigerKernel, ...] = Field(
@@ -153,6 +121,11 @@ class TrainSettings(Numerics):
         return self.outputs != "dropped"
 
     @property
+    def smooths_apart(self) -> bool:
+        """Whether the smoothed loss is computed beside the model's own."""
+        return self.label_smoothing > 0 and self.loss == "model"
+
+    @property
     def evaluation_batch(self) -> int:
         """Examples per batch of evaluations and probes."""
         return self.eval_batch_size or self.batch_size
@@ -162,41 +135,41 @@ class TrainSettings(Numerics):
     def _renamed(cls, given: Any) -> Any:
         return renamed(given) if isinstance(given, dict) else given
 
-    def idle(self) -> list[str]:
-        """Say which settings are another optimizer's than the one that is set."""
-        return [
-            f"{name} = {getattr(self, name)} is {owner}'s, and optimizer is {self.optimizer}"
-            for name, owner in OWNERS.items()
-            if not self.optimizer.startswith(owner)
-            and getattr(self, name) != type(self).model_fields[name].default
-        ]
+    def early(self) -> list[str]:
+        """Say which settings want all gradients at once, where none outlives its own step."""
+        if not self.optimizer_in_backward:
+            return []
+        where = "optimizer_in_backward = true"
+        found = [f"{where}: no norm of all gradients is known; clip must be null, and is "
+                 f"{self.clip:g}"] if self.clip is not None else []  # fmt: skip
+        if self.accumulate > 1:
+            found.append(f"{where}: gradients are not summed up; accumulate must be 1, and is "
+                         f"{self.accumulate}")  # fmt: skip
+        if self.dtypes.scaled:
+            found.append(
+                f"{where}: autocast to fp16 has a scaler, which looks at all gradients; take "
+                "precision: bf16"
+            )
+        return found
 
-    def unbuilt(self) -> list[str]:
-        """Say which settings wait for their code."""
-        built = {
-            "optimizer": ("adamw", "adamw-fused", "sgd", "adafactor"),
-            "optimizer_in_backward": (False,),
-            "loss": ("model",),
-            "loss_chunks": (None,),
-            "liger_kernels": ((),),
-            "padding": ("longest", "max"),
-            "gradient_checkpointing": (False, True),
-        }
-        return [
-            f"{name} = {getattr(self, name)!r} is not built yet"
-            for name, values in built.items()
-            if getattr(self, name) not in values
-        ]
+    def idle_losses(self) -> list[str]:
+        """Say which settings are another loss's than the one that is set, or of two losses."""
+        wrong = []
+        if self.loss_chunks and not self.loss.startswith("chunked"):
+            wrong.append(f"loss_chunks = {self.loss_chunks} is chunked's, and loss is {self.loss}")
+        if "cross_entropy" in self.liger_kernels and self.loss != "model":
+            wrong.append(f"liger_kernels = cross_entropy is of loss: model, and it is {self.loss}")
+        return wrong
 
     @model_validator(mode="after")
     def _check(self) -> TrainSettings:
         # A layer of settings without the other half may lie over one that says it.
         said = self.model_fields_set
         wrong = [*(self.idle() if "optimizer" in said else []),
-                 *(self.unserved() if {"attention", "precision"} <= said else []),
-                 *self.unbuilt()]  # fmt: skip
+                 *(self.idle_losses() if "loss" in said else []),
+                 *(self.unserved() if {"attention", "precision"} <= said else [])]  # fmt: skip
         if wrong:
             raise ValueError(wrong[0])
-        if self.length_grouping and self.padding == "max":
-            raise ValueError("length_grouping has no effect with padding: max")
+        if self.length_grouping and self.padding != "longest":
+            raise ValueError(f"length_grouping has no effect with padding: {self.padding}")
         return self

@@ -27,6 +27,11 @@ class Shape(Frozen):
     target_length: PositiveInt | None = Field(None, description="decoder's labels; null: length")
     mask: bool = Field(True, description="batches are padded: the attention mask has zeros")
     num_labels: PositiveInt = 2
+    evaluation: bool = Field(
+        True,
+        description="batches are evaluated, too, between steps",
+        exclude_if=lambda value: value is True,
+    )
 
     @field_validator("family")
     @classmethod

@@ -132,15 +132,14 @@ class Suite(Frozen):
         axes: dict[str, Any],
     ) -> TrainSettings:
         """Merge the layers, later ones win: suite, model, task, method, rules, grid."""
-        merged = {
-            **self.train.given(),
-            **model.train.given(),
-            **task.train.given(),
-            **method.train.given(),
-        }
-        for rule in self.rules:
-            if rule.fits(label, task.shown, model.name):
-                merged |= rule.train.given()
+        layers = [each.train.given() for each in (self, model, task, method)]
+        layers += [rule.train.given() for rule in self.rules
+                   if rule.fits(label, task.shown, model.name)]  # fmt: skip
+        merged: dict[str, Any] = {}
+        for layer in layers:
+            merged |= layer
+        if task.shape and "packed" in (layer.get("padding") for layer in layers):
+            merged["padding"] = "packed"  # a shape's own padding is no more than its default
         try:
             return TrainSettings(**merged | axes)
         except ValidationError as error:

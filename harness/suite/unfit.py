@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from harness.errors import UserError
 from harness.suite.analysed import refuse_unfit_analyses
 from harness.tasks.families.base import FAMILY_SETTINGS
+from methods.wording import spelled
 
 if TYPE_CHECKING:
     from harness.suite.cell import Cell
+    from harness.suite.settings import TrainSettings
 
 
 def refuse_unfit(cells: Sequence[Cell]) -> None:
@@ -26,8 +28,15 @@ def refuse_unfit(cells: Sequence[Cell]) -> None:
                 f"suite {cell.suite}, task {cell.task_label}: eval {cell.task.eval:g}: this task "
                 "has a development set of its own"
             )
-        for text in (*cell.train.mistyped(), *cell.train.idle(), *cell.train.unserved()):
+        for text in _wrong(cell.train):
             raise UserError(f"suite {cell.suite}, {cell.path}: train.{text}")
+        early = cell.configured_method.obstacles().get("in_backward")
+        if cell.train.optimizer_in_backward and early:
+            raise UserError(
+                f"suite {cell.suite}, {cell.path}: train.optimizer_in_backward = true does not go "
+                f"with method {cell.method}: {early}; set it for the other methods only (rules)"
+            )
+        _refuse_of_language(cell)
         for key in FAMILY_SETTINGS:
             _refuse_unused(cell, key)
         if cell.train.label_smoothing and not cell.family.smooths:
@@ -35,6 +44,25 @@ def refuse_unfit(cells: Sequence[Cell]) -> None:
                 f"suite {cell.suite}, {cell.path}: train.label_smoothing = "
                 f"{cell.train.label_smoothing:g}: the family {cell.family.name} has no label "
                 "smoothing; set it for the other tasks only (rules)"
+            )
+
+
+def _wrong(train: TrainSettings) -> list[str]:
+    """Return what is wrong with settings that may have been said in several places."""
+    return [*train.mistyped(), *train.idle(), *train.idle_losses(), *train.unserved(),
+            *train.early()]  # fmt: skip
+
+
+def _refuse_of_language(cell: Cell) -> None:
+    """Refuse what only causal language models have: losses in pieces, packed examples."""
+    asked = {"loss": cell.train.loss != "model", "padding": cell.train.padding == "packed",
+             "liger_kernels": bool(cell.train.liger_kernels)}  # fmt: skip
+    for key, given in asked.items():
+        if given and cell.family.name != "causal_lm":
+            raise UserError(
+                f"suite {cell.suite}, {cell.path}: train.{key} = "
+                f"{spelled(getattr(cell.train, key))} is of the family causal_lm, and this one is "
+                f"{cell.family.name}; set it for the other tasks only (rules)"
             )
 
 

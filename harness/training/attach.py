@@ -8,10 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from harness.tasks.families.packing import refuse_unpackable
+from harness.training.liger import use_kernels
+from harness.training.losses import use_loss
 from harness.training.optim import make_optimizer
+from harness.training.optimizers import on_cpu
 from harness.training.precision import set_types
 from harness.training.state import TrainState
 from methods import quantized, surgery
+from methods.common.fakes import is_hollow
 
 if TYPE_CHECKING:
     import torch
@@ -52,6 +57,9 @@ def remarks_on(
             "the encoder is absent: causal_lm is the decoder of this "
             f"{config.model_type} model alone"
         )
+    parameter = next(model.parameters())
+    if parameter.device.type == "cpu" and not is_hollow(parameter):
+        said += on_cpu(settings.optimizer)
     return said
 
 
@@ -82,6 +90,9 @@ def build_step(
     Raises:
         ValueError: the method does not fit the model, the plan or the settings.
     """
+    reads = method.obstacles().get("in_backward")
+    for why in (*settings.early(), *([reads] if settings.optimizer_in_backward and reads else [])):
+        raise ValueError(why)
     handle, head = attach(model, method, plan, settings, device)
     optimizer = make_optimizer(handle.model, head, settings, foreach, handle.undecayed)
     state = TrainState(handle, head, optimizer, settings, device, family, foreach)
@@ -94,6 +105,8 @@ def attach(
     model: nn.Module, method: Method, plan: Plan, settings: TrainSettings, device: torch.device
 ) -> Attached:
     """Attach the method, with what precision and checkpointing ask of the model around it."""
+    if settings.liger_kernels:
+        use_kernels(model, settings.liger_kernels)
     _move(model, device)  # whatever the method makes beside the model's tensors is there, too
     handle = method.attach(model, plan)
     surgery.refuse_trained(handle.model)
@@ -103,7 +116,10 @@ def attach(
     set_types(handle.model, handle, head, settings.dtypes)
     _move(handle.model, device)
     if settings.gradient_checkpointing:
-        _enable_checkpointing(model)
+        _enable_checkpointing(model, reentrant=settings.gradient_checkpointing == "reentrant")
+    use_loss(handle.model, settings)
+    if settings.padding == "packed":
+        refuse_unpackable(handle.model)
     return Attached(handle, head)
 
 
@@ -113,12 +129,15 @@ def _move(model: nn.Module, device: torch.device) -> None:
         model.to(device)
 
 
-def _enable_checkpointing(model: Any) -> None:
-    """Recompute layers in backward, without making the embeddings' output need a gradient.
+def _enable_checkpointing(model: Any, *, reentrant: bool) -> None:
+    """Recompute layers in backward.
 
-    transformers hooks the embeddings so that reentrant checkpointing works; with that hook a frozen
-    prefix saves nothing, and the non-reentrant kind does not need it.
+    The reentrant kind back-propagates only through layers whose input requires a gradient, so the
+    embeddings' output is made to: a frozen prefix saves nothing then. transformers does so for the
+    other kind, too, which does not need it.
     """
-    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": reentrant})
     if getattr(model, "_require_grads_hook", None) is not None:
         model.disable_input_require_grads()
+    if reentrant:
+        model.enable_input_require_grads()

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from harness.models.attention import FLASH
+
 if TYPE_CHECKING:
     from harness.shapes import BatchShape
     from harness.suite.settings import TrainSettings
-    from harness.tasks.families.base import Encoded
+    from harness.tasks.families.base import Encoded, Family
 
 # Length grouping sorts within chunks of this many batches, so epochs still differ in order.
 GROUP = 50
@@ -22,6 +24,27 @@ Batch = dict[str, Tensor]
 def width_of(settings: TrainSettings) -> int | None:
     """Return the fixed padded length, or None for the longest of each batch."""
     return settings.max_length if settings.padding == "max" else None
+
+
+def encode_training(
+    family: Family, preparer: Any, rows: Sequence[Any], settings: TrainSettings
+) -> Encoded:
+    """Turn rows into what batches of training are made of: examples, or packs of them.
+
+    Raises:
+        UserError: as `Family.encode`.
+    """
+    encoded = family.encode(preparer, rows, settings.max_length)
+    if settings.padding != "packed":
+        return encoded
+    from harness.tasks.families.packing import Packed
+
+    return Packed(encoded, settings.max_length, joined_rows(settings))  # type: ignore[arg-type]
+
+
+def joined_rows(settings: TrainSettings) -> bool:
+    """Tell whether the packs of a batch lie in one row: flash-attn's kernels want it so."""
+    return settings.padding == "packed" and settings.attention == FLASH
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def _training_phase(setup: Setup) -> PhaseMemory:
     # The method has had its last step: its hooks would count, score and shrink on.
     step = setup.state.step.without_hooks()
     for group in optimizer.param_groups:
-        group["lr"] = 0.0
+        group["lr"] = group["lr"] * 0  # a tensor with torchao's, which takes no number in its place
     steps = order.epoch(0)
     longest = max(steps, key=lambda batches: order.largest(batches).tokens)
     setup.meter.start_phase(number, [(order.largest(longest), None)])

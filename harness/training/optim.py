@@ -12,6 +12,9 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from harness.training.library_optimizers import OwnStates, plain
+from harness.training.optimizers import build_optimizer
+
 if TYPE_CHECKING:
     from harness.suite.settings import TrainSettings
     from methods.base import Change, Handle, Resized
@@ -49,19 +52,10 @@ def make_optimizer(
         }
         for kind in product((False, True), repeat=2)
     ]
-    if settings.optimizer == "sgd":
-        return torch.optim.SGD(described, momentum=settings.momentum, foreach=foreach)
-    if settings.optimizer == "adafactor":
-        return torch.optim.Adafactor(described)  # tensor by tensor on every device, by default
-    own: dict[str, Any] = {"betas": settings.betas, "eps": settings.eps}
-    if settings.optimizer == "adamw-fused":
-        return torch.optim.AdamW(described, fused=True, **own)
-    if foreach:
-        return torch.optim.AdamW(described, foreach=True, **own)
-    # On the CPU torch's default goes over every tensor a dozen times; the fused kernel goes once.
-    # On CUDA the default, foreach, stays: its temporaries are part of what people's runs need.
-    on_cpu = all(p.device.type == "cpu" for group in described for p in group["params"])
-    return torch.optim.AdamW(described, fused=True if on_cpu else None, **own)
+    embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
+    last: Any = getattr(model, "get_output_embeddings", lambda: None)()
+    ends = {*head_ids, *(id(p) for p in (last.parameters() if last is not None else ()))}
+    return build_optimizer(described, settings, foreach, embeddings, ends)
 
 
 def undecayed_parameters(model: nn.Module, handle: Handle) -> set[int]:
@@ -131,7 +125,11 @@ def _replace(optimizer: Optimizer, resized: Resized) -> None:
     if not new.requires_grad:
         return
     (group or _adapter_group(optimizer, plain=False))["params"].append(new)
-    if dim is not None and kept is not None and state:
+    if dim is None or kept is None or not state:
+        return
+    if isinstance(optimizer, OwnStates):
+        optimizer.narrow(state, new, dim, kept)
+    else:
         optimizer.state[new] = {
             key: value.index_select(dim, kept) if _has_all(value, old, dim) else value
             for key, value in state.items()
@@ -161,7 +159,11 @@ def optimizer_state(optimizer: Optimizer, model: nn.Module) -> dict[str, Any]:
     """Return the optimizer's tensors by parameter name, and its groups' settings."""
     names = {id(p): name for name, p in model.named_parameters()}
     return {
-        "tensors": {names[id(p)]: dict(state) for p, state in optimizer.state.items() if state},
+        "tensors": {
+            names[id(p)]: {key: plain(value) for key, value in state.items()}
+            for p, state in optimizer.state.items()
+            if state
+        },
         "groups": [
             {key: value for key, value in group.items() if key not in {"params", KIND}}
             for group in optimizer.param_groups
@@ -174,6 +176,9 @@ def load_optimizer_state(saved: dict[str, Any], optimizer: Optimizer, model: nn.
     named = dict(model.named_parameters())
     for name, state in saved["tensors"].items():
         parameter = named[name]
+        if isinstance(optimizer, OwnStates):
+            optimizer.restore(parameter, state)
+            continue
         optimizer.state[parameter] = {
             key: value if key == "step" or not isinstance(value, torch.Tensor)
             else value.to(parameter.device)

@@ -19,9 +19,10 @@ from harness.models.positions import positions_of, refuse_beyond
 from harness.models.tokenizer import load_tokenizer, refuse_made_up, refuse_other_end
 from harness.suite.plan import plan_of
 from harness.tasks.families.decoding import refuse_wrapped
+from harness.tasks.families.packing import refuse_leaks
 from harness.training.attach import build_step
 from harness.training.base import quantize_loaded
-from harness.training.batches import Batch, Probe, TrainingOrder, width_of
+from harness.training.batches import Batch, Probe, TrainingOrder, encode_training, width_of
 from harness.training.optim import make_schedule
 from harness.training.precision import TORCH, set_matmul_mode, weight_dtype
 
@@ -182,7 +183,7 @@ def set_up(
     preparer = preparer_for(cell, data.train)
     if cell.generation is not None:
         refuse_other_end(cell.model, preparer, model)
-    encoded = family.encode(preparer, data.train, settings.max_length)
+    encoded = encode_training(family, preparer, data.train, settings)
     evaluations = {
         name: family.encode_evaluation(preparer, rows, settings.max_length, cell.generation)
         for name, rows in data.evaluations.items()
@@ -195,6 +196,8 @@ def set_up(
         state = build_step(model, cell.configured_method, plan, settings, device, family)
         if cell.generation is not None:
             refuse_wrapped(state.model)
+        if settings.padding == "packed":
+            refuse_leaks(state.model, device)
     except ValueError as error:
         raise UserError(f"{cell.path}: {error}") from None
     refuse_beyond(state.model, _longest(settings, family, [encoded], None), cell.model.name)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from harness.metering.watch import Watch
+from harness.training.in_backward import InBackward
 from harness.training.kept import tensors_of
 from harness.training.precision import autocast, grad_scaler
 from methods.base import Handle
@@ -74,6 +76,7 @@ class Step:
         self.loss_sum = torch.zeros((), device=device)
         self._family, self._books, self._foreach = family, books, foreach
         self._outputs: Any = None
+        self._in_backward = InBackward(optimizer) if settings.optimizer_in_backward else None
 
     def run(
         self,
@@ -106,17 +109,14 @@ class Step:
             self._outputs = outputs if self.settings.holds_outputs else None
             del outputs
             watch.mark("backward")
-            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            with self._in_backward.stepping(watch) if self._in_backward else nullcontext():
+                self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             self.loss_sum += loss.detach()
             del inputs, loss
         watch.mark("optimizer")
-        self.scaler.unscale_(self.optimizer)
-        changed = self._apply(self.handle.on_gradients(number))
-        if self.settings.clip:
-            trained = [p for group in self.optimizer.param_groups for p in group["params"]]
-            nn.utils.clip_grad_norm_(trained, self.settings.clip, foreach=self._foreach)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
+        changed = False
+        if self._in_backward is None:
+            changed = self._update(number)
         self._books.updated()
         changed |= self._apply(self.handle.on_step(number))
         if not kept:
@@ -128,6 +128,17 @@ class Step:
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
             watch.emptied()
+        return changed
+
+    def _update(self, number: int) -> bool:
+        """Clip the gradients and step; says whether the method changed anything."""
+        self.scaler.unscale_(self.optimizer)
+        changed = self._apply(self.handle.on_gradients(number))
+        if self.settings.clip:
+            trained = [p for group in self.optimizer.param_groups for p in group["params"]]
+            nn.utils.clip_grad_norm_(trained, self.settings.clip, foreach=self._foreach)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         return changed
 
     def held(self) -> Iterator[Tensor]:
@@ -150,7 +161,7 @@ class Step:
     def _loss(self, outputs: Any, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return the loss of one batch, with the method's own term."""
         loss: Tensor = outputs.loss
-        if self.settings.label_smoothing:
+        if self.settings.smooths_apart:
             loss = self._family.smoothed_loss(outputs, inputs, self.settings.label_smoothing)
         extra = self.handle.loss()
         return loss if extra is None else loss + extra

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 OBSTACLES: dict[Need, str] = {
     "skip": "it compares gradients of all layers in every step, so that none can be left out",
     "fold": "it shares one budget of ranks among all layers, so that none can be merged alone",
+    "in_backward": "its importances are of the gradients of all layers",
 }
 
 

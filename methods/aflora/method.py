@@ -15,10 +15,12 @@ from methods.common.schedules import Span
 from methods.wording import label_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor, nn
 
     from methods.aflora.layer import AfloraLayer
-    from methods.base import Handle, Plan
+    from methods.base import Handle, Need, Plan
 
 
 class Aflora(LayerOptions):
@@ -143,6 +145,10 @@ class Aflora(LayerOptions):
             own = "what freezes stands still at once; the released code updates it once more"
         freezes = plan is not None and self._schedule(plan) is not None
         return [*super().remarks(model, plan), *([own] if freezes else [])]
+
+    def obstacles(self) -> Mapping[Need, str]:
+        """Return that projections are scored by their gradients."""
+        return {"in_backward": "its scores are of the gradients of all projections"}
 
     def stages(self, plan: Plan) -> list[Stage]:
         """Return the start and the end of freezing, if there is any.

@@ -148,6 +148,7 @@ class LoraPrune(TargetOptions):
         return {
             "skip": "without its adapters a layer would still have its masks",
             "fold": "the importance of a layer's groups needs its adapters until pruning is over",
+            "in_backward": "its importances are of the gradients of all layers",
         }
 
     def expected_count(self, model: nn.Module) -> int:

@@ -102,6 +102,8 @@ class Peft(Method):
             return {"units": f"peft type {self.type} learns a prompt, and nothing in the layers"}
         if self.type == "ADALORA":
             return OBSTACLES
+        if self.type == "ADAMSS":
+            return {"in_backward": OBSTACLES["in_backward"]}
         if self.type in UNMERGED:
             return {"fold": f"peft cannot merge adapters of type {self.type}"}
         return {}

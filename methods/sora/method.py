@@ -135,8 +135,9 @@ class Sora(LayerOptions):
         return [*super().remarks(model, plan), own]
 
     def obstacles(self) -> Mapping[Need, str]:
-        """Return that LayerNorms cannot be merged."""
-        return {"fold": UNMERGED_NORMS} if self.train_layernorm else {}
+        """Return that LayerNorms cannot be merged, and that a gate moves if it has a gradient."""
+        own: dict[Need, str] = {"in_backward": "gates shrink that have a gradient in the step"}
+        return {**own, "fold": UNMERGED_NORMS} if self.train_layernorm else own
 
     def _norms(self, model: nn.Module) -> dict[str, nn.Parameter]:
         if not self.train_layernorm:

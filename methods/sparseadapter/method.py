@@ -12,9 +12,11 @@ from methods.sparseadapter.options import Pruner, Scope
 from methods.wording import label_of, nearest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import nn
 
-    from methods.base import Handle, Plan, Stage
+    from methods.base import Handle, Need, Plan, Stage
 
 BASES = ("lora", "houlsby", "pfeiffer")
 
@@ -138,6 +140,11 @@ class SparseAdapter(OverMethod):
             score_after=self.score_after,
             seed=plan.seed,
         )
+
+    def obstacles(self) -> Mapping[Need, str]:
+        """Add that masks lie over gradients, too."""
+        own: dict[Need, str] = {"in_backward": "it masks gradients when all of them are there"}
+        return {**own, **super().obstacles()}
 
     def stages(self, plan: Plan) -> list[Stage]:
         """Return the base method's."""

@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 from transformers.initialization import no_init_weights
 
 from harness.models.attention import AUTO
-from harness.models.catalogue import CATALOGUE, SAME
+from harness.models.catalogue import CATALOGUE, SAME, find, quantized
+from harness.models.catalogue.same import QUANTIZED
 from harness.models.config import build_config
 from harness.models.load import build_model, load_model
 from harness.models.spec import ModelSpec
@@ -36,7 +37,8 @@ def test_an_entry_builds_as_many_parameters_as_are_published(name: str) -> None:
         model = kind.from_config(build_config(spec))
         untie_head(spec, model)
     model.tie_weights()
-    assert sum(p.numel() for p in model.parameters()) == published.parameters
+    built = sum(p.numel() for p in model.parameters())
+    assert built + published.beyond == published.parameters
 
 
 def test_every_entry_of_the_hub_is_held_to_a_published_number() -> None:
@@ -54,6 +56,28 @@ def test_ids_of_the_hub_lead_to_entries() -> None:
         assert CATALOGUE[name].source != hub
     sources = [entry.source for entry in CATALOGUE.values() if entry.source]
     assert len(set(sources)) == len(sources)
+
+
+@pytest.mark.parametrize(("hub", "name"), [
+    ("NousResearch/Llama-2-7b-hf", "llama-2-7b"),  # a copy of what an entry is named after
+    ("NousResearch/Meta-Llama-3-8B-Instruct", "llama-3-8b"),  # a copy of what is the same
+    ("unsloth/Qwen3-4B", "qwen3-4b"),
+    ("someone/Llama-2-7b-hf", None),  # whose copies nobody knows
+    ("unsloth/Qwen3-4B-bnb-4bit", None),  # quantised
+    ("NousResearch/Hermes-3-Llama-3.1-8B", None),  # its own
+])  # fmt: skip
+def test_mirrors_lead_to_what_they_copy(hub: str, name: str | None) -> None:
+    assert find(hub) == name
+    assert ModelSpec(hub=hub).catalogued().config == name
+
+
+def test_quantised_repositories_say_what_they_were_made_of() -> None:
+    assert quantized("unsloth/Qwen3-4B-unsloth-bnb-4bit") == ("unsloth/Qwen3-4B", "nf4")
+    assert quantized("someone/Qwen3-4B-bnb-4bit") is None
+    for hub, (original, _) in QUANTIZED.items():
+        assert find(hub) is None, hub
+        assert find(original), hub
+        assert quantized(hub) == QUANTIZED[hub]
 
 
 def test_a_head_that_its_config_unties_has_a_table_of_its_own() -> None:

@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asked import SM86, forked, request
+from asked import LAYERS, SM86, forked, request
 from bare import cells
 from real import real_run
+from tiny_models import tiny_config
 
 from harness.errors import UserError
 from harness.forecasting.cards import CARDS
 from harness.forecasting.cells import forecast_cells
 from harness.forecasting.forecaster import Forecaster
+from harness.models.spec import ModelSpec
 from harness.reporting.forecasts import forecast_notes
 from harness.simulation.step_forecast import StepForecast, forecast
 from harness.simulation.target import CPU, Target
@@ -23,7 +25,6 @@ from harness.training.kernels import pinned_kernel
 
 HALF: dict[str, Any] = {"precision": "bf16-weights"}
 FLASH = {"attention": "flash_attention_2", **HALF}
-LAYERS = 4  # of every tiny model here
 
 
 def foreseen(model: str, family: str = "classification", **asked: Any) -> StepForecast:
@@ -67,6 +68,18 @@ def test_with_padding_the_package_keeps_where_tokens_are_in_every_layer(model: s
     places, ends = 8 * 4 * 32, 512  # int64 of 4 x 32 tokens; five int32, in a block
     assert padded.saved_activations - whole.saved_activations == LAYERS * (places + ends)
     assert padded.flops_step == whole.flops_step
+
+
+@pytest.mark.parametrize("model_type", ["falcon", "gpt_neo"])
+def test_types_that_import_the_package_s_functions_where_it_is_there(
+    model_type: str, tmp_path: Path
+) -> None:
+    """Their modules lack a name where it is not installed, as here."""
+    tiny_config(model_type).save_pretrained(tmp_path)
+    asked = request("tiny-llama", family="causal_lm", mask=False, **FLASH)
+    model = ModelSpec(path=str(tmp_path))
+    step = forked(forecast, asked.model_copy(update={"model": model}))
+    assert step.attention == "flash_attention_2"
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Every training setting moves a forecast as it moves a real step of the CPU, or is refused.
 
 The fields come from the schema: a new one of a type that does not list its values fails here until
-`VALUES` or `IN_A_RUN` says what is tried.
+`VALUES` or `IN_A_RUN` says what is tried. Whatever the schema lists is also forecast for a GPU.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from real import real_run
 from harness.cell import run_cell
 from harness.metering.events import LedgerReport
 from harness.record import Record
-from harness.simulation.fake import fake_run
-from harness.simulation.request import INERT
+from harness.simulation.fake import autocasts, fake_run
+from harness.simulation.request import INERT, Request
+from harness.simulation.step_forecast import forecast
 from harness.simulation.target import CPU
 from harness.suite.settings import TrainSettings
 from harness.tasks.families import FAMILIES, get_family
@@ -33,6 +34,8 @@ from harness.tasks.language.cnn_dailymail import CnnDailymailTask
 Settings = dict[str, Any]
 SGD = {"optimizer": "sgd"}
 BF16 = {"precision": "bf16"}
+STEPPED = ("adamw-fused", "adamw-plain", "adamw-8bit", "lion-paged-8bit", "sgd", "adafactor",
+           "muon")  # fmt: skip
 # What is tried of a setting whose type does not list its values: pairs of settings, one laid over
 # the other, of which a step is taken.
 VALUES: dict[str, list[tuple[Settings, Settings]]] = {
@@ -49,19 +52,27 @@ VALUES: dict[str, list[tuple[Settings, Settings]]] = {
     # The CPU has no cache to give back: test_emptied_cache.py.
     "empty_cache_steps": [({}, {"empty_cache_steps": 2})],
     "label_smoothing": [({}, {"label_smoothing": 0.1})],
-    "weights": [({}, {"weights": "bf16"}), (BF16, {"weights": "bf16"})],
+    "weights": [({}, {"weights": kind}) for kind in ("bf16", "nf4")]
+    + [(BF16, {"weights": "bf16"})],
     "compute": [({}, {"compute": "bf16"}), ({"weights": "bf16"}, {"compute": "bf16"})],
     "autocast": [({"weights": "bf16"}, {"autocast": True}), (BF16, {"autocast": False})],
     "adapters": [({"weights": kind}, {"adapters": "same"}) for kind in ("bf16", "fp16")],
-    "gradient_checkpointing": [({}, {"gradient_checkpointing": True})],
+    "gradient_checkpointing": [
+        ({}, {"gradient_checkpointing": value}) for value in (True, "reentrant")
+    ],
     # Of quantised bases, whose kinds, families and methods test_quantized.py has.
     "double_quant": [({"weights": "nf4"}, {"double_quant": True})],
     "unquantized": [({"weights": "nf4"}, {"unquantized": "compute"})],
-    "loss": [],
-    "loss_chunks": [],
-    "liger_kernels": [],
-    "optimizer_in_backward": [],
-    "optimizer": [({}, {"optimizer": name}) for name in ("adamw-fused", "sgd", "adafactor")],
+    "loss": [({}, {"loss": value}) for value in ("chunked", "chunked-output")],
+    "loss_chunks": [({"loss": "chunked"}, {"loss_chunks": 3})],
+    "liger_kernels": [],  # of a GPU: test_liger.py
+    "optimizer_in_backward": [({"clip": None}, {"optimizer_in_backward": True})],
+    # Those of torchao, which not every machine has: test_library_optimizers.py.
+    "optimizer": [({}, {"optimizer": name}) for name in STEPPED],
+    "embedding_states": [({"optimizer": "adamw-8bit"}, {"embedding_states": "same"})],
+    "state_block": [],
+    # Packed rows are of language alone: test_packing.py.
+    "padding": [({}, {"padding": value}) for value in ("longest", "max")],
 }
 # These say which batches a run takes: the data, what is said of it, and whether bytes move.
 IN_A_RUN: dict[str, tuple[str, str, bool]] = {
@@ -92,36 +103,58 @@ MODELS = {
 def tried(name: str) -> list[tuple[Settings, Settings]]:
     """Return what is tried of a setting: every value that its type lists, or what the table has."""
     kind = TrainSettings.model_fields[name].annotation
+    base = {"padding": "longest"} if name == "length_grouping" else {}
     if name in VALUES:
         return VALUES[name]
     if kind is bool:
-        return [({}, {name: True}), ({}, {name: False})]
-    assert get_origin(kind) is Literal, f"{name} is new: say in VALUES or IN_A_RUN what is tried"
-    return [({}, {name: value}) for value in get_args(kind)]
+        return [(base, {name: True}), (base, {name: False})]
+    if get_origin(kind) is Literal:
+        return [(base, {name: value}) for value in get_args(kind)]
+    assert name in IN_A_RUN, f"{name} is new: say in VALUES or IN_A_RUN what is tried"
+    return []
 
 
-OF_LAYERS = {"double_quant", "unquantized"}
 # What comes after gradients, moves nothing or is of single layers is the same for every kind of
 # task: two are enough.
-AFTER_GRADIENTS = {*INERT, "optimizer", "momentum", "weight_decay", "clip", "empty_cache_steps"}
+AFTER_GRADIENTS = {*INERT, "optimizer", "momentum", "weight_decay", "clip", "empty_cache_steps",
+                   "embedding_states", "optimizer_in_backward"}  # fmt: skip
+OF_LAYERS = {"double_quant", "unquantized"}
+OF_LANGUAGE = {"loss", "loss_chunks"}
+
+
+def families(name: str) -> tuple[str, ...]:
+    """Return the kinds of task that a setting is tried with."""
+    if name in OF_LANGUAGE:
+        return ("causal_lm",)
+    if name in IN_A_RUN:
+        return ("classification",)
+    few = AFTER_GRADIENTS | OF_LAYERS
+    return ("classification", "image") if name in few else tuple(MODELS)
+
+
 CASES = [
     (family, name, base, change)
     for name in TrainSettings.model_fields
-    if name not in IN_A_RUN
     for base, change in tried(name)
-    for family in (("classification", "image") if name in AFTER_GRADIENTS | OF_LAYERS else MODELS)
+    for family in families(name)
 ]
 
 
+def request_of(family: str, train: TrainSettings, **target: Any) -> Request:
+    asked_for = asked.request(MODELS[family], family=family, **target)
+    return asked_for.model_copy(update={"train": train})
+
+
 @cache
-def steps_of(family: str, given: tuple[tuple[str, Any], ...]) -> tuple[dict[str, int], ...]:
+def steps_of(family: str, train: TrainSettings) -> tuple[dict[str, int], ...]:
     """Return the figures of a forecast for the CPU and of the real step there."""
-    what = asked.request(MODELS[family], family=family, target=CPU, **dict(given))
-    return figures(asked.forked(fake_run, what).report), figures(real_run(what))
+    what = request_of(family, train, target=CPU)
+    return figures(fake_run(what).report), figures(real_run(what))
 
 
 def figures(report: LedgerReport) -> dict[str, int]:
-    return {**report.peaks, "at rest": report.at_rest, "saved": report.saved}
+    rest = {"at rest": report.at_rest, "saved": report.saved}
+    return {**report.peaks, "peak": report.peak, **rest}
 
 
 @pytest.mark.parametrize(("family", "name", "base", "change"), CASES)
@@ -132,8 +165,8 @@ def test_a_setting_moves_forecast_and_step_alike(
         pytest.skip("refused: test_state.py")
     if (name, family) == ("gradient_checkpointing", "seq2seq") and change[name]:
         request.applymarker(pytest.mark.xfail(strict=True, reason=MASKS))
-    before = steps_of(family, tuple(base.items()))
-    after = steps_of(family, tuple({**base, **change}.items()))
+    settings = TrainSettings(**{**base, **change})
+    before, after = steps_of(family, TrainSettings(**base)), steps_of(family, settings)
     foreseen, real = (
         {key: new[key] - old[key] for key in new} for old, new in zip(before, after, strict=True)
     )
@@ -141,6 +174,11 @@ def test_a_setting_moves_forecast_and_step_alike(
     assert all(abs(share) <= 64 for share in apart.values()), apart
     if name in INERT:
         assert not any(real.values()), "a forecast of other values is taken from the cache"
+    if family == families(name)[0]:
+        on_gpu = request_of(family, settings)
+        assert asked.forked(forecast, on_gpu).peak_reserved
+        if not autocasts(on_gpu):  # the CPU casts other operators, which nobody forecasts
+            assert abs(after[0]["peak"] - after[1]["peak"]) <= 64
 
 
 def test_there_is_a_model_for_every_family() -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from asked import forked, request
+from asked import LAYERS, SM86, forked, request
 from peft_types import DECODERS_ONLY, SMALL, all_types
 from real import real_run
 
 from harness.simulation.fake import fake_run
 from harness.simulation.step_forecast import forecast
-from harness.simulation.target import CPU
+from harness.simulation.target import CPU, Target
 from methods.peft_any.types import REFUSED
 
 KB = 1024
@@ -45,6 +45,11 @@ def same(kind: str, model: str, options: dict[str, Any] | None = None, **train: 
 @pytest.mark.parametrize("kind", [kind for kind in all_types() if kind not in REFUSED])
 def test_every_type(kind: str) -> None:
     same(kind, "tiny-llama" if kind in DECODERS_ONLY else "tiny-bert")
+
+
+@pytest.mark.parametrize("target", [CPU, SM86])
+def test_boft_is_forecast_with_its_own_options(target: Target) -> None:
+    assert forked(forecast, request("tiny-bert", "peft", {"type": "BOFT"}, target=target)).at_rest
 
 
 @pytest.mark.parametrize(("kind", "model"), OTHERS)
@@ -94,8 +99,8 @@ def test_the_first_rows_of_cuda_s_singular_vectors_are_a_view() -> None:
         options = {"type": "PSOFT", "r": 8, "psoft_svd": svd}
         return int(forked(forecast, request("tiny-bert", "peft", options)).at_rest)
 
-    width, layers, targets, rank = 32, 4, 2, 8  # of tiny-bert's query and value
-    kept = 4 * width * (width - rank) * layers * targets
+    width, targets, rank = 32, 2, 8  # of tiny-bert's query and value
+    kept = 4 * width * (width - rank) * LAYERS * targets
     assert at_rest("full") - at_rest("lowrank") == pytest.approx(kept, rel=0.05)
 
 

@@ -37,6 +37,11 @@ FEW = (9, 13)
             (10,),
         ),
         ("full", ["train.optimizer=adafactor", "train.precision=bf16"], (7,)),
+        (
+            "full",
+            ["train.optimizer=adamw-8bit", "train.optimizer_in_backward=true", "train.clip=null"],
+            (7,),
+        ),
     ],
     ids=lambda value: str(value)[:60],
 )

@@ -19,11 +19,14 @@ class Published(NamedTuple):
         of: the class that it is of.
         found: "stored": written down in public repositories, where it was read (most often as the
             hub's own sum over the weights' headers); "recalled": nowhere that could be read here.
+        beyond: how many of them the class does not build: layers that predict further tokens, and
+            constants beside the weights.
     """
 
     parameters: int
     of: Counted
     found: Literal["stored", "recalled"] = "stored"
+    beyond: int = 0
 
 
 @dataclass(frozen=True)

@@ -1,48 +1,30 @@
-"""Language models: GPT-2, Gemma, Phi, OLMo, Granite, Pythia, OPT, Falcon."""
+"""Language models: GPT-2, Gemma, Phi, OLMo, Granite, Pythia, OPT, Falcon and others."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from harness.models.catalogue.decoders import model
 from harness.models.catalogue.entry import Architecture, Published, rope, sizes
-
-
-def _model(kind: str, source: str, parameters: int, *parts: dict[str, Any]) -> Architecture:
-    config = {key: value for part in parts for key, value in part.items()}
-    return Architecture(kind, config, source, Published(parameters, "AutoModelForCausalLM"))
 
 
 def _gpt2(source: str, parameters: int, hidden: int, layers: int, heads: int) -> Architecture:
     dims = {"n_embd": hidden, "n_layer": layers, "n_head": heads}
-    return _model("gpt2", f"openai-community/{source}", parameters, dims)
+    return model("gpt2", f"openai-community/{source}", parameters, dims)
+
+
+def _gemma(size: str, parameters: int, dims: dict[str, Any]) -> Architecture:
+    return model("gemma", f"google/gemma-{size}", parameters, dims, {"head_dim": 256})
 
 
 def _gemma2(size: str, parameters: int, dims: dict[str, Any]) -> Architecture:
-    return _model("gemma2", f"google/gemma-2-{size}", parameters, dims, {"head_dim": 256})
+    return model("gemma2", f"google/gemma-2-{size}", parameters, dims, {"head_dim": 256})
 
 
 def _gemma3(size: str, parameters: int, dims: dict[str, Any]) -> Architecture:
     rest = {"head_dim": 256, "vocab_size": 262144, "sliding_window": 512,
             "max_position_embeddings": 32768}  # fmt: skip
-    return _model("gemma3_text", f"google/gemma-3-{size}", parameters, dims, rest)
-
-
-def _gemma3_seeing(size: str, parameters: int, dims: dict[str, Any]) -> Architecture:
-    positions = {
-        "sliding_attention": rope(1e4)["rope_parameters"],
-        "full_attention": rope(1e6, rope_type="linear", factor=8.0)["rope_parameters"],
-    }
-    text = dims | {"head_dim": 256, "vocab_size": 262208, "sliding_window": 1024,
-                   "rope_parameters": positions}  # fmt: skip
-    sight = {"hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27,
-             "num_attention_heads": 16, "image_size": 896, "patch_size": 14,
-             "vision_use_head": False}  # fmt: skip
-    return Architecture(
-        "gemma3",
-        {"text_config": text, "vision_config": sight, "mm_tokens_per_image": 256},
-        f"google/gemma-3-{size}-pt",
-        Published(parameters, "AutoModelForImageTextToText"),
-    )
+    return model("gemma3_text", f"google/gemma-3-{size}", parameters, dims, rest)
 
 
 def _pythia(
@@ -51,19 +33,19 @@ def _pythia(
     rest = {"vocab_size": vocabulary, "hidden_size": hidden, "intermediate_size": 4 * hidden,
             "num_hidden_layers": layers, "num_attention_heads": heads,
             "bos_token_id": 0, "eos_token_id": 0}  # fmt: skip
-    return _model("gpt_neox", f"EleutherAI/pythia-{size}", parameters, rest)
+    return model("gpt_neox", f"EleutherAI/pythia-{size}", parameters, rest)
 
 
 def _opt(size: str, parameters: int, hidden: int, layers: int, heads: int) -> Architecture:
     rest = {"hidden_size": hidden, "ffn_dim": 4 * hidden, "num_hidden_layers": layers,
             "num_attention_heads": heads, "word_embed_proj_dim": hidden}  # fmt: skip
-    return _model("opt", f"facebook/opt-{size}", parameters, rest)
+    return model("opt", f"facebook/opt-{size}", parameters, rest)
 
 
 def _olmo2(size: str, parameters: int, dims: dict[str, Any]) -> Architecture:
     rest = {"vocab_size": 100352, "max_position_embeddings": 4096, "rms_norm_eps": 1e-6,
             "pad_token_id": 100277, "eos_token_id": 100257}  # fmt: skip
-    return _model("olmo2", f"allenai/OLMo-2-{size}", parameters, dims, rope(500_000.0), rest)
+    return model("olmo2", f"allenai/OLMo-2-{size}", parameters, dims, rope(500_000.0), rest)
 
 
 def _granite(
@@ -75,7 +57,7 @@ def _granite(
             "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0,
             "tie_word_embeddings": True}  # fmt: skip
     source = f"ibm-granite/granite-3.3-{size}-instruct"
-    return _model("granite", source, parameters, dims, rope(1e7), rest)
+    return model("granite", source, parameters, dims, rope(1e7), rest)
 
 
 MORE_DECODERS: dict[str, Architecture] = {
@@ -83,17 +65,31 @@ MORE_DECODERS: dict[str, Architecture] = {
     "gpt2-medium": _gpt2("gpt2-medium", 354_823_168, 1024, 24, 16),
     "gpt2-large": _gpt2("gpt2-large", 774_030_080, 1280, 36, 20),
     "gpt2-xl": _gpt2("gpt2-xl", 1_557_611_200, 1600, 48, 25),
+    "gemma-2b": _gemma("2b", 2_506_172_416, sizes(2048, 16384, 18, 8, 1)),
+    "gemma-7b": _gemma("7b", 8_537_680_896, sizes(3072, 24576, 28, 16, 16)),
     "gemma-2-2b": _gemma2("2b", 2_614_341_888, sizes(2304, 9216, 26, 8, 4)),
     "gemma-2-9b": _gemma2("9b", 9_241_705_984, sizes(3584, 14336, 42, 16, 8)),
+    "gemma-2-27b": model(
+        "gemma2", "google/gemma-2-27b", 27_227_128_320, sizes(4608, 36864, 46, 32, 16),
+        {"head_dim": 128, "query_pre_attn_scalar": 144},
+    ),
     "gemma-3-270m": _gemma3("270m", 268_098_176, sizes(640, 2048, 18, 4, 1)),
     "gemma-3-1b": _gemma3("1b-pt", 999_885_952, sizes(1152, 6912, 26, 4, 1)),
-    "gemma-3-4b": _gemma3_seeing("4b", 4_300_079_472, sizes(2560, 10240, 34, 8, 4)),
-    "gemma-3-12b": _gemma3_seeing("12b", 12_187_325_040, sizes(3840, 15360, 48, 16, 8)),
-    "phi-2": _model(
+    "phi-1.5": model(
+        "phi", "microsoft/phi-1_5", 1_418_270_720,
+        {"hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 24,
+         "num_attention_heads": 32}, rope(1e4, partial_rotary_factor=0.5),
+    ),
+    "phi-2": model(
         "phi", "microsoft/phi-2", 2_779_683_840,
         {"hidden_size": 2560, "intermediate_size": 10240, "num_hidden_layers": 32,
          "num_attention_heads": 32, "resid_pdrop": 0.1, "bos_token_id": 50256,
          "eos_token_id": 50256}, rope(1e4, partial_rotary_factor=0.4),
+    ),
+    "phi-3-mini-4k": model(
+        "phi3", "microsoft/Phi-3-mini-4k-instruct", 3_821_079_552,
+        sizes(3072, 8192, 32, 32), rope(1e4),
+        {"vocab_size": 32064, "max_position_embeddings": 4096, "sliding_window": 2047},
     ),
     "phi-3.5-mini": Architecture(
         "phi3",
@@ -103,7 +99,7 @@ MORE_DECODERS: dict[str, Architecture] = {
         Published(3_821_079_552, "AutoModelForCausalLM"),
         "rotary positions are plain, not longrope: which frequencies, no tensor's shape tells",
     ),
-    "phi-4": _model(
+    "phi-4": model(
         "phi3", "microsoft/phi-4", 14_659_507_200,
         sizes(5120, 17920, 40, 40, 10), rope(250_000.0),
         {"vocab_size": 100352, "max_position_embeddings": 16384, "bos_token_id": 100257,
@@ -129,8 +125,15 @@ MORE_DECODERS: dict[str, Architecture] = {
     "pythia-1.4b": _pythia("1.4b", 1_414_647_808, 50304, 2048, 24, 16),
     "pythia-2.8b": _pythia("2.8b", 2_775_208_960, 50304, 2560, 32, 32),
     "pythia-6.9b": _pythia("6.9b", 6_857_302_016, 50432, 4096, 32, 32),
+    "pythia-12b": _pythia("12b", 11_846_072_320, 50688, 5120, 36, 40),
+    "redpajama-incite-3b": model(
+        "gpt_neox", "togethercomputer/RedPajama-INCITE-Base-3B-v1", 2_775_864_320,
+        {"vocab_size": 50432, "hidden_size": 2560, "intermediate_size": 10240,
+         "num_hidden_layers": 32, "num_attention_heads": 32, "bos_token_id": 0, "eos_token_id": 0,
+         "use_parallel_residual": False}, rope(1e4, partial_rotary_factor=1.0),
+    ),
     "opt-125m": _opt("125m", 125_239_296, 768, 12, 12),
-    "opt-350m": _model(
+    "opt-350m": model(
         "opt", "facebook/opt-350m", 331_196_416,
         {"hidden_size": 1024, "ffn_dim": 4096, "num_hidden_layers": 24, "num_attention_heads": 16,
          "word_embed_proj_dim": 512, "do_layer_norm_before": False},
@@ -143,9 +146,59 @@ MORE_DECODERS: dict[str, Architecture] = {
         "facebook/opt-6.7b",
         Published(6_658_473_984, "AutoModelForCausalLM", "recalled"),
     ),
-    "falcon-7b": _model(
+    "falcon-7b": model(
         "falcon", "tiiuae/falcon-7b", 6_921_720_704,
         {"hidden_size": 4544, "num_hidden_layers": 32, "num_attention_heads": 71,
          "vocab_size": 65024, "multi_query": True, "parallel_attn": True, "bias": False},
+    ),
+    "gpt-j-6b": model(
+        "gptj", "EleutherAI/gpt-j-6b", 6_050_882_784, {"n_embd": 4096, "n_layer": 28, "n_head": 16}
+    ),
+    "mpt-7b": Architecture(
+        "mpt", {"d_model": 4096, "n_heads": 32, "n_layers": 32, "vocab_size": 50432},
+        "mosaicml/mpt-7b", Published(6_649_286_656, "AutoModelForCausalLM", "recalled"),
+    ),
+    "cerebras-gpt-1.3b": Architecture(
+        "gpt2", {"n_embd": 2048, "n_layer": 24, "n_head": 16, "n_positions": 2048},
+        "cerebras/Cerebras-GPT-1.3B", Published(1_315_723_264, "AutoModelForCausalLM", "recalled"),
+    ),
+    "stablelm-2-1.6b": model(
+        "stablelm", "stabilityai/stablelm-2-1_6b", 1_644_515_328, sizes(2048, 5632, 24, 32),
+        {"vocab_size": 100352, "use_qkv_bias": True, "bos_token_id": 100257,
+         "eos_token_id": 100257}, rope(1e4, partial_rotary_factor=0.25),
+    ),
+    "starcoder2-3b": Architecture(
+        "starcoder2", sizes(3072, 12288, 30, 24, 2)
+        | {"vocab_size": 49152, "bos_token_id": 0, "eos_token_id": 0, "sliding_window": 4096},
+        "bigcode/starcoder2-3b", Published(3_030_371_328, "AutoModelForCausalLM", "recalled"),
+    ),
+    "olmo-3-7b": model(
+        "olmo3", "allenai/Olmo-3-1025-7B", 7_298_011_136, sizes(4096, 11008, 32, 32),
+        {"vocab_size": 100278, "max_position_embeddings": 65536, "pad_token_id": 100277,
+         "bos_token_id": None, "eos_token_id": 100257, "sliding_window": 4096},
+    ),
+    "command-r7b": model(
+        "cohere2", "CohereLabs/c4ai-command-r7b-12-2024", 8_028_033_024,
+        sizes(4096, 14336, 32, 32, 8), {"vocab_size": 256000, "logit_scale": 0.25},
+    ),
+    "glm-4-32b": Architecture(
+        "glm4", sizes(6144, 23040, 61, 48, 2)
+        | {"head_dim": 128, "vocab_size": 151552, "attention_bias": False},
+        "zai-org/GLM-4-32B-0414", Published(32_566_081_536, "AutoModelForCausalLM", "recalled"),
+    ),
+    "seed-oss-36b": model(
+        "seed_oss", "ByteDance-Seed/Seed-OSS-36B-Instruct", 36_151_104_512,
+        sizes(5120, 27648, 64, 80, 8), rope(1e7), {"head_dim": 128, "vocab_size": 155136},
+    ),
+    "apertus-8b": model(
+        "apertus", "swiss-ai/Apertus-8B-Instruct-2509", 8_053_338_176,
+        sizes(4096, 21504, 32, 32, 8),
+    ),
+    "lfm2-350m": model(
+        "lfm2", "LiquidAI/LFM2-350M", 354_483_968,
+        {"vocab_size": 65536, "hidden_size": 1024, "block_ff_dim": 6656, "block_dim": 1024,
+         "conv_dim": 1024, "num_hidden_layers": 16, "num_attention_heads": 16,
+         "num_key_value_heads": 8, "full_attn_idxs": [2, 5, 8, 10, 12, 14],
+         "tie_word_embeddings": True},
     ),
 }  # fmt: skip

@@ -60,6 +60,7 @@ class Family(ABC):
     Attributes:
         name: as a suite's `shape` and a task's `family` call it.
         auto_class: of transformers, which gives a model its head.
+        other_classes: of transformers, in turn, for models that it has none for.
         evaluation: whether predictions come from one forward pass or from generated tokens.
         smooths: whether label smoothing means something here; `smoothed_loss` then says what.
         label_names: the inputs of a batch that predictions do without.
@@ -71,6 +72,7 @@ class Family(ABC):
 
     name: ClassVar[str]
     auto_class: ClassVar[str]
+    other_classes: ClassVar[tuple[str, ...]] = ()
     evaluation: ClassVar[Evaluation] = "logits"
     smooths: ClassVar[bool] = False
     label_names: ClassVar[tuple[str, ...]] = ("labels",)

@@ -63,6 +63,8 @@ class CausalLM(_Language):
 
     name: ClassVar[str] = "causal_lm"
     auto_class: ClassVar[str] = "AutoModelForCausalLM"
+    # Models that see, too: the tower stands idle beside text, and takes its memory.
+    other_classes: ClassVar[tuple[str, ...]] = ("AutoModelForImageTextToText",)
     settings: ClassVar[tuple[str, ...]] = ("train_on_prompt",)
 
     def __init__(self, train_on_prompt: bool | None = None) -> None:
@@ -116,8 +118,15 @@ class CausalLM(_Language):
 
     def predict(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return (B, 2): the sum of -log p over the labels of each example, and their number."""
+        from harness.tasks.families.pieces import pieces_of
+
+        labels = inputs["labels"]
+        pieces = pieces_of(model)
+        if pieces is not None:
+            with pieces.by_token():
+                return _of_tokens(model(**inputs).token_losses, labels)
         ids = {name: value for name, value in inputs.items() if name != "labels"}
-        return _likelihoods(*_next_tokens(model(**ids).logits, inputs["labels"]))
+        return _likelihoods(*_next_tokens(model(**ids).logits, labels))
 
 
 class Seq2Seq(_Language):
@@ -205,6 +214,14 @@ def _token_loss(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
         ignore_index=IGNORED,
         label_smoothing=smoothing,
     )
+
+
+def _of_tokens(losses: Tensor, labels: Tensor) -> Tensor:
+    """Return (B, 2) as `_likelihoods` does, of each token's loss (B, S)."""
+    import torch
+
+    sums = losses[:, -labels.shape[1] : -1].sum(dim=1)
+    return torch.stack([sums, (labels[:, 1:] != IGNORED).sum(dim=1).float()], dim=1)
 
 
 def _likelihoods(logits: Tensor, labels: Tensor) -> Tensor:

@@ -1,0 +1,51 @@
+"""transformers' TrainingArguments as suites."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pytest
+from written_recipes import check_expressed, check_refused, imported, written
+
+from harness.recipes.huggingface import OPTIMIZERS, OTHERS
+from harness.recipes.liger import KERNELS, MIXTURES, UNFUSED
+
+RECIPES, REFUSED = written("transformers"), written("transformers", "refused")
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_comes_through(name: str, tmp_path: Path) -> None:
+    check_expressed("transformers", RECIPES[name], tmp_path)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_forecast_is_refused_with_its_place(name: str, tmp_path: Path) -> None:
+    check_refused("transformers", REFUSED[name], tmp_path)
+
+
+def test_every_argument_of_the_installed_transformers_is_known(tmp_path: Path) -> None:
+    from transformers import TrainingArguments
+
+    names = [field.name for field in fields(TrainingArguments) if field.init]
+    found = imported("transformers", {name: None for name in names}, tmp_path)
+    assert not found.unknown
+    assert len(names) > 100
+
+
+def test_every_optimizer_of_the_installed_transformers_is_said_or_refused() -> None:
+    from transformers.training_args import OptimizerNames
+
+    for name in (each.value for each in OptimizerNames):
+        assert name in OPTIMIZERS or any(fnmatchcase(name, pattern) for pattern in OTHERS), name
+
+
+def test_what_liger_replaces_by_itself_it_has() -> None:
+    from harness.training.liger import SERVED
+
+    asked = {**KERNELS, **MIXTURES}
+    assert asked.keys() == SERVED.keys()
+    for kind, kernels in asked.items():
+        assert {*kernels} == SERVED[kind].kernels - {"cross_entropy"}, kind
+        assert SERVED[kind].fuses == (kind not in UNFUSED), kind
