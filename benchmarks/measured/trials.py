@@ -40,9 +40,7 @@ class Trial:
 SHIFTED = "logits in fp32 and a shifted copy of them"
 # Rows of transformers 4.45 to 4.48, by the class of their model.
 OLDER = {
-    "GraniteForCausalLM": [
-        f"fms/a100_80gb_granite#{number}/" for number in (2, 6, 8, 10, 16, 18, 22, 26)
-    ],
+    "GraniteForCausalLM": [f"fms/a100_80gb_granite#{number}/" for number in (2, 6, 8, 10, 22, 26)],
     "MistralForCausalLM": ["fms/a100_80gb#78/", "fms/a100_80gb#102/"],
     "LlamaForCausalLM": [f"fms/a100_80gb_liger#{number}/" for number in (8, 9, 16, 17, 24, 25)],
 }

@@ -8,7 +8,7 @@ from typing import Any
 from harness.recipes.axolotl_keys import KEYS, PARALLEL
 from harness.recipes.axolotl_settings import settings_of
 from harness.recipes.models import model_entry, model_type
-from harness.recipes.parts import everywhere, suite, tokens
+from harness.recipes.parts import everywhere, packed, suite, tokens
 from harness.recipes.recipe import Recipe
 
 __all__ = ["KEYS", "suite_of"]
@@ -41,7 +41,14 @@ def suite_of(recipe: Recipe) -> dict[str, Any]:
     _distributed(recipe)
     train = settings_of(recipe, adapter, model_type(model))
     method = _lora(recipe) if adapter else "full"
-    return suite(recipe, "axolotl", model=model, task=_task(recipe), method=method, train=train)
+    return suite(
+        recipe,
+        "axolotl",
+        model=model,
+        task=_task(recipe, model_type(model)),
+        method=method,
+        train=train,
+    )
 
 
 def _stage(recipe: Recipe, adapter: str) -> None:
@@ -95,17 +102,17 @@ def _distributed(recipe: Recipe) -> None:
         recipe.differ("what is offloaded to the host stays on the GPU in the forecast")
 
 
-def _task(recipe: Recipe) -> dict[str, Any]:
+def _task(recipe: Recipe, kind: str) -> dict[str, Any]:
     """Return the shape of a batch: rows of `sequence_len` tokens, or one row of all of them."""
     batch = recipe.count("micro_batch_size", 1)
     length = recipe.count("sequence_len", 512)
     evaluation = _evaluates(recipe)
-    kind = recipe.word("model_type") or recipe.word("type_of_model") or ""
-    if recipe.flag("process_reward_model") or "TokenClassification" in kind:
+    loaded = recipe.word("model_type") or recipe.word("type_of_model") or ""
+    if recipe.flag("process_reward_model") or "TokenClassification" in loaded:
         key = "process_reward_model" if recipe.has("process_reward_model") else "model_type"
         recipe.refuse(key, "there is no classification of tokens here")
     is_reward = recipe.flag("reward_model")
-    if is_reward or "SequenceClassification" in kind:
+    if is_reward or "SequenceClassification" in loaded:
         if is_reward:
             recipe.differ("reward_model: a pair is two rows, each with a loss of its own")
         labels = recipe.count("num_labels", 1 if is_reward else 2)
@@ -113,8 +120,7 @@ def _task(recipe: Recipe) -> dict[str, Any]:
         return tokens(rows, length, "max", evaluation=evaluation, family="classification",
                       num_labels=labels)  # fmt: skip
     if recipe.flag("sample_packing"):
-        recipe.assume("the packed row is full")
-        return tokens(1, batch * length, "packed", evaluation=evaluation)
+        return packed(recipe, kind, batch, length, evaluation=evaluation)
     if recipe.flag("pad_to_sequence_len"):
         return tokens(batch, length, "max", evaluation=evaluation)
     recipe.assume(f"the longest example has sequence_len, {length} tokens")

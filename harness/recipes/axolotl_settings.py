@@ -183,8 +183,6 @@ def _steps(recipe: Recipe) -> dict[str, Any]:
     clip = recipe.real("max_grad_norm", 1.0)
     empty = recipe.whole("torch_empty_cache_steps") or recipe.whole("gc_steps")
     evaluation = recipe.whole("eval_batch_size")
-    if evaluation and recipe.flag("sample_packing"):
-        evaluation = -(-evaluation // batch)  # rows of a whole batch
     return {
         "accumulate": max(accumulate, 1),
         "clip": clip or None,

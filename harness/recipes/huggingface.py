@@ -174,6 +174,17 @@ def steps(recipe: Recipe) -> dict[str, Any]:
     }
 
 
+def distributed(recipe: Recipe) -> None:
+    """Say that one GPU holds everything; what is said of FSDP means nothing where it is off."""
+    asked = [key for key in ("deepspeed", "fsdp", "parallelism_config") if recipe.value(key)]
+    settings = options(recipe, "fsdp_config") if "fsdp" in asked else recipe.value("fsdp_config")
+    asked += ["tp_size"] if (recipe.whole("tp_size") or 1) > 1 else []
+    for key in asked:
+        recipe.differ(f"{recipe.said(key)}: the forecast is of one GPU that holds everything")
+    if "offload" in f"{recipe.value('fsdp', '')} {recipe.value('deepspeed', '')} {settings}":
+        recipe.differ("what is offloaded to the host stays on the GPU in the forecast")
+
+
 def evaluates(recipe: Recipe) -> bool:
     """Tell whether the trainer evaluates between steps."""
     strategy = recipe.word("eval_strategy") or recipe.word("evaluation_strategy", "no")
@@ -183,7 +194,10 @@ def evaluates(recipe: Recipe) -> bool:
 def evaluation_batch(recipe: Recipe, row: int = 1) -> dict[str, Any]:
     """Return the rows of an evaluation, if there is one; `row`: examples that are one row."""
     rows = recipe.count("per_device_eval_batch_size", 8)
-    return {"eval_batch_size": -(-rows // row)} if evaluates(recipe) else {}
+    if not evaluates(recipe):
+        return {}
+    recipe.assume("an evaluation keeps no logits, which it does for compute_metrics")
+    return {"eval_batch_size": -(-rows // row)}
 
 
 def peft_lora(label: str, targets: Any = None, **given: Any) -> dict[str, Any]:

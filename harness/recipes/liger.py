@@ -24,7 +24,9 @@ KERNELS: dict[str, tuple[str, ...]] = {
     ),
     **dict.fromkeys(("gemma", "gemma2", "gemma3", "gemma3_text"), _TANH),
     **dict.fromkeys(("gemma4", "gemma4_text"), ("rms_norm", "geglu")),
+    "falcon_h1": ("rope", "rms_norm"),
     "glm4": ("rms_norm", "swiglu"),
+    "nemotron": (),
     "qwen3_5_text": ("rms_norm", "swiglu"),
 }  # fmt: skip
 MIXTURES: dict[str, tuple[str, ...]] = {

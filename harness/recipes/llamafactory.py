@@ -7,7 +7,7 @@ from typing import Any
 from harness.recipes.huggingface import optimizer, peft_lora, steps
 from harness.recipes.llamafactory_keys import KEYS
 from harness.recipes.models import model_entry, model_type
-from harness.recipes.parts import glu, precision, suite, tokens
+from harness.recipes.parts import glu, packed, precision, suite, tokens
 from harness.recipes.recipe import Recipe
 
 __all__ = ["KEYS", "suite_of"]
@@ -48,11 +48,10 @@ def suite_of(recipe: Recipe) -> dict[str, Any]:
         **_liger(recipe, model_type(model)),
     }
     if _evaluates(recipe):
-        train["eval_batch_size"] = _rows(recipe, recipe.count("per_device_eval_batch_size", 8))
-    return suite(
-        recipe, "LLaMA-Factory", model=model, task=_task(recipe), method=_method(recipe, kind),
-        train=train,
-    )  # fmt: skip
+        rows = 2 if recipe.word("stage") in PAIRS else 1
+        train["eval_batch_size"] = rows * recipe.count("per_device_eval_batch_size", 8)
+    method, task = _method(recipe, kind), _task(recipe, model_type(model))
+    return suite(recipe, "LLaMA-Factory", model=model, task=task, method=method, train=train)
 
 
 def _stage(recipe: Recipe, kind: str) -> None:
@@ -134,30 +133,20 @@ def _liger(recipe: Recipe, kind: str) -> dict[str, Any]:
     return {"liger_kernels": [*kernels, "cross_entropy"]}
 
 
-def _task(recipe: Recipe) -> dict[str, Any]:
+def _task(recipe: Recipe, kind: str) -> dict[str, Any]:
     """Return the shape of a batch: rows of up to `cutoff_len` tokens."""
     batch = recipe.count("per_device_train_batch_size", 8)
     length = recipe.count("cutoff_len", 2048)
     stage = recipe.word("stage", "sft")
     evaluation = _evaluates(recipe)
     if recipe.flag("neat_packing"):
-        recipe.assume("packed rows are full")
-        return tokens(1, batch * length, "packed", evaluation=evaluation)
+        return packed(recipe, kind, batch, length, evaluation=evaluation)
     if recipe.flag("packing", stage == "pt"):
         recipe.assume("packed rows are full, and a token sees all before it in its row")
         return tokens(batch, length, "max", evaluation=evaluation, mask=False)
     recipe.assume(f"the longest example has cutoff_len, {length} tokens")
     rows = 2 * batch if stage in PAIRS else batch
     return tokens(rows, length, "longest", evaluation=evaluation)
-
-
-def _rows(recipe: Recipe, batch: int) -> int:
-    """Return of how many rows a batch is, where `_task` makes them of the trainer's."""
-    if recipe.word("stage", "sft") in PAIRS:
-        return 2 * batch
-    if recipe.flag("neat_packing"):
-        return -(-batch // recipe.count("per_device_train_batch_size", 8))
-    return batch
 
 
 def _evaluates(recipe: Recipe) -> bool:

@@ -12,6 +12,13 @@ if TYPE_CHECKING:
 
 # What holds the text model of a model of images and text.
 _WRAPPERS = "(?:language_model|text_model)"
+# Beginnings of model types with layers that carry one example of a row on into the next, or that
+# take no positions.
+CARRIERS = (
+    "bamba", "bloom", "falcon_h1", "falcon_mamba", "granitemoehybrid", "jamba", "kimi_linear",
+    "lfm2", "mamba", "mpt", "nemotron_h", "qwen3_5", "qwen3_next", "recurrent_gemma", "rwkv",
+    "zamba",
+)  # fmt: skip
 # Model types whose feed-forward layer is gated by GELU, in Liger's words `geglu`.
 GEGLU = ("gemma", "gemma2", "gemma3", "gemma3_text", "gemma3n_text", "gemma4_text")
 
@@ -59,6 +66,26 @@ def tokens(
     said = {"family": family, "batch_size": batch, "length": length, **shape}
     said |= {} if evaluation else {"evaluation": False}
     return {"shape": said, "padding": padding}
+
+
+def packed(
+    recipe: Recipe, kind: str, batch: int, length: int, *, evaluation: bool
+) -> dict[str, Any]:
+    """Return a task of rows that are full of whole examples.
+
+    Args:
+        recipe: that asks for it.
+        kind: the model's type; empty where it is not known.
+        batch: rows of a forward pass, which flash-attn's kernels see as one.
+        length: of a row.
+        evaluation: whether the model is evaluated, too.
+    """
+    recipe.assume("packed rows are full")
+    if not kind.startswith(CARRIERS):
+        return tokens(batch, length, "packed", evaluation=evaluation)
+    recipe.differ(f"a {kind} does not keep the examples of a row apart as transformers runs it: "
+                  "the forecast is of rows that are one example each")  # fmt: skip
+    return tokens(batch, length, "max", evaluation=evaluation, mask=False)
 
 
 def precision(

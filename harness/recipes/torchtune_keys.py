@@ -96,7 +96,6 @@ KEYS = Keys(
     differs={
         "optimizer.min_8bit_size": "the forecast has states of tensors from 4,096 values on in 8 "
         "bits",
-        "optimizer.block_size": "the forecast has torchao's 256 values in a block",
         "fsdp_cpu_offload": "weights, gradients and states go to the host; in the forecast one "
         "GPU holds everything",
         "fsdp.cpu_offload": "weights, gradients and states go to the host; in the forecast one "
@@ -120,11 +119,9 @@ KEYS = Keys(
         "kd_loss*": "it needs the teacher's logits",
         "reward_and_value_model*": "two more models; PPO cannot be forecast",
         "ref_checkpointer*": "a second copy of the model; the recipe with LoRA can be forecast",
-        "ac_mode": "some layers keep their activations; enable_activation_checkpointing, which is "
-        "of all, can be forecast",
     },
 )  # fmt: skip
-# Beside `ac_mode`, and of tensor_parallel_dim and its like 1 asks for nothing.
+# Of these 1 asks for nothing.
 PARALLEL = (
     "tensor_parallel_dim", "context_parallel_dim", "data_parallel_shard_dim",
     "data_parallel_replicate_dim", "expert_parallel_dim",

@@ -9,6 +9,7 @@ from harness.recipes.huggingface import (
     attention,
     autocast,
     checkpointing,
+    distributed,
     evaluates,
     evaluation_batch,
     named_model,
@@ -19,7 +20,7 @@ from harness.recipes.huggingface import (
 )
 from harness.recipes.keys import Keys
 from harness.recipes.liger import liger
-from harness.recipes.models import config_of, model_type
+from harness.recipes.models import config_of, in_gib, model_type
 from harness.recipes.parts import precision, suite, tokens
 from harness.recipes.recipe import Recipe
 from harness.recipes.training_arguments import TRAINING, joined
@@ -67,6 +68,7 @@ LENGTH = 1024  # TRL's default; also where max_length is null, and nothing is cu
 def suite_of(recipe: Recipe) -> dict[str, Any]:
     """Return the suite's document; what it cannot say is noted in the recipe."""
     model = named_model(recipe)
+    distributed(recipe)
     quantised = _quantised(recipe)
     lora = recipe.flag("use_peft")
     if quantised and not lora:
@@ -76,7 +78,7 @@ def suite_of(recipe: Recipe) -> dict[str, Any]:
     train = {
         **_precision(recipe, quantised, lora),
         **optimizer(recipe, "optim", "adamw_torch_fused"),
-        **_loss(recipe, model, shape["batch_size"] * shape["length"]),
+        **_loss(recipe, model, shape["batch_size"] * shape["length"], whole=not lora),
         **_checkpointing(recipe),
         **_attention(recipe),
         **steps(recipe),
@@ -135,7 +137,7 @@ def _precision(recipe: Recipe, quantised: str | None, lora: bool) -> dict[str, A
     }
 
 
-def _loss(recipe: Recipe, model: dict[str, Any], count: int) -> dict[str, Any]:
+def _loss(recipe: Recipe, model: dict[str, Any], count: int, *, whole: bool) -> dict[str, Any]:
     """Return the loss; TRL makes no logits, and Liger's loss is off beside it.
 
     Its buffer has 4,096 tokens by 32,768 words in two bytes (`kernels/chunked_logprob.py`); a piece
@@ -151,6 +153,9 @@ def _loss(recipe: Recipe, model: dict[str, Any], count: int) -> dict[str, Any]:
         f"TRL is 1.16, whose loss makes no logits but tiles of {TILE >> 20} MiB: {pieces} pieces "
         "of as many bytes here (an older one's: train.loss=model train.loss_chunks=null)"
     )
+    if whole and _dtype(recipe) != "fp32":
+        more = in_gib(config_of(model), 4, "vocab_size", "hidden_size")
+        recipe.differ(f"TRL sums the head's gradient in fp32 beside it: {more} more")
     return {**kernels, "loss": "chunked", "loss_chunks": pieces}
 
 

@@ -50,7 +50,7 @@ SAID: dict[str, tuple[dict[str, Any], Any, dict[str, Any]]] = {
         OVER | RE | STEPS | {"optimizer": "adamw", "accumulate": 4},
     ),
     "qlora-packed": (
-        task(1, 8192, "packed"),
+        task(2, 4096, "packed"),
         lora(32, 16, ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]),
         NF4 | FLASH | STEPS
         | {"double_quant": True, "optimizer": "adamw-paged-8bit", "accumulate": 8}

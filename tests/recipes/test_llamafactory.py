@@ -75,7 +75,7 @@ SAID: dict[str, tuple[dict[str, Any], Any, dict[str, Any]]] = {
     ),
     "pretraining": (task(4, 2048, "max", mask=False), lora(), OVER | FUSED | STEPS | RE),
     "neat-packing": (
-        task(1, 4096, "packed"), lora(modules_to_save=["embed_tokens", "lm_head"]),
+        task(2, 2048, "packed"), lora(modules_to_save=["embed_tokens", "lm_head"]),
         OVER | FUSED | STEPS | RE | {"attention": "flash_attention_2"},
     ),
     "dpo": (
@@ -165,7 +165,7 @@ def test_what_cannot_be_forecast_is_refused_all_at_once(name: str) -> None:
     [
         ({"stage": "sft"}, 4),
         ({"stage": "dpo"}, 8),
-        ({"stage": "sft", "neat_packing": True}, 2),
+        ({"stage": "sft", "neat_packing": True}, 4),
         ({"stage": "sft", "per_device_eval_batch_size": None}, 8),
         ({"stage": "sft", "eval_strategy": "no"}, None),
     ],

@@ -10,7 +10,7 @@ from harness.errors import UserError
 from harness.recipes import IMPORTERS, read
 from harness.recipes.imported import Imported, suite_name
 from harness.recipes.keys import Keys, sort_out
-from harness.recipes.parts import everywhere
+from harness.recipes.parts import everywhere, packed
 from harness.recipes.recipe import Recipe, read_recipe
 
 KEYS = Keys(
@@ -109,6 +109,15 @@ def test_json_is_read_too(tmp_path: Path) -> None:
     given = read_recipe(file)
     assert given.count("per_device_train_batch_size", 8) == 4
     assert given.where("bf16") == f"{file}:2"
+
+
+def test_rows_of_a_model_that_carries_examples_on_are_one_example_each() -> None:
+    apart, carried = recipe(), recipe()
+    assert packed(apart, "llama", 2, 64, evaluation=True)["padding"] == "packed"
+    task = packed(carried, "qwen3_5_moe", 2, 64, evaluation=True)
+    assert (task["padding"], task["shape"]["mask"]) == ("max", False)
+    assert not apart.differs
+    assert "does not keep the examples of a row apart" in carried.differs[0]
 
 
 def test_a_file_of_the_suite_says_what_it_is() -> None:

@@ -41,6 +41,7 @@ def write(folder: Path, config: dict[str, Any]) -> Path:
     ("trainer", "name"),
     [
         ("torchtune", "lora-on-one-gpu"),
+        ("torchtune", "qlora"),
         ("trl", "lora"),
         ("transformers", "kwargs-as-text"),
     ],

@@ -68,8 +68,6 @@ def check_expressed(trainer: str, one: Written, folder: Path) -> Imported:
         assert not found.differs
     if "unknown" not in expected:
         assert not found.unknown
-    if found.suite["train"]["weights"] in ("nf4", "fp4", "int8"):
-        return found  # until quantised bases are built
     named = "model" in found.suite
     (cell,) = suite_of(found.document(), () if named else ["model.config=tiny-llama"]).cells()
     assert cell.train.dtypes.obstacle() is None
