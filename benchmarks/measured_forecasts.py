@@ -15,7 +15,7 @@ from pathlib import Path
 
 from measured.others import own_rows, peft_rows, safe_rows
 from measured.page import Pair, Tried, against, page, points_csv
-from measured.rows import Row, public_rows
+from measured.rows import Row, public_rows, repeating
 from measured.trials import TRIALS, patched, rows_of
 
 from harness import durable
@@ -28,6 +28,13 @@ from harness.reporting.figures.figure import write
 from harness.suite.plan import stages_of
 
 Asked = dict[tuple[str, str], list[Forecast]]  # card and key of a cell -> its stages
+
+
+def all_of(rows: Sequence[Row], workers: int | None) -> Asked:
+    """Return the forecasts of all cells; what no setting says of attention, no cache knows."""
+    found = forecasts_of([r for r in rows if not r.repeated], Forecaster(cache_folder(), workers))
+    with repeating():
+        return found | forecasts_of([r for r in rows if r.repeated], Forecaster(None, workers))
 
 
 def forecasts_of(rows: Sequence[Row], forecaster: Forecaster) -> Asked:
@@ -69,7 +76,7 @@ def tried(rows: Sequence[Row], workers: int | None) -> list[Tried]:
     for trial in TRIALS:
         for row in rows_of(trial, rows):
             assert row.cell
-            with patched(trial):
+            with patched(trial, row.cell):
                 cells = [trial.cell(row.cell)]
                 (entry,) = forecast_cells(Forecaster(None, workers), cells, [find_card(row.card)])
             value = bytes_of(entry, row.figure, find_card(row.card))
@@ -92,7 +99,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int)
     options = parser.parse_args()
     rows = [*public_rows(), *peft_rows(), *safe_rows(), *own_rows()]
-    pairs, without = pairs_of(rows, forecasts_of(rows, Forecaster(cache_folder(), options.workers)))
+    pairs, without = pairs_of(rows, all_of(rows, options.workers))
     options.out.mkdir(parents=True, exist_ok=True)
     others = tried(rows, options.workers)
     durable.write_text(options.out / "README.md", page(pairs, without, others))

@@ -13,7 +13,10 @@ from pathlib import Path
 
 from harness.provenance import Environment, GitState, Gpu
 
-PACKAGES = ("torch", "transformers", "peft", "datasets", "fvcore", "numpy", "tokenizers")
+PACKAGES = (
+    "torch", "transformers", "peft", "datasets", "fvcore", "numpy", "tokenizers", "bitsandbytes",
+    "torchao",
+)  # fmt: skip
 # The ones that decide over memory, so that a forecast or a budget names them.
 MEMORY_PACKAGES = ("torch", "transformers", "peft")
 # Where the packages harness and methods lie.

@@ -99,7 +99,7 @@ def forecast(
     from harness.forecasting.forecaster import Forecaster
     from harness.forecasting.largest import add_max_batch
     from harness.forecasting.sweeps import add_sweeps, sweeps_of
-    from harness.recipes.models import refuse_unreachable
+    from harness.recipes.models import refuse_unnamed, refuse_unreachable
     from harness.reporting.terminal import counting
     from harness.suite.extending import read_suite
     from harness.suite.load import suite_of
@@ -119,6 +119,8 @@ def forecast(
     if not cards:
         raise UserError("--gpu: name at least one card")
     imported = _imported(trainer, file, suite_out, cards)
+    if imported is not None:
+        refuse_unnamed(imported, overrides or [])
     document = imported.document() if imported else read_suite(file)
     suite = suite_of(document, overrides or [], plugin or [], file.parent)
     cells = suite.cells()

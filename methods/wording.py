@@ -35,6 +35,8 @@ def spelled(value: object) -> str:
     """Return a setting's value as a suite spells it."""
     if value is None or isinstance(value, bool):
         return "null" if value is None else str(value).lower()
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(spelled, value))}]"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

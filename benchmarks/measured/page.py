@@ -26,6 +26,9 @@ SOURCES = {
     "optimum-benchmark": "optimum-benchmark, MI250 and A10G",
     "litgpt": "litgpt, A100 40 GB and A10G",
     "canifinetune": "canifinetune, RTX 4080",
+    "torchtune": "torchtune's README, RTX 4090 and A100",
+    "torchao": "torchao's README, RTX 4070 Ti Super",
+    "axolotl3800": "axolotl's pull request 3800, RTX 3090 and 5090",
     "hfdocs": "transformers' documentation",
     "h100": "this project, H100",
 }
@@ -99,8 +102,8 @@ def page(pairs: Sequence[Pair], without: Sequence[Row], tried: Sequence[Tried] =
         *(block for source in dict.fromkeys(p.source for p in pairs)
           for block in _points(source, [p for p in pairs if p.source == source])),
         "## What cannot be said",
-        f"{len(without)} figures; the settings have no quantised bases, no fused kernels of other "
-        "projects, no sharding, no compiler and no models but those of transformers.",
+        f"{len(without)} figures; the settings have no sharding, no offloading, no compiler and no "
+        "models but those of transformers.",
         "<details>\n<summary>By reason</summary>",
         markdown_grid(["reason", "figures", "of"], _reasons(without)),
         "</details>",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import yaml
 
@@ -44,6 +46,7 @@ class Row:
         stage: which of the cell's stages; empty for its only one.
         fitted: a setting was chosen by it.
         attention: its kernel, as the source calls it.
+        repeated: keys and values that heads share are repeated before the kernel is called.
     """
 
     name: str
@@ -58,6 +61,7 @@ class Row:
     stage: str = ""
     fitted: bool = False
     attention: str = ""
+    repeated: bool = False
 
     @property
     def said(self) -> str:
@@ -71,10 +75,24 @@ class Row:
         return " ".join(filter(None, parts))
 
 
+@contextmanager
+def repeating() -> Iterator[None]:
+    """Let transformers repeat shared keys and values; processes that are forked meanwhile do so."""
+    from transformers.integrations import sdpa_attention
+
+    with mock.patch.object(sdpa_attention, "use_gqa_in_sdpa", _never):  # a Mock would keep tensors
+        yield
+
+
+def _never(*_: object) -> bool:
+    return False
+
+
 @cache
 def words() -> dict[str, Any]:
-    """Return how the words of public.csv are said by settings."""
+    """Return how the words of public.csv, and single rows of it, are said by settings."""
     content: dict[str, Any] = yaml.safe_load((HERE / "words.yaml").read_text())
+    content["told"] = yaml.safe_load((HERE / "told.yaml").read_text())["told"]
     return content
 
 
@@ -94,9 +112,11 @@ def _row(given: Mapping[str, str]) -> Row:
     said = {axis: value or {} for axis, value in known.items()}
     card = next(said[axis]["card"] for axis in ("attention", "gpu") if "card" in said[axis])
     by = [value["by"] for value in said.values() if "by" in value]
-    by += [new for old, new in words()["although"].items() if given["why_not"].startswith(old)]
+    if _told(given["id"]) is None:
+        by += [new for old, new in words()["although"].items() if given["why_not"].startswith(old)]
     return Row(name, given["source"], card, kind, measured, said["kind"]["figure"],
-               _cell(given, said), tuple(by), attention=given["attention"])  # fmt: skip
+               _cell(given, said), tuple(by), attention=given["attention"],
+               repeated="repeated" in said["attention"])  # fmt: skip
 
 
 def _told(name: str) -> Mapping[str, Any] | None:
@@ -110,13 +130,14 @@ def _told(name: str) -> Mapping[str, Any] | None:
 
 def _why_not(given: Mapping[str, str], known: Mapping[str, Any]) -> str:
     """Return why the settings cannot say a row; empty where they can."""
-    despite = (known["kind"] or {}).get("despite")
-    fits = despite and given["why_not"].startswith(despite)
-    if given["expressible"] == "no" and not fits and _told(given["id"]) is None:
-        return given["why_not"]
     for start, why in words()["not"].items():
         if given["id"].startswith(start):
             return str(why)
+    despite = (known["kind"] or {}).get("despite")
+    fits = despite and given["why_not"].startswith(despite)
+    built = given["why_not"].startswith(tuple(words()["built"]))
+    if given["expressible"] == "no" and not (fits or built) and _told(given["id"]) is None:
+        return given["why_not"]
     missing = [axis for axis in AXES if known[axis] is None]
     unsaid = words()["unsaid"]
     return next((unsaid.get(axis, f"{axis} not given") for axis in missing), "")

@@ -37,13 +37,15 @@ class Trial:
         return cell.model_copy(update={"train": train})
 
 
+SHIFTED = "logits in fp32 and a shifted copy of them"
+# Rows of transformers 4.45 to 4.48, by the class of their model.
+OLDER = {
+    "GraniteForCausalLM": [f"fms/a100_80gb_granite#{number}/" for number in (2, 6, 8, 10, 22, 26)],
+    "MistralForCausalLM": ["fms/a100_80gb#78/", "fms/a100_80gb#102/"],
+    "LlamaForCausalLM": [f"fms/a100_80gb_liger#{number}/" for number in (8, 9, 16, 17, 24, 25)],
+}
 TRIALS = (
-    Trial("fms/a100_80gb_granite#2/", "logits in fp32 and a shifted copy of them",
-          patch="GraniteForCausalLM", fp32=True),
-    Trial("fms/a100_80gb_granite#8/", "logits in fp32 and a shifted copy of them",
-          patch="GraniteForCausalLM", fp32=True),
-    Trial("fms/a100_80gb_granite#10/", "logits in fp32 and a shifted copy of them",
-          patch="GraniteForCausalLM", fp32=True),
+    *(Trial(rows, SHIFTED, patch=kind, fp32=True) for kind, all_ in OLDER.items() for rows in all_),
     Trial("fms/a100_80gb#2/", "loss of a shifted copy of the logits in their own 16 bits",
           patch="GPTBigCodeForCausalLM"),
     Trial("fms/a100_80gb#2/", "the same, outputs alive through backward", "step",
@@ -60,7 +62,7 @@ def rows_of(trial: Trial, rows: Sequence[Row]) -> list[Row]:
 
 
 @contextmanager
-def patched(trial: Trial) -> Iterator[None]:
+def patched(trial: Trial, cell: Cell) -> Iterator[None]:
     """Put the trial's loss in its class's place; processes that are forked meanwhile have it."""
     if not trial.patch:
         yield
@@ -69,19 +71,28 @@ def patched(trial: Trial) -> Iterator[None]:
 
     owner = getattr(transformers, trial.patch)
     original = owner.forward
-    owner.forward = _forward(fp32=trial.fp32)
+    fused = "cross_entropy" in cell.train.liger_kernels
+    owner.forward = _forward(fp32=trial.fp32, fused=fused)
     try:
         yield
     finally:
         owner.forward = original
 
 
-def _forward(*, fp32: bool) -> Forward:
-    """Return a language model's forward whose loss is of a shifted copy of its logits."""
+def _forward(*, fp32: bool, fused: bool) -> Forward:
+    """Return a language model's forward whose loss is of a shifted copy of its logits.
+
+    Args:
+        fp32: the logits are turned to fp32 first.
+        fused: cross-entropy is Liger's kernel, which writes over what it is given.
+    """
 
     def forward(model: Any, input_ids: Any, labels: Any = None, **kwargs: Any) -> Mapping[str, Any]:
         from torch.nn.functional import cross_entropy
         from transformers.modeling_outputs import CausalLMOutputWithPast
+
+        from harness.tasks.families.sequences import IGNORED
+        from harness.training import liger
 
         outputs = model.base_model(input_ids=input_ids, **kwargs)
         logits = model.lm_head(outputs[0])
@@ -92,7 +103,11 @@ def _forward(*, fp32: bool) -> Forward:
             logits = logits.float()
         if labels is not None:
             shifted = logits[..., :-1, :].contiguous().flatten(0, 1)
-            loss = cross_entropy(shifted, labels[..., 1:].contiguous().flatten())
+            wanted = labels[..., 1:].contiguous().flatten()
+            loss = (
+                liger.functions().cross_entropy(shifted, wanted, None, IGNORED)[0] if fused
+                else cross_entropy(shifted, wanted)
+            )  # fmt: skip
         found: Mapping[str, Any] = CausalLMOutputWithPast(
             loss=loss, logits=logits, past_key_values=outputs.past_key_values
         )

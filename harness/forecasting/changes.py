@@ -57,6 +57,11 @@ def changes_of(request: Request) -> list[Change]:
         settings(
             "precision: bf16-weights (the base in 16 bits)", precision="bf16-weights", **UNSAID
         )
+    if not train.dtypes.quantised and request.method != "full":
+        half = "fp16-weights" if train.dtypes.compute == "fp16" else "bf16-weights"
+        quantised = {**UNSAID, "weights": "nf4", "double_quant": True}
+        settings("weights: nf4, double_quant: true (the base in 4 bits)",
+                 precision=half, **quantised)  # fmt: skip
     if train.holds_outputs:
         settings("outputs: dropped (before backward)", outputs="dropped")
     if train.optimizer == "adamw":
@@ -102,7 +107,10 @@ def _may_step_early(request: Request) -> bool:
 
 
 def _halve(request: Request) -> Request:
-    halved = tuple(s._replace(examples=s.examples // 2) for s in request.steps)
+    halved = tuple(
+        s._replace(examples=s.examples // 2, packed=s.packed and -(-s.packed // 2))
+        for s in request.steps
+    )
     train = request.train.model_copy(update={"accumulate": 2 * request.train.accumulate})
     new = request.model_copy(update={"steps": halved, "train": train})
     return _halve_evaluation(new) if train.eval_batch_size is None else new

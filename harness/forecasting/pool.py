@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from harness.errors import UserError
-from harness.forecasting.spare import spared
+from harness.forecasting.spare import compiled_late, spared
 
 PRELOADED = (
     "torch",
@@ -48,7 +48,7 @@ def preload(model_types: Iterable[str] = (), *, whole: bool = False) -> None:
         whole: import the libraries as they import themselves: this process trains, too.
     """
     gc.disable()
-    with nullcontext() if whole else spared():
+    with compiled_late(), nullcontext() if whole else spared():
         for name in PRELOADED:
             importlib.import_module(name)
         for kind in model_types:

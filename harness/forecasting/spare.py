@@ -20,6 +20,7 @@ import importlib
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache, partial, wraps
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -157,6 +158,27 @@ def load_late() -> None:
     """
     for name in (SYMBOLS, _COMPILER):
         real(name)
+
+
+@contextmanager
+def compiled_late() -> Iterator[None]:
+    """Have what is imported in this context compile its functions when they are first called.
+
+    bitsandbytes, which peft imports where it is installed, decorates a few with `torch.compile`:
+    that alone imports 1,400 modules of the compiler.
+    """
+    import torch
+
+    at_once = torch.compile
+
+    def late(function: Any = None, **options: Any) -> Any:
+        if function is None:
+            return partial(late, **options)
+        compiled = cache(partial(at_once, function, **options))
+        return wraps(function)(lambda *args, **kwargs: compiled()(*args, **kwargs))
+
+    with mock.patch.object(torch, "compile", late):
+        yield
 
 
 @contextmanager

@@ -16,6 +16,7 @@ OPTIMIZERS = {
     "optimi_adamw": {"optimizer": "adamw-plain"},
     "ao_adamw_8bit": {"optimizer": "adamw-torchao-8bit"},
     "ao_adamw_4bit": {"optimizer": "adamw-torchao-4bit"},
+    "muon": {"optimizer": "muon"},
     "ao_adamw_fp8": {"optimizer": "adamw-torchao-fp8"},
 }
 # Its older flags, the stronger first, and what `attn_implementation` has since.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from harness.recipes.parts import glu
+from harness.recipes.models import model_entry
 from methods.wording import nearest
 
 if TYPE_CHECKING:
@@ -24,29 +24,24 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
     "paged_adamw_32bit": {"optimizer": "adamw-paged"},
     "paged_adamw_8bit": {"optimizer": "adamw-paged-8bit"},
     "adamw_torch_8bit": {"optimizer": "adamw-torchao-8bit"},
-    "adamw_torch_4bit": {"optimizer": "adamw-torchao-4bit"},
+    # The Trainer asks torchao for blocks of 256, whatever its own number is.
+    "adamw_torch_4bit": {"optimizer": "adamw-torchao-4bit", "state_block": 256},
     "lion_32bit": {"optimizer": "lion"},
     "lion_8bit": {"optimizer": "lion-8bit"},
-    "paged_lion_32bit": {"optimizer": "lion"},
+    "paged_lion_32bit": {"optimizer": "lion-paged"},
     "paged_lion_8bit": {"optimizer": "lion-paged-8bit"},
     "sgd": {"optimizer": "sgd", "momentum": 0.0},
     "adafactor": {"optimizer": "adafactor"},
-    "galore_adamw": {"optimizer": "galore-adamw"},
-    "apollo_adamw": {"optimizer": "apollo-adamw"},
 }
 # What the forecast does not have of some.
 _DIFFER = {
     "adamw_hf": "transformers has it no more; the forecast steps tensor by tensor, as it did",
-    "paged_lion_32bit": "its states lie in unified memory, which no allocator counts; here they "
-    "count",
     "adafactor": "the forecast is of torch's Adafactor, whose temporaries are not transformers'",
-    "galore_adamw": "rank and targets of optim_args are the package's defaults here",
-    "apollo_adamw": "rank and targets of optim_args are the package's defaults here",
 }
 # What those hold that cannot be said, and the nearest that can.
 OTHERS = {
-    "*_layerwise": "an optimizer a layer, stepped in backward; nearest: without _layerwise",
-    "*galore_*": "GaLore over another optimizer; nearest: galore_adamw",
+    "*galore_*": "GaLore's states of a low rank are not known here; nearest: adafactor",
+    "apollo_*": "APOLLO's states of a low rank are not known here; nearest: adafactor",
     "*ademamix*": "three states a weight; nearest: adamw_torch, with two",
     "adamw_anyprecision": "states in types of its own; nearest: adamw_torch",
     "adagrad": "one state a weight; nearest: paged_lion_32bit, with one",
@@ -65,13 +60,18 @@ _SOME = (
     ("selective", False, "some operators keep their outputs; without selective it can be forecast"),
 )
 ATTENTIONS = ("sdpa", "eager", "flash_attention_2")
-FUSED = "fused_linear_cross_entropy"
 # How a type of numbers is written.
 WEIGHTS = {
     "float32": "fp32", "fp32": "fp32", "bfloat16": "bf16", "bf16": "bf16", "float16": "fp16",
     "fp16": "fp16", "half": "fp16", "torch.float32": "fp32", "torch.bfloat16": "bf16",
     "torch.float16": "fp16",
 }  # fmt: skip
+
+
+def named_model(recipe: Recipe) -> dict[str, Any]:
+    """Return the entry of `model_name_or_path`; none where it is given beside the file."""
+    key = "model_name_or_path"
+    return model_entry(recipe, key) if recipe.has(key) else {}
 
 
 def optimizer(
@@ -148,7 +148,8 @@ def attention(
     recipe: Recipe, key: str = "attn_implementation", given: str | None = None
 ) -> dict[str, Any]:
     """Return `attention`, where the file says one at the key, or elsewhere (`given`)."""
-    name = given or recipe.word(key)
+    older = "flash_attention_2" if recipe.flag("use_flash_attention_2") else None
+    name = given or recipe.word(key, older)
     if name is None:
         return {}
     if name in ATTENTIONS:
@@ -173,6 +174,17 @@ def steps(recipe: Recipe) -> dict[str, Any]:
     }
 
 
+def distributed(recipe: Recipe) -> None:
+    """Say that one GPU holds everything; what is said of FSDP means nothing where it is off."""
+    asked = [key for key in ("deepspeed", "fsdp", "parallelism_config") if recipe.value(key)]
+    settings = options(recipe, "fsdp_config") if "fsdp" in asked else recipe.value("fsdp_config")
+    asked += ["tp_size"] if (recipe.whole("tp_size") or 1) > 1 else []
+    for key in asked:
+        recipe.differ(f"{recipe.said(key)}: the forecast is of one GPU that holds everything")
+    if "offload" in f"{recipe.value('fsdp', '')} {recipe.value('deepspeed', '')} {settings}":
+        recipe.differ("what is offloaded to the host stays on the GPU in the forecast")
+
+
 def evaluates(recipe: Recipe) -> bool:
     """Tell whether the trainer evaluates between steps."""
     strategy = recipe.word("eval_strategy") or recipe.word("evaluation_strategy", "no")
@@ -182,7 +194,10 @@ def evaluates(recipe: Recipe) -> bool:
 def evaluation_batch(recipe: Recipe, row: int = 1) -> dict[str, Any]:
     """Return the rows of an evaluation, if there is one; `row`: examples that are one row."""
     rows = recipe.count("per_device_eval_batch_size", 8)
-    return {"eval_batch_size": -(-rows // row)} if evaluates(recipe) else {}
+    if not evaluates(recipe):
+        return {}
+    recipe.assume("an evaluation keeps no logits, which it does for compute_metrics")
+    return {"eval_batch_size": -(-rows // row)}
 
 
 def peft_lora(label: str, targets: Any = None, **given: Any) -> dict[str, Any]:
@@ -191,22 +206,3 @@ def peft_lora(label: str, targets: Any = None, **given: Any) -> dict[str, Any]:
     if targets:
         asked["target_modules"] = targets
     return {"peft": {"type": "LORA", **asked}, "label": label}
-
-
-def liger(recipe: Recipe, model_type: str, *, fused_loss: bool = True) -> dict[str, Any]:
-    """Return what `use_liger_kernel` replaces in a model of this type; none where it is unknown.
-
-    Args:
-        recipe: that asks for it.
-        model_type: in transformers' words.
-        fused_loss: whether Liger's loss is on where `liger_kernel_config` is silent about it.
-    """
-    said = options(recipe, "liger_kernel_config")
-    if not recipe.flag("use_liger_kernel"):
-        return {}
-    asked = {"rope": True, "rms_norm": True, glu(model_type): True, FUSED: fused_loss, **said}
-    kernels = [name for name, on in asked.items() if on and name != FUSED]
-    return {
-        **({"loss": "liger"} if asked[FUSED] else {}),
-        **({"liger_kernels": kernels} if kernels else {}),
-    }

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.models.catalogue import CATALOGUE
 from harness.models.spec import ModelSpec
+from harness.recipes.models import config_of
 from harness.recipes.parts import suite, tokens
 from harness.recipes.recipe import Recipe
 from harness.recipes.torchtune_keys import (
@@ -46,7 +46,7 @@ def suite_of(recipe: Recipe) -> dict[str, Any]:
     for key in several:
         recipe.differ(f"{recipe.said(key)}: the forecast is of one GPU that holds everything")
     batch, length = _batch(recipe)
-    sizes = _sizes(model)
+    sizes = config_of(model)
     train: dict[str, Any] = {
         **types_of(recipe, kind, sizes),
         **optimizer_of(recipe),
@@ -89,11 +89,6 @@ def _model(recipe: Recipe, builder: str) -> dict[str, Any]:
     source = BUILDERS[builder]
     config = ModelSpec(hub=source).catalogued().config
     return {"config": config, "label": builder} if config else {"hub": source}
-
-
-def _sizes(model: dict[str, Any]) -> dict[str, Any]:
-    """Return the values of the model's config.json; none where only the hub has them."""
-    return CATALOGUE[model["config"]].config if "config" in model else {}
 
 
 def _batch(recipe: Recipe) -> tuple[int, int]:

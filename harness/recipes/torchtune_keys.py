@@ -48,14 +48,21 @@ BUILDERS = {
     "qwen3_32b": "Qwen/Qwen3-32B",
 }
 # Optimizers by the end of their component's name; torch.optim's are told apart by their switches.
+# Of bitsandbytes' in 8 bits the Trainer of transformers keeps embeddings' states in fp32.
 OPTIMIZERS: dict[str, dict[str, Any]] = {
-    "bitsandbytes.optim.AdamW8bit": {"optimizer": "adamw-8bit"},
+    "bitsandbytes.optim.AdamW8bit": {"optimizer": "adamw-8bit", "embedding_states": "same"},
     "bitsandbytes.optim.PagedAdamW": {"optimizer": "adamw-paged"},
     "bitsandbytes.optim.PagedAdamW32bit": {"optimizer": "adamw-paged"},
-    "bitsandbytes.optim.PagedAdamW8bit": {"optimizer": "adamw-paged-8bit"},
+    "bitsandbytes.optim.PagedAdamW8bit": {
+        "optimizer": "adamw-paged-8bit",
+        "embedding_states": "same",
+    },
     "bitsandbytes.optim.Lion": {"optimizer": "lion"},
-    "bitsandbytes.optim.Lion8bit": {"optimizer": "lion-8bit"},
-    "bitsandbytes.optim.PagedLion8bit": {"optimizer": "lion-paged-8bit"},
+    "bitsandbytes.optim.Lion8bit": {"optimizer": "lion-8bit", "embedding_states": "same"},
+    "bitsandbytes.optim.PagedLion8bit": {
+        "optimizer": "lion-paged-8bit",
+        "embedding_states": "same",
+    },
     "torchao.optim.AdamW8bit": {"optimizer": "adamw-torchao-8bit"},
     "torchao.optim.AdamW4bit": {"optimizer": "adamw-torchao-4bit"},
     "torchao.optim.AdamWFp8": {"optimizer": "adamw-torchao-fp8"},
@@ -89,7 +96,6 @@ KEYS = Keys(
     differs={
         "optimizer.min_8bit_size": "the forecast has states of tensors from 4,096 values on in 8 "
         "bits",
-        "optimizer.block_size": "the forecast has torchao's 256 values in a block",
         "fsdp_cpu_offload": "weights, gradients and states go to the host; in the forecast one "
         "GPU holds everything",
         "fsdp.cpu_offload": "weights, gradients and states go to the host; in the forecast one "
@@ -113,11 +119,9 @@ KEYS = Keys(
         "kd_loss*": "it needs the teacher's logits",
         "reward_and_value_model*": "two more models; PPO cannot be forecast",
         "ref_checkpointer*": "a second copy of the model; the recipe with LoRA can be forecast",
-        "ac_mode": "some layers keep their activations; enable_activation_checkpointing, which is "
-        "of all, can be forecast",
     },
 )  # fmt: skip
-# Beside `ac_mode`, and of tensor_parallel_dim and its like 1 asks for nothing.
+# Of these 1 asks for nothing.
 PARALLEL = (
     "tensor_parallel_dim", "context_parallel_dim", "data_parallel_shard_dim",
     "data_parallel_replicate_dim", "expert_parallel_dim",

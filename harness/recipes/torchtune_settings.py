@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from math import prod
 from typing import Any
 
+from harness.recipes.models import in_gib
 from harness.recipes.parts import precision
 from harness.recipes.recipe import Recipe
 from harness.recipes.torchtune_keys import OPTIMIZERS
@@ -27,7 +27,7 @@ def types_of(recipe: Recipe, kind: str, sizes: dict[str, Any]) -> dict[str, Any]
     dtype = recipe.one_of("dtype", names, "bf16")
     if kind != "qlora":
         return precision(dtype, dtype, autocast=False, adapters="same" if kind else "fp32")
-    more = _gib(sizes, 12, "hidden_size", "intermediate_size")
+    more = in_gib(sizes, 12, "hidden_size", "intermediate_size")
     recipe.differ(
         "torchao dequantises nf4 with 14 bytes a value of the layer at work (counted with torchao "
         f"0.18), bitsandbytes, of which the forecast is, with 2: it may be too low by {more}"
@@ -50,6 +50,8 @@ def optimizer_of(recipe: Recipe) -> dict[str, Any]:
         settings = {"optimizer": "adafactor"}
     elif name in OPTIMIZERS:
         settings = dict(OPTIMIZERS[name])
+        if name.startswith("torchao") and recipe.has("optimizer.block_size"):
+            settings["state_block"] = recipe.count("optimizer.block_size", 256)
     elif name:
         known = ("torch.optim.AdamW", "torch.optim.SGD", *OPTIMIZERS)
         recipe.refuse("optimizer._component_", nearest(name, known))
@@ -75,12 +77,14 @@ def loss_of(recipe: Recipe, sizes: dict[str, Any], count: int) -> dict[str, Any]
         recipe.differ(
             "DPOLoss: the step is the policy's over both answers of a pair, with cross-entropy in "
             "place of their log probabilities; the reference's pass is left out, whose logits and "
-            f"their softmax, {_gib(sizes, 8 * count, 'vocab_size')}, are held beside the policy's"
+            f"their softmax, {in_gib(sizes, 8 * count, 'vocab_size')}, are held beside the policy's"
         )
         return {}
     if name:
         known = ("CEWithChunkedOutputLoss", "LinearCrossEntropyLoss", "CrossEntropyLoss", "DPOLoss")
-        recipe.refuse("loss._component_", nearest(name, known))
+        learns = "PPO" in name or "GRPO" in name
+        reason = "its step generates answers" if learns else nearest(name, known)
+        recipe.refuse("loss._component_", reason)
     return {}
 
 
@@ -89,23 +93,28 @@ def checkpointing_of(
 ) -> dict[str, Any]:
     """Return gradient checkpointing; say what layers keep in torchtune beyond transformers'.
 
-    Counted with torchtune 0.6.1 and transformers 5.24 on four layers of Llama 3 in bf16: keys and
-    values of all heads where transformers keeps those of groups, and in norms that train fp32.
+    Counted on the CPU with torchtune 0.6.1 and transformers 5.24, four layers of Llama 3 in bf16:
+    keys and values of all heads where transformers keeps those of groups, and in norms that train
+    fp32.
     """
     on = recipe.flag("enable_activation_checkpointing")
+    mode, option = recipe.word("ac_mode"), recipe.word("ac_option")
+    if mode == "selective" and option != "1":
+        recipe.refuse("ac_mode", "some layers keep their activations; all or none can be forecast")
+    on = on or mode is not None
     heads = sizes.get("num_attention_heads", 1)
     grouped = 1 - sizes.get("num_key_value_heads", heads) / heads
     each = round(count * (4 * grouped + 4 * full))
     if on:
         recipe.assume("layers are transformers'; torchtune's keep up to "
-                      f"{_gib(sizes, each, 'hidden_size')} more in the one at work")  # fmt: skip
+                      f"{in_gib(sizes, each, 'hidden_size')} more in the one at work")  # fmt: skip
     else:
-        more = _gib(sizes, each, "num_hidden_layers", "hidden_size")
+        more = in_gib(sizes, each, "num_hidden_layers", "hidden_size")
         recipe.differ(f"layers are transformers', of which torchtune's keep about {more} more: "
                       "keys and values of every head, and of norms that train fp32")  # fmt: skip
     if recipe.flag("enable_activation_offloading"):
         if on:
-            kept = _gib(sizes, 2 * count, "num_hidden_layers", "hidden_size")
+            kept = in_gib(sizes, 2 * count, "num_hidden_layers", "hidden_size")
             recipe.differ("enable_activation_offloading: inputs of layers go to the host; the "
                           f"forecast keeps them, and is too high by at most {kept}")  # fmt: skip
         else:
@@ -120,10 +129,3 @@ def attention_of(recipe: Recipe, builder: str) -> dict[str, Any]:
                       "transformers' eager attention")  # fmt: skip
         return {"attention": "eager"}
     return {"attention": "sdpa"}
-
-
-def _gib(sizes: dict[str, Any], each: int, *keys: str) -> str:
-    """Return `each` bytes times these values of a config in GiB, or the product in words."""
-    if all(key in sizes for key in keys):
-        return f"{each * prod(sizes[key] for key in keys) / 2**30:.2f} GiB"
-    return f"{' x '.join(keys)} x {each:,} bytes"

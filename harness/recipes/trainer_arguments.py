@@ -12,14 +12,16 @@ from harness.recipes.huggingface import (
     attention,
     autocast,
     checkpointing,
+    distributed,
     evaluates,
     evaluation_batch,
-    liger,
+    named_model,
     optimizer,
     steps,
 )
 from harness.recipes.keys import Keys
-from harness.recipes.models import model_entry, model_type
+from harness.recipes.liger import liger
+from harness.recipes.models import model_type
 from harness.recipes.parts import precision, suite, tokens
 from harness.recipes.recipe import Recipe
 from harness.recipes.training_arguments import TRAINING, joined
@@ -27,8 +29,8 @@ from harness.recipes.training_arguments import TRAINING, joined
 LENGTH = 1024  # tokens; the file says none
 KEYS = joined(
     Keys(
-        acts="adafactor per_gpu_train_batch_size",
-        inert="distributed_state deepspeed_plugin n_gpu train_batch_size eval_batch_size",
+        inert="distributed_state deepspeed_plugin n_gpu _n_gpu use_legacy_prediction_loop "
+        "train_batch_size eval_batch_size",
     ),
     TRAINING,
 )
@@ -36,7 +38,8 @@ KEYS = joined(
 
 def suite_of(recipe: Recipe) -> dict[str, Any]:
     """Return the suite's document; what it cannot say is noted in the recipe."""
-    model = model_entry(recipe, "model_name_or_path")
+    model = named_model(recipe)
+    distributed(recipe)
     half = autocast(recipe)
     weights = "fp16" if half == "fp16" else "bf16"
     if half == "fp16":
@@ -49,7 +52,8 @@ def suite_of(recipe: Recipe) -> dict[str, Any]:
         recipe.assume("tf32: true is of fp32 weights alone")
     recipe.assume("everything trains (methods=[lora] behind the file says otherwise)")
     recipe.assume(f"the longest example has {LENGTH} tokens (train.max_length=N says otherwise)")
-    batch = recipe.count("per_device_train_batch_size", 8)
+    batch = recipe.whole("per_gpu_train_batch_size") or 0  # the older name, which goes before
+    batch = batch or recipe.count("per_device_train_batch_size", 8)
     train = {
         **precision(weights, half or weights, autocast=half is not None, adapters="fp32"),
         **_optimizer(recipe),

@@ -9,16 +9,18 @@ from harness.recipes.huggingface import (
     attention,
     autocast,
     checkpointing,
+    distributed,
     evaluates,
     evaluation_batch,
-    liger,
+    named_model,
     optimizer,
     options,
     peft_lora,
     steps,
 )
 from harness.recipes.keys import Keys
-from harness.recipes.models import model_entry, model_type
+from harness.recipes.liger import liger
+from harness.recipes.models import config_of, in_gib, model_type
 from harness.recipes.parts import precision, suite, tokens
 from harness.recipes.recipe import Recipe
 from harness.recipes.training_arguments import TRAINING, joined
@@ -59,21 +61,24 @@ KEYS = joined(
     ),
     TRAINING,
 )  # fmt: skip
+TILE = 2 * 4096 * 32768  # bytes
 LENGTH = 1024  # TRL's default; also where max_length is null, and nothing is cut
 
 
 def suite_of(recipe: Recipe) -> dict[str, Any]:
     """Return the suite's document; what it cannot say is noted in the recipe."""
-    model = model_entry(recipe, "model_name_or_path")
+    model = named_model(recipe)
+    distributed(recipe)
     quantised = _quantised(recipe)
     lora = recipe.flag("use_peft")
     if quantised and not lora:
         recipe.refuse("use_peft", "a quantised base does not train; with use_peft: true it is kept")
     task = _task(recipe)
+    shape = task["shape"]
     train = {
         **_precision(recipe, quantised, lora),
         **optimizer(recipe, "optim", "adamw_torch_fused"),
-        **_loss(recipe, model_type(model)),
+        **_loss(recipe, model, shape["batch_size"] * shape["length"], whole=not lora),
         **_checkpointing(recipe),
         **_attention(recipe),
         **steps(recipe),
@@ -132,17 +137,26 @@ def _precision(recipe: Recipe, quantised: str | None, lora: bool) -> dict[str, A
     }
 
 
-def _loss(recipe: Recipe, kind: str) -> dict[str, Any]:
-    """Return the loss; TRL makes no logits, and Liger's loss is off beside it."""
-    kernels = liger(recipe, kind, fused_loss=False)
-    name = recipe.one_of("loss_type", dict.fromkeys(("nll", "chunked_nll", "dft"), True), "nll")
-    if recipe.real("label_smoothing_factor", 0.0) or not name:
+def _loss(recipe: Recipe, model: dict[str, Any], count: int, *, whole: bool) -> dict[str, Any]:
+    """Return the loss; TRL makes no logits, and Liger's loss is off beside it.
+
+    Its buffer has 4,096 tokens by 32,768 words in two bytes (`kernels/chunked_logprob.py`); a piece
+    of ours has ten bytes a logit.
+    """
+    kernels = liger(recipe, model_type(model), fused_loss=False)
+    recipe.one_of("loss_type", dict.fromkeys(("nll", "chunked_nll", "dft"), True), "nll")
+    if recipe.real("label_smoothing_factor", 0.0):
         return kernels
-    recipe.differ(
-        "TRL 1.16 computes the loss in tiles of 4,096 tokens and 32,768 words, in one buffer; the "
-        "forecast makes all logits of an eighth of the tokens at a time"
+    logits = count * config_of(model).get("vocab_size", 150_000)
+    pieces = max(8, -(-10 * logits // TILE))
+    recipe.assume(
+        f"TRL is 1.16, whose loss makes no logits but tiles of {TILE >> 20} MiB: {pieces} pieces "
+        "of as many bytes here (an older one's: train.loss=model train.loss_chunks=null)"
     )
-    return {**kernels, "loss": "chunked"}
+    if whole and _dtype(recipe) != "fp32":
+        more = in_gib(config_of(model), 4, "vocab_size", "hidden_size")
+        recipe.differ(f"TRL sums the head's gradient in fp32 beside it: {more} more")
+    return {**kernels, "loss": "chunked", "loss_chunks": pieces}
 
 
 def _checkpointing(recipe: Recipe) -> dict[str, Any]:

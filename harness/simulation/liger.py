@@ -189,7 +189,8 @@ def _same_type(x: Tensor, weight: Tensor) -> bool:
     """Tell whether one buffer of logits serves all pieces (`_can_use_mm_out`)."""
     if x.dtype != weight.dtype:
         return False
-    return not torch.is_autocast_enabled("cpu") or x.dtype == torch.get_autocast_dtype("cpu")
+    kind = "cuda" if x.is_cuda else "cpu"  # which stands in for it
+    return not torch.is_autocast_enabled(kind) or x.dtype == torch.get_autocast_dtype(kind)
 
 
 def _add_product(total: Tensor, logits: Tensor, piece: Tensor, adds: bool) -> None:

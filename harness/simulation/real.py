@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from harness.metering.cuda import CudaMeter, CudaReading
 from harness.metering.watch import NoWatch
 from harness.tasks.families import get_family
-from harness.training.attach import build_step, untrained
+from harness.training.attach import build_step
+from harness.training.base import untrained
 from harness.training.kernels import pinned_kernel
 from harness.training.precision import set_matmul_mode
 from methods import get_method
@@ -75,4 +76,9 @@ def _batches(
         batch = {name: torch.zeros_like(value, device=device) for name, value in hollow.items()}
         if "attention_mask" in batch:
             batch["attention_mask"][:, :-1] = 1  # one token of padding: a mask that must be used
+        packed = request.steps[-1].packed
+        if packed is not None:  # examples of one length
+            places = torch.arange(batch["position_ids"].numel(), device=device)
+            each = len(places) // packed
+            batch["position_ids"] = (places % each).view_as(batch["position_ids"])
         yield batch

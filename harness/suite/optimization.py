@@ -10,7 +10,7 @@ from harness.suite.numerics import Numerics
 from harness.suite.optimizers import OPTIMIZERS
 
 Optimizer = Literal[
-    "adamw", "adamw-fused", "adamw-plain", "sgd", "adafactor",
+    "adamw", "adamw-fused", "adamw-plain", "sgd", "adafactor", "muon",
     "adamw-8bit", "adamw-paged", "adamw-paged-8bit",
     "lion", "lion-8bit", "lion-paged", "lion-paged-8bit",
     "adamw-torchao-8bit", "adamw-torchao-4bit", "adamw-torchao-fp8",
@@ -33,7 +33,8 @@ class Optimization(Numerics):
         "adamw",
         description="adamw: torch's, over all tensors at once, whose temporaries are as large as "
         "all that trains; adamw-fused: in one kernel; on the CPU both are fused; adamw-plain: "
-        "tensor by tensor; -8bit, -paged and lion: of bitsandbytes; adamw-torchao-*: of torchao",
+        "tensor by tensor; -8bit, -paged and lion: of bitsandbytes; adamw-torchao-*: of torchao; "
+        "muon: of matrices inside of the model, adamw of all else",
     )
     optimizer_in_backward: bool = Field(
         False,

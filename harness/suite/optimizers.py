@@ -46,7 +46,7 @@ def _of_bitsandbytes(family: str) -> dict[str, Kind]:
     settings, states = (_ADAM, 2) if family == "adamw" else (("betas",), 1)
     kinds = {
         f"{family}{'-paged' * paged}{'-8bit' * (bits == 8)}": Kind(
-            f"{_EACH}, states in {bits} bits{' and unified memory' * paged}",
+            f"{_EACH} with states in {bits} bits{' and unified memory' * paged}",
             settings, BITSANDBYTES, states, bits, paged,
         )
         for paged in (False, True) for bits in (32, 8)
@@ -61,13 +61,14 @@ OPTIMIZERS: dict[str, Kind] = {
     **_of_bitsandbytes("adamw"),
     **{
         f"adamw-torchao-{name}": Kind(
-            f"{_EACH}, compiled, states in {what}", _ADAM, TORCHAO, bits=bits
+            f"{_EACH}, compiled, with states in {what}", _ADAM, TORCHAO, bits=bits
         )
         for name, what, bits in (("8bit", "8 bits", 8), ("4bit", "4 bits", 4), ("fp8", "fp8", 8))
     },
     **_of_bitsandbytes("lion"),
     "sgd": Kind("foreach", ("momentum",), states=1),
     "adafactor": Kind("tensor by tensor"),
+    "muon": Kind("matrix by matrix, adamw of all else by foreach", _ADAM),
 }  # fmt: skip
 
 

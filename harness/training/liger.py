@@ -7,7 +7,6 @@ memory (harness/simulation/liger.py); the models' own modules stay, with adapter
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -43,26 +42,31 @@ class Serves(NamedTuple):
     fuses: bool = True
 
 
-_NORMS = {"rms_norm", "cross_entropy"}
-_USUAL = frozenset({*_NORMS, "swiglu", "rope"})
-_NO_ROPE = frozenset({*_NORMS, "swiglu"})
-_TANH = frozenset({*_NORMS, "geglu", "rope"})
+_NORMS = frozenset({"rms_norm", "cross_entropy"})
+_USUAL, _TANH = _NORMS | {"swiglu", "rope"}, _NORMS | {"geglu", "rope"}
 _APART = Norm(in_place=False)
 _GEMMA = Norm("gemma", 1.0, in_place=False)
+# Experts of a mixture have kernels of their own, which are not here: no swiglu where there are any.
 SERVED = {
     **dict.fromkeys(
-        ("llama", "ministral", "mistral", "phi3", "pixtral", "qwen2", "qwen3", "smollm3"),
+        ("hunyuan_v1_dense", "llama", "ministral", "mistral", "mllama_text_model", "phi3", "qwen2",
+         "qwen3", "smollm3"),
         Serves(_USUAL),
     ),
     "granite": Serves(_USUAL, fuses=False),
-    **dict.fromkeys(("olmo2", "olmo3"), Serves(_USUAL, _APART)),
-    "glm4": Serves(_NO_ROPE, _APART),
+    **dict.fromkeys(("exaone4", "olmo2", "olmo3"), Serves(_USUAL, _APART)),
+    "glm4": Serves(_NORMS | {"swiglu"}, _APART),
     "gemma": Serves(_TANH, Norm("gemma", 1.0)),
-    **dict.fromkeys(("gemma2", "gemma3_text"), Serves(_TANH, _GEMMA)),
-    "gpt_oss": Serves(frozenset(_NORMS)),
-    **dict.fromkeys(("qwen3_5_text", "qwen3_next"), Serves(frozenset(_NORMS), _GEMMA)),
-    **dict.fromkeys(("mixtral", "qwen3_moe"), Serves(frozenset({*_NORMS, "rope"}))),
-}
+    **dict.fromkeys(("gemma2", "gemma3", "gemma3_text"), Serves(_TANH, _GEMMA)),
+    **dict.fromkeys(
+        ("gemma4", "gemma4_text"), Serves(_NORMS | {"geglu"}, Norm("gemma", in_place=False))
+    ),
+    **dict.fromkeys(("falcon_h1", "mixtral", "qwen3_moe"), Serves(_NORMS | {"rope"})),
+    **dict.fromkeys(("deepseek_v2", "deepseek_v3", "gpt_oss", "llama4_text"), Serves(_NORMS)),
+    "qwen3_5_text": Serves(_NORMS | {"swiglu"}, _GEMMA),
+    **dict.fromkeys(("qwen3_5_moe_text", "qwen3_next"), Serves(_NORMS, _GEMMA)),
+    "nemotron": Serves(frozenset({"cross_entropy"})),
+}  # fmt: skip
 # Attention modules' names of the function that turns queries and keys.
 _ROPE = "apply_rotary_pos_emb"
 _turned: list[tuple[Any, Any]] = []  # modules of transformers and what was theirs
@@ -132,7 +136,7 @@ def _use_rms_norm(model: nn.Module, call: Any, norm: Norm) -> int:
         )
         return out
 
-    return _set(model, forward, lambda m: bool(re.search("RMSNorm$", type(m).__name__)))
+    return _set(model, forward, _is_norm)
 
 
 def _use_gated(name: str) -> Callable[[nn.Module, Any, Norm], int]:
@@ -184,6 +188,12 @@ def _set(model: nn.Module, forward: Callable[..., Any], fits: Callable[[Any], bo
     for module in found:
         module.forward = partial(forward, module)
     return len(found)
+
+
+def _is_norm(module: Any) -> bool:
+    """Tell an RMSNorm that has a weight, which all others lack the kernel for."""
+    named = type(module).__name__.endswith("RMSNorm")
+    return named and isinstance(getattr(module, "weight", None), nn.Parameter)
 
 
 def _has(*names: str) -> Callable[[nn.Module], bool]:

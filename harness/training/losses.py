@@ -40,6 +40,9 @@ def use_loss(model: nn.Module, settings: TrainSettings) -> None:
     if settings.loss == "model":
         return
     _, transformer = surgery.transformer_of(model)
+    wrapped: Any = getattr(model, "active_peft_config", None)
+    if wrapped is not None and wrapped.peft_type == "CPT":
+        raise ValueError(f"train.loss = {settings.loss}: CPT has a loss of its own")
     pieces, smoothing = settings.loss_chunks or PIECES, settings.label_smoothing
     try:
         if settings.loss == "liger":

@@ -53,7 +53,9 @@ def make_optimizer(
         for kind in product((False, True), repeat=2)
     ]
     embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-    return build_optimizer(described, settings, foreach, embeddings)
+    last: Any = getattr(model, "get_output_embeddings", lambda: None)()
+    ends = {*head_ids, *(id(p) for p in (last.parameters() if last is not None else ()))}
+    return build_optimizer(described, settings, foreach, embeddings, ends)
 
 
 def undecayed_parameters(model: nn.Module, handle: Handle) -> set[int]:

@@ -11,6 +11,7 @@ from harness.errors import UserError
 from harness.suite.optimizers import BITSANDBYTES, OPTIMIZERS, TORCHAO, missing_package
 from harness.training.hollow_optimizers import HollowBitsandbytes, HollowTorchao
 from harness.training.library_optimizers import of_bitsandbytes, of_torchao
+from harness.training.muon import MuonAndAdamW
 from methods.common.fakes import is_hollow
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def build_optimizer(
     settings: TrainSettings,
     foreach: bool | None,
     embeddings: Collection[int],
+    head: Collection[int],
 ) -> Optimizer:
     """Build the optimizer that the settings name.
 
@@ -33,12 +35,13 @@ def build_optimizer(
         foreach: true for tensors without values that stand in for a GPU's; None chooses by the
             device.
         embeddings: ids of embeddings' weights.
+        head: ids of what makes a model's outputs.
 
     Raises:
         UserError: the package that has it is not installed; tensors without values need none.
     """
     if OPTIMIZERS[settings.optimizer].package is None:
-        return _of_torch(groups, settings, foreach)
+        return _of_torch(groups, settings, foreach, {*embeddings, *head})
     if any(is_hollow(p) for group in groups for p in group["params"]):
         return _hollow(groups, settings, bool(foreach), embeddings)
     missing = missing_package(settings.optimizer)
@@ -59,8 +62,14 @@ def on_cpu(optimizer: str) -> list[str]:
 
 
 def _of_torch(
-    groups: list[dict[str, Any]], settings: TrainSettings, foreach: bool | None
+    groups: list[dict[str, Any]],
+    settings: TrainSettings,
+    foreach: bool | None,
+    outer: Collection[int],
 ) -> Optimizer:
+    if settings.optimizer == "muon":
+        adamw = settings.model_copy(update={"optimizer": "adamw"})
+        return MuonAndAdamW(groups, outer, lambda own: _of_torch(own, adamw, foreach, ()))
     if settings.optimizer == "sgd":
         return torch.optim.SGD(groups, momentum=settings.momentum, foreach=foreach)
     if settings.optimizer == "adafactor":

@@ -161,7 +161,7 @@ class Step:
     def _loss(self, outputs: Any, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return the loss of one batch, with the method's own term."""
         loss: Tensor = outputs.loss
-        if self.settings.label_smoothing and self.settings.loss == "model":
+        if self.settings.smooths_apart:
             loss = self._family.smoothed_loss(outputs, inputs, self.settings.label_smoothing)
         extra = self.handle.loss()
         return loss if extra is None else loss + extra

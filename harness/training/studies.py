@@ -160,8 +160,7 @@ def _sample(setup: Setup, count: int, size: int) -> Sequence[Weighed]:
 
 def _loss(setup: Setup, inputs: Mapping[str, Tensor]) -> Tensor:
     outputs = setup.model(**inputs)
-    smoothing = setup.settings.label_smoothing
-    if smoothing:
-        return setup.family.smoothed_loss(outputs, inputs, smoothing)
+    if setup.settings.smooths_apart:
+        return setup.family.smoothed_loss(outputs, inputs, setup.settings.label_smoothing)
     loss: Tensor = outputs.loss
     return loss

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from asked import request
 from bare import SUITE, cells
 
 from harness.errors import UserError
 from harness.forecast import app
 from harness.forecasting.cards import CARDS
+from harness.forecasting.changes import Change, changes_of
 from harness.forecasting.explain import explain, need_of
 from harness.forecasting.forecaster import Forecaster
 from harness.reporting.explained import explanation_tables
@@ -86,3 +89,21 @@ def test_a_cell_that_cannot_be_forecast_has_no_explanation(tmp_path: Path, unkno
     cell = cells(tmp_path, f"methods=[{unknown}]", "seeds=[0]")[0]
     with pytest.raises(UserError, match=r"asks/s0: .*answers\.py"):
         explain(Forecaster(None, 1), cell, [CARDS["l4"]])
+
+
+def test_what_is_offered_of_optimizers_goes_together_with_the_rest() -> None:
+    def offered(method: str = "lora", **train: Any) -> dict[str, Change]:
+        asked = request("tiny-bert", method, steps=((4, 16),), **train)
+        return {change.text.split(" (")[0]: change for change in changes_of(asked)}
+
+    early = "optimizer_in_backward: true, clip: null"
+    plain = offered()
+    assert {early, "optimizer: adamw-8bit", "optimizer: adamw-fused"} <= set(plain)
+    half = "half the batch, accumulate twice as often"
+    assert plain[early].what == plain[half].what, "gradients are not summed up then"
+    edited = plain[early].edit(request("tiny-bert")).train
+    assert (edited.optimizer_in_backward, edited.clip, edited.early()) == (True, None, [])
+    assert half not in offered(optimizer_in_backward=True, clip=None)
+    for unfit in ({"accumulate": 2}, {"precision": "fp16"}, {"method": "aflora"}):
+        assert early not in offered(**unfit)
+    assert "optimizer: adamw-paged-8bit" in offered(optimizer="adamw-8bit")

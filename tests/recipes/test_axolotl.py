@@ -89,7 +89,7 @@ SAID: dict[str, tuple[dict[str, Any], Any, dict[str, Any]]] = {
     "cut-cross-entropy": (
         task(1, 2048),
         lora(16, 32),
-        NF4 | STEPS | {"double_quant": False, "optimizer": "adamw-torchao-4bit"}
+        NF4 | STEPS | {"double_quant": False, "optimizer": "adamw-torchao-4bit", "state_block": 256}
         | {"loss": "chunked", "loss_chunks": 64},
     ),
     "chunked": (

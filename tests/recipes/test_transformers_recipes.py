@@ -10,6 +10,7 @@ import pytest
 from written_recipes import check_expressed, check_refused, imported, written
 
 from harness.recipes.huggingface import OPTIMIZERS, OTHERS
+from harness.recipes.liger import KERNELS, MIXTURES, UNFUSED
 
 RECIPES, REFUSED = written("transformers"), written("transformers", "refused")
 
@@ -38,3 +39,13 @@ def test_every_optimizer_of_the_installed_transformers_is_said_or_refused() -> N
 
     for name in (each.value for each in OptimizerNames):
         assert name in OPTIMIZERS or any(fnmatchcase(name, pattern) for pattern in OTHERS), name
+
+
+def test_what_liger_replaces_by_itself_it_has() -> None:
+    from harness.training.liger import SERVED
+
+    asked = {**KERNELS, **MIXTURES}
+    assert asked.keys() == SERVED.keys()
+    for kind, kernels in asked.items():
+        assert {*kernels} == SERVED[kind].kernels - {"cross_entropy"}, kind
+        assert SERVED[kind].fuses == (kind not in UNFUSED), kind

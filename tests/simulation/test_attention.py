@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asked import SM86, forked, request
+from asked import LAYERS, SM86, forked, request
 from bare import cells
 from real import real_run
 from tiny_models import tiny_config
@@ -25,7 +25,6 @@ from harness.training.kernels import pinned_kernel
 
 HALF: dict[str, Any] = {"precision": "bf16-weights"}
 FLASH = {"attention": "flash_attention_2", **HALF}
-LAYERS = 4  # of every tiny model here
 
 
 def foreseen(model: str, family: str = "classification", **asked: Any) -> StepForecast:

@@ -15,7 +15,7 @@ from harness.simulation.step_forecast import forecast
 from harness.simulation.target import CPU
 from harness.simulation.timeline import timeline
 
-LENGTHS = ((4, 8), (4, 100), (4, 64), (4, 64))
+LENGTHS = ((8, 8), (8, 100), (8, 64), (8, 64))
 
 
 def run(every: int | None) -> Any:

@@ -34,6 +34,8 @@ from harness.tasks.language.cnn_dailymail import CnnDailymailTask
 Settings = dict[str, Any]
 SGD = {"optimizer": "sgd"}
 BF16 = {"precision": "bf16"}
+STEPPED = ("adamw-fused", "adamw-plain", "adamw-8bit", "lion-paged-8bit", "sgd", "adafactor",
+           "muon")  # fmt: skip
 # What is tried of a setting whose type does not list its values: pairs of settings, one laid over
 # the other, of which a step is taken.
 VALUES: dict[str, list[tuple[Settings, Settings]]] = {
@@ -50,35 +52,27 @@ VALUES: dict[str, list[tuple[Settings, Settings]]] = {
     # The CPU has no cache to give back: test_emptied_cache.py.
     "empty_cache_steps": [({}, {"empty_cache_steps": 2})],
     "label_smoothing": [({}, {"label_smoothing": 0.1})],
-    "weights": [({}, {"weights": "bf16"}), (BF16, {"weights": "bf16"})],
+    "weights": [({}, {"weights": kind}) for kind in ("bf16", "nf4")]
+    + [(BF16, {"weights": "bf16"})],
     "compute": [({}, {"compute": "bf16"}), ({"weights": "bf16"}, {"compute": "bf16"})],
     "autocast": [({"weights": "bf16"}, {"autocast": True}), (BF16, {"autocast": False})],
     "adapters": [({"weights": kind}, {"adapters": "same"}) for kind in ("bf16", "fp16")],
     "gradient_checkpointing": [
         ({}, {"gradient_checkpointing": value}) for value in (True, "reentrant")
     ],
-    # Of quantised bases: not yet.
-    "double_quant": [],
-    "unquantized": [],
+    # Of quantised bases, whose kinds test_quantized.py has.
+    "double_quant": [({"weights": "nf4"}, {"double_quant": True})],
+    "unquantized": [({"weights": "nf4"}, {"unquantized": "compute"})],
     "loss": [({}, {"loss": value}) for value in ("chunked", "chunked-output")],
     "loss_chunks": [({"loss": "chunked"}, {"loss_chunks": 3})],
     "liger_kernels": [],  # of a GPU: test_liger.py
     "optimizer_in_backward": [({"clip": None}, {"optimizer_in_backward": True})],
     # Those of torchao, which not every machine has: test_library_optimizers.py.
-    "optimizer": [
-        ({}, {"optimizer": name})
-        for name in (
-            "adamw-fused",
-            "adamw-plain",
-            "sgd",
-            "adafactor",
-            "adamw-8bit",
-            "adamw-paged",
-            "lion-paged-8bit",
-        )
-    ],
+    "optimizer": [({}, {"optimizer": name}) for name in STEPPED],
     "embedding_states": [({"optimizer": "adamw-8bit"}, {"embedding_states": "same"})],
     "state_block": [],
+    # Packed rows are of language alone: test_packing.py.
+    "padding": [({}, {"padding": value}) for value in ("longest", "max")],
 }
 # These say which batches a run takes: the data, what is said of it, and whether bytes move.
 IN_A_RUN: dict[str, tuple[str, str, bool]] = {
@@ -121,16 +115,8 @@ def tried(name: str) -> list[tuple[Settings, Settings]]:
 
 
 # What comes after gradients, or moves nothing, is the same for every kind of task: two are enough.
-AFTER_GRADIENTS = {
-    *INERT,
-    "optimizer",
-    "momentum",
-    "embedding_states",
-    "optimizer_in_backward",
-    "weight_decay",
-    "clip",
-    "empty_cache_steps",
-}
+AFTER_GRADIENTS = {*INERT, "optimizer", "momentum", "weight_decay", "clip", "empty_cache_steps",
+                   "embedding_states", "optimizer_in_backward"}  # fmt: skip
 OF_LANGUAGE = {"loss", "loss_chunks"}
 
 
@@ -160,7 +146,7 @@ def request_of(family: str, train: TrainSettings, **target: Any) -> Request:
 def steps_of(family: str, train: TrainSettings) -> tuple[dict[str, int], ...]:
     """Return the figures of a forecast for the CPU and of the real step there."""
     what = request_of(family, train, target=CPU)
-    return figures(asked.forked(fake_run, what).report), figures(real_run(what))
+    return figures(fake_run(what).report), figures(real_run(what))
 
 
 def figures(report: LedgerReport) -> dict[str, int]:
@@ -185,7 +171,7 @@ def test_a_setting_moves_forecast_and_step_alike(
     assert all(abs(share) <= 64 for share in apart.values()), apart
     if name in INERT:
         assert not any(real.values()), "a forecast of other values is taken from the cache"
-    if family == "classification":
+    if family == families(name)[0]:
         on_gpu = request_of(family, settings)
         assert asked.forked(forecast, on_gpu).peak_reserved
         if not autocasts(on_gpu):  # the CPU casts other operators, which nobody forecasts

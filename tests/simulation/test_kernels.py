@@ -111,8 +111,15 @@ def operators_met(asked: Any) -> set[str]:
         ("tiny-bert", "classification", "lora", {"precision": "fp16", "clip": 1.0}),
         ("tiny-deberta-v2", "classification", "full", {"attention": "eager"}),
         ("tiny-swin", "image", "full", {}),
+        ("tiny-bert", "classification", "full", {"optimizer": "adamw-plain"}),
+        ("tiny-bert", "classification", "full", {"optimizer": "adafactor"}),
+        ("tiny-bert", "classification", "full", {"optimizer": "muon"}),
+        (
+            "tiny-llama", "causal_lm", "full",
+            {"loss": "liger", "liger_kernels": ("rms_norm", "swiglu", "rope")},
+        ),
     ],
-)
+)  # fmt: skip
 def test_somebody_has_looked_at_every_operator(
     model: str, family: str, method: str, train: dict[str, Any]
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from asked import SM86, forked, request
+from asked import LAYERS, SM86, forked, request
 from peft_types import DECODERS_ONLY, SMALL, all_types
 from real import real_run
 
@@ -99,8 +99,8 @@ def test_the_first_rows_of_cuda_s_singular_vectors_are_a_view() -> None:
         options = {"type": "PSOFT", "r": 8, "psoft_svd": svd}
         return int(forked(forecast, request("tiny-bert", "peft", options)).at_rest)
 
-    width, layers, targets, rank = 32, 4, 2, 8  # of tiny-bert's query and value
-    kept = 4 * width * (width - rank) * layers * targets
+    width, targets, rank = 32, 2, 8  # of tiny-bert's query and value
+    kept = 4 * width * (width - rank) * LAYERS * targets
     assert at_rest("full") - at_rest("lowrank") == pytest.approx(kept, rel=0.05)
 
 

@@ -17,6 +17,7 @@ from harness.models.catalogue.tiny import TINY
 from harness.models.config import build_config
 from harness.models.spec import ModelSpec
 from harness.shapes import BatchShape
+from harness.simulation.fake import fake_run
 from harness.simulation.request import Request
 from harness.simulation.target import Target
 from harness.suite.settings import TrainSettings
@@ -59,14 +60,19 @@ def source(model: str) -> ModelSpec:
 
 
 @cache
-def imported() -> None:
-    """Import once, in this process, what every fork of it would import for itself."""
+def warm() -> None:
+    """Do once, in this process, what every fork of it would do for itself.
+
+    That is to import what a forecast needs, and to see what torch keeps of operators on fake
+    tensors.
+    """
     preload(whole=True)
+    fake_run(request("tiny-bert", target=Target(kind="cpu")))
 
 
 def forked(function: Callable[..., Any], *arguments: Any) -> Any:
     """Run the function in a fork, as forecasts run; raise what it raised."""
-    imported()
+    warm()
     ((_, result),) = run_forked([(function, arguments)], workers=1)
     if isinstance(result, Exception):
         raise result

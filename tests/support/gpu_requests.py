@@ -6,6 +6,7 @@ from typing import Any
 
 from asked import request
 
+from harness.shapes import BatchShape
 from methods.base import Stage
 
 CASES: list[tuple[str, str, str, dict[str, Any]]] = [
@@ -16,6 +17,9 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("bert-base-uncased", "classification", "full", {"gradient_checkpointing": True}),
     ("gpt2-medium", "causal_lm", "lora", {"precision": "bf16-weights", "outputs": "kept"}),
     ("vit-base-patch16-224", "image", "lora", {}),
+    ("gpt2-medium", "causal_lm", "full", {"loss": "chunked", "precision": "bf16"}),
+    ("gpt2-medium", "causal_lm", "lora", {"loss": "chunked-output", "precision": "bf16-weights"}),
+    ("gpt2-medium", "causal_lm", "lora", {"gradient_checkpointing": "reentrant"}),
 ]
 
 
@@ -36,12 +40,23 @@ STAGED: list[tuple[str, dict[str, Any], float, dict[str, Any]]] = [
 ]
 
 
-REQUESTS = {
-    f"{model}-{method}-{train}": request(model, method, family=family, steps=((16, 128),), **train)
-    for model, family, method, train in CASES
-} | {
-    f"{method}-{options}-{fraction:g}-{train}": request(
-        "bert-base-uncased", method, options, steps=((16, 128),), **train
-    ).model_copy(update={"stage": Stage(name="asked", fraction=fraction)})
-    for method, options, fraction, train in STAGED
-}
+REQUESTS = (
+    {
+        f"{model}-{method}-{train}": request(
+            model, method, family=family, steps=((16, 128),), **train
+        )
+        for model, family, method, train in CASES
+    }
+    | {
+        f"{method}-{options}-{fraction:g}-{train}": request(
+            "bert-base-uncased", method, options, steps=((16, 128),), **train
+        ).model_copy(update={"stage": Stage(name="asked", fraction=fraction)})
+        for method, options, fraction, train in STAGED
+    }
+    | {
+        f"packed-{train}": request(
+            "gpt2-medium", "lora", family="causal_lm", padding="packed", **train
+        ).model_copy(update={"steps": (BatchShape(8, 512, padded=False, packed=32),)})
+        for train in ({}, {"precision": "bf16-weights", "loss": "chunked"})
+    }
+)

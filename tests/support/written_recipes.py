@@ -11,6 +11,7 @@ import yaml
 from harness.errors import UserError
 from harness.recipes import read
 from harness.recipes.imported import Imported
+from harness.suite.load import suite_of
 
 FOLDER = Path(__file__).parents[1] / "data" / "recipes"
 SAID = ("suite", "assumed", "differs", "unknown", "reason")
@@ -67,6 +68,9 @@ def check_expressed(trainer: str, one: Written, folder: Path) -> Imported:
         assert not found.differs
     if "unknown" not in expected:
         assert not found.unknown
+    named = "model" in found.suite
+    (cell,) = suite_of(found.document(), () if named else ["model.config=tiny-llama"]).cells()
+    assert cell.train.dtypes.obstacle() is None
     return found
 
 

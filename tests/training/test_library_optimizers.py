@@ -11,7 +11,7 @@ from torch import nn
 from harness.errors import UserError
 from harness.suite.optimizers import OPTIMIZERS
 from harness.suite.settings import TrainSettings
-from harness.training.hollow_optimizers import paged_bytes
+from harness.training.hollow_optimizers import outside, paged_bytes
 from harness.training.optim import (
     apply_change,
     load_optimizer_state,
@@ -81,6 +81,7 @@ def test_large_states_of_a_paged_one_are_outside_of_the_card() -> None:
         optimizer = stepped(Net("meta"), foreach=True, optimizer=name)
         states = OPTIMIZERS[name].states
         assert paged_bytes(optimizer) == states * size * 120_000, "from 100,000 entries on"
+        assert f"{states * size * 120_000 / 2**20:.1f} MiB" in outside(optimizer)[0]
     on_cpu = stepped(Net("meta"), optimizer="adamw-paged")
     assert paged_bytes(on_cpu) == 0, "bitsandbytes pages nothing there"
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from peft_types import SMALL
 from tiny_models import tiny
 from torch import Tensor, nn
 
@@ -95,6 +96,14 @@ def test_likelihoods_are_those_of_all_logits(kind: str) -> None:
         assert torch.allclose(CausalLM().predict(model, batch()), expected, rtol=1e-6)
 
 
+def test_in_evaluation_the_loss_is_the_same() -> None:
+    """Analyses and scores of weights ask for it there."""
+    model = still("llama").eval()
+    expected = model(**batch()).loss
+    use_loss(model, TrainSettings(loss="chunked"))
+    assert model(**batch()).loss.item() == pytest.approx(expected.item(), rel=1e-6)
+
+
 def test_generation_has_logits() -> None:
     model = still("llama").eval()
     ids = {name: value for name, value in batch().items() if name != "labels"}
@@ -112,3 +121,13 @@ def test_another_loss_is_refused(kind: str, reason: str) -> None:
     model.config.z_loss_coefficient = 0.1  # type: ignore[union-attr]
     with pytest.raises(ValueError, match=f"train.loss = chunked: .*{reason}"):
         use_loss(model, TrainSettings(loss="chunked"))
+
+
+def test_a_loss_of_all_logits_is_refused() -> None:
+    """CPT makes its own of the model's logits, so that pieces would change nothing."""
+    options = SMALL["CPT"]
+    handle = get_method("peft")(type="CPT", **options).attach(
+        still("gpt2"), Plan(num_steps=10, steps_per_epoch=5, num_epochs=2)
+    )
+    with pytest.raises(ValueError, match=r"train.loss = chunked: CPT has a loss of its own"):
+        use_loss(handle.model, TrainSettings(loss="chunked"))

@@ -192,3 +192,36 @@ def test_adafactor_goes_on_with_what_is_left_of_a_tensor(dim: int) -> None:
     assert state["col_var"].shape == (1, new.shape[1])
     new.grad = torch.randn_like(new)
     optimizer.step()
+
+
+def test_muon_is_torch_s_for_inner_matrices_and_adamw_for_the_rest() -> None:
+    """Each tensor moves as under its own optimizer alone, also after what changes on the way."""
+    torch.manual_seed(0)
+    ours, theirs = Net(), Net()
+    theirs.load_state_dict(ours.state_dict())
+    settings = TrainSettings(optimizer="muon", lr=0.1, weight_decay=0.1, betas=(0.8, 0.9))
+    optimizer = make_optimizer(ours, ours.classifier.parameters(), settings)
+    others = [p for p in theirs.parameters() if p is not theirs.linear.weight]
+    pair = [
+        torch.optim.Muon([theirs.linear.weight], lr=0.1, weight_decay=0.1),
+        torch.optim.AdamW(
+            [
+                {"params": [p for p in others if p.dim() < 2 and p is not theirs.scale],
+                 "weight_decay": 0.0},
+                {"params": [theirs.scale, theirs.classifier.weight]},
+            ], lr=0.1, weight_decay=0.1, betas=(0.8, 0.9), fused=True,
+        ),
+    ]  # fmt: skip
+    for step in range(3):
+        for net, steps in ((ours, [optimizer]), (theirs, pair)):
+            net(torch.arange(8.0).view(2, 4)).square().sum().backward()
+            for one in steps:
+                one.step()
+            net.zero_grad()
+        if step == 1:
+            apply_change(optimizer, Change(frozen=(ours.scale,)))
+            theirs.scale.requires_grad_(False)
+    for (name, mine), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        assert torch.equal(mine, other), name
+    assert set(optimizer.state[ours.linear.weight]) == {"momentum_buffer"}
+    assert "exp_avg" in optimizer.state[ours.classifier.weight], "a head is none of Muon's"

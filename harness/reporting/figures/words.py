@@ -70,12 +70,11 @@ def _setting(record: Record) -> str:
     said.append(f"batch {train.get('batch_size', '?')}")
     if not (record.flops and record.flops.forward_length == IMAGE):
         most = train.get("max_length", "?")
-        longest = train.get("padding") == "longest"
-        said.append(
-            f"padded to the longest of a batch, at most {most} tokens"
-            if longest
-            else f"padded to {most} tokens"
-        )
+        ways = {
+            "longest": f"padded to the longest of a batch, at most {most} tokens",
+            "packed": f"packed into rows of {most} tokens",
+        }
+        said.append(ways.get(str(train.get("padding")), f"padded to {most} tokens"))
     return ", ".join(said)
 
 

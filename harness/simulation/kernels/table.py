@@ -85,14 +85,14 @@ TABLE = (
         "seen on a GPU",
     ),
     Kernel(
-        ("mm.default", "bmm.default"),
+        ("mm.default", "mm.out", "bmm.default"),
         "copies of matrices that cuBLAS cannot read as they lie",
         lambda args, out, target: matrices.copies(args[0], args[1]),
         "cuda/Blas.cpp: prepare_matrix_for_cublas",
         "read",
     ),
     Kernel(
-        ("addmm.default", "baddbmm.default"),
+        ("addmm.default", "addmm.out", "baddbmm.default"),
         "copies of matrices that cuBLAS cannot read as they lie",
         lambda args, out, target: matrices.copies(args[1], args[2]),
         "cuda/Blas.cpp: prepare_matrix_for_cublas",

@@ -60,6 +60,12 @@ WITHOUT = (
         "seen on a GPU",
     ),
     Without(
+        "element by element in place, by optimizers that go tensor by tensor",
+        _names("addcdiv_ addcmul_ clamp_ lerp_ pow_ rsqrt_"),
+        "cuda/Loops.cuh: gpu_kernel",
+        "read",
+    ),
+    Without(
         "multi-tensor kernels of optimizers, clipping and the scaler (what they return is seen)",
         _names(
             "_amp_foreach_non_finite_check_and_unscale_ _amp_update_scale_ _foreach_add_ "
@@ -92,8 +98,8 @@ WITHOUT = (
     Without(
         "sums to one number, largest ones and norms: some kB of partial results",
         _names(
-            "_local_scalar_dense all amax any argmax linalg_vector_norm max mean prod sum topk "
-            "var_mean cumsum"
+            "_local_scalar_dense all amax any argmax linalg_vector_norm max mean min prod sum "
+            "topk var_mean cumsum"
         ),
         "cuda/Reduce.cuh, cuda/TensorTopK.cu, cuda/ScanUtils.cuh",
         "seen on a GPU",
@@ -113,9 +119,9 @@ WITHOUT = (
         "seen on a GPU",
     ),
     Without(
-        "runs of equal position ids, a few per token",
-        _names("unique_consecutive"),
-        "cuda/UniqueCub.cu",
+        "runs of equal position ids, and where they begin: some B a token",
+        _names("nonzero unique_consecutive"),
+        "cuda/Nonzero.cu, cuda/UniqueCub.cu",
         "read",
     ),
 )

@@ -121,8 +121,10 @@ class CausalLM(_Language):
         from harness.tasks.families.pieces import pieces_of
 
         labels = inputs["labels"]
-        if pieces_of(model) is not None:
-            return _of_tokens(model(**inputs).token_losses, labels)
+        pieces = pieces_of(model)
+        if pieces is not None:
+            with pieces.by_token():
+                return _of_tokens(model(**inputs).token_losses, labels)
         ids = {name: value for name, value in inputs.items() if name != "labels"}
         return _likelihoods(*_next_tokens(model(**ids).logits, labels))
 

@@ -32,9 +32,8 @@ _MORE = ("output_router_logits", "z_loss_coefficient")
 class InPieces:
     """Stands for the forward pass of a language model, and gives a loss in place of logits.
 
-    In training it returns the mean loss of the labels' tokens, each predicted from those before it.
-    In evaluation it returns `token_losses` (B, S) in float32, -log p of each label, 0 where there
-    is none; the last place of a row predicts nothing. Without labels it is the model's own.
+    It returns the mean loss of the labels' tokens, each predicted from those before it. Without
+    labels it is the model's own forward pass.
 
     Args:
         model: of transformers; its `forward` is replaced.
@@ -60,6 +59,7 @@ class InPieces:
         self._place = prefix if prefix in model._modules else "model"
         self._model, self._own = model, model.forward
         self._pieces, self.smoothing, self._recomputed = pieces, smoothing, recomputed
+        self._by_token = False
         functools.update_wrapper(self, self._own)  # its signature is asked for
         model.forward = self
 
@@ -70,10 +70,22 @@ class InPieces:
         outputs = getattr(self._model, self._place)(*args, **kwargs)
         targets = functional.pad(labels, (0, 1), value=IGNORED)[:, 1:]
         kept = {name: value for name, value in outputs.items() if name != "last_hidden_state"}
-        if self._model.training:
+        if not self._by_token:
             return ModelOutput(loss=self.loss(outputs, targets, kwargs), **kept)
         losses = self._losses(outputs, targets, kwargs, "none")
         return ModelOutput(token_losses=torch.cat(losses).view_as(targets), **kept)
+
+    @contextmanager
+    def by_token(self) -> Iterator[None]:
+        """Return, in place of the loss, `token_losses` (B, S) in float32: -log p of each label.
+
+        They are 0 where there is none; the last place of a row predicts nothing.
+        """
+        self._by_token = True
+        try:
+            yield
+        finally:
+            self._by_token = False
 
     def loss(self, outputs: Any, targets: Tensor, kwargs: dict[str, Any]) -> Tensor:
         """Return the mean loss of the transformer's outputs; targets are (B, S)."""
