@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.models.catalogue import quantized
 from harness.recipes.huggingface import optimizer, peft_lora, steps
 from harness.recipes.llamafactory_keys import KEYS
 from harness.recipes.models import model_entry, model_type
@@ -23,7 +24,7 @@ PAIRS = ("dpo", "rm")
 # Losses of pairs that need no second model.
 ALONE = ("orpo", "simpo")
 # Checkpoints whose names say that they are quantised.
-QUANTISED = ("-awq", "-gptq", "-aqlm", "-bnb-4bit", "-bnb-8bit", "-int4", "-int8", "-fp8")
+QUANTISED = ("-awq", "-gptq", "-aqlm", "-int4", "-int8", "-fp8")
 
 
 def suite_of(recipe: Recipe) -> dict[str, Any]:
@@ -33,10 +34,10 @@ def suite_of(recipe: Recipe) -> dict[str, Any]:
         "finetuning_type", {k: k for k in ("lora", "full", "freeze", "oft")}, "lora"
     )
     _stage(recipe, kind)
-    name = (recipe.word("model_name_or_path") or "").lower()
+    name = recipe.word("model_name_or_path") or ""
     if not name:
         recipe.refuse("model_name_or_path", "it names no model, so the file is no training config")
-    if any(part in name for part in QUANTISED):
+    elif any(part in name.lower() for part in QUANTISED) and quantized(name) is None:
         recipe.refuse("model_name_or_path", "a checkpoint that is quantised already; the original "
                       "with quantization_bit: 4 can be forecast")  # fmt: skip
     train = {
