@@ -166,10 +166,12 @@ def _train(record: Record, setup: Setup) -> None:
 
 def _parameters(setup: Setup) -> Parameters:
     """Count before the first step: a method may fold tensors away or drop them."""
+    from methods import surgery
+
     adapter = list(setup.handle.parameters())
     frozen = [t for t in setup.handle.buffers.values() if t.is_floating_point()]
     return Parameters(
-        total=sum(p.numel() for p in setup.model.parameters()),
+        total=surgery.num_parameters(setup.model),
         adapter_trainable=sum(p.numel() for p in adapter),
         adapter_stored=sum(t.numel() for t in (*adapter, *frozen)),
         head_trainable=sum(p.numel() for p in setup.state.head),

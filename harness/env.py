@@ -13,7 +13,9 @@ from pathlib import Path
 
 from harness.provenance import Environment, GitState, Gpu
 
-PACKAGES = ("torch", "transformers", "peft", "datasets", "fvcore", "numpy", "tokenizers")
+PACKAGES = (
+    "torch", "transformers", "peft", "bitsandbytes", "datasets", "fvcore", "numpy", "tokenizers",
+)  # fmt: skip
 # The ones that decide over memory, so that a forecast or a budget names them.
 MEMORY_PACKAGES = ("torch", "transformers", "peft")
 # Where the packages harness and methods lie.

@@ -104,7 +104,7 @@ def run(
         check_own_data(chosen)
         _print_cells(chosen, todo, store)
         return DONE
-    check_cells(todo)
+    check_cells(todo, export)
     with counting("checking methods") as progress:
         check_attach(todo, progress)
     devices = visible_devices(gpus)

@@ -27,6 +27,7 @@ class Full(Method):
 
     def attach(self, model: nn.Module, plan: Plan) -> Handle:
         """Let every parameter train."""
+        surgery.refuse_quantized(model, "full trains every weight")
         for parameter in model.parameters():
             parameter.requires_grad_(True)
         shared = surgery.head_parameters(model)

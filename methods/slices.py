@@ -86,6 +86,11 @@ def opened(model: nn.Module, names: Sequence[str]) -> list[str]:
         if home in names:
             raise ValueError(f"targets take {home} both whole and in parts ({name})")
         module = model.get_submodule(home)
+        if surgery.is_quantized(module):
+            raise ValueError(
+                f"targets take {home} apart ({name}), which is quantised: name it whole, such as "
+                f"targets: [{home.rpartition('.')[2]}]"
+            )
         if not isinstance(module, Slices):
             _replace(model, home, Slices(module, layout))
     return list(names)

@@ -23,6 +23,13 @@ from methods.parts import (
     stack_of,
     transformer_of,
 )
+from methods.quantized import (
+    is_quantized,
+    num_parameters,
+    quantized_names,
+    refuse_quantized,
+    refuse_trained,
+)
 from methods.targets import target_names, what_targets_mean
 from methods.tree import is_linear, unwrap
 
@@ -42,13 +49,18 @@ __all__ = [
     "head_parameters",
     "input_parameters",
     "is_linear",
+    "is_quantized",
     "layer_names",
     "layer_of",
     "layers",
     "linear_shape",
     "linears",
+    "num_parameters",
     "output_module",
     "pooler_parameters",
+    "quantized_names",
+    "refuse_quantized",
+    "refuse_trained",
     "resolve_range",
     "select_layers",
     "stack_of",
@@ -164,7 +176,10 @@ def target_modules(
 
 def linear_shape(module: nn.Module) -> tuple[int, int]:
     """Return (d_in, d_out) of a linear layer, of GPT-2's Conv1D, or of an adapter around one."""
-    rows, columns = unwrap(module).get_parameter("weight").shape
+    plain = unwrap(module)
+    if is_quantized(plain):
+        return plain.in_features, plain.out_features  # type: ignore[return-value]
+    rows, columns = plain.get_parameter("weight").shape
     return (rows, columns) if stores_transposed(module) else (columns, rows)
 
 

@@ -11,6 +11,7 @@ from harness.export.peft_folder import CONFIG
 from harness.export.recipe import FORMAT, Recipe, base_of, hold_head, named_tensors, rebuilt
 from harness.training.saved import Saved, read_state
 from harness.untrusted import WRONG, said
+from methods import surgery
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -42,7 +43,9 @@ def load(folder: Path, base: nn.Module | None = None, *, merge: bool = True) -> 
     if kind == "adapter":
         _restore(handle.model, load_file(folder / ADAPTER), folder)
     handle.evaluating(on=True)
-    finished = handle.finish(handle.model)
+    # A quantised base takes no adapter in.
+    whole = surgery.quantized_names(handle.model)
+    finished = handle.model if whole else handle.finish(handle.model)
     if kind == "model":
         file = next(f for f in (folder / OWN_MODEL, folder / MODEL) if f.is_file())
         _restore(finished, load_file(file), folder)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from harness import dtypes
+from harness.suite.numerics import Numerics
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -28,6 +29,7 @@ class Recipe:
         method: registered name.
         options: of the method.
         plan: fields of the Plan that it was attached with.
+        quantised: of a quantised base: settings that its types do not say.
     """
 
     model: dict[str, Any]
@@ -36,6 +38,12 @@ class Recipe:
     method: str
     options: dict[str, Any]
     plan: dict[str, Any]
+    quantised: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def numerics(self) -> Numerics:
+        """The settings of types that it trained in."""
+        return Numerics(**dtypes.read(self.precision)._asdict(), **self.quantised)
 
 
 def recipe_of(cell: Cell, plan: Plan) -> Recipe:
@@ -51,6 +59,9 @@ def recipe_of(cell: Cell, plan: Plan) -> Recipe:
         method=cell.method,
         options=cell.method_options,
         plan=vars(plan).copy(),
+        quantised=cell.train.model_dump(include={"double_quant", "unquantized"})
+        if cell.train.dtypes.quantised
+        else {},
     )
 
 
@@ -63,14 +74,18 @@ def base_of(recipe: Recipe, *, with_weights: bool) -> nn.Module:
     from harness.models.load import build_model, load_model
     from harness.models.spec import ModelSpec
     from harness.tasks.families import get_family
+    from harness.training.base import quantize_base
     from harness.training.precision import weight_dtype
 
     spec, dtype = ModelSpec(**recipe.model), weight_dtype(dtypes.read(recipe.precision))
     head = dict(recipe.head)
     head["family"] = get_family(head.pop("task_head", None) or head["family"])  # its older name
     if with_weights:
-        return load_model(spec, **head, dtype=dtype, seed=recipe.plan["seed"])
-    return build_model(spec, **head, dtype=dtype, use_cache=False)
+        base = load_model(spec, **head, dtype=dtype, seed=recipe.plan["seed"])
+    else:
+        base = build_model(spec, **head, dtype=dtype, use_cache=False)
+    quantize_base(base, recipe.numerics, train_pooler=recipe.plan["train_pooler"])
+    return base
 
 
 def hold_head(recipe: Recipe, model: nn.Module) -> None:

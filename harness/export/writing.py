@@ -26,6 +26,7 @@ from harness.export.reading import ADAPTER, MODEL, OWN_MODEL, load, read_export
 from harness.export.recipe import FORMAT, Recipe, base_of, named_tensors, rebuilt
 from harness.sums import write_sums
 from harness.training.saved import Saved, read_state, save_tensors, write_state
+from methods import surgery
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -79,7 +80,7 @@ def write(
     fresh = base or (lambda: base_of(recipe, with_weights=True))
     state: Saved = {
         "format": FORMAT, "kind": kind, "recipe": vars(recipe), "state": handle.state_dict(),
-        "merges": getattr(handle, "merges", False), "labels": list(extras.label_names),
+        "merges": merges(handle), "labels": list(extras.label_names),
     }  # fmt: skip
     reader: ExportReader = "harness.export"
     reason = None
@@ -96,6 +97,11 @@ def write(
             extras.preparer.save_pretrained(new)
         write_sums(new)
     return Written(_size(folder), reader, reason)
+
+
+def merges(handle: Handle) -> bool:
+    """Tell whether peft's adapters can be folded into the base weights: not into packed ones."""
+    return getattr(handle, "merges", False) and not surgery.quantized_names(handle.model)
 
 
 def convert(adapter: Path, folder: Path, base: nn.Module | None = None) -> Written:

@@ -107,16 +107,21 @@ def _refused(cell: Cell, plan: Plan) -> str | None:
     import torch
     from transformers.initialization import no_init_weights
 
+    from harness.simulation.bitsandbytes_package import bitsandbytes_package
+    from harness.simulation.quantized import StandIns
+    from harness.simulation.target import CPU
     from harness.tasks.families.decoding import refuse_wrapped
-    from harness.training.attach import attach, untrained
+    from harness.training.attach import attach
+    from harness.training.base import untrained
     from methods import get_method
 
     settings, device = cell.train, torch.device("meta")
-    with device, no_init_weights():
-        model = untrained(cell.model, cell.family, cell.num_labels, settings)
     method = get_method(cell.method)(**cell.method_options)
     try:
-        with redirect_stderr(StringIO()):  # some types show a bar of their own
+        # Some types show a bar of their own.
+        with bitsandbytes_package(asked=settings.dtypes.quantised), redirect_stderr(StringIO()):
+            with device, no_init_weights():
+                model = untrained(cell.model, cell.family, cell.num_labels, settings, StandIns(CPU))
             attached = attach(model, method, plan, settings, device)
             if cell.generation is not None:
                 refuse_wrapped(attached.handle.model)

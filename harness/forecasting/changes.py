@@ -57,6 +57,11 @@ def changes_of(request: Request) -> list[Change]:
         settings(
             "precision: bf16-weights (the base in 16 bits)", precision="bf16-weights", **UNSAID
         )
+    if not train.dtypes.quantised and request.method != "full":
+        half = "fp16-weights" if train.dtypes.compute == "fp16" else "bf16-weights"
+        quantised = {**UNSAID, "weights": "nf4", "double_quant": True}
+        settings("weights: nf4, double_quant: true (the base in 4 bits)",
+                 precision=half, **quantised)  # fmt: skip
     if train.holds_outputs:
         settings("outputs: dropped (before backward)", outputs="dropped")
     if train.optimizer == "adamw":

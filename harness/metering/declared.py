@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
+from methods.quantized import scales
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.optim import Optimizer
@@ -30,4 +32,5 @@ def declared_tensors(model: nn.Module, handle: Handle) -> dict[str, list[Tensor]
     mine = {id(tensor) for tensor in (*adapter, *method)}
     tensors = (*model.parameters(), *model.buffers())
     base = [tensor for tensor in tensors if id(tensor) not in mine]
+    base += (scale for _, scale in scales(model))
     return {"weights.base": base, "weights.adapter": adapter, "method": method}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -80,9 +81,24 @@ CPU_ATTENTION: dict[Any, Any] = {
 }
 
 
+def _four_bits(x: Any, packed: Any, shape: Any, *_: Any, **__: Any) -> int:
+    return int(2 * math.prod(x) * shape[0])
+
+
+def _eight_bits(x: Any, rows: Any, weight: Any, *_: Any, **__: Any) -> int:
+    return int(2 * math.prod(rows) * weight[0])
+
+
 def _counter() -> FlopCounterMode:
-    """Return torch's counter with the CPU's fused attention, which it counts as nothing."""
-    return FlopCounterMode(display=False, custom_mapping=CPU_ATTENTION)
+    """Return torch's counter with what it counts as nothing: operators that are several in one.
+
+    They are the CPU's fused attention, and bitsandbytes' products where it is in use.
+    """
+    mapping = dict(CPU_ATTENTION)
+    if "bitsandbytes" in sys.modules:
+        own = torch.ops.bitsandbytes
+        mapping |= {own.gemm_4bit: _four_bits, own.int8_mixed_scaled_mm: _eight_bits}
+    return FlopCounterMode(display=False, custom_mapping=mapping)
 
 
 class _Tensors(nn.Module):

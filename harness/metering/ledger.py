@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper
 
 from harness.metering.events import CATEGORIES, MARKS, Event, LedgerReport, summarize
 from harness.metering.hidden import watch_hidden
+from harness.metering.inside import bytes_inside
 from harness.metering.paths import ModulePaths
 from harness.metering.storages import Storages
 
@@ -172,10 +173,11 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._storages.see(tensor, func, path, maker)
         if func is _ADD and maker >= 0 and not torch.is_grad_enabled() and _called_by_engine():
             self._storages.expect_sum(args[0], out, maker)
+        scratch = bytes_inside(func, args, kwargs or {})
         if self._observe is not None:
-            scratch = self._observe(func, args, kwargs or {}, out)
-            if scratch:
-                self._storages.flash(scratch, func.name(), path)
+            scratch += self._observe(func, args, kwargs or {}, out)
+        if scratch:
+            self._storages.flash(scratch, func.name(), path)
         return out
 
     def _see_snapshot(self, state: Tensor) -> None:

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as hooks
 
+from methods.quantized import scales
+
 
 class ModulePaths:
     """The module whose forward runs now, or whose backward does.
@@ -19,7 +21,7 @@ class ModulePaths:
 
     def __init__(self, model: nn.Module) -> None:
         self._names = {id(module): name for name, module in model.named_modules()}
-        tensors = [*model.named_parameters(), *model.named_buffers()]
+        tensors = [*model.named_parameters(), *model.named_buffers(), *scales(model)]
         self._tensors = {id(tensor): name for name, tensor in tensors}
         self._stack: list[str] = []
         self._nodes: dict[int, str] = {}

@@ -14,7 +14,7 @@ from harness.models.library import files_read
 
 # What transformers takes from a config that makes its model another one than the weights say.
 REFUSED = {
-    "quantization_config": "quantised weights are neither trained nor forecast here; "
+    "quantization_config": "weights that are quantised already are not read; "
     "take the model as it was before quantisation",
     "compression_config": "quantised weights are neither trained nor forecast here; "
     "take the model as it was before compression",
@@ -105,22 +105,37 @@ def _read(spec: ModelSpec) -> Any:
         if spec.hub:
             raise unreachable(spec.hub, error) from None
         raise UserError(f"model {spec.name}: {str(error).splitlines()[0]}") from None
-    for key in _keys(config.to_dict()):
+    for key, value in _items(config.to_dict()):
         if key in REFUSED:
-            raise UserError(f"model {spec.name}: its config.json has {key}, but {REFUSED[key]}")
+            reason = (key == "quantization_config" and _as_settings(value)) or REFUSED[key]
+            raise UserError(f"model {spec.name}: its config.json has {key}, but {reason}")
     return config
 
 
-def _keys(part: Any) -> Iterator[str]:
-    """Yield every key that has a value, at any depth: a text model's, a tower's, a draft's."""
+def _as_settings(quantised: Any) -> str | None:
+    """Say how a suite has a model quantised as bitsandbytes' weights are; None: they are others."""
+    if not isinstance(quantised, dict) or quantised.get("quant_method") != "bitsandbytes":
+        return None
+    weights = "int8"
+    if quantised.get("load_in_4bit"):
+        weights = str(quantised.get("bnb_4bit_quant_type", "fp4"))
+        weights += ", double_quant: true" * bool(quantised.get("bnb_4bit_use_double_quant"))
+    return (
+        "weights that are quantised already are not read; take the model as it was before, with "
+        f"train: {{weights: {weights}}}, which quantises it the same way"
+    )
+
+
+def _items(part: Any) -> Iterator[tuple[str, Any]]:
+    """Yield every key with its value, if any, at any depth: a text model's, a tower's."""
     if isinstance(part, dict):
         for key, value in part.items():
             if value is not None:
-                yield key
-            yield from _keys(value)
+                yield key, value
+            yield from _items(value)
     elif isinstance(part, list | tuple):
         for value in part:
-            yield from _keys(value)
+            yield from _items(value)
 
 
 def _padding_of_tokenizer(source: Path | str | None) -> int | None:

@@ -14,6 +14,8 @@
 | scratch in kernels    | workspaces, accumulators                        | scratch.py       |
 | a number read from a  | whatever it is                                  | answers.py, or   |
 | tensor                |                                                 | an error         |
+| autocast, asked   | on                                              | as on the CPU    |
+| for by no device  |                                                 |                  |
 | step counters         | stay in host memory                             | not counted      |
 
 The CPU as the target keeps its own choices, but for attention: fake tensors take another path
@@ -42,6 +44,7 @@ _softmax, _log_softmax = functional.softmax, functional.log_softmax
 _torch_softmax, _method_softmax = torch.softmax, Tensor.softmax
 _dropout = functional.dropout
 _svd = torch.linalg.svd
+_autocasts, _autocast_dtype = torch.is_autocast_enabled, torch.get_autocast_dtype
 
 
 def _cuda_dropout(
@@ -57,6 +60,19 @@ def _cuda_svd(A: Tensor, full_matrices: bool = True, **kwargs: Any) -> Any:
     found = _svd(A, full_matrices, **kwargs)
     u, s, vh = found
     return type(found)((u, s, vh.contiguous()))
+
+
+def _is_autocast_enabled(device_type: str = "cpu") -> bool:
+    return _autocasts(_stood_for(device_type))
+
+
+def _get_autocast_dtype(device_type: str) -> torch.dtype:
+    return _autocast_dtype(_stood_for(device_type))
+
+
+def _stood_for(device_type: str) -> str:
+    """Return the CPU, where autocast is that of the GPU which it or meta stands in for."""
+    return "cpu" if device_type in {"cuda", "meta"} else device_type
 
 
 def _fused(plain: Any, kernel: Any) -> Any:
@@ -96,6 +112,9 @@ def choices_of(target: Target, autocasts: bool) -> Iterator[set[str]]:
             (functional, "dropout", _cuda_dropout),
             (torch, "dropout", lambda input, p, train: _cuda_dropout(input, p, train)),
             (torch.linalg, "svd", _cuda_svd),
+            # Whom peft's quantised layers ask names no device, and means CUDA.
+            (torch, "is_autocast_enabled", _is_autocast_enabled),
+            (torch, "get_autocast_dtype", _get_autocast_dtype),
             (functional, "softmax", _fused(_softmax, aten._softmax)),
             (torch, "softmax", _fused(_torch_softmax, aten._softmax)),
             (Tensor, "softmax", _fused(_method_softmax, aten._softmax)),

@@ -34,23 +34,26 @@ from harness.models.attention import FLASH, resolved
 from harness.models.config import pad_with_anything
 from harness.shapes import BatchShape
 from harness.simulation.answers import KnownAnswers
+from harness.simulation.bitsandbytes_package import bitsandbytes_package
 from harness.simulation.choices import choices_of
 from harness.simulation.decoding import answer_batch
 from harness.simulation.flash_package import flash_package
 from harness.simulation.host import on_device
 from harness.simulation.liger import liger_package
 from harness.simulation.observer import Observer, Workspaces
+from harness.simulation.quantized import StandIns, assumed
 from harness.simulation.request import Request, StandIn
 from harness.tasks.families import get_family
 from harness.tasks.families.packing import sees_both
-from harness.training.attach import build_step, remarks_on, untrained
+from harness.training.attach import build_step, remarks_on
+from harness.training.base import untrained
 from harness.training.batches import Batch
 from harness.training.evaluate import predict_batch
 from harness.training.hollow_optimizers import outside
 from harness.training.kernels import pinned_kernel
 from harness.training.precision import autocast
 from harness.training.state import TrainState
-from methods import Method, get_method
+from methods import Method, get_method, surgery
 
 # Of one optimizer step: the first makes the gradients, those after the second are like it.
 MOST_PASSES = 3
@@ -113,6 +116,7 @@ def fake_run(request: Request, stand_in: StandIn | None = None) -> FakeRun:
             stack.enter_context(flash_package(request.target))
         if request.train.liger_kernels or request.train.loss == "liger":
             stack.enter_context(liger_package(request.target))
+        stack.enter_context(bitsandbytes_package(asked=request.train.dtypes.quantised))
         state = _build(request, device)
         attention = resolved(request.train.attention, state.model)
         run = _observed(request, state, device, answers)
@@ -125,7 +129,9 @@ def _build(request: Request, device: torch.device) -> TrainState:
 
     settings, family = request.train, get_family(request.family)
     with device, no_init_weights():
-        model: Any = untrained(request.model, family, request.num_labels, settings)
+        model: Any = untrained(
+            request.model, family, request.num_labels, settings, StandIns(request.target)
+        )
     pad_with_anything(model.config)
     with device:
         model.tie_weights()  # as in a real one
@@ -149,7 +155,7 @@ def _observed(
 ) -> FakeRun:
     """Run the steps under the ledger, and what a run does beside them."""
     target, handle = request.target, state.handle
-    answers.assumed.update(get_family(request.family).assumed(state.model))
+    answers.assumed.update(get_family(request.family).assumed(state.model), assumed(request.train))
     steps = request.steps if len(request.steps) > 1 else request.steps * 2
     passes = min(request.train.accumulate, MOST_PASSES)
     observer = Observer(target)
@@ -253,7 +259,7 @@ def _count(state: TrainState) -> dict[str, int]:
     adapter = [p for p in state.handle.parameters() if p.requires_grad]
     stored = [*state.handle.parameters(), *state.handle.buffers.values()]
     return {
-        "total": sum(p.numel() for p in state.model.parameters()),
+        "total": surgery.num_parameters(state.model),
         "adapter_trainable": sum(p.numel() for p in adapter),
         "head_trainable": sum(p.numel() for p in state.head),
         "adapter_stored": sum(t.numel() for t in stored if t.is_floating_point()),

@@ -87,11 +87,11 @@ class Request(Frozen):
         from harness.models.positions import refuse_beyond
         from harness.tasks.families.packing import in_one_row
         from harness.training.batches import joined_rows
-        from harness.training.precision import weight_dtype
+        from harness.training.precision import TORCH
 
         family = get_family(self.family)
         refuse_beyond(model, family.positions(shape, None), self.model.name)
-        dtype = weight_dtype(self.train.dtypes)
+        dtype = TORCH[self.train.rest]
         packed = shape.packed is not None
         batch = family.hollow_batch(model, shape, mask=self.mask and not packed, dtype=dtype)
         if packed:

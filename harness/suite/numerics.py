@@ -72,6 +72,12 @@ class Numerics(Frozen):
         """What the settings of types come to."""
         return resolved(self.precision, self.weights, self.compute, self.autocast, self.adapters)
 
+    @property
+    def rest(self) -> str:
+        """The type of embeddings, norms and inputs: of all that is not quantised."""
+        quantised = self.dtypes.quantised and self.unquantized == "fp32"
+        return "fp32" if quantised else self.dtypes.base
+
     def mistyped(self) -> list[str]:
         """Say which settings of types no run can have together."""
         dtypes, found = self.dtypes, []

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 LIGER_PACKAGE = "liger-kernel"
 
 
-def check_cells(cells: Sequence[Cell]) -> None:
+def check_cells(cells: Sequence[Cell], export: str | None = None) -> None:
     """Check each distinct model, task and data set of the cells, and method against settings.
+
+    `export` is what of a finished run is written, if anything is.
 
     What lies on the hub is left to the cells where the hub answers: asking for it may be slow.
 
@@ -39,6 +41,7 @@ def check_cells(cells: Sequence[Cell]) -> None:
                 f"python -m harness.forecast takes it"
             )
         _refuse_absent(cell, cuda=cuda)
+        _refuse_unquantisable(cell, export)
         if cell.train.max_steps is None:  # else only the data tells how many epochs there are
             try:
                 stages_of(cell)
@@ -94,6 +97,23 @@ def _refuse_liger(cell: Cell, *, cuda: bool) -> None:
         )
     if not cuda:
         raise UserError(f"{told} the package {LIGER_PACKAGE} needs a GPU; loss: chunked does not")
+
+
+def _refuse_unquantisable(cell: Cell, export: str | None) -> None:
+    """Refuse quantised bases without the package that makes them, and merging into one."""
+    if not cell.train.dtypes.quantised:
+        return
+    where = f"{cell.path}: train.weights = {cell.train.dtypes.weights}"
+    if export == "model":
+        raise UserError(
+            f"{where}: a model with the adapters merged into it would be rounded again; --export "
+            "adapter writes what goes onto the quantised base"
+        )
+    if find_spec("bitsandbytes") is None:
+        raise UserError(
+            f"{where}: the package bitsandbytes is not installed "
+            "(pip install 'headroom-bench[quantized]'); `headroom forecast` does without it"
+        )
 
 
 def check_models(cells: Iterable[Cell], *, to_run: bool) -> None:

@@ -156,25 +156,13 @@ class TrainSettings(Optimization):
             wrong.append(f"liger_kernels = cross_entropy is of loss: model, and it is {self.loss}")
         return wrong
 
-    def unbuilt(self) -> list[str]:
-        """Say which settings wait for their code."""
-        built = {
-            "weights": ("fp32", "bf16", "fp16", None),
-        }
-        return [
-            f"{name} = {getattr(self, name)!r} is not built yet"
-            for name, values in built.items()
-            if getattr(self, name) not in values
-        ]
-
     @model_validator(mode="after")
     def _check(self) -> TrainSettings:
         # A layer of settings without the other half may lie over one that says it.
         said = self.model_fields_set
         wrong = [*(self.idle() if "optimizer" in said else []),
                  *(self.idle_losses() if "loss" in said else []),
-                 *(self.unserved() if {"attention", "precision"} <= said else []),
-                 *self.unbuilt()]  # fmt: skip
+                 *(self.unserved() if {"attention", "precision"} <= said else [])]  # fmt: skip
         if wrong:
             raise ValueError(wrong[0])
         if self.length_grouping and self.padding != "longest":

@@ -8,22 +8,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from harness.models.load import build_model
 from harness.tasks.families.packing import refuse_unpackable
 from harness.training.liger import use_kernels
 from harness.training.losses import use_loss
 from harness.training.optim import make_optimizer
 from harness.training.optimizers import on_cpu
-from harness.training.precision import set_types, weight_dtype
+from harness.training.precision import set_types
 from harness.training.state import TrainState
-from methods import surgery
+from methods import quantized, surgery
 from methods.common.fakes import is_hollow
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from harness.models.spec import ModelSpec
     from harness.suite.settings import TrainSettings
     from harness.tasks.families.base import Family
     from methods.base import Handle, Method, Plan, Stage
@@ -47,7 +45,7 @@ def remarks_on(
         settings: of the cell.
         plan: of the run; a forecast does not know it.
     """
-    said = list(method.remarks(model, plan))
+    said = [*method.remarks(model, plan), *quantized.remarks(model)]
     if settings.train_pooler and not surgery.pooler_parameters(model):
         said.append("train_pooler changes nothing: this model has no pooler")
     _, transformer = surgery.transformer_of(model)
@@ -63,20 +61,6 @@ def remarks_on(
     if parameter.device.type == "cpu" and not is_hollow(parameter):
         said += on_cpu(settings.optimizer)
     return said
-
-
-def untrained(
-    spec: ModelSpec, family: Family, num_labels: int, settings: TrainSettings
-) -> nn.Module:
-    """Build a cell's model from its config, on whatever device and mode torch is set to.
-
-    Raises:
-        UserError: as `build_model`.
-    """
-    return build_model(
-        spec, family, num_labels, settings.attention, weight_dtype(settings.dtypes),
-        settings.holds_outputs,
-    )  # fmt: skip
 
 
 def build_step(
@@ -125,6 +109,7 @@ def attach(
         use_kernels(model, settings.liger_kernels)
     _move(model, device)  # whatever the method makes beside the model's tensors is there, too
     handle = method.attach(model, plan)
+    surgery.refuse_trained(handle.model)
     adapter = {id(parameter) for parameter in handle.parameters()}
     named = {**surgery.head_parameters(handle.model), **surgery.pooler_parameters(handle.model)}
     head = [p for p in named.values() if p.requires_grad and id(p) not in adapter]

@@ -9,6 +9,7 @@ from harness.metering.flops import forward_flops
 from harness.metering.watch import NoWatch, Watch
 from harness.record import Compacted
 from harness.training.evaluate import evaluate_on
+from methods import surgery
 
 if TYPE_CHECKING:
     from harness.record import PhaseMemory
@@ -35,7 +36,7 @@ def compact(setup: Setup) -> Compacted | None:
         memory = _training_phase(setup)
     return Compacted(
         scores=scores,
-        parameters_total=sum(p.numel() for p in setup.model.parameters()),
+        parameters_total=surgery.num_parameters(setup.model),
         adapter=sum(p.numel() for p in setup.handle.parameters()),
         forward_macs=flops.macs,
         forward=flops.flops,

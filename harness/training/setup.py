@@ -21,9 +21,10 @@ from harness.suite.plan import plan_of
 from harness.tasks.families.decoding import refuse_wrapped
 from harness.tasks.families.packing import refuse_leaks
 from harness.training.attach import build_step
+from harness.training.base import quantize_loaded
 from harness.training.batches import Batch, Probe, TrainingOrder, encode_training, width_of
 from harness.training.optim import make_schedule
-from harness.training.precision import set_matmul_mode, weight_dtype
+from harness.training.precision import TORCH, set_matmul_mode, weight_dtype
 
 if TYPE_CHECKING:
     from harness.analyses.base import Analysis
@@ -136,7 +137,7 @@ def preparer_for(cell: Cell, rows: Sequence[Any]) -> Any:
         case "tokenizer":
             return load_tokenizer(cell.model, cell.family.texts(rows))
         case "image processor":
-            return load_image_processor(cell.model, weight_dtype(cell.train.dtypes))
+            return load_image_processor(cell.model, TORCH[cell.train.rest])
         case None:
             return None
 
@@ -148,7 +149,7 @@ def load_cell_model(cell: Cell) -> nn.Module:
         UserError: it cannot be had.
     """
     set_matmul_mode(cell.train.dtypes)
-    return load_model(
+    model = load_model(
         cell.model,
         family=cell.family,
         num_labels=cell.num_labels,
@@ -157,6 +158,8 @@ def load_cell_model(cell: Cell) -> nn.Module:
         seed=cell.seed,
         use_cache=cell.train.holds_outputs,
     )
+    quantize_loaded(model, cell.train)
+    return model
 
 
 def set_up(

@@ -110,6 +110,17 @@ CONFIGS: dict[str, tuple[dict[str, Any], str]] = {
     "unknown type": ({"model_type": "none"}, "none"),
     "no type": ({"model_type": None}, "mine"),
     "quantised": ({"quantization_config": {"quant_method": "fp8"}}, "has quantization_config, but"),
+    "of bitsandbytes": (
+        {
+            "quantization_config": {
+                "quant_method": "bitsandbytes",
+                "load_in_4bit": True,
+                "bnb_4bit_quant_type": "nf4",
+                "bnb_4bit_use_double_quant": True,
+            }
+        },
+        r"train: {weights: nf4, double_quant: true}, which quantises it the same way",
+    ),
     "a quantised part": ({"text_config": {"quantization_config": {"bits": 4}}}, "has quantization"),
     "compressed": ({"compression_config": {"format": "int"}}, "has compression_config, but"),
     "other file": ({"transformers_weights": "a.safetensors"}, "only model.safetensors and"),

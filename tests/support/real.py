@@ -9,7 +9,8 @@ from harness.metering.declared import declared_tensors
 from harness.metering.ledger import Ledger, LedgerReport
 from harness.simulation.request import Request
 from harness.tasks.families import get_family
-from harness.training.attach import build_step, untrained
+from harness.training.attach import build_step
+from harness.training.base import untrained
 from harness.training.kernels import pinned_kernel
 from harness.training.state import TrainState
 from methods import get_method
