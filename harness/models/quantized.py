@@ -71,6 +71,10 @@ def quantize(
             parameter.data = parameter.data.to(how.rest)
     flag: Any = model  # by which peft knows such a model
     flag.is_loaded_in_8bit, flag.is_loaded_in_4bit = how.kind == "int8", how.kind != "int8"
+    configs: list[Any] = [m.config for m in model.modules() if hasattr(m, "config")]
+    for part in configs:
+        # By which transformers' attention of flash-attn knows one, and what it casts fp32 to.
+        part._is_quantized, part.dtype = True, how.compute
 
 
 def quantizable(model: Any, keep: Collection[str] = ()) -> list[str]:
