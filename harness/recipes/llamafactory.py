@@ -8,7 +8,7 @@ from harness.models.catalogue import quantized
 from harness.recipes.huggingface import optimizer, peft_lora, steps
 from harness.recipes.llamafactory_keys import KEYS
 from harness.recipes.models import model_entry, model_type
-from harness.recipes.parts import glu, packed, precision, suite, tokens
+from harness.recipes.parts import MUON, glu, packed, precision, suite, tokens
 from harness.recipes.recipe import Recipe
 
 __all__ = ["KEYS", "suite_of"]
@@ -21,6 +21,11 @@ ATTENTION = {
 }  # fmt: skip
 # Stages of pairs: the chosen and the rejected answer are a row each.
 PAIRS = ("dpo", "rm")
+NEARLY = {
+    "use_muon": MUON,
+    "use_adam_mini": "it keeps one number of a block in place of a second state; the forecast has "
+    "AdamW's two, which is more by as many bytes as what trains",
+}
 # Losses of pairs that need no second model.
 ALONE = ("orpo", "simpo")
 # Checkpoints whose names say that they are quantised.
@@ -43,7 +48,7 @@ def suite_of(recipe: Recipe) -> dict[str, Any]:
     train = {
         **steps(recipe),
         **_precision(recipe, kind),
-        **optimizer(recipe, "optim", "adamw_torch_fused"),
+        **_optimizer(recipe),
         **recipe.one_of("flash_attn", ATTENTION, "auto"),
         **_checkpointing(recipe),
         **_liger(recipe, model_type(model)),
@@ -113,6 +118,16 @@ def _precision(recipe: Recipe, kind: str) -> dict[str, Any]:
     said = precision(str(weights), compute, autocast=autocast, adapters=trained)
     double = {"double_quant": recipe.flag("double_quantization", True)} if bits == 4 else {}
     return {**said, "unquantized": "compute", **double}
+
+
+def _optimizer(recipe: Recipe) -> dict[str, Any]:
+    """Return the optimizer; those with keys of their own that are nearly AdamW are told."""
+    settings = optimizer(recipe, "optim", "adamw_torch_fused")
+    for key, text in NEARLY.items():
+        if recipe.flag(key):
+            recipe.differ(f"{key}: {text}")
+            settings = {"optimizer": "adamw"}
+    return settings
 
 
 def _checkpointing(recipe: Recipe) -> dict[str, Any]:
