@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from harness.errors import UserError
-from harness.forecasting.spare import compiled_late, spared
+from harness.forecasting.spare import import_without_gpu, put_off, spared
 
 PRELOADED = (
     "torch",
@@ -48,7 +48,8 @@ def preload(model_types: Iterable[str] = (), *, whole: bool = False) -> None:
         whole: import the libraries as they import themselves: this process trains, too.
     """
     gc.disable()
-    with compiled_late(), nullcontext() if whole else spared():
+    with nullcontext() if whole else spared():
+        (put_off if whole else import_without_gpu)()
         for name in PRELOADED:
             importlib.import_module(name)
         for kind in model_types:
@@ -107,6 +108,7 @@ def answer_and_exit(
     end_with_parent()
     torch.set_num_threads(1)
     logging.set_verbosity_error()
+    import_without_gpu()
     try:
         result = function(*arguments)
     except UserError as error:

@@ -19,8 +19,9 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import cache, partial, wraps
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -53,7 +54,8 @@ def real(name: str) -> ModuleType:
         related = f"{name}.".startswith(f"{other}.") or f"{other}.".startswith(f"{name}.")
         if related and isinstance(sys.modules.get(other), Late):
             del sys.modules[other]
-    return importlib.import_module(name)
+    with compiled_late() if name == BITSANDBYTES else nullcontext():
+        return importlib.import_module(name)
 
 
 def _called_late(module: str, name: str) -> Callable[..., Any]:
@@ -122,6 +124,7 @@ class _Symbol:
 
 
 _COMPILER = "torch._dynamo"
+BITSANDBYTES = "bitsandbytes"
 SYMBOLS = "torch.fx.experimental.symbolic_shapes"
 _FORMULAS = "torch.utils._sympy.functions"
 _INDEXING = f"{_COMPILER}._trace_wrapped_higher_order_op"
@@ -143,6 +146,8 @@ LATE: dict[str, dict[str, Any]] = {
                                                 "guard_size_oblivious", "statically_known_true")},
     },
     "sympy": {"Basic": _Symbol},
+    # Starts CUDA when it is imported, and peft imports it where it is installed.
+    BITSANDBYTES: {},
     # Imported where it might be needed, and then not called.
     _FORMULAS: {"Max": _called_late(_FORMULAS, "Max")},
     # What transformers imports of them: for masks of plug-ins' functions, and for boxes.
@@ -164,8 +169,7 @@ def load_late() -> None:
 def compiled_late() -> Iterator[None]:
     """Have what is imported in this context compile its functions when they are first called.
 
-    bitsandbytes, which peft imports where it is installed, decorates a few with `torch.compile`:
-    that alone imports 1,400 modules of the compiler.
+    bitsandbytes decorates a few with `torch.compile`: that alone imports 1,400 modules.
     """
     import torch
 
@@ -181,6 +185,26 @@ def compiled_late() -> Iterator[None]:
         yield
 
 
+def put_off() -> None:
+    """Have bitsandbytes imported when it is asked for something, not when it is imported."""
+    if BITSANDBYTES not in sys.modules and (found := find_spec(BITSANDBYTES)) is not None:
+        sys.modules[BITSANDBYTES] = Late(BITSANDBYTES, package=True, __spec__=found)
+
+
+def import_without_gpu() -> None:
+    """Import bitsandbytes, if it is installed, as on a machine without a GPU.
+
+    It asks for the GPU's capability, which starts CUDA: no fork survives that, and a process that
+    forecasts has no use for it. For such processes only: the package then has the CPU's kernels.
+    """
+    import torch
+
+    put_off()
+    if isinstance(sys.modules.get(BITSANDBYTES), Late):
+        with mock.patch.object(torch.cuda, "is_available", return_value=False):
+            real(BITSANDBYTES)
+
+
 @contextmanager
 def spared() -> Iterator[None]:
     """Import transformers and peft in this context, as the module says.
@@ -191,7 +215,8 @@ def spared() -> Iterator[None]:
 
     if _COMPILER not in sys.modules:  # which imports the others
         for name, names in LATE.items():
-            sys.modules.setdefault(name, Late(name, name in (_COMPILER, "sympy"), **names))
+            if name != BITSANDBYTES:
+                sys.modules.setdefault(name, Late(name, name in (_COMPILER, "sympy"), **names))
     import transformers.utils.import_utils as files
 
     found = files.create_import_structure_from_path

@@ -47,6 +47,22 @@ def test_a_run_imports_its_libraries_whole() -> None:
     loaded = python(
         "import sys\nfrom harness.forecasting.pool import preload\npreload(whole=True)\n"
         "from harness.forecasting.spare import LATE, Late\n"
-        "print([n for n in LATE if isinstance(sys.modules.get(n), Late)])"
+        "print([n for n in LATE if isinstance(sys.modules.get(n), Late)])\n"
+        "import bitsandbytes, peft\nprint(bitsandbytes.nn.Linear4bit.__name__)\n"
+        "print('torch._inductor.compile_fx' in sys.modules)"
     )
-    assert loaded.strip() == "[]"
+    assert loaded.splitlines() == ["['bitsandbytes']", "Linear4bit", "False"]
+
+
+def test_no_forecast_starts_cuda() -> None:
+    """bitsandbytes asks for the GPU's capability when it is imported; here that is an error."""
+    done = python(
+        "import torch\nfrom harness.forecasting.pool import preload, run_forked\n"
+        "def started(*args):\n    raise SystemExit('CUDA')\n"
+        "torch.cuda.is_available, torch.cuda.device_count = (lambda: True), (lambda: 1)\n"
+        "torch.cuda.get_device_capability = torch.cuda._lazy_init = started\n"
+        "def loaded():\n    import bitsandbytes.cextension as c\n    return type(c.lib).__name__\n"
+        "preload(whole=True)\nprint([answer for _, answer in run_forked([(loaded, ())], 1)])\n"
+        "preload()\nprint([answer for _, answer in run_forked([(loaded, ())], 1)])"
+    )
+    assert done.splitlines() == 2 * ["['BNBNativeLibrary']"]
