@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -271,14 +271,14 @@ def measure(case: Case) -> dict[str, Any]:
     return row | {"results": after - before, "temporary": peak - max(before, after)}
 
 
-def main() -> None:
+def main(parts: Sequence[Callable[[], Iterator[Case]]] = PARTS) -> None:
     """Measure every case; print those with a temporary, or with a forecast that is another."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     rows = []
     print(f"{torch.cuda.get_device_name(0)}, torch {torch.__version__}; MiB")
-    for part in PARTS:
+    for part in parts:
         cases, case = part(), None
         while True:
             try:

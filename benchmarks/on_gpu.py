@@ -1,7 +1,9 @@
 """Forecasts of a suite's cells against real steps on this machine's GPU, and the steps' time.
 
 Every cell and stage: peak allocated and reserved, forecast and measured, and the median step
-relative to the suite's baseline with the same task and grid values. Random weights, empty inputs.
+relative to the suite's baseline with the same task and grid values; with --json also the parts of a
+step, forecast and measured. Random weights, empty inputs. A cell that fails says why, and the next
+one goes on.
 
     python benchmarks/on_gpu.py SUITE [--only '*'] [--json FILE] [KEY=VALUE ...]
 """
@@ -11,6 +13,8 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +44,10 @@ def main() -> None:
     suite = load_suite(arguments.suite, arguments.overrides)
     cells = choose(suite.cells(), arguments.only)
     target = canonical(capability())
-    forecaster = Forecaster(cache=None)
-    rows = entries(cells, forecaster.shapes(cells), target)
-    # No fork survives a GPU's threads: all forecasts come first.
-    answers = forecaster.ask([(row["request"], ()) for row in rows])
+    # No fork survives a GPU's threads, and what a forecaster imports knows of no GPU: all forecasts
+    # come first, in a process of their own.
+    with ProcessPoolExecutor(1, get_context("fork")) as apart:
+        rows, answers = apart.submit(foresee, cells, target).result()
     for row, answer in zip(rows, answers, strict=True):
         row["forecast"] = answer
     print(f"{torch.cuda.get_device_name(0)}, torch {torch.__version__}; GiB")
@@ -52,9 +56,16 @@ def main() -> None:
     times: dict[tuple[Any, ...], float] = {}
     for row in rows:
         show(row, times, suite.baseline)
-    if arguments.json:
-        kept = [{k: v for k, v in row.items() if k not in ("request", "forecast")} for row in rows]
-        arguments.json.write_text(json.dumps(kept, indent=1))
+        if arguments.json:
+            kept = [{k: v for k, v in r.items() if k not in ("request", "forecast")} for r in rows]
+            arguments.json.write_text(json.dumps(kept, indent=1))
+
+
+def foresee(cells: Sequence[Any], target: Target) -> tuple[list[dict[str, Any]], list[Any]]:
+    """Return the entries and their forecasts."""
+    forecaster = Forecaster(cache=None)
+    rows = entries(cells, forecaster.shapes(cells), target)
+    return rows, forecaster.ask([(row["request"], ()) for row in rows])
 
 
 def entries(cells: Sequence[Any], shapes: Sequence[Any], target: Target) -> list[dict[str, Any]]:
@@ -71,13 +82,19 @@ def show(row: dict[str, Any], times: dict[tuple[Any, ...], float], baseline: str
     """Measure one entry and print it beside its forecast."""
     name = f"{row['cell'].removesuffix('/s0')} {row['stage']}"
     if isinstance(row["forecast"], Exception):
-        print(f"{name:66} no forecast: {row['forecast']}")
+        row["error"] = f"no forecast: {row['forecast']}"
+        print(f"{name:66} {row['error']}", flush=True)
         return
     foreseen, request = row["forecast"], row["request"]
     try:
         measured = measure(request)
     except torch.OutOfMemoryError:
-        print(f"{name:66} out of memory; forecast {foreseen.peak_allocated / GIB:.3f}")
+        row["error"] = f"out of memory; forecast {foreseen.peak_allocated / GIB:.3f}"
+        print(f"{name:66} {row['error']}", flush=True)
+        return
+    except Exception as error:  # a package that is absent, a kernel that the card lacks
+        row["error"] = f"{type(error).__name__}: {str(error).strip().splitlines()[:1]}"
+        print(f"{name:66} {row['error']}", flush=True)
         return
     reading = measured.reading
     row |= {
@@ -85,7 +102,8 @@ def show(row: dict[str, Any], times: dict[tuple[Any, ...], float], baseline: str
         "peak_requested": reading.peak_requested, "context": reading.context,
         "forecast_allocated": foreseen.peak_allocated,
         "forecast_reserved": foreseen.peak_reserved, "flops_step": foreseen.flops_step,
-        "step_seconds": measured.step_seconds,
+        "step_seconds": measured.step_seconds, "peaks": measured.peaks,
+        "forecast_peaks": foreseen.peaks,
     }  # fmt: skip
     setting = json.dumps(row["setting"])
     times.setdefault((setting,), measured.step_seconds)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -30,10 +30,30 @@ NUM_STEPS = 5
 
 @dataclass(frozen=True)
 class Measured:
-    """What the allocator saw, and the median step in seconds."""
+    """What the allocator saw, and the median step in seconds.
+
+    Attributes:
+        peaks: allocated bytes at most in forward, backward and optimizer of one more step.
+    """
 
     reading: CudaReading
     step_seconds: float
+    peaks: dict[str, int]
+
+
+@dataclass
+class PartPeaks(NoWatch):
+    """Notes the most that is allocated in each part of a step."""
+
+    peaks: dict[str, int] = field(default_factory=dict)
+    part: str | None = None
+
+    def mark(self, name: str) -> None:
+        """Read the peak of the part that ends, and forget it."""
+        if self.part is not None:
+            self.peaks[self.part] = torch.cuda.max_memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        self.part = None if name == "end" else name
 
 
 def measure(request: Request, num_steps: int = NUM_STEPS) -> Measured:
@@ -67,7 +87,9 @@ def measure(request: Request, num_steps: int = NUM_STEPS) -> Measured:
             state.step.run(number, batches, request.parts(), NoWatch())
             torch.cuda.synchronize()
             seconds.append(time.perf_counter() - began)
-    return Measured(meter.read(), median(seconds[1:]))
+        reading, watch = meter.read(), PartPeaks()
+        state.step.run(number + 1, _batches(request, state.model, device), request.parts(), watch)
+    return Measured(reading, median(seconds[1:]), watch.peaks)
 
 
 def _batches(

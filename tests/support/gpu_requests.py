@@ -23,6 +23,26 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
 ]
 
 
+# What recipes set: quantised bases, optimizers, losses, kernels; 32 rows of 128 tokens are above
+# the rows up to which bitsandbytes multiplies without making a weight.
+HALF: dict[str, Any] = {"precision": "bf16-weights"}
+NF4: dict[str, Any] = {"weights": "nf4", "autocast": False}
+RECIPES: list[tuple[str, dict[str, Any]]] = [
+    ("lora", NF4),
+    ("lora", NF4 | {"double_quant": True, "gradient_checkpointing": True}),
+    ("lora", NF4 | {"gradient_checkpointing": "reentrant", "optimizer": "adamw-paged-8bit"}),
+    ("lora", {"weights": "int8", "compute": "fp16", "autocast": False}),
+    *(("full", HALF | {"optimizer": name}) for name in (
+        "adamw", "adamw-plain", "adamw-fused", "adamw-8bit", "adamw-paged", "lion-8bit",
+        "adamw-torchao-8bit",
+    )),
+    ("full", HALF | {"optimizer_in_backward": True, "clip": None}),
+    ("lora", HALF | {"loss": "chunked"}),
+    ("lora", HALF | {"loss": "liger"}),
+    ("lora", HALF | {"liger_kernels": ("rms_norm", "swiglu", "rope")}),
+]  # fmt: skip
+
+
 QV = {"lora": {"r": 4, "targets": "qv"}}
 STAGED: list[tuple[str, dict[str, Any], float, dict[str, Any]]] = [
     ("safe", {"over": QV, "tau": 0.5}, 0.5, {"attention": "eager"}),
@@ -58,5 +78,11 @@ REQUESTS = (
             "gpt2-medium", "lora", family="causal_lm", padding="packed", **train
         ).model_copy(update={"steps": (BatchShape(8, 512, padded=False, packed=32),)})
         for train in ({}, {"precision": "bf16-weights", "loss": "chunked"})
+    }
+    | {
+        f"{method}-{train}": request(
+            "smollm2-360m", method, family="causal_lm", steps=((32, 128),), **train
+        )
+        for method, train in RECIPES
     }
 )
