@@ -65,13 +65,15 @@ class Row:
 
     @property
     def said(self) -> str:
-        """What was run, as a reader knows it: model, method, batch, kernel, stage."""
+        """What was run, as a reader knows it: model, 4 bits, method, batch, kernel, loss, stage."""
         if self.cell is None:
             return self.name
         train = self.cell.train
         length = "" if self.cell.family.preparer == "image processor" else f"x{train.max_length}"
-        parts = (self.cell.model.name, self.cell.method_label, f"{train.batch_size}{length}",
-                 train.attention, self.stage)  # fmt: skip
+        types, loss = train.dtypes, train.loss
+        parts = (self.cell.model.name, types.weights if types.quantised else "",
+                 self.cell.method_label, f"{train.batch_size}{length}", train.attention,
+                 "" if loss == "model" else loss, self.stage)  # fmt: skip
         return " ".join(filter(None, parts))
 
 
