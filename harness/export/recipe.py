@@ -84,7 +84,7 @@ def base_of(recipe: Recipe, *, with_weights: bool) -> nn.Module:
         base = load_model(spec, **head, dtype=dtype, seed=recipe.plan["seed"])
     else:
         base = build_model(spec, **head, dtype=dtype, use_cache=False)
-    quantize_base(base, recipe.numerics, train_pooler=recipe.plan["train_pooler"])
+    quantize_base(base, recipe.numerics, train_pooler=recipe.plan.get("train_pooler", False))
     return base
 
 

@@ -1,7 +1,8 @@
 """A model's linear layers on quantised weights: which of them, and what stays as it was.
 
 Which layers is transformers' rule: all that are plain nn.Linear or Conv1D, but for output
-embeddings, tied weights and what the class keeps in fp32. Here heads stay, too, since they train.
+embeddings, tied weights and what the class keeps in fp32. Here heads stay, too, since they train,
+and layers that a model never calls (Mamba's): with packed weights it would not run.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from methods import surgery
+from methods.tree import unused_names
 
 if TYPE_CHECKING:
     import torch
@@ -69,6 +71,10 @@ def quantize(
             parameter.data = parameter.data.to(how.rest)
     flag: Any = model  # by which peft knows such a model
     flag.is_loaded_in_8bit, flag.is_loaded_in_4bit = how.kind == "int8", how.kind != "int8"
+    configs: list[Any] = [m.config for m in model.modules() if hasattr(m, "config")]
+    for part in configs:
+        # By which transformers' attention of flash-attn knows one, and what it casts fp32 to.
+        part._is_quantized, part.dtype = True, how.compute
 
 
 def quantizable(model: Any, keep: Collection[str] = ()) -> list[str]:
@@ -79,12 +85,14 @@ def quantizable(model: Any, keep: Collection[str] = ()) -> list[str]:
     from transformers.quantizers.quantizers_utils import should_convert_module
 
     stay = [*get_keys_to_not_convert(model), *(model._keep_in_fp32_modules or ())]
+    read = set(unused_names("", model))  # by a function of the layer's own, which wants numbers
     names = {*surgery.head_parameters(model), *keep}
     trained = {id(p) for n, p in model.named_parameters(remove_duplicate=False) if n in names}
     return [
         name
         for name, module in model.named_modules(remove_duplicate=False)
         if (isinstance(module, Conv1D) or type(module) is nn.Linear)
+        and name not in read
         and should_convert_module(name, stay)
         and not any(id(p) in trained for p in module.parameters())
     ]

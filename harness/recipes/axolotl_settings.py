@@ -6,7 +6,7 @@ from typing import Any
 
 from harness.recipes.axolotl_keys import PLUGINS
 from harness.recipes.huggingface import optimizer
-from harness.recipes.parts import glu, precision
+from harness.recipes.parts import MUON, glu, precision
 from harness.recipes.recipe import Recipe
 
 CCE = "cut_cross_entropy.CutCrossEntropyPlugin"
@@ -16,7 +16,7 @@ OPTIMIZERS = {
     "optimi_adamw": {"optimizer": "adamw-plain"},
     "ao_adamw_8bit": {"optimizer": "adamw-torchao-8bit"},
     "ao_adamw_4bit": {"optimizer": "adamw-torchao-4bit"},
-    "muon": {"optimizer": "muon"},
+    "muon": {"optimizer": "adamw"},
     "ao_adamw_fp8": {"optimizer": "adamw-torchao-fp8"},
 }
 # Its older flags, the stronger first, and what `attn_implementation` has since.
@@ -49,6 +49,8 @@ def settings_of(recipe: Recipe, adapter: str, kind: str) -> dict[str, Any]:
         **_loss(recipe, kind),
         **_steps(recipe),
     }
+    if recipe.word("optimizer") == "muon":
+        recipe.differ(f"optimizer: muon: {MUON}")
     if not adapter:
         _tell_upcast(recipe, settings)
     return settings

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.models.catalogue import quantized
 from harness.recipes.huggingface import optimizer, peft_lora, steps
 from harness.recipes.llamafactory_keys import KEYS
 from harness.recipes.models import model_entry, model_type
-from harness.recipes.parts import glu, packed, precision, suite, tokens
+from harness.recipes.parts import MUON, glu, packed, precision, suite, tokens
 from harness.recipes.recipe import Recipe
 
 __all__ = ["KEYS", "suite_of"]
@@ -20,10 +21,15 @@ ATTENTION = {
 }  # fmt: skip
 # Stages of pairs: the chosen and the rejected answer are a row each.
 PAIRS = ("dpo", "rm")
+NEARLY = {
+    "use_muon": MUON,
+    "use_adam_mini": "it keeps one number of a block in place of a second state; the forecast has "
+    "AdamW's two, which is more by as many bytes as what trains",
+}
 # Losses of pairs that need no second model.
 ALONE = ("orpo", "simpo")
 # Checkpoints whose names say that they are quantised.
-QUANTISED = ("-awq", "-gptq", "-aqlm", "-bnb-4bit", "-bnb-8bit", "-int4", "-int8", "-fp8")
+QUANTISED = ("-awq", "-gptq", "-aqlm", "-int4", "-int8", "-fp8")
 
 
 def suite_of(recipe: Recipe) -> dict[str, Any]:
@@ -33,16 +39,16 @@ def suite_of(recipe: Recipe) -> dict[str, Any]:
         "finetuning_type", {k: k for k in ("lora", "full", "freeze", "oft")}, "lora"
     )
     _stage(recipe, kind)
-    name = (recipe.word("model_name_or_path") or "").lower()
+    name = recipe.word("model_name_or_path") or ""
     if not name:
         recipe.refuse("model_name_or_path", "it names no model, so the file is no training config")
-    if any(part in name for part in QUANTISED):
+    elif any(part in name.lower() for part in QUANTISED) and quantized(name) is None:
         recipe.refuse("model_name_or_path", "a checkpoint that is quantised already; the original "
                       "with quantization_bit: 4 can be forecast")  # fmt: skip
     train = {
         **steps(recipe),
         **_precision(recipe, kind),
-        **optimizer(recipe, "optim", "adamw_torch_fused"),
+        **_optimizer(recipe),
         **recipe.one_of("flash_attn", ATTENTION, "auto"),
         **_checkpointing(recipe),
         **_liger(recipe, model_type(model)),
@@ -112,6 +118,16 @@ def _precision(recipe: Recipe, kind: str) -> dict[str, Any]:
     said = precision(str(weights), compute, autocast=autocast, adapters=trained)
     double = {"double_quant": recipe.flag("double_quantization", True)} if bits == 4 else {}
     return {**said, "unquantized": "compute", **double}
+
+
+def _optimizer(recipe: Recipe) -> dict[str, Any]:
+    """Return the optimizer; those with keys of their own that are nearly AdamW are told."""
+    settings = optimizer(recipe, "optim", "adamw_torch_fused")
+    for key, text in NEARLY.items():
+        if recipe.flag(key):
+            recipe.differ(f"{key}: {text}")
+            settings = {"optimizer": "adamw"}
+    return settings
 
 
 def _checkpointing(recipe: Recipe) -> dict[str, Any]:

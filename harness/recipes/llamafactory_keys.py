@@ -73,10 +73,8 @@ _OWN = Keys(
         "freeze_language_model": _PART,
         "use_badam": "one block of layers trains at a time, and no optimizer here does that; "
         "adamw_torch, or LoRA, can be forecast",
-        "use_adam_mini": _NONE,
         "use_galore": _NONE,
         "use_apollo": _NONE,
-        "use_muon": _NONE,
         "use_asft_loss": "a second model gives its probabilities",
         "use_mca": "Megatron's layers are in no forecast",
         "use_hyper_parallel": "its layers are in no forecast",

@@ -19,6 +19,11 @@ CARRIERS = (
     "lfm2", "mamba", "mpt", "nemotron_h", "qwen3_5", "qwen3_next", "recurrent_gemma", "rwkv",
     "zamba",
 )  # fmt: skip
+# What stands for an optimizer that is not here, and which way the forecast errs.
+MUON = (
+    "it keeps one state of a matrix; the forecast has AdamW's two, which is more by as many bytes "
+    "as the matrices have"
+)
 # Model types whose feed-forward layer is gated by GELU, in Liger's words `geglu`.
 GEGLU = ("gemma", "gemma2", "gemma3", "gemma3_text", "gemma3n_text", "gemma4_text")
 

@@ -105,10 +105,10 @@ def checkpointing_of(
     heads = sizes.get("num_attention_heads", 1)
     grouped = 1 - sizes.get("num_key_value_heads", heads) / heads
     each = round(count * (4 * grouped + 4 * full))
-    if on:
+    if each and on:
         recipe.assume("layers are transformers'; torchtune's keep up to "
                       f"{in_gib(sizes, each, 'hidden_size')} more in the one at work")  # fmt: skip
-    else:
+    elif each:
         more = in_gib(sizes, each, "num_hidden_layers", "hidden_size")
         recipe.differ(f"layers are transformers', of which torchtune's keep about {more} more: "
                       "keys and values of every head, and of norms that train fp32")  # fmt: skip

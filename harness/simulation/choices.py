@@ -44,7 +44,7 @@ _softmax, _log_softmax = functional.softmax, functional.log_softmax
 _torch_softmax, _method_softmax = torch.softmax, Tensor.softmax
 _dropout = functional.dropout
 _svd = torch.linalg.svd
-_autocasts = torch.is_autocast_enabled
+_autocasts, _autocast_dtype = torch.is_autocast_enabled, torch.get_autocast_dtype
 
 
 def _cuda_dropout(
@@ -63,8 +63,16 @@ def _cuda_svd(A: Tensor, full_matrices: bool = True, **kwargs: Any) -> Any:
 
 
 def _is_autocast_enabled(device_type: str = "cpu") -> bool:
-    """Answer for the CPU, where autocast is that of the GPU which it stands in for."""
-    return _autocasts("cpu" if device_type == "cuda" else device_type)
+    return _autocasts(_stood_for(device_type))
+
+
+def _get_autocast_dtype(device_type: str) -> torch.dtype:
+    return _autocast_dtype(_stood_for(device_type))
+
+
+def _stood_for(device_type: str) -> str:
+    """Return the CPU, where autocast is that of the GPU which it or meta stands in for."""
+    return "cpu" if device_type in {"cuda", "meta"} else device_type
 
 
 def _fused(plain: Any, kernel: Any) -> Any:
@@ -106,6 +114,7 @@ def choices_of(target: Target, autocasts: bool) -> Iterator[set[str]]:
             (torch.linalg, "svd", _cuda_svd),
             # Whom peft's quantised layers ask names no device, and means CUDA.
             (torch, "is_autocast_enabled", _is_autocast_enabled),
+            (torch, "get_autocast_dtype", _get_autocast_dtype),
             (functional, "softmax", _fused(_softmax, aten._softmax)),
             (torch, "softmax", _fused(_torch_softmax, aten._softmax)),
             (Tensor, "softmax", _fused(_method_softmax, aten._softmax)),

@@ -30,17 +30,15 @@ from harness.errors import UserError
 from harness.metering.declared import declared_tensors
 from harness.metering.events import Event, LedgerReport, summarize
 from harness.metering.ledger import Ledger
-from harness.models.attention import FLASH, resolved
+from harness.models.attention import resolved
 from harness.models.config import pad_with_anything
 from harness.shapes import BatchShape
 from harness.simulation.answers import KnownAnswers
-from harness.simulation.bitsandbytes_package import bitsandbytes_package
 from harness.simulation.choices import choices_of
 from harness.simulation.decoding import answer_batch
-from harness.simulation.flash_package import flash_package
 from harness.simulation.host import on_device
-from harness.simulation.liger import liger_package
 from harness.simulation.observer import Observer, Workspaces
+from harness.simulation.packages import packages_of
 from harness.simulation.quantized import StandIns, assumed
 from harness.simulation.request import Request, StandIn
 from harness.tasks.families import get_family
@@ -112,11 +110,7 @@ def fake_run(request: Request, stand_in: StandIn | None = None) -> FakeRun:
         if device.type != "cuda":
             kernels = stack.enter_context(choices_of(request.target, autocasts(request)))
         stack.enter_context(pinned_kernel(request.train.attention))
-        if request.train.attention == FLASH:
-            stack.enter_context(flash_package(request.target))
-        if request.train.liger_kernels or request.train.loss == "liger":
-            stack.enter_context(liger_package(request.target))
-        stack.enter_context(bitsandbytes_package(asked=request.train.dtypes.quantised))
+        stack.enter_context(packages_of(request.train, request.target))
         state = _build(request, device)
         attention = resolved(request.train.attention, state.model)
         run = _observed(request, state, device, answers)

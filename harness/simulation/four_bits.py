@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -49,6 +50,11 @@ class FourBits:
         weight.compress_statistics, weight.quant_type = how.double, how.kind
         weight.quant_state = _state(-(-size // BLOCK), how.double, device)
         self.weight = weight
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        # peft copies a layer to read it, and a parameter's copy has none of its attributes.
+        memo[id(self)] = copied = copy(self)
+        return copied
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x W + b: (..., d_out), in the type of x."""

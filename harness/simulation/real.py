@@ -16,7 +16,7 @@ from harness.metering.cuda import CudaMeter, CudaReading
 from harness.metering.watch import NoWatch
 from harness.tasks.families import get_family
 from harness.training.attach import build_step
-from harness.training.base import untrained
+from harness.training.base import on_gpu, untrained
 from harness.training.kernels import pinned_kernel
 from harness.training.precision import set_matmul_mode
 from methods import get_method
@@ -70,8 +70,10 @@ def measure(request: Request, num_steps: int = NUM_STEPS) -> Measured:
     torch.cuda.empty_cache()
     set_matmul_mode(settings.dtypes)
     family = get_family(request.family)
-    with device:
-        model = untrained(request.model, family, request.num_labels, settings)
+    quantised = settings.dtypes.quantised
+    with torch.device("cpu") if quantised else device:
+        make = on_gpu if quantised else None
+        model = untrained(request.model, family, request.num_labels, settings, make)
     method = get_method(request.method)(**request.method_options)
     state = build_step(model, method, request.plan(), settings, device, family, stage=request.stage)
     meter, seconds = CudaMeter(device), []

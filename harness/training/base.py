@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from harness.models.load import build_model
@@ -47,15 +46,24 @@ def untrained(
 
 
 def quantize_loaded(model: nn.Module, settings: TrainSettings) -> None:
-    """Quantise a model on the host as its settings have it: layer by layer on the GPU, if any."""
+    """Quantise a model on the host as its settings have it: on the GPU, if there is one."""
     import torch
 
-    if not torch.cuda.is_available():
-        quantize_base(model, settings, train_pooler=settings.train_pooler)
-    elif settings.dtypes.quantised:
-        make = partial(of_bitsandbytes, device=torch.device("cuda"))
-        quantize_base(model, settings, train_pooler=settings.train_pooler, make=make)
-        torch.cuda.empty_cache()  # of the weights as they were
+    make = on_gpu if torch.cuda.is_available() else None
+    quantize_base(model, settings, train_pooler=settings.train_pooler, make=make)
+
+
+def on_gpu(linear: nn.Module, how: Quantization) -> nn.Module:
+    """Return bitsandbytes' layer of a linear layer on the host, quantised on the GPU.
+
+    The weight as it was is given back to the driver, so that no packed one comes to lie in its
+    place and holds it.
+    """
+    import torch
+
+    layer = of_bitsandbytes(linear, how, torch.device("cuda"))
+    torch.cuda.empty_cache()
+    return layer
 
 
 def quantize_base(

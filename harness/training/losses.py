@@ -64,15 +64,15 @@ class _Fused(InPieces):
         self._call = liger.functions().fused_linear_cross_entropy
         super().__init__(model, smoothing=smoothing)
 
-    def loss(self, outputs: Any, targets: Tensor, kwargs: dict[str, Any]) -> Tensor:
-        """Return the mean loss of the transformer's outputs; targets are (B, S)."""
+    def answer(self, outputs: Any, targets: Tensor, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Return the mean loss of the transformer's outputs."""
         hidden, head = outputs.last_hidden_state, self._head
         cap = getattr(self._model.config.get_text_config(), "final_logit_softcapping", None)
         told = (None, IGNORED, 0.0, self.smoothing, "mean", cap)
         loss: Tensor = self._call(
             hidden.reshape(-1, hidden.shape[-1]), head.weight, targets.reshape(-1), head.bias, *told
         )[0]
-        return loss
+        return {"loss": loss}
 
 
 def _plain(head: Any) -> nn.Linear:

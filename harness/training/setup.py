@@ -240,10 +240,7 @@ def _plan(cell: Cell, order: TrainingOrder) -> Plan:
 
 
 def _longest(
-    settings: TrainSettings,
-    family: Family,
-    parts: Iterable[Encoded],
-    generation: Generation | None,
+    settings: TrainSettings, family: Family, parts: Iterable[Encoded], generation: Generation | None
 ) -> int:
     """Return how many positions the longest example needs, with its target or its answer."""
     width = width_of(settings)

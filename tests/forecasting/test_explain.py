@@ -31,6 +31,7 @@ def test_holds_and_remedies_of_a_cell(tmp_path: Path) -> None:
         "precision: bf16-weights", "optimizer: sgd", "layers: upper-half",
         "half the batch, accumulate twice as often", "optimizer: adafactor",
         "optimizer: adamw-fused", "half the evaluation batch",
+        "weights: nf4, double_quant: true",
     }  # fmt: skip
     peak = need_of(explanation.step)
     needs = [need_of(remedy.step) for remedy in explanation.remedies]

@@ -10,8 +10,10 @@ import pytest
 
 from harness.errors import UserError
 from harness.recipes import read
+from harness.recipes.axolotl import suite_of
 from harness.recipes.axolotl_keys import KEYS
 from harness.recipes.imported import Imported
+from harness.recipes.recipe import Recipe
 
 FILES = Path(__file__).resolve().parents[1] / "data" / "recipes" / "axolotl"
 BF16 = {"weights": "bf16", "compute": "bf16", "autocast": True}
@@ -219,6 +221,12 @@ def test_auto_follows_the_card() -> None:
     assert any("bf16: auto is no bf16" in text for text in turing.assumed)
     with pytest.raises(UserError, match="bf16: auto is bf16 on some of the cards"):
         read_file("lora", has_bf16=None)
+
+
+def test_muon_is_adamw_here_and_that_is_told() -> None:
+    recipe = Recipe("a.yml", {"base_model": "gpt2", "optimizer": "muon", "adapter": "lora"})
+    assert suite_of(recipe)["train"]["optimizer"] == "adamw"
+    assert any("optimizer: muon: it keeps one state" in text for text in recipe.differs)
 
 
 def test_every_file_is_asked_for() -> None:

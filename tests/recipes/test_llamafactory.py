@@ -68,6 +68,7 @@ SAID: dict[str, tuple[dict[str, Any], Any, dict[str, Any]]] = {
     "full-in-the-config-s-type": (
         task(1, 1024), "full", FULL | FUSED | STEPS | RE | {"compute": "fp32", "autocast": False},
     ),
+    "muon": (task(1, 1024), "full", FULL | STEPS | RE | {"optimizer": "adamw"}),
     "liger": (
         task(2, 4096), lora(),
         OVER | FUSED | STEPS | RE
@@ -97,6 +98,7 @@ DIFFERS = {
     "lora": [],
     "qlora": ["upcast_layernorm: true: the norms stay in fp32"],
     "full": ["deepspeed: examples/deepspeed/ds_z3_config.json: the forecast is of one GPU"],
+    "muon": ["use_muon: it keeps one state of a matrix"],
     "dpo": ["stage: dpo: the step is the policy's"],
     "orpo-full": ["stage: dpo: the step is the policy's"],
     "reward": ["stage: rm: a value head"],
@@ -105,7 +107,6 @@ DIFFERS = {
 REFUSED = {
     "galore": [r":4: use_galore: true: there is no such optimizer here; adafactor"],
     "apollo": [r":4: use_apollo: true: there is no such optimizer here"],
-    "muon": [r":4: use_muon: true: there is no such optimizer here"],
     "not-here": [
         r":2: stage: ppo: its step generates answers",
         r":3: reward_model: .*: a second model",

@@ -55,6 +55,7 @@ def test_no_value_breaks_an_importer(trainer: str, data: dict[str, Any]) -> None
     errors = [
         outcome(trainer, put(data, key, value)) for key in sorted(first.asked) for value in ODD
     ]
+    assert None in errors
     assert any(errors)
     assert not [error for error in errors if error is not None and "file" not in error]
 

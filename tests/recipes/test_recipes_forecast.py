@@ -41,7 +41,7 @@ def write(folder: Path, config: dict[str, Any]) -> Path:
     ("trainer", "name"),
     [
         ("torchtune", "lora-on-one-gpu"),
-        ("torchtune", "qlora"),
+        ("torchtune", "qlora-by-a-switch"),  # and DoRA, which reads the weights
         ("trl", "lora"),
         ("transformers", "kwargs-as-text"),
     ],

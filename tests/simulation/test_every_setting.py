@@ -60,7 +60,7 @@ VALUES: dict[str, list[tuple[Settings, Settings]]] = {
     "gradient_checkpointing": [
         ({}, {"gradient_checkpointing": value}) for value in (True, "reentrant")
     ],
-    # Of quantised bases, whose kinds test_quantized.py has.
+    # Of quantised bases, whose kinds, families and methods test_quantized.py has.
     "double_quant": [({"weights": "nf4"}, {"double_quant": True})],
     "unquantized": [({"weights": "nf4"}, {"unquantized": "compute"})],
     "loss": [({}, {"loss": value}) for value in ("chunked", "chunked-output")],
@@ -114,9 +114,11 @@ def tried(name: str) -> list[tuple[Settings, Settings]]:
     return []
 
 
-# What comes after gradients, or moves nothing, is the same for every kind of task: two are enough.
+# What comes after gradients, moves nothing or is of single layers is the same for every kind of
+# task: two are enough.
 AFTER_GRADIENTS = {*INERT, "optimizer", "momentum", "weight_decay", "clip", "empty_cache_steps",
                    "embedding_states", "optimizer_in_backward"}  # fmt: skip
+OF_LAYERS = {"double_quant", "unquantized"}
 OF_LANGUAGE = {"loss", "loss_chunks"}
 
 
@@ -126,7 +128,8 @@ def families(name: str) -> tuple[str, ...]:
         return ("causal_lm",)
     if name in IN_A_RUN:
         return ("classification",)
-    return ("classification", "image") if name in AFTER_GRADIENTS else tuple(MODELS)
+    few = AFTER_GRADIENTS | OF_LAYERS
+    return ("classification", "image") if name in few else tuple(MODELS)
 
 
 CASES = [

@@ -91,6 +91,12 @@ def test_an_adapter_on_the_head_is_refused() -> None:
         forked(fake_run, asked)
 
 
+def test_a_head_that_trains_beside_adapters_is_read_where_it_is() -> None:
+    options = {"type": "LORA", "target_modules": ["q_proj"], "modules_to_save": ["lm_head"]}
+    asked = request("tiny-llama", "peft", options, family="causal_lm", loss="liger")
+    assert forked(fake_run, asked).report.split["gradients"] >= WORDS * WIDTH * FP32
+
+
 def test_a_cpu_has_none_of_them() -> None:
     with pytest.raises(UserError, match="need a GPU"):
         forked(fake_run, request("tiny-llama", family="causal_lm", target=CPU, loss="liger"))

@@ -10,18 +10,19 @@ import asked
 import pytest
 import torch
 from real import real_batch, real_model, real_run, real_state
+from tiny_models import tiny
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from harness.errors import UserError
 from harness.metering.flops import forward_flops, step_flops
 from harness.metering.ledger import Ledger
-from harness.models.quantized import Quantization, of_bitsandbytes
+from harness.models.quantized import Quantization, of_bitsandbytes, quantize
 from harness.simulation.fake import FakeRun, fake_run
 from harness.simulation.quantized import StandIns
 from harness.simulation.target import CPU, Target
 from methods import surgery
-from methods.quantized import scales
+from methods.quantized import remarks, scales
 
 pytest.importorskip("bitsandbytes")
 SM80 = Target(kind="cuda", capability=(8, 0))
@@ -114,7 +115,6 @@ STEPS: dict[str, tuple[str, str, str, dict[str, Any], dict[str, Any]]] = {
                                 {"weights": "int8", "train_pooler": True}),
     "peft reads weights": ("tiny-llama", "causal_lm", "peft", {"type": "LORA", "use_dora": True},
                            {"weights": "nf4", "double_quant": True}),
-    "images": ("tiny-vit", "image", "adalora", {}, {"weights": "nf4", "compute": "fp32"}),
 }  # fmt: skip
 
 
@@ -142,9 +142,8 @@ def without_package(what: Any) -> FakeRun:
     return run
 
 
-@pytest.mark.parametrize("weights", ["nf4", "int8"])
-def test_a_forecast_needs_no_package(weights: str) -> None:
-    what = asked.request("tiny-llama", family="causal_lm", weights=weights)
+def test_a_forecast_needs_no_package() -> None:
+    what = asked.request("tiny-llama", family="causal_lm", weights="nf4")
     assert asked.forked(without_package, what).report == asked.forked(fake_run, what).report
 
 
@@ -201,3 +200,23 @@ def test_flops_are_those_of_the_model_as_it_was(weights: str) -> None:
         counted[kind] = (forward_flops(state.model, batch).flops, step_flops(state.model, batch))
     assert counted[weights] == counted["fp32"]
     assert asked.forked(fake_run, what).flops_step == counted[weights][1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "packed", "remark"),
+    [
+        ("mixtral", {"q_proj", "k_proj", "v_proj", "o_proj"}, "49,152 of 183,712 numbers stay in"),
+        ("mamba", {"in_proj"}, None),  # the others' weights go into a kernel, uncalled
+    ],
+)
+def test_what_stays_of_other_structures_is_told_and_the_model_runs(
+    kind: str, packed: set[str], remark: str | None
+) -> None:
+    model = tiny(kind, "AutoModelForCausalLM")
+    quantize(model, Quantization("nf4", True, FULL, FULL))
+    assert {name.rpartition(".")[2] for name in surgery.quantized_names(model)} == packed
+    ids = torch.ones(1, 8, dtype=torch.int64)
+    assert model(input_ids=ids, labels=ids).loss.isfinite()
+    said = remarks(model)
+    assert (remark is None) == (not said)
+    assert remark is None or remark in said[0]

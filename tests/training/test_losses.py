@@ -6,10 +6,14 @@ from typing import Any
 
 import pytest
 import torch
+from asked import forked, request
 from peft_types import SMALL
+from real import real_run
 from tiny_models import tiny
 from torch import Tensor, nn
 
+from harness.simulation.fake import fake_run
+from harness.simulation.target import CPU
 from harness.suite.settings import TrainSettings
 from harness.tasks.families import get_family
 from harness.tasks.families.language import CausalLM
@@ -85,6 +89,18 @@ def test_smoothing_is_of_the_pieces(loss: Any) -> None:
     expected = family.smoothed_loss(model(**batch()), batch(), 0.1)
     use_loss(model, TrainSettings(loss=loss, label_smoothing=0.1))
     assert model(**batch()).loss.item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_logits_made_at_once_live_as_outputs_do() -> None:
+    """As litgpt keeps a pass's logits to the next one; of pieces nothing is left to keep."""
+    peaks = {}
+    for outputs in ("dropped", "kept"):
+        asked = request(
+            "tiny-llama", family="causal_lm", target=CPU, loss="chunked-output", outputs=outputs
+        )
+        peaks[outputs] = real_run(asked).peak
+        assert abs(forked(fake_run, asked).report.peak - peaks[outputs]) <= 64
+    assert peaks["kept"] - peaks["dropped"] > 4 * 32 * 2000 * 4  # fp32 logits of 4 x 32 tokens
 
 
 @pytest.mark.parametrize("kind", ["llama", "gemma2"])

@@ -14,6 +14,7 @@ from cells import silent
 from harness.cell import run_cell
 from harness.errors import UserError
 from harness.forecasting.cards import CARDS, target_of
+from harness.forecasting.changes import changes_of
 from harness.forecasting.requests import requests_of, shapes_without_data
 from harness.models.spec import ModelSpec
 from harness.record import Record
@@ -126,3 +127,19 @@ def test_a_run_without_liger_is_refused_before_it_starts(folder: Path, setting: 
 def test_settings_of_two_losses_are_refused(given: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         TrainSettings(**given)
+
+
+def test_explain_offers_pieces_and_the_newer_checkpointing() -> None:
+    def offered(family: str, **train: Any) -> list[str]:
+        return [change.text for change in changes_of(request("tiny-llama", family=family, **train))]
+
+    pieces, newer = "loss: chunked", "gradient_checkpointing: true (a frozen prefix"
+    texts = offered("causal_lm", gradient_checkpointing="reentrant", loss="liger")
+    assert [any(text.startswith(start) for text in texts) for start in (pieces, newer)] == [
+        True
+    ] * 2
+    assert not any(text.startswith(pieces) for text in offered("causal_lm", loss="chunked"))
+    assert not any(text.startswith(pieces) for text in offered("classification"))
+    asked = request("tiny-llama", family="causal_lm", liger_kernels=("rope", "cross_entropy"))
+    [change] = [each for each in changes_of(asked) if each.text.startswith(pieces)]
+    assert change.edit(asked).train.liger_kernels == ("rope",)

@@ -31,6 +31,11 @@ FEW = (9, 13)
         ("{aflora: {r: 4}}", [], FEW),
         ("{aflora: {r: 4, rule: official, t_f: {fraction: 0.4}, interval: 2}}", [], FEW),
         ("{safe: {over: {aflora: {r: 4}}, tau: 1.0, max_warmup: 2, probe: 16}}", [], (10,)),
+        (
+            "{safe: {over: {lora: {r: 4}}, tau: 1.0, max_warmup: 2, probe: 16}}",
+            ["train.weights=nf4", "train.double_quant=true"],
+            (10,),
+        ),
         ("full", ["train.optimizer=adafactor", "train.precision=bf16"], (7,)),
         (
             "full",

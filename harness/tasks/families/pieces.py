@@ -71,8 +71,8 @@ class InPieces:
         targets = functional.pad(labels, (0, 1), value=IGNORED)[:, 1:]
         kept = {name: value for name, value in outputs.items() if name != "last_hidden_state"}
         if not self._by_token:
-            return ModelOutput(loss=self.loss(outputs, targets, kwargs), **kept)
-        losses = self._losses(outputs, targets, kwargs, "none")
+            return ModelOutput(**self.answer(outputs, targets, kwargs), **kept)
+        losses, _ = self._losses(outputs, targets, kwargs, "none")
         return ModelOutput(token_losses=torch.cat(losses).view_as(targets), **kept)
 
     @contextmanager
@@ -87,15 +87,22 @@ class InPieces:
         finally:
             self._by_token = False
 
-    def loss(self, outputs: Any, targets: Tensor, kwargs: dict[str, Any]) -> Tensor:
-        """Return the mean loss of the transformer's outputs; targets are (B, S)."""
-        sums = self._losses(outputs, targets, kwargs, "sum")
-        return torch.stack(sums).sum() / (targets != IGNORED).sum()
+    def answer(self, outputs: Any, targets: Tensor, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Return the mean loss of the transformer's outputs, and logits that live as outputs do.
+
+        Args:
+            outputs: of the transformer.
+            targets: (B, S), the label of each place's successor.
+            kwargs: of the model.
+        """
+        sums, logits = self._losses(outputs, targets, kwargs, "sum")
+        loss = torch.stack(sums).sum() / (targets != IGNORED).sum()
+        return {"loss": loss, **({"logits": logits} if logits else {})}
 
     def _losses(
         self, outputs: Any, targets: Tensor, kwargs: dict[str, Any], reduction: str
-    ) -> list[Tensor]:
-        """Return the losses of all pieces."""
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the losses of all pieces, and their logits where they are made beforehand."""
         hidden = outputs.last_hidden_state
         smoothing = self.smoothing if reduction == "sum" else 0.0
 
@@ -116,11 +123,12 @@ class InPieces:
         pieces = hidden.reshape(1, -1, hidden.shape[-1]).chunk(self._pieces, dim=1)
         labels = targets.reshape(-1).chunk(self._pieces)
         if not torch.is_grad_enabled():
-            return list(map(of_piece, pieces, labels))
+            return list(map(of_piece, pieces, labels)), []
         if not self._recomputed:  # torchtune's model makes all logits before their loss
-            return list(map(loss_of, [logits_of(piece) for piece in pieces], labels))
-        return [checkpoint(of_piece, piece, wanted, use_reentrant=False)
-                for piece, wanted in zip(pieces, labels, strict=True)]  # fmt: skip
+            logits = [logits_of(piece) for piece in pieces]
+            return list(map(loss_of, logits, labels)), logits
+        several = zip(pieces, labels, strict=True)
+        return [checkpoint(of_piece, *one, use_reentrant=False) for one in several], []
 
     @contextmanager
     def _instead(self, outputs: Any) -> Iterator[None]:
