@@ -95,7 +95,7 @@ def _counter() -> FlopCounterMode:
     They are the CPU's fused attention, and bitsandbytes' products where it is in use.
     """
     mapping = dict(CPU_ATTENTION)
-    if "bitsandbytes" in sys.modules:
+    if "bitsandbytes._ops" in sys.modules:  # and not put off: forecasting/spare.py
         own = torch.ops.bitsandbytes
         mapping |= {own.gemm_4bit: _four_bits, own.int8_mixed_scaled_mm: _eight_bits}
     return FlopCounterMode(display=False, custom_mapping=mapping)
