@@ -226,7 +226,21 @@ def spared() -> Iterator[None]:
             (files, "create_import_structure_from_path", lambda path: found(_folder(path))),
         ):
             stack.enter_context(mock.patch.object(owner, name, new))
+        stack.enter_context(_hidden("torchao"))
         yield
+
+
+@contextmanager
+def _hidden(name: str) -> Iterator[None]:
+    """Have a package look as if it were not installed: transformers imports it wherever it is."""
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[name]
 
 
 def _folder(path: Any) -> Path:

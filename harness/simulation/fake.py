@@ -41,6 +41,7 @@ from harness.simulation.observer import Observer, Workspaces
 from harness.simulation.packages import packages_of
 from harness.simulation.quantized import StandIns, assumed
 from harness.simulation.request import Request, StandIn
+from harness.simulation.untouched import untouched_gpu
 from harness.tasks.families import get_family
 from harness.tasks.families.packing import sees_both
 from harness.training.attach import build_step, remarks_on
@@ -111,6 +112,7 @@ def fake_run(request: Request, stand_in: StandIn | None = None) -> FakeRun:
             kernels = stack.enter_context(choices_of(request.target, autocasts(request)))
         stack.enter_context(pinned_kernel(request.train.attention))
         stack.enter_context(packages_of(request.train, request.target))
+        stack.enter_context(untouched_gpu())
         state = _build(request, device)
         attention = resolved(request.train.attention, state.model)
         run = _observed(request, state, device, answers)

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
+from asked import request
+
+from harness.simulation.fake import fake_run
 
 HEAVY = ("torch._inductor", "torch.distributed.tensor", "torch.distributed.checkpoint", "scipy",
          "torch.onnx", "torch._dynamo.utils")  # fmt: skip
@@ -66,3 +72,35 @@ def test_no_forecast_starts_cuda() -> None:
         "preload()\nprint([answer for _, answer in run_forked([(loaded, ())], 1)])"
     )
     assert done.splitlines() == 2 * ["['BNBNativeLibrary']"]
+
+
+def test_torchao_is_not_imported_where_it_is_installed(tmp_path: Path) -> None:
+    """transformers imports it wherever it is; it starts CUDA, and takes a second."""
+    (tmp_path / "torchao").mkdir()
+    (tmp_path / "torchao" / "__init__.py").write_text("raise SystemExit('torchao')")
+    (tmp_path / "torchao-0.18.0.dist-info").mkdir()
+    (tmp_path / "torchao-0.18.0.dist-info" / "METADATA").write_text(
+        "Name: torchao\nVersion: 0.18.0"
+    )
+    done = python(
+        f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\n"
+        "from harness.forecasting.pool import preload\npreload({'llama'})\n"
+        "print('torchao' in sys.modules)"
+    )
+    assert done.strip() == "False"
+
+
+def test_a_step_on_hollow_tensors_asks_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a fork of a process that has started CUDA torch's question before a step is an error."""
+    from torch.optim import Optimizer
+
+    from harness.simulation.untouched import ASKS
+
+    def asked(_: Optimizer) -> None:
+        raise RuntimeError("CUDA")
+
+    there = [name for name in ASKS if hasattr(Optimizer, name)]
+    assert there, "torch asks by another name now"
+    for name in there:
+        monkeypatch.setattr(Optimizer, name, asked)
+    assert fake_run(request("tiny-bert", "full", {})).report.peak
