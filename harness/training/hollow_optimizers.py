@@ -1,8 +1,9 @@
 """What stands for optimizers of bitsandbytes and torchao on tensors without values: their states.
 
-Their kernels take nothing beside results: bitsandbytes' are CUDA's own, torchao's step is compiled
-into one per tensor. So what a forecast needs is which tensors the states are. Read in bitsandbytes
-0.50 (optim/optimizer.py) and torchao 0.18 (optim/adam.py, subclass_*.py).
+Which tensors the states are was read in bitsandbytes 0.50 (optim/optimizer.py) and torchao 0.18
+(optim/adam.py, subclass_*.py). bitsandbytes' kernels take nothing beside results. torchao's step is
+compiled, tensor by tensor, and takes what was seen of it on an H100 (torch 2.11, Llama-3.2-1B in
+bf16): bytes for every entry of the tensor that is stepped.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ SMALLEST = 4096  # of fewer entries neither library keeps less than the whole
 PAGED_FROM = 100_000  # entries of a state that bitsandbytes puts into unified memory
 MAP = 256  # values that eight bits stand for
 TORCHAO_BLOCKS = {"8bit": 256, "4bit": 128, "fp8": 256}
+TORCHAO_TAKES = {"8bit": 8, "4bit": 24, "fp8": 2}
 
 
 class Paged(NamedTuple):
@@ -54,15 +56,24 @@ class _Hollow(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """Make the states of what has a gradient."""
+        """Make the states of what has a gradient, and what a step of it takes."""
         for group in self.param_groups:
             for parameter in group["params"]:
-                if parameter.grad is not None and not self.state[parameter]:
+                if parameter.grad is None:
+                    continue
+                if not self.state[parameter]:
                     self.state[parameter] = self.kept(parameter)
+                size = self.taken(parameter)
+                if size:
+                    parameter.new_empty((size,), dtype=torch.uint8)
 
     def kept(self, parameter: nn.Parameter) -> dict[str, Any]:
         """Return a parameter's states before its first step."""
         raise NotImplementedError
+
+    def taken(self, parameter: nn.Parameter) -> int:
+        """Return the bytes that a step of the parameter takes for a moment."""
+        return 0
 
 
 class HollowBitsandbytes(_Hollow):
@@ -133,10 +144,17 @@ class HollowTorchao(_Hollow):
             "exp_avg_sq": self._buffer(parameter),
         }
 
+    def taken(self, parameter: nn.Parameter) -> int:
+        """Return the bytes that the compiled step takes; of small tensors none are counted."""
+        return TORCHAO_TAKES[self._form] * parameter.numel() if self._in_blocks(parameter) else 0
+
+    def _in_blocks(self, parameter: nn.Parameter) -> bool:
+        return parameter.numel() >= SMALLEST and parameter.numel() % self._block == 0
+
     def _buffer(self, parameter: nn.Parameter) -> Tensor | dict[str, Tensor]:
         """Return codes, their scales and, of whole numbers, the values that these stand for."""
         size, form = parameter.numel(), self._form
-        if size < SMALLEST or size % self._block:
+        if not self._in_blocks(parameter):
             return torch.zeros_like(parameter)
         dtype = torch.float8_e4m3fn if form == "fp8" else torch.uint8
         shape = (size // 2,) if form == "4bit" else parameter.shape

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from torch import Tensor
-from torch.utils.weak import WeakIdKeyDictionary
 
 from harness.errors import UserError
 from harness.metering.watch import NoWatch
@@ -32,7 +31,6 @@ class InBackward:
 
     def __init__(self, optimizer: Optimizer) -> None:
         self._optimizer = optimizer
-        self._hooked = WeakIdKeyDictionary()
         self._watch: Watch | None = None
         self._stepped: set[int] = set()
 
@@ -43,17 +41,21 @@ class InBackward:
         Raises:
             UserError: a tensor's gradient comes in two parts.
         """
-        for group in self._optimizer.param_groups:
-            for parameter in group["params"]:
-                if parameter not in self._hooked:
-                    parameter.register_post_accumulate_grad_hook(self._step)
-                    self._hooked[parameter] = True
+        # A tensor's hook holds the optimizer, and with it all tensors: kept, nothing would ever be
+        # freed, since Python does not see this circle.
+        hooks = [
+            parameter.register_post_accumulate_grad_hook(self._step)
+            for group in self._optimizer.param_groups
+            for parameter in group["params"]
+        ]
         self._watch = watch or NoWatch()
         self._stepped.clear()
         try:
             yield
         finally:
             self._watch = None
+            for hook in hooks:
+                hook.remove()
 
     def _step(self, parameter: Tensor) -> None:
         if self._watch is None or parameter.grad is None:

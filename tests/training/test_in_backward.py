@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,18 @@ def test_gradients_live_for_a_moment() -> None:
         plain.split["weights.base"] + plain.split["weights.adapter"], rel=0.02
     )
     assert early.split["gradients"] <= plain.split["gradients"]
+
+
+def test_what_was_trained_is_freed() -> None:
+    """A tensor's hook that stayed would hold the optimizer, and it every tensor, for ever."""
+    net = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    hooks, weight = InBackward(optimizer), weakref.ref(net.weight)
+    with hooks.stepping():
+        net(torch.ones(1, 2)).sum().backward()
+    del net, optimizer, hooks
+    gc.collect()
+    assert weight() is None
 
 
 def test_another_backward_pass_steps_nothing() -> None:
