@@ -57,6 +57,11 @@ class Dtypes(NamedTuple):
             return f"compute tf32 is of fp32 weights, and weights is {self.weights}"
         if not self.autocast and not self.quantised and self.compute != self.weights:
             tf32 = (self.weights, self.compute) == ("fp32", "tf32")
+            if self.compute not in HALVES and not tf32:
+                return (
+                    f"compute {self.compute} is of fp32 or quantised weights, and weights is "
+                    f"{self.weights}"
+                )
             if not tf32:
                 return f"compute {self.compute} over weights {self.weights} needs autocast: true"
         if self.scaled and self.weights != "fp32" and self.adapters == "same":
@@ -72,7 +77,7 @@ class Dtypes(NamedTuple):
             return preset
         how = f"autocast to {self.compute}" if self.autocast else f"{self.compute} compute"
         ours = "fp32" if self.adapters == "fp32" else self.base
-        return f"{self.weights} weights, {how}, {ours} adapters"
+        return f"{self.weights} weights, {how}, added weights in {ours}"
 
 
 PRESETS = {
@@ -94,9 +99,8 @@ def resolved(
 ) -> Dtypes:
     """Return the types that a preset and what is said beside it come to.
 
-    What is not said is the preset's, as far as it goes with what is: 16-bit weights compute in
-    their own type where nothing casts, quantised ones in bf16 where the preset is none of 16 bits,
-    and a 16-bit type of products over fp32 weights is autocast's.
+    What is not said is the preset's. Beside fp32, the default, 16-bit weights compute in their own
+    type, quantised ones in bf16, and a 16-bit type of products over fp32 weights is autocast's.
     """
     preset = PRESETS[precision]
     stored = weights or preset.weights
@@ -105,11 +109,7 @@ def resolved(
         autocast = over or (preset.autocast and compute not in {"fp32", "tf32"})
     if compute is None:
         own = "bf16" if stored in QUANTISED else stored
-        compute = own
-        if preset.compute in HALVES and (autocast or stored in QUANTISED):
-            compute = preset.compute
-        elif preset.compute == "tf32" and stored == "fp32":
-            compute = "tf32"
+        compute = own if preset.compute == "fp32" else preset.compute
     ours = adapters or preset.adapters
     # Over fp32 weights both say the same.
     return Dtypes(stored, compute, autocast, "fp32" if stored == "fp32" else ours)

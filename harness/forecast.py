@@ -121,6 +121,7 @@ def forecast(
     imported = _imported(trainer, file, suite_out, cards)
     if imported is not None:
         refuse_unnamed(imported, overrides or [])
+        imported = imported.beside(overrides or [])
     document = imported.document() if imported else read_suite(file)
     suite = suite_of(document, overrides or [], plugin or [], file.parent)
     cells = suite.cells()

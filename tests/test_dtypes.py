@@ -26,6 +26,7 @@ ANY = (None, True, False)
         ({"precision": "bf16-weights", "autocast": True}, ("bf16", "bf16", True, "fp32")),
         ({"precision": "fp32", "compute": "bf16"}, ("fp32", "bf16", True, "fp32")),
         ({"precision": "bf16", "compute": "fp32"}, ("fp32", "fp32", False, "fp32")),
+        ({"precision": "tf32", "weights": "nf4"}, ("nf4", "tf32", False, "fp32")),
         ({"precision": "fp32", "weights": "nf4"}, ("nf4", "bf16", False, "fp32")),
         ({"precision": "fp16-weights", "weights": "nf4"}, ("nf4", "fp16", False, "fp32")),
         ({"weights": "nf4", "compute": "fp32"}, ("nf4", "fp32", False, "fp32")),
@@ -84,5 +85,9 @@ def test_two_ways_to_say_one_thing_are_one_cell(tmp_path: Path) -> None:
 def test_a_suite_s_contradiction_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"train\.compute bf16 over weights fp32 needs autocast"):
         cell_of(tmp_path, "lora", "train.compute=bf16", "train.autocast=false")
+    with pytest.raises(UserError, match=r"train\.compute tf32 is of fp32 weights"):
+        cell_of(tmp_path, "lora", "train.precision=tf32", "train.weights=bf16")
+    with pytest.raises(UserError, match=r"train\.compute bf16 over weights fp32 needs autocast"):
+        cell_of(tmp_path, "lora", "train.precision=bf16", "train.autocast=false")
     with pytest.raises(UserError, match=r"train\.double_quant is of weights nf4"):
         cell_of(tmp_path, "lora", "train.double_quant=true")

@@ -7,7 +7,7 @@ from typing import Any
 from harness.recipes.axolotl_keys import PLUGINS
 from harness.recipes.huggingface import optimizer
 from harness.recipes.parts import MUON, glu, precision
-from harness.recipes.recipe import Recipe
+from harness.recipes.recipe import NO, YES, Recipe
 
 CCE = "cut_cross_entropy.CutCrossEntropyPlugin"
 LIGER = "liger.LigerPlugin"
@@ -77,6 +77,8 @@ def _dtype(recipe: Recipe) -> tuple[str, bool]:
         fp16 = fp16 or not (is_bf16 or recipe.has("fp16") or recipe.flag("float16"))
     elif bf16 == "full":
         is_bf16 = True
+    elif isinstance(bf16, str) and bf16.lower() not in YES | NO:
+        raise recipe.wrong("bf16", "true, false, auto or full")
     else:
         is_bf16 = recipe.flag("bf16")
     if is_bf16 or recipe.flag("bfloat16"):

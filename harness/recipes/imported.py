@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
@@ -41,6 +41,12 @@ class Imported:
     def document(self) -> Document:
         """Return the suite as one that was read."""
         return Document(self.source, dict(self.suite))
+
+    def beside(self, overrides: Sequence[str]) -> Imported:
+        """Return it without what was assumed of keys that are said behind the file."""
+        keys = [text.partition("=")[0].strip() for text in overrides]
+        kept = [text for text in self.assumed if not any(f"({key}=" in text for key in keys)]
+        return replace(self, assumed=kept)
 
     def departures(self) -> list[str]:
         """Return what the forecast does not have of the file, unknown keys too."""

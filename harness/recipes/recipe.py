@@ -227,5 +227,5 @@ def read_recipe(path: Path, has_bf16: bool | None = True) -> Recipe:
     Raises:
         UserError: it cannot be read, or is no mapping of keys to values.
     """
-    document = read_yaml(path)
+    document = read_yaml(path, "config")
     return Recipe(str(path), document.data, document.lines, has_bf16)

@@ -126,8 +126,10 @@ def _precision(recipe: Recipe, quantised: str | None, lora: bool) -> dict[str, A
     else:
         adapters = "same"
     if quantised != "int8" and weights == "fp32" and half:
-        recipe.differ(f"dtype: float32: 4-bit weights are dequantised to fp32 and cast to {half}; "
-                      f"the forecast dequantises to {half}")  # fmt: skip
+        recipe.differ(
+            "dtype is float32, TRL's own where nothing is said: 4-bit weights are dequantised to "
+            f"fp32 and cast to {half}; the forecast dequantises to {half}"
+        )
     kept = "fp32" if weights == "fp32" else "compute"
     nested = quantised != "int8" and recipe.flag("use_bnb_nested_quant")
     return {

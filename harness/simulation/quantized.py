@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 def assumed(settings: Numerics) -> list[str]:
     """Say what the bytes of these layers rest on that values decide, as sentences without end."""
     return [
-        f"no input of an 8-bit layer is above {THRESHOLD:g}, whose columns would be in 16 bits"
+        f"assumed: no input of an 8-bit layer is above {THRESHOLD:g}, where it would be in 16 bits"
     ] * (settings.dtypes.weights == "int8")
 
 

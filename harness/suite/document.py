@@ -84,8 +84,12 @@ def _inside(value: Any, part: str | int) -> Any:
         return None
 
 
-def read_yaml(path: Path) -> Document:
+def read_yaml(path: Path, kind: str = "suite") -> Document:
     """Read a YAML mapping; refuse duplicate keys and empty files.
+
+    Args:
+        path: of the file.
+        kind: of file, for the errors.
 
     Raises:
         UserError: the file is missing, is not UTF-8, is not YAML as suites take it, or does not
@@ -94,7 +98,7 @@ def read_yaml(path: Path) -> Document:
     try:
         data, lines = parse(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(_missing_file(path, error)) from None
+        raise UserError(_missing_file(path, error, kind)) from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text: {error}") from None
     except NoSuiteText as error:
@@ -102,19 +106,19 @@ def read_yaml(path: Path) -> Document:
         raise UserError(f"{place}: {error}") from None
     if not isinstance(data, dict):
         given = shortened(data)
-        raise UserError(f"{path}: a suite is a mapping of keys to values, this file holds {given}")
+        raise UserError(f"{path}: a {kind} is a mapping of keys to values, this file holds {given}")
     return Document(str(path), data, lines)
 
 
-def _missing_file(path: Path, error: OSError) -> str:
+def _missing_file(path: Path, error: OSError, kind: str) -> str:
     folder = path if path.is_dir() else path.parent
     if not folder.is_dir():
         return f"{path}: no such folder: {folder}"
-    reasons = {FileNotFoundError: "no such file", IsADirectoryError: "a folder, not a suite"}
+    reasons = {FileNotFoundError: "no such file", IsADirectoryError: f"a folder, not a {kind}"}
     reason = reasons.get(type(error), error.strerror)
     files = [*folder.glob("*.y*ml"), *(folder / "suites").glob("*.y*ml")]
     names = [str(file) for file in files if not file.name.startswith(".")]
-    return f"{path}: {reason}; {nearest(path, names) if names else 'no suites beside it'}"
+    return f"{path}: {reason}; {nearest(path, names) if names else f'no {kind}s beside it'}"
 
 
 def split_assignment(text: str) -> tuple[str, Any]:

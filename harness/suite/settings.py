@@ -63,7 +63,7 @@ class TrainSettings(Optimization):
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     warmup: float = Field(0.0, ge=0, lt=1, description="share of all steps")
     clip: PositiveFloat | None = Field(1.0, description="gradient norm; null: no clipping")
-    gradient_checkpointing: bool | Literal["reentrant"] = Field(
+    gradient_checkpointing: Literal[False, True, "reentrant"] = Field(
         False,
         description="run layers again in backward in place of keeping what they saved; reentrant: "
         "torch's older kind, with which the embeddings' output requires a gradient",

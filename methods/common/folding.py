@@ -29,7 +29,8 @@ def refuse_unfoldable(model: nn.Module, names: Iterable[str]) -> None:
     for name in names:
         weight = unwrap(model.get_submodule(name)).get_parameter("weight")
         if not weight.is_floating_point():
-            raise ValueError(f"{name} is quantised ({weight.dtype}): it cannot take an adapter in")
+            raise ValueError(f"{name} is quantised ({weight.dtype}): it cannot take an adapter in; "
+                             "a base of train.weights fp32, bf16 or fp16 can")  # fmt: skip
         if len(places.get(id(weight), [])) > 1:
             raise ValueError(f"{name} shares its weight with {places[id(weight)]}: one adapter "
                              "cannot be merged into both")  # fmt: skip

@@ -10,6 +10,7 @@ import pytest
 from written_recipes import check_expressed, check_refused, imported, written
 
 from harness.recipes.huggingface import OPTIMIZERS, OTHERS
+from harness.recipes.imported import Imported
 from harness.recipes.liger import KERNELS, MIXTURES, UNFUSED
 
 RECIPES, REFUSED = written("transformers"), written("transformers", "refused")
@@ -49,3 +50,10 @@ def test_what_liger_replaces_by_itself_it_has() -> None:
     for kind, kernels in asked.items():
         assert {*kernels} == SERVED[kind].kernels - {"cross_entropy"}, kind
         assert SERVED[kind].fuses == (kind not in UNFUSED), kind
+
+
+def test_what_is_said_behind_the_file_is_not_assumed() -> None:
+    texts = ("the longest example has 1024 tokens (train.max_length=N says otherwise)", "other")
+    found = Imported("transformers", "args.json", {}, assumed=texts)
+    assert list(found.beside(["train.max_length=256"]).assumed) == ["other"]
+    assert list(found.beside(["train.lr=1"]).assumed) == list(texts)

@@ -55,7 +55,10 @@ VALUES: dict[str, list[tuple[Settings, Settings]]] = {
     "weights": [({}, {"weights": kind}) for kind in ("bf16", "nf4")]
     + [(BF16, {"weights": "bf16"})],
     "compute": [({}, {"compute": "bf16"}), ({"weights": "bf16"}, {"compute": "bf16"})],
-    "autocast": [({"weights": "bf16"}, {"autocast": True}), (BF16, {"autocast": False})],
+    "autocast": [
+        ({"weights": "bf16"}, {"autocast": True}),
+        (BF16, {"weights": "bf16", "autocast": False}),
+    ],
     "adapters": [({"weights": kind}, {"adapters": "same"}) for kind in ("bf16", "fp16")],
     "gradient_checkpointing": [
         ({}, {"gradient_checkpointing": value}) for value in (True, "reentrant")
