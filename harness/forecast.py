@@ -22,6 +22,7 @@ from harness.command import (
 )
 from harness.errors import UserError
 from harness.recipes import IMPORTERS, read
+from harness.recipes.telling import whose
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -123,7 +124,10 @@ def forecast(
         refuse_unnamed(imported, overrides or [])
         imported = imported.beside(overrides or [])
     document = imported.document() if imported else read_suite(file)
-    suite = suite_of(document, overrides or [], plugin or [], file.parent)
+    try:
+        suite = suite_of(document, overrides or [], plugin or [], file.parent)
+    except UserError as error:
+        raise UserError(f"{error}{whose(document.data)}") from None
     cells = suite.cells()
     chosen = choose(cells, only) if explain is None else choose(cells, explain, "--explain")
     if catalogued:

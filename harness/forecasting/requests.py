@@ -51,7 +51,7 @@ def shapes_without_data(cell: Cell) -> StepShapes:
     fixed, packed = settings.padding == "max", settings.padding == "packed"
 
     def pack(packs: int, length: int) -> BatchShape:
-        several = packs * max(2, length // EXAMPLE)
+        several = packs * _several(length)
         return BatchShape(packs, length, padded=False, packed=several)
 
     def batch(examples: int, length: int) -> BatchShape:
@@ -68,13 +68,21 @@ def shapes_without_data(cell: Cell) -> StepShapes:
     evaluated = not untold and (shape is None or shape.evaluation)
     assumptions = []
     if packed:
-        assumptions.append(f"packs of {settings.max_length} tokens hold examples of {EXAMPLE}")
+        assumptions.append(
+            f"packs of {settings.max_length} tokens hold examples of "
+            f"{settings.max_length // _several(settings.max_length)}"
+        )
     elif not fixed and shape is None:
         assumptions.append(f"batches padded to max_length {settings.max_length}")
     if untold:
         assumptions.append("evaluation by generation is left out")
     told = tuple(f"{cell.task_label}: {text}" for text in assumptions)
     return StepShapes(steps, longest if evaluated else None, longest, told)
+
+
+def _several(length: int) -> int:
+    """Return how many examples a pack of unknown ones is taken to hold."""
+    return max(2, length // EXAMPLE)
 
 
 def _of_images(cell: Cell) -> StepShapes:

@@ -19,6 +19,11 @@ PLUGINS = tuple(f"axolotl.integrations.{name}" for name in _PLUGINS)
 
 # Keys that may mean nothing beside others, and are then not read.
 ACTS = """
+    adapter attn_implementation base_model_config batch_size bf16 deepspeed eval_batch_size fp16
+    fsdp fsdp_config gc_steps gemma4_hybrid_attn_impl gradient_accumulation_steps load_in_4bit
+    load_in_8bit max_grad_norm micro_batch_size model_type optimizer plugins
+    process_reward_model reward_model rl sequence_len torch_empty_cache_steps type_of_model
+    unfrozen_parameters
     tf32 bfloat16 float16 lora_r lora_alpha lora_dropout lora_target_linear
     lora_target_modules sample_packing pad_to_sequence_len
     gradient_checkpointing_kwargs.use_reentrant peft_autocast_adapter_dtype

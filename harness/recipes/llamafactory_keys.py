@@ -7,6 +7,8 @@ from harness.recipes.training_arguments import TRAINING, joined
 
 # Keys that may mean nothing beside others, and are then not read.
 _ACTS = """
+    bf16 cutoff_len disable_gradient_checkpointing enable_liger_kernel fp16 model_name_or_path
+    neat_packing packing per_device_train_batch_size pure_bf16 quantization_bit stage
     lora_rank lora_alpha lora_dropout lora_target use_rslora use_dora additional_target
     oft_rank oft_block_size oft_target module_dropout use_reentrant_gc double_quantization
     quantization_type quantization_method pref_loss

@@ -80,7 +80,14 @@ FUSED_MLP = ("gate_up_proj", "down_proj")
 
 _ONE_GPU = "the forecast is of one GPU that holds everything"
 KEYS = Keys(
-    acts="dataset.packed dataset.max_seq_len optimizer.momentum",
+    acts="""
+        dataset.packed dataset.max_seq_len optimizer.momentum ac_mode ac_option batch_size
+        batch_size_val clip_grad_norm device enable_activation_checkpointing
+        enable_activation_offloading gradient_accumulation_steps loss.num_output_chunks
+        model.apply_lora_to_mlp model.apply_lora_to_output model.lora_attn_modules
+        model.lora_dropout model.lora_rank model.quantize_base model.use_dora
+        optimizer.block_size optimizer.foreach optimizer.fused optimizer_in_bwd
+    """,
     inert="""
         output_dir seed shuffle epochs max_steps_per_epoch num_steps resume_from_checkpoint save_*
         keep_last_n_checkpoints checkpointer* enable_async_checkpointing async_checkpointing

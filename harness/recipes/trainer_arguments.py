@@ -29,6 +29,7 @@ from harness.recipes.training_arguments import TRAINING, joined
 LENGTH = 1024  # tokens; the file says none
 KEYS = joined(
     Keys(
+        acts="adafactor per_device_train_batch_size per_gpu_train_batch_size tf32",
         inert="distributed_state deepspeed_plugin n_gpu _n_gpu use_legacy_prediction_loop "
         "train_batch_size eval_batch_size",
     ),

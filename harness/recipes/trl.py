@@ -30,7 +30,9 @@ KEYS = joined(
     Keys(
         acts="bnb_4bit_quant_type use_bnb_nested_quant bnb_4bit_quant_storage lora_r lora_alpha "
         "lora_dropout lora_target_modules lora_target_parameters lora_modules_to_save "
-        "lora_task_type use_rslora use_dora",
+        "lora_task_type use_rslora use_dora activation_offloading label_smoothing_factor "
+        "load_in_4bit load_in_8bit max_length max_seq_length packing packing_strategy "
+        "pad_to_multiple_of padding_free per_device_train_batch_size tf32 use_peft",
         inert="""
             model_revision trust_remote_code chat_template dataset_* datasets streaming
             test_split_size eos_token pad_token truncation_mode shuffle_dataset eval_packing

@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from harness.dtypes import PRESETS, resolved
 from harness.record import Record
 from harness.reporting.inline import code
+from harness.suite.numerics import TYPES
 from harness.suite.optimization import OWNERS
 from harness.suite.optimizers import OPTIMIZERS
 from harness.suite.settings import TrainSettings, renamed
@@ -91,6 +93,9 @@ def _acting(record: Record) -> dict[str, Any]:
     """Return the settings with what was not written down, because it is the default."""
     train = renamed(record.cell["train"])
     train["eval_batch_size"] = train.get("eval_batch_size") or train["batch_size"]
+    types = {name: train.pop(name, None) for name in TYPES}
+    if types["precision"] in PRESETS:  # of a later version it may be unknown
+        train["precision"] = str(resolved(**types))
     kind = OPTIMIZERS.get(train["optimizer"])  # of a later version it may be unknown
     for name in kind.own_settings if kind else ():
         train.setdefault(name, TrainSettings.model_fields[name].default)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from methods import surgery
+from methods import quantized, surgery
 from methods.adalora.method import OBSTACLES
 from methods.architectures import TARGET_SETS
 from methods.base import Method
@@ -119,13 +119,21 @@ class Peft(Method):
     def attach(self, model: nn.Module, plan: Plan) -> Handle:
         """Let peft edit the model, or wrap it where the type learns a prompt."""
         from methods.peft_any.hollow import structure_by_config
-        from methods.peft_any.types import NEEDS_FORWARD, UNMERGED, build_config, is_prompt
+        from methods.peft_any.types import (
+            NEEDS_FORWARD,
+            UNMERGED,
+            WHOLE,
+            build_config,
+            is_prompt,
+        )
         from methods.slices import opened
 
         task = _task_type(model)
         prompt = is_prompt(self.type)
         if prompt and task is None:
             raise ValueError(f"peft type {self.type} prepends tokens: it needs a text model")
+        if self.type in WHOLE:
+            quantized.refuse_quantized(model, f"peft's {self.type} computes with its whole weights")
         options = self.options
         if options.get("target_modules") in TARGET_SETS:
             names = surgery.target_modules(model, options["target_modules"])

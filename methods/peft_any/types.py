@@ -38,6 +38,12 @@ INITS_NEED_MORE = {"corda", "eva", "lora_ga"}
 PISSA_STEPS = re.compile(r"pissa_niter_\d+")
 # Types whose adapters peft cannot fold into the base weights.
 UNMERGED = frozenset({"ADAPTION_PROMPT", "BEFT", "LILY", "SHADOW"})
+# Types that multiply, measure or train the weight of a layer, which packed numbers are not; over
+# bitsandbytes' layers they end in torch's own error.
+WHOLE = frozenset(
+    {"ADAMSS", "DEFT", "DELORA", "FROD", "HIRA", "HRA", "LOHA", "LOKR", "PEANUT", "SHIRA",
+     "SUPERTUNING", "TINYLORA"}
+)  # fmt: skip
 # Types whose tuner adds its own loss in peft's forward.
 NEEDS_FORWARD = frozenset({"SHADOW"})
 # What peft's `get_peft_model` takes beside a config; it stands among the options of every type.

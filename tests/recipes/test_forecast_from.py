@@ -113,3 +113,10 @@ def test_a_model_that_nothing_here_knows_is_refused_with_what_helps(
     assert "someone/Llama-3.2-1BB is not in the catalogue" in told
     assert "model.path=FOLDER" in told
     assert forecast("--from", "axolotl", str(file), f"model.path={folder}") == 0
+
+
+def test_a_trainer_s_file_taken_for_a_suite_is_told(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert forecast(str(file)) == 2
+    assert "base_model: another trainer's file? --from axolotl" in capsys.readouterr().err

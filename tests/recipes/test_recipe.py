@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -157,3 +159,20 @@ def test_patterns_of_a_wrapped_text_model_fit_the_text_model_alone(
 
     fitted = re.fullmatch(everywhere(pattern), "model.layers.3.self_attn.q_proj")
     assert bool(fitted) is text_model
+
+
+READ = re.compile(
+    r"\brecipe\.(?:flag|word|whole|count|real|value|names|bf16_by_card)\(\s*\"([\w.]+)\""
+)
+
+
+@pytest.mark.parametrize("trainer", IMPORTERS)
+def test_every_key_that_is_read_is_known_when_it_is_not(trainer: str) -> None:
+    """Another key may make it mean nothing, so that nobody reads it: it is no slip then."""
+    importer = import_module(IMPORTERS[trainer])
+    place = Path(importer.__file__ or "")
+    own = [path for path in place.parent.glob("*.py") if path.stem.startswith(place.stem)]
+    keys = {key for path in own for key in READ.findall(path.read_text(encoding="utf-8"))}
+    unknown = [key for key in sorted(keys) if importer.KEYS.kind(key, on=True)[0] == "unknown"]
+    assert keys
+    assert not unknown

@@ -174,6 +174,7 @@ def test_what_is_quantised(model: str, family: str, stay: set[str]) -> None:
         ("tiny-bert", "full", {}, "full trains every weight"),
         ("tiny-bert", "bitfit", {}, "bias would train"),
         ("tiny-bert", "loraprune", {}, "is quantised"),
+        ("tiny-bert", "peft", {"type": "LOHA"}, "LOHA computes with its whole weights; lora"),
         ("tiny-gpt2", "lora", {"targets": "qv"}, r"name it whole, such as targets: \[c_attn\]"),
     ],
 )
