@@ -17,12 +17,18 @@ def nearest(given: object, allowed: Iterable[str]) -> str:
     text = str(given)
     if not options:
         return "there is none to choose from"
-    close = get_close_matches(text, options, n=2)
+    same = [option for option in options if _words(option) == _words(text)]
+    close = same or get_close_matches(text, options, n=2)
     close = close or [
         o for o in options if o and text and (text.startswith(o) or o.startswith(text))
     ]
     hint = f"did you mean {' or '.join(map(repr, close[:2]))}? " if close else ""
     return f"{hint}(allowed: {', '.join(options)})"
+
+
+def _words(text: str) -> frozenset[str]:
+    """Return what a name is made of, whatever its case and order and what stands between."""
+    return frozenset(re.findall(r"[a-z0-9]+", text.casefold()))
 
 
 def shortened(given: object, most: int = 200) -> str:
