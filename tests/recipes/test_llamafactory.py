@@ -99,6 +99,7 @@ DIFFERS = {
     "qlora": ["upcast_layernorm: true: the norms stay in fp32"],
     "full": ["deepspeed: examples/deepspeed/ds_z3_config.json: the forecast is of one GPU"],
     "muon": ["use_muon: it keeps one state of a matrix"],
+    "neat-packing": ["additional_target: trains in fp32 there"],
     "dpo": ["stage: dpo: the step is the policy's"],
     "orpo-full": ["stage: dpo: the step is the policy's"],
     "reward": ["stage: rm: a value head"],
