@@ -180,8 +180,10 @@ def _method(recipe: Recipe, kind: str) -> Any:
     targets = "all-linear" if targets == ["all"] else targets
     saved = recipe.names("additional_target")
     if saved and not recipe.flag("pure_bf16"):
-        recipe.differ("additional_target: trains in fp32 there, here in the base's 16 bits: 8 bytes "
-                      "less for each of its weights")  # fmt: skip
+        recipe.differ(
+            "additional_target: trains in fp32 there, here in the base's 16 bits: 8 bytes less for "
+            "each of its weights"
+        )
     if kind == "oft":
         block, rank = recipe.whole("oft_block_size", 32), recipe.whole("oft_rank", 0)
         options = {"oft_block_size": block, "r": rank, "target_modules": targets,
