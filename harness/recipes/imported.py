@@ -13,6 +13,8 @@ import yaml
 
 from harness.suite.document import Document
 
+# What is assumed of a key, by a part of its sentence that names no key.
+SAYING = {"model": "has the sizes of the catalogue's", "train.max_length": "longest example has"}
 WIDTH = 98  # of a comment
 
 
@@ -45,7 +47,9 @@ class Imported:
     def beside(self, overrides: Sequence[str]) -> Imported:
         """Return it without what was assumed of keys that are said behind the file."""
         keys = [text.partition("=")[0].strip() for text in overrides]
-        kept = [text for text in self.assumed if not any(f"({key}=" in text for key in keys)]
+        gone = [f"({key}=" for key in keys]
+        gone += [text for key, text in SAYING.items() if any(each.startswith(key) for each in keys)]
+        kept = [text for text in self.assumed if not any(part in text for part in gone)]
         return replace(self, assumed=kept)
 
     def departures(self) -> list[str]:

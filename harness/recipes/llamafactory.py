@@ -110,7 +110,8 @@ def _precision(recipe: Recipe, kind: str) -> dict[str, Any]:
     if bits is None:
         return precision(compute, compute, autocast=autocast, adapters=trained)
     if kind not in ("lora", "oft"):
-        recipe.refuse("quantization_bit", "a quantised base does not train")
+        recipe.refuse("quantization_bit", "a quantised base does not train; finetuning_type: lora "
+                      "trains beside it")  # fmt: skip
     method = recipe.word("quantization_method", "bnb")
     if method not in ("bnb", "bitsandbytes") or bits not in (4, 8):
         recipe.refuse("quantization_bit", f"by {method}; 4 or 8 by bitsandbytes can be forecast")

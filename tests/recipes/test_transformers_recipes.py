@@ -57,3 +57,5 @@ def test_what_is_said_behind_the_file_is_not_assumed() -> None:
     found = Imported("transformers", "args.json", {}, assumed=texts)
     assert list(found.beside(["train.max_length=256"]).assumed) == ["other"]
     assert list(found.beside(["train.lr=1"]).assumed) == list(texts)
+    sizes = Imported("trl", "a.yaml", {}, assumed=["x/y has the sizes of the catalogue's y"])
+    assert not sizes.beside(["model.config=tiny-llama"]).assumed
