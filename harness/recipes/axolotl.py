@@ -58,6 +58,13 @@ def _stage(recipe: Recipe, adapter: str) -> None:
         recipe.refuse("adapter", "lora, qlora or nothing can be forecast")
     if adapter == "lora" and recipe.flag("load_in_4bit"):
         recipe.refuse("load_in_4bit", "axolotl quantises with adapter: qlora alone")
+    for key in ("load_in_8bit", "load_in_4bit"):
+        if not adapter and recipe.flag(key):
+            recipe.refuse(key, "axolotl has no quantised base without an adapter")
+    if adapter == "qlora" and recipe.flag("load_in_8bit"):
+        recipe.refuse("load_in_8bit", "adapter: qlora is over 4 bits; adapter: lora takes 8")
+    if adapter == "qlora" and not recipe.flag("load_in_4bit"):
+        recipe.refuse("adapter", "qlora needs load_in_4bit: true")
     if rl in (*PAIRS, "kto"):
         copies = rl in ("dpo", "ipo", "kto")
         if copies and not adapter:

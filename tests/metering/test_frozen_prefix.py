@@ -84,7 +84,7 @@ def test_an_input_hook_would_undo_it() -> None:
 def test_checkpointing_leaves_the_embeddings_output_without_a_gradient() -> None:
     model = model_of()
     handle = get_method("lora")(targets="qv").attach(model, Plan(10, 10, 1))
-    _enable_checkpointing(model)
+    _enable_checkpointing(model, reentrant=False)
     seen: list[bool] = []
     model.bert.embeddings.register_forward_hook(lambda _m, _i, out: seen.append(out.requires_grad))
     for parameter in handle.units()[0]:
