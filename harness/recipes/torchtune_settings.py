@@ -57,6 +57,12 @@ def optimizer_of(recipe: Recipe) -> dict[str, Any]:
         recipe.refuse("optimizer._component_", nearest(name, known))
     if recipe.flag("optimizer_in_bwd"):
         settings["optimizer_in_backward"] = True
+        if recipe.count("gradient_accumulation_steps", 1) > 1:
+            recipe.refuse("optimizer_in_bwd", "gradients of several passes are not summed up; "
+                          "gradient_accumulation_steps: 1 can be forecast")  # fmt: skip
+        if recipe.value("clip_grad_norm") is not None:
+            recipe.refuse("optimizer_in_bwd", "no norm of all gradients is known; clip_grad_norm: "
+                          "null can be forecast")  # fmt: skip
     return settings
 
 
