@@ -1,8 +1,8 @@
 """Kernels of the package Liger in place of a model's layers and loss.
 
-What Liger puts where is its own table (transformers/monkey_patch.py, 0.8.5), and stands here by
-model type. Its functions are called from here, so that a forecast can give others of the same
-memory (harness/simulation/liger.py); the models' own modules stay, with adapters on them.
+What Liger puts where is its own table (`harness.models.liger`). Its functions are called from here,
+so that a forecast can give others of the same memory (harness/simulation/liger.py); the models' own
+modules stay, with adapters on them.
 """
 
 from __future__ import annotations
@@ -11,62 +11,15 @@ import sys
 from collections.abc import Callable, Iterable
 from functools import partial
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional
 
+from harness.models.liger import SERVED, Norm, Serves
 from harness.tasks.families.sequences import IGNORED
 from methods import surgery
 
-
-class Norm(NamedTuple):
-    """How Liger computes the RMSNorm of a model type.
-
-    Attributes:
-        casting: what is computed in fp32: `llama`, the root alone; `gemma`, all of it.
-        offset: added to the weight.
-        in_place: the gradient of the input is written over that of the output.
-    """
-
-    casting: str = "llama"
-    offset: float = 0.0
-    in_place: bool = True
-
-
-class Serves(NamedTuple):
-    """What Liger has for a model type: its kernels, how it norms, whether it fuses the loss."""
-
-    kernels: frozenset[str]
-    norm: Norm = Norm()
-    fuses: bool = True
-
-
-_NORMS = frozenset({"rms_norm", "cross_entropy"})
-_USUAL, _TANH = _NORMS | {"swiglu", "rope"}, _NORMS | {"geglu", "rope"}
-_APART = Norm(in_place=False)
-_GEMMA = Norm("gemma", 1.0, in_place=False)
-# Experts of a mixture have kernels of their own, which are not here: no swiglu where there are any.
-SERVED = {
-    **dict.fromkeys(
-        ("hunyuan_v1_dense", "llama", "ministral", "mistral", "mllama_text_model", "phi3", "qwen2",
-         "qwen3", "smollm3"),
-        Serves(_USUAL),
-    ),
-    "granite": Serves(_USUAL, fuses=False),
-    **dict.fromkeys(("exaone4", "olmo2", "olmo3"), Serves(_USUAL, _APART)),
-    "glm4": Serves(_NORMS | {"swiglu"}, _APART),
-    "gemma": Serves(_TANH, Norm("gemma", 1.0)),
-    **dict.fromkeys(("gemma2", "gemma3", "gemma3_text"), Serves(_TANH, _GEMMA)),
-    **dict.fromkeys(
-        ("gemma4", "gemma4_text"), Serves(_NORMS | {"geglu"}, Norm("gemma", in_place=False))
-    ),
-    **dict.fromkeys(("falcon_h1", "mixtral", "qwen3_moe"), Serves(_NORMS | {"rope"})),
-    **dict.fromkeys(("deepseek_v2", "deepseek_v3", "gpt_oss", "llama4_text"), Serves(_NORMS)),
-    "qwen3_5_text": Serves(_NORMS | {"swiglu"}, _GEMMA),
-    **dict.fromkeys(("qwen3_5_moe_text", "qwen3_next"), Serves(_NORMS, _GEMMA)),
-    "nemotron": Serves(frozenset({"cross_entropy"})),
-}  # fmt: skip
 # Attention modules' names of the function that turns queries and keys.
 _ROPE = "apply_rotary_pos_emb"
 _turned: list[tuple[Any, Any]] = []  # modules of transformers and what was theirs

@@ -83,8 +83,8 @@ def _of_torch(
         return torch.optim.AdamW(groups, foreach=True, **own)
     # On the CPU torch's default goes over every tensor a dozen times; the fused kernel goes once.
     # On CUDA the default, foreach, stays: its temporaries are part of what people's runs need.
-    on_cpu = all(p.device.type == "cpu" for group in groups for p in group["params"])
-    return torch.optim.AdamW(groups, fused=True if on_cpu else None, **own)
+    on_host = all(p.device.type == "cpu" for group in groups for p in group["params"])
+    return torch.optim.AdamW(groups, fused=True if on_host else None, **own)
 
 
 def _hollow(

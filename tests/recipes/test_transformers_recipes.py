@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from written_recipes import check_expressed, check_refused, imported, written
 
+from harness.models.liger import SERVED
 from harness.recipes.huggingface import OPTIMIZERS, OTHERS
 from harness.recipes.imported import Imported
-from harness.recipes.liger import KERNELS, MIXTURES, UNFUSED
+from harness.recipes.liger import liger
+from harness.recipes.recipe import Recipe
 
 RECIPES, REFUSED = written("transformers"), written("transformers", "refused")
 
@@ -42,14 +44,12 @@ def test_every_optimizer_of_the_installed_transformers_is_said_or_refused() -> N
         assert name in OPTIMIZERS or any(fnmatchcase(name, pattern) for pattern in OTHERS), name
 
 
-def test_what_liger_replaces_by_itself_it_has() -> None:
-    from harness.training.liger import SERVED
-
-    asked = {**KERNELS, **MIXTURES}
-    assert asked.keys() == SERVED.keys()
-    for kind, kernels in asked.items():
-        assert {*kernels} == SERVED[kind].kernels - {"cross_entropy"}, kind
-        assert SERVED[kind].fuses == (kind not in UNFUSED), kind
+@pytest.mark.parametrize("kind", SERVED)
+def test_what_liger_replaces_by_itself_it_has(kind: str) -> None:
+    asked = liger(Recipe("args.json", {"use_liger_kernel": True}, {}), kind)
+    plain = {"cross_entropy"} if kind in {"granite"} else set()
+    assert {*asked.get("liger_kernels", ())} - plain == SERVED[kind].kernels - {"cross_entropy"}
+    assert (asked.get("loss") == "liger") == (kind not in {"granite"})
 
 
 def test_what_is_said_behind_the_file_is_not_assumed() -> None:
