@@ -11,7 +11,8 @@ from harness.forecasting.forecaster import Answer, Forecaster
 from harness.forecasting.requests import StepShapes, requests_of
 from harness.forecasting.result import Fit, Forecast
 from harness.models.attention import FLASH
-from harness.simulation.request import LIGER, Request, structural
+from harness.models.liger import VERSION as LIGER
+from harness.simulation.request import Request, structural
 from harness.simulation.step_forecast import StepForecast
 from harness.simulation.target import THIS_CARD
 from harness.suite.numerics import TYPES

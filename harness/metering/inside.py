@@ -3,8 +3,8 @@
 Its product with 4-bit weights makes the scales in fp32 and the whole weight in the type of the
 input, and drops them (bitsandbytes 0.50, backends/default/ops.py: _gemm_4bit_default_impl; CUDA's
 kernels for few rows, which make neither, are not told apart). Reading an 8-bit weight makes it
-twice. What its 8-bit operators make in
-evaluation on the CPU depends on the machine and is not known here.
+twice. What its 8-bit operators make in evaluation on the CPU depends on the machine and is not
+known here.
 """
 
 from __future__ import annotations

@@ -1,8 +1,11 @@
-"""What the package Liger has for a model type: read in its 0.8.5, transformers/monkey_patch.py."""
+"""What the package Liger has for a model type: read in its transformers/monkey_patch.py."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
+
+PACKAGE = "liger-kernel"
+VERSION = "0.8.5"  # that was read, here and for the forecast's kernels
 
 
 class Norm(NamedTuple):

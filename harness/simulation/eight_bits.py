@@ -68,11 +68,7 @@ class _EightBitProduct(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        if not ctx.needs_input_grad[0]:
-            return None, None, None
-        rows = grad.reshape(-1, grad.shape[-1]).contiguous()
-        weight = ctx.layer.dequantized(ctx.x.dtype)
-        return torch.matmul(rows.to(ctx.x.dtype), weight).view(ctx.x.shape), None, None
+        return _of_input(ctx, grad, ctx.x.shape), None, None
 
 
 class _MixedProduct(torch.autograd.Function):
@@ -91,11 +87,16 @@ class _MixedProduct(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        if not ctx.needs_input_grad[0]:
-            return None, None, None
-        rows = grad.reshape(-1, grad.shape[-1]).contiguous()
-        weight = ctx.layer.dequantized(ctx.x.dtype)
-        return torch.matmul(rows.to(ctx.x.dtype), weight).view(ctx.shape), None, None
+        return _of_input(ctx, grad, ctx.shape), None, None
+
+
+def _of_input(ctx: Any, grad: Tensor, shape: tuple[int, ...]) -> Tensor | None:
+    """Return the gradient of a product's input of this shape: by the weight, made once more."""
+    if not ctx.needs_input_grad[0]:
+        return None
+    rows = grad.reshape(-1, grad.shape[-1]).contiguous()
+    weight = ctx.layer.dequantized(ctx.x.dtype)
+    return torch.matmul(rows.to(ctx.x.dtype), weight).view(shape)
 
 
 def _by_rows(x: Tensor, layer: Any) -> tuple[Tensor, Tensor]:

@@ -32,9 +32,6 @@ INERT = (
 )  # fmt: skip
 
 
-LIGER = "0.8.5"  # whose kernels `liger.py` forecasts
-
-
 class Request(Frozen):
     """One step to forecast.
 

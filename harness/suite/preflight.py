@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness import gpus, hub
 from harness.errors import UserError
+from harness.models import liger
 from harness.models.attention import FLASH, FLASH_PACKAGE, ON_CPU, pinned, written
 from harness.models.check import check_model
 from harness.models.files import model_folder
@@ -17,8 +18,6 @@ from harness.suite.plan import stages_of
 
 if TYPE_CHECKING:
     from harness.suite.cell import Cell
-
-LIGER_PACKAGE = "liger-kernel"
 
 
 def check_cells(cells: Sequence[Cell], export: str | None = None) -> None:
@@ -92,11 +91,11 @@ def _refuse_liger(cell: Cell, *, cuda: bool) -> None:
     told = f"{cell.path}: train.{asked}:"
     if find_spec("liger_kernel") is None:
         raise UserError(
-            f"{told} the package {LIGER_PACKAGE} is not installed; `headroom forecast` does "
+            f"{told} the package {liger.PACKAGE} is not installed; `headroom forecast` does "
             "without it, and loss: chunked holds as few logits"
         )
     if not cuda:
-        raise UserError(f"{told} the package {LIGER_PACKAGE} needs a GPU; loss: chunked does not")
+        raise UserError(f"{told} the package {liger.PACKAGE} needs a GPU; loss: chunked does not")
 
 
 def _refuse_unquantisable(cell: Cell, export: str | None) -> None:
