@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from harness.forecasting.cards import canonical
-from harness.forecasting.forecaster import Forecaster
+from harness.forecasting.forecaster import Asked, Forecaster
 from harness.forecasting.requests import requests_of
 from harness.gpus import capability
 from harness.simulation.real import measure
@@ -65,7 +65,7 @@ def foresee(cells: Sequence[Any], target: Target) -> tuple[list[dict[str, Any]],
     """Return the entries and their forecasts."""
     forecaster = Forecaster(cache=None)
     rows = entries(cells, forecaster.shapes(cells), target)
-    return rows, forecaster.ask([(row["request"], ()) for row in rows])
+    return rows, forecaster.ask([Asked(row["request"]) for row in rows])
 
 
 def entries(cells: Sequence[Any], shapes: Sequence[Any], target: Target) -> list[dict[str, Any]]:

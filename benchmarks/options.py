@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness.forecasting.cache import cache_folder
 from harness.forecasting.cards import find_card, target_of
-from harness.forecasting.forecaster import Forecaster
+from harness.forecasting.forecaster import Asked, Forecaster
 from harness.models.spec import ModelSpec
 from harness.reporting.markdown import markdown_grid
 from harness.shapes import BatchShape
@@ -85,7 +85,7 @@ def main() -> None:
     chosen = [entry for entry in MODELS if options.only in entry[0]]
     keys = [(entry, name) for entry in chosen for name in OPTIONS]
     asked = [
-        (make(model, family, (examples, length), name, target), ())
+        Asked(make(model, family, (examples, length), name, target))
         for (model, family, examples, length), name in keys
     ]
     answers = dict(zip(keys, Forecaster(cache_folder()).ask(asked), strict=True))

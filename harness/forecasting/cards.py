@@ -10,6 +10,8 @@ from harness.errors import UserError
 from harness.models.attention import FLASH
 from harness.simulation.target import Target
 from harness.suite.optimizers import FP8_CAPABILITY
+from harness.timing.clock import Clock
+from harness.timing.datasheet import DATASHEETS
 from harness.units import GIB, MIB
 from methods.wording import nearest
 
@@ -58,6 +60,12 @@ class Card:
     def capacity(self) -> int:
         """Bytes that the allocator may reserve."""
         return self.usable - self.context
+
+    @property
+    def clock(self) -> Clock | None:
+        """What steps are timed with; None: its speed is not known."""
+        sheet = DATASHEETS.get(self.name)
+        return Clock(device=self.name, capability=self.capability, sheet=sheet) if sheet else None
 
     @property
     def assumptions(self) -> list[str]:

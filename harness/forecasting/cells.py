@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from harness.errors import UserError
 from harness.forecasting.cards import Card, target_of
-from harness.forecasting.forecaster import Answer, Forecaster
+from harness.forecasting.forecaster import Answer, Asked, Forecaster
 from harness.forecasting.requests import StepShapes, requests_of
 from harness.forecasting.result import Fit, Forecast
 from harness.models.attention import FLASH
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # Below this share of the card a fit is called tight: drivers, desktops and contexts differ.
 TIGHT = 0.03
 # What both say of a step, under one name.
-SHARED = frozenset(StepForecast.model_fields) & frozenset(Forecast.model_fields)
+SHARED = (frozenset(StepForecast.model_fields) & frozenset(Forecast.model_fields)) - {"times"}
 
 
 def forecast_cells(
@@ -39,7 +39,7 @@ def forecast_cells(
 
     `native` runs the step on fake tensors of this machine's GPU in place of a stand-in.
     """
-    asked: list[_Asked | Forecast] = []
+    asked: list[_Step | Forecast] = []
     for cell, shapes in zip(cells, forecaster.shapes(cells), strict=True):
         for card in cards:
             try:
@@ -50,13 +50,19 @@ def forecast_cells(
             for request in requests:
                 if native:
                     request = request.model_copy(update={"stand_in": "cuda"})
-                asked.append(_Asked(cell, card, request, shapes.assumptions))
-    steps = [(one.request, (one.card.capacity,)) for one in asked if isinstance(one, _Asked)]
+                asked.append(_Step(cell, card, request, shapes.assumptions))
+    steps = [question(one.request, one.card) for one in asked if isinstance(one, _Step)]
     answers = iter(forecaster.ask(steps))
-    return [judge(*one, next(answers)) if isinstance(one, _Asked) else one for one in asked]
+    return [judge(*one, next(answers)) if isinstance(one, _Step) else one for one in asked]
 
 
-class _Asked(NamedTuple):
+def question(request: Request, card: Card) -> Asked:
+    """Return what is asked of a step for its verdict and its time on a card."""
+    clock = card.clock
+    return Asked(request, (card.capacity,), (clock,) if clock else ())
+
+
+class _Step(NamedTuple):
     """One step of one cell on one card, as `judge` takes it, before its answer is there."""
 
     cell: Cell
@@ -111,7 +117,8 @@ def judge(
     counts = {name: answer.parameters[name] for name in
               ("adapter_trainable", "head_trainable", "adapter_stored")}  # fmt: skip
     step = {name: getattr(answer, name) for name in SHARED}
-    return entry.model_copy(update={**step, **counts, **on_card})
+    times = answer.times.get(card.clock.key()) if card.clock else None
+    return entry.model_copy(update={**step, **counts, **on_card, "times": times})
 
 
 def error_on(card: Card, answer: Answer) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import UserError
 from harness.forecasting.cards import Card, target_of
-from harness.forecasting.cells import error_on, judge
+from harness.forecasting.cells import error_on, judge, question
 from harness.forecasting.changes import Change, changes_of
 from harness.forecasting.forecaster import Answer, Forecaster
 from harness.forecasting.requests import StepShapes, requests_of
@@ -116,7 +116,7 @@ class _Explainer:
     def _ask(self, several: Sequence[Sequence[Change]]) -> list[Remedy | str]:
         """Return a remedy per list of changes, or why there is none."""
         requests = [
-            (_edited(base, changes), (card.capacity,))
+            question(_edited(base, changes), card)
             for changes in several
             for base, card in zip(self.bases, self.cards, strict=True)
         ]
@@ -125,7 +125,7 @@ class _Explainer:
         return [
             self._remedy(
                 changes,
-                [request for request, _ in requests[i * width : (i + 1) * width]],
+                [one.request for one in requests[i * width : (i + 1) * width]],
                 answers[i * width : (i + 1) * width],
             )
             for i, changes in enumerate(several)

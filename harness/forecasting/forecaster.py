@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from harness.errors import UserError
 from harness.forecasting.cache import Cache
@@ -22,9 +22,25 @@ from harness.models.catalogue import CATALOGUE
 from harness.simulation.request import Request
 from harness.simulation.step_forecast import StepForecast
 from harness.simulation.timeline import Timeline
+from harness.timing.clock import Clock
 
 if TYPE_CHECKING:
     from harness.suite.cell import Cell
+
+
+class Asked(NamedTuple):
+    """One question.
+
+    Attributes:
+        request: the step.
+        capacities: what cards offer to the allocator, in bytes.
+        clocks: what the step is timed on.
+    """
+
+    request: Request
+    capacities: tuple[int, ...] = ()
+    clocks: tuple[Clock, ...] = ()
+
 
 MANY = 3  # forks that might import the same, each for itself
 Answer = StepForecast | UserError | TaskFailed
@@ -48,16 +64,16 @@ class Forecaster:
         self.cache, self.progress = Cache(cache), progress
         self.workers = workers or len(os.sched_getaffinity(0))
 
-    def ask(self, requests: Sequence[tuple[Request, tuple[int, ...]]]) -> list[Answer]:
-        """Return one answer per (request, capacities), in their order."""
-        asked: dict[str, tuple[Request, set[int]]] = {}
-        keys = [request.key() for request, _ in requests]
-        for key, (request, capacities) in zip(keys, requests, strict=True):
-            asked.setdefault(key, (request, set()))[1].update(capacities)
+    def ask(self, questions: Sequence[Asked]) -> list[Answer]:
+        """Return one answer per question, in their order; equal requests are run once."""
+        asked: dict[str, Asked] = {}
+        keys = [one.request.key() for one in questions]
+        for key, one in zip(keys, questions, strict=True):
+            asked[key] = _both(asked[key], one) if key in asked else one
         answers: dict[str, Answer] = {}
-        for key, (_, all_capacities) in asked.items():
+        for key, one in asked.items():
             answer = self.cache.read(key)
-            if answer and all(c >= answer.reserved or c in answer.passes for c in all_capacities):
+            if answer and _answers(answer, one):
                 answers[key] = answer
         todo = [key for key in asked if key not in answers]
         if todo:
@@ -124,15 +140,30 @@ class Forecaster:
     def _work(
         self,
         todo: list[str],
-        asked: dict[str, tuple[Request, set[int]]],
+        asked: dict[str, Asked],
         answers: dict[str, Answer],
     ) -> None:
-        self._preload([asked[key][0] for key in todo])
+        self._preload([asked[key].request for key in todo])
         from harness.simulation.step_forecast import forecast
 
-        tasks = [(forecast, (asked[key][0], tuple(sorted(asked[key][1])))) for key in todo]
+        tasks = [(forecast, tuple(asked[key])) for key in todo]
         for done, (number, answer) in enumerate(run_forked(tasks, self.workers), start=1):
             answers[todo[number]] = answer
             if isinstance(answer, StepForecast):
                 self.cache.write(todo[number], answer)
             self.progress(done, len(todo))
+
+
+def _both(one: Asked, other: Asked) -> Asked:
+    """Return what asks for all that two questions on one request ask for."""
+    return Asked(
+        one.request,
+        tuple(sorted({*one.capacities, *other.capacities})),
+        tuple(dict.fromkeys((*one.clocks, *other.clocks))),
+    )
+
+
+def _answers(answer: StepForecast, asked: Asked) -> bool:
+    """Tell whether an earlier answer says all that is asked for."""
+    replayed = all(c >= answer.reserved or c in answer.passes for c in asked.capacities)
+    return replayed and all(clock.key() in answer.times for clock in asked.clocks)

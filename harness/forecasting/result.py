@@ -9,6 +9,7 @@ from pydantic import Field
 
 from harness.part import Part
 from harness.simulation.step_forecast import Hold, Need
+from harness.timing.times import Times
 
 Fit = Literal["fits", "tight", "does not fit"]
 Swept = Literal["batch", "length"]
@@ -93,6 +94,7 @@ class Forecast(Part):
     total_parameters: int | None = None
     flops_forward: int | None = None
     flops_step: int | None = None
+    times: Times | None = Field(None, description="None: no datasheet of the card's speed is known")
     seconds: float | None = None
     max_batch: LargestBatch | None = None
     sweeps: dict[Swept, list[AtValue]] = Field(

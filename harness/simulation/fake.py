@@ -44,6 +44,7 @@ from harness.simulation.request import Request, StandIn
 from harness.simulation.untouched import untouched_gpu
 from harness.tasks.families import get_family
 from harness.tasks.families.packing import sees_both
+from harness.timing.trace import Tracer
 from harness.training.attach import build_step, remarks_on
 from harness.training.base import untrained
 from harness.training.batches import Batch
@@ -88,12 +89,15 @@ class FakeRun:
     kernels: tuple[str, ...] = ()
 
 
-def fake_run(request: Request, stand_in: StandIn | None = None) -> FakeRun:
+def fake_run(
+    request: Request, stand_in: StandIn | None = None, tracer: Tracer | None = None
+) -> FakeRun:
     """Build everything without values and run the request's steps, at least two.
 
     Args:
         request: what to run.
         stand_in: None takes the request's, or else `meta` where it can do the work.
+        tracer: is told of every operator from the second step on.
 
     Raises:
         UserError: the model or the method cannot be built like this, or code reads a value from a
@@ -115,7 +119,7 @@ def fake_run(request: Request, stand_in: StandIn | None = None) -> FakeRun:
         stack.enter_context(untouched_gpu())
         state = _build(request, device)
         attention = resolved(request.train.attention, state.model)
-        run = _observed(request, state, device, answers)
+        run = _observed(request, state, device, answers, tracer)
         return replace(run, attention=attention, kernels=tuple(sorted(kernels)))
 
 
@@ -147,8 +151,9 @@ def method_of(request: Request) -> Method:
 
 
 def _observed(
-    request: Request, state: TrainState, device: torch.device, answers: KnownAnswers
-) -> FakeRun:
+    request: Request, state: TrainState, device: torch.device, answers: KnownAnswers,
+    tracer: Tracer | None,
+) -> FakeRun:  # fmt: skip
     """Run the steps under the ledger, and what a run does beside them."""
     target, handle = request.target, state.handle
     answers.assumed.update(get_family(request.family).assumed(state.model), assumed(request.train))
@@ -166,6 +171,9 @@ def _observed(
             if number == 1:
                 since = len(ledger.events)
                 observer.restart()
+                observer.tracer = tracer
+            if tracer is not None and number:
+                tracer.begin(f"step {number}", passes * shape.examples, passes * shape.tokens)
             answers.padded, answers.packed = request.mask and shape.padded, shape.packed
             batches = _batches(request, state.model, shape, device, passes)
             state.step.run(number, batches, request.parts()[:passes], watch)
@@ -175,6 +183,9 @@ def _observed(
         for name, act in _beside(request, state, device, answers):
             begins[name] = len(ledger.events)
             ledger.mark("forward")
+            shape = request.evaluation if name == "evaluation" else request.probe
+            if tracer is not None and shape is not None:
+                tracer.begin(name, shape.examples, shape.tokens)
             act()
             ledger.mark("end")
     events, (since, until, *starts) = on_device(

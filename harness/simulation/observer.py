@@ -11,6 +11,7 @@ from harness.metering.flops import CPU_ATTENTION
 from harness.metering.ledger import Ledger
 from harness.simulation import scratch
 from harness.simulation.target import Target
+from harness.timing.trace import Tracer
 
 
 class Observer:
@@ -18,6 +19,7 @@ class Observer:
 
     def __init__(self, target: Target) -> None:
         self.target, self.part = target, "forward"
+        self.tracer: Tracer | None = None
         self.on_addmm: Callable[[], None] = lambda: None
         self.restart()
 
@@ -28,8 +30,11 @@ class Observer:
     def __call__(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> int:
         """Count an operator's FLOPs; return the bytes that its kernel needs for itself."""
         count = _COUNTERS.get(func._overloadpacket)
-        if count is not None and self.part in self.flops:
-            self.flops[self.part] += int(count(*args, **kwargs, out_val=out))
+        flops = 0 if count is None else int(count(*args, **kwargs, out_val=out))
+        if flops and self.part in self.flops:
+            self.flops[self.part] += flops
+        if self.tracer is not None:
+            self.tracer(func, args, kwargs, out, self.part, flops)
         if func is scratch.ADDMM:
             self.on_addmm()
         if func in scratch.KNOWN and self.target.kind == "cuda":

@@ -14,10 +14,13 @@ from pydantic import Field
 
 from harness.part import Part
 from harness.simulation.request import Request
+from harness.timing.clock import Clock
+from harness.timing.times import Times
 
 if TYPE_CHECKING:
     from harness.metering.events import Holder
     from harness.simulation.fake import FakeRun
+    from harness.timing.trace import Tracer
 
 LAYER = re.compile(r"(?<=\.)\d+(?=\.|$)")
 
@@ -84,6 +87,7 @@ class StepForecast(Part):
     remarks: list[str] = Field(default_factory=list, description="as `Method.remarks` has them")
     attention: str = ""
     kernels: list[str] = Field(default_factory=list)
+    times: dict[str, Times] = Field(default_factory=dict, description="by the clock's key")
     seconds: float = 0.0
     host_peak: int = Field(0, description="resident bytes of the forecasting process, at most")
 
@@ -99,19 +103,28 @@ class StepForecast(Part):
                    self.needs[name].allocated)  # fmt: skip
 
 
-def forecast(request: Request, capacities: tuple[int, ...] = ()) -> StepForecast:
-    """Run the request; `capacities` are what cards offer to the allocator, in bytes.
+def forecast(
+    request: Request, capacities: tuple[int, ...] = (), clocks: tuple[Clock, ...] = ()
+) -> StepForecast:
+    """Run the request.
+
+    Args:
+        request: the step.
+        capacities: what cards offer to the allocator, in bytes.
+        clocks: what the step is timed on.
 
     Raises:
         UserError: it cannot be forecast, and why.
     """
     from harness.simulation.fake import default_stand_in, fake_run
     from harness.simulation.metakernels import restore_native_kernels
+    from harness.timing.trace import Tracer
 
     began = time.perf_counter()
     if default_stand_in(request) == "meta":
         restore_native_kernels()
-    run = fake_run(request)
+    tracer = Tracer() if clocks else None
+    run = fake_run(request, tracer=tracer)
     report = run.report
     figures: dict[str, Any] = {
         "peak_allocated": report.peak, "at_rest": report.at_rest, "split": report.split,
@@ -136,9 +149,18 @@ def forecast(request: Request, capacities: tuple[int, ...] = ()) -> StepForecast
         remarks=list(run.remarks),
         attention=run.attention,
         kernels=list(run.kernels),
+        times=_times(tracer, clocks, request.train.accumulate),
         seconds=time.perf_counter() - began,
         host_peak=1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
     )
+
+
+def _times(tracer: Tracer | None, clocks: tuple[Clock, ...], accumulate: int) -> dict[str, Times]:
+    from harness.timing.estimate import times_of
+
+    if tracer is None:
+        return {}
+    return {clock.key(): times_of(tracer, clock, accumulate) for clock in clocks}
 
 
 def _replayed(run: FakeRun, capacities: tuple[int, ...]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from harness import durable
 from harness.forecasting import forecaster as forecaster_module
 from harness.forecasting.cache import Cache, cache_folder
-from harness.forecasting.forecaster import Forecaster
+from harness.forecasting.forecaster import Asked, Forecaster
 from harness.simulation.step_forecast import Need, StepForecast
 
 STEP = StepForecast(
@@ -45,7 +45,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def ask(folder: Path | None) -> list[Any]:
-    requests = [(request("tiny-bert", steps=((4, 8 + n),)), (24,)) for n in range(NUM_KEYS)]
+    requests = [Asked(request("tiny-bert", steps=((4, 8 + n),)), (24,)) for n in range(NUM_KEYS)]
     return Forecaster(folder, 1).ask(requests)
 
 
