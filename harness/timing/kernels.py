@@ -151,6 +151,7 @@ TABLE: dict[str, Cost] = {
     "linalg_lu_factor": Cost(launches=2, columns=1.0),
     "linalg_lu": Cost(launches=4, columns=1.0),
     "linalg_lu_solve": Cost(launches=4, columns=0.4),
+    "_linalg_check_errors": PLAIN,  # whether any matrix was singular: read on the host
     "_linalg_det": Cost(launches=8, columns=1.0),
     "_linalg_slogdet": Cost(launches=8, columns=1.0),
     "linalg_cholesky_ex": Cost(launches=2, columns=0.5),
@@ -196,7 +197,7 @@ COLUMN = 2e-6  # seconds of a step that waits for the one before it
 # What waits for the device to be done.
 WAITS = frozenset({
     "_local_scalar_dense", "nonzero", "unique_consecutive", "_unique2", "is_nonzero", "equal",
-    "masked_select", "bincount",
+    "masked_select", "bincount", "_linalg_check_errors",
 })  # fmt: skip
 
 
