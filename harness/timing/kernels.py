@@ -53,7 +53,7 @@ TABLE: dict[str, Cost] = {
         "empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "_unsafe_view",
         "detach", "detach_", "alias", "lift_fresh", "_reshape_alias", "resize_", "set_",
         "is_pinned", "sym_size", "is_same_size", "resolve_conj", "resolve_neg", "record_stream",
-        "as_strided_", "squeeze_", "unsqueeze_", "transpose_", "t_",
+        "promote_types", "as_strided_", "squeeze_", "unsqueeze_", "transpose_", "t_",
     ), NONE),
     # -- copies and fills: Copy.cu, FillKernel.cu, RangeFactories.cu, TensorFactories.cu ----------
     **dict.fromkeys((

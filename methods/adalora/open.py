@@ -27,7 +27,8 @@ def update_means(allocator: Any, open_: Open) -> None:
     if not open_:
         return
     now, mean, spread = ([getattr(allocator, key)[name] for name in open_] for key in MEANS)
-    fresh = torch._foreach_mul(list(open_.values()), [p.grad for p in open_.values()])
+    gradients: Any = [p.grad for p in open_.values()]
+    fresh = torch._foreach_mul(list(open_.values()), gradients)
     torch._foreach_abs_(fresh)
     finite = torch.stack(torch._foreach_norm(fresh, torch.inf)).isfinite()
     for kept, value, good in zip(now, fresh, finite.unbind(), strict=True):
