@@ -192,7 +192,7 @@ TABLE: dict[str, Cost] = {
 # MultiTensorApply.cuh: chunks of 65,536 entries, 320 of them).
 PER_LAUNCH, ENTRIES = 48, 320 * 65_536
 # Of the bandwidth that other kernels reach: a list's 320 blocks do not fill the card.
-LIST_RATE = 0.75
+LIST_RATE = 0.8
 COLUMN = 2e-6  # seconds of a step that waits for the one before it
 # What waits for the device to be done.
 WAITS = frozenset({
