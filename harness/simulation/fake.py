@@ -29,6 +29,7 @@ from torch import nn
 from harness.errors import UserError
 from harness.metering.declared import declared_tensors
 from harness.metering.events import Event, LedgerReport, summarize
+from harness.metering.launches import heard_by
 from harness.metering.ledger import Ledger
 from harness.models.attention import resolved
 from harness.models.config import pad_with_anything
@@ -168,7 +169,7 @@ def _observed(
     observer.tracer = tracer
     if tracer is not None:
         tracer.device = device.type
-    with ledger:
+    with heard_by(observer.launched), ledger:
         watch = Workspaces(ledger, observer, target)
         for number, shape in enumerate(steps):
             if number == 1:
