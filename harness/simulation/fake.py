@@ -167,13 +167,15 @@ def _observed(
         rounding=target.rounding, device=device, model=state.model, observe=observer,
     )  # fmt: skip
     since, begins = 0, dict[str, int]()
+    observer.tracer = tracer
+    if tracer is not None:
+        tracer.device = device.type
     with ledger:
         watch = Workspaces(ledger, observer, target)
         for number, shape in enumerate(steps):
             if number == 1:
                 since = len(ledger.events)
                 observer.restart()
-                observer.tracer = tracer
             if tracer is not None and number:
                 tracer.begin(f"step {number}", passes * shape.examples, passes * shape.tokens)
             answers.padded, answers.packed = request.mask and shape.padded, shape.packed
@@ -185,9 +187,9 @@ def _observed(
         for name, act in _beside(request, state, device, answers):
             begins[name] = len(ledger.events)
             ledger.mark("forward")
-            shape = request.evaluation if name == "evaluation" else request.probe
-            if tracer is not None and shape is not None:
-                tracer.begin(name, shape.examples, shape.tokens)
+            looked = request.evaluation if name == "evaluation" else request.probe
+            if tracer is not None and looked is not None:
+                tracer.begin(name, looked.examples, looked.tokens)
             act()
             ledger.mark("end")
     events, (since, until, *starts) = on_device(

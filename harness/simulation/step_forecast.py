@@ -152,18 +152,20 @@ def forecast(
         attention=run.attention,
         kernels=list(run.kernels),
         num_probe=run.num_probe,
-        times=_times(tracer, clocks, request.train.accumulate),
+        times=_times(tracer, clocks, request),
         seconds=time.perf_counter() - began,
         host_peak=1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
     )
 
 
-def _times(tracer: Tracer | None, clocks: tuple[Clock, ...], accumulate: int) -> dict[str, Times]:
-    from harness.timing.estimate import times_of
+def _times(tracer: Tracer | None, clocks: tuple[Clock, ...], request: Request) -> dict[str, Times]:
+    from harness.timing.estimate import Timing
 
     if tracer is None:
         return {}
-    return {clock.key(): times_of(tracer, clock, accumulate) for clock in clocks}
+    train = request.train
+    timing = Timing(tracer, train.accumulate, tf32=train.dtypes.compute == "tf32")
+    return {clock.key(): timing.on(clock) for clock in clocks}
 
 
 def _replayed(run: FakeRun, capacities: tuple[int, ...]) -> dict[str, Any]:
