@@ -69,7 +69,7 @@ def fit(
     from harness.forecasting.cache import cache_folder
     from harness.forecasting.forecaster import Forecaster
     from harness.plugins import load_plugins
-    from harness.reporting.fit import first_words, fit_data
+    from harness.reporting.fit_notes import first_words, fit_data
     from harness.reporting.terminal import counting
 
     for written in (json_file, suite):
@@ -109,10 +109,11 @@ def _wanted(
 
 
 def _show(found: Answer) -> None:
-    from harness.reporting.fit import WIDE, fit_notes, fit_tables
+    from harness.reporting.fit import WIDE, fit_tables
+    from harness.reporting.fit_notes import fit_notes
     from harness.reporting.terminal import print_tables, terminal_width
 
-    print_tables(fit_tables(found, terminal_width() >= WIDE), fit_notes(found))
+    print_tables(fit_tables(found, wide=terminal_width() >= WIDE), fit_notes(found))
 
 
 def _write_suite(file: Path, found: Answer, row: int) -> None:

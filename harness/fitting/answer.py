@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.fitting.candidates import document_of
+from harness.fitting.found import Found, pace
 from harness.fitting.limits import Limit, limits_of
-from harness.fitting.search import Found, OfKind, Search, pace
+from harness.fitting.plans import OfKind
+from harness.fitting.search import search
 from harness.fitting.wanted import Wanted
 from harness.forecasting.forecaster import Forecaster
 
@@ -57,7 +59,7 @@ def answer(
     forecaster: Forecaster, wanted: Wanted, tell: Callable[[Found], None] = lambda found: None
 ) -> Answer:
     """Search, and look for the limits of what holds."""
-    kinds = Search(forecaster, wanted, tell).run()
+    kinds = search(forecaster, wanted, tell)
     found = sorted(((row, row is kind.leanest) for kind in kinds for row in kind.rows),
                    key=lambda pair: pace(pair[0]))  # fmt: skip
     positions = positions_of(wanted)

@@ -76,6 +76,14 @@ class Candidate:
             return None
         return replace(self, examples=self.examples * self.passes // passes, passes=passes)
 
+    def differs_once(self, other: Candidate) -> bool:
+        """Tell whether one change makes it of the other: of a setting, or of the passes."""
+        mine, theirs = dict(self.settings), dict(other.settings)
+        changed = {name for name in mine | theirs if mine.get(name) != theirs.get(name)}
+        if "optimizer_in_backward" in changed:  # which the optimizer and the clipping go with
+            changed -= {"optimizer", "clip"}
+        return len(changed) + (self.passes != other.passes) == 1
+
 
 def candidates_of(kind: Kind, wanted: Wanted) -> list[Candidate]:
     """Return every combination of a kind's settings, one pass a step, the plainest first.

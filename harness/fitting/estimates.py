@@ -13,29 +13,25 @@ from harness.suite.cell import Cell
 
 
 class Estimate(NamedTuple):
-    """Of one cell on one card.
+    """What a cell is expected to need on a card."""
 
-    Attributes:
-        reserved: bytes, by whatever needs the most.
-        pace: seconds of a step; where nothing is known of the card's speed, its FLOPs.
-    """
-
+    allocated: int
     reserved: int
-    pace: float
+    seconds: float | None = None
+    error: str | None = None
 
 
-def estimates(forecaster: Forecaster, cells: Sequence[Cell], card: Card) -> list[Estimate | str]:
+def estimates(forecaster: Forecaster, cells: Sequence[Cell], card: Card) -> list[Estimate]:
     """Return an estimate per cell, or why there is none."""
     entries = forecast_cells(forecaster, cells, [card])
-    found: list[Estimate | str] = []
+    found = []
     for cell in cells:
         own = [entry for entry in entries if entry.cell == cell.path]
         error = next((entry.error for entry in own if entry.error), None)
         if error:
-            found.append(error)
+            found.append(Estimate(0, 0, error=error))
             continue
-        worst, times = worst_of(own), own[0].times
-        seconds = sum(s.seconds for s in times.steps) / len(times.steps) if times else None
+        worst, step = worst_of(own), own[0].step_time
         reserved = (worst.device or 0) - card.context
-        found.append(Estimate(reserved, seconds or float(worst.flops_step or 0)))
+        found.append(Estimate(0, reserved, step.seconds if step else None))
     return found

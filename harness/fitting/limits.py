@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from harness.fitting.search import Found
-from harness.fitting.verdict import known_error
+from harness.fitting.found import Found
 from harness.forecasting.cards import Card
 from harness.forecasting.cells import forecast_cells, room_of
 from harness.forecasting.forecaster import Forecaster
@@ -50,8 +49,7 @@ def limits_of(
     """
     searches = []
     for row in rows:
-        off = known_error(row.cell.method, row.cell.train)
-        room = min(room_of(card), int(card.capacity / (1 + off)))
+        room = min(room_of(card), int(card.capacity / (1 + row.error)))
         lone = _with(row.cell, "batch", 1)
         length = row.cell.train.max_length
         searches.append(_Search(row.cell, "batch", row.cell.train.batch_size, room, MAX_BATCH))

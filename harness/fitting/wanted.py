@@ -65,6 +65,13 @@ class Wanted:
         """The family of the task."""
         return self.task if self.task in families.names() else tasks.get_task(self.task).family
 
+    @property
+    def size(self) -> str:
+        """An optimizer step in words."""
+        if "length" not in families.get_family(self.family).shape_keys:
+            return f"{self.batch} a step"
+        return f"{self.batch} x {self.length:,} tokens a step"
+
     def task_entry(self) -> dict[str, Any]:
         """Return the task as a suite says it."""
         if self.task not in families.names():
