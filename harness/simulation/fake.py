@@ -74,6 +74,7 @@ class FakeRun:
         flops_forward: of one optimizer step's forward passes; `flops_step` with backward.
         attention: as the settings have it, with the model's own in place of `auto`.
         kernels: that sdpa took.
+        num_probe: examples that the method looks at.
     """
 
     events: list[Event]
@@ -87,6 +88,7 @@ class FakeRun:
     remarks: tuple[str, ...] = ()
     attention: str = ""
     kernels: tuple[str, ...] = ()
+    num_probe: int = 0
 
 
 def fake_run(
@@ -208,6 +210,7 @@ def _observed(
         flops_forward=observer.flops["forward"] * request.train.accumulate // counted,
         flops_step=sum(observer.flops.values()) * request.train.accumulate // counted,
         remarks=tuple(said),
+        num_probe=handle.num_probe,
     )
 
 

@@ -64,6 +64,7 @@ class StepForecast(Part):
         flops_forward, flops_step: of one optimizer step.
         attention: as the settings have it, with the model's own in place of `auto`.
         kernels: that sdpa took.
+        num_probe: training examples that the method looks at beside training.
         holds, modules: bytes at the peak, by category, operator and place in the model, or by place
             alone; all of them, the largest first.
     """
@@ -87,6 +88,7 @@ class StepForecast(Part):
     remarks: list[str] = Field(default_factory=list, description="as `Method.remarks` has them")
     attention: str = ""
     kernels: list[str] = Field(default_factory=list)
+    num_probe: int = 0
     times: dict[str, Times] = Field(default_factory=dict, description="by the clock's key")
     seconds: float = 0.0
     host_peak: int = Field(0, description="resident bytes of the forecasting process, at most")
@@ -149,6 +151,7 @@ def forecast(
         remarks=list(run.remarks),
         attention=run.attention,
         kernels=list(run.kernels),
+        num_probe=run.num_probe,
         times=_times(tracer, clocks, request.train.accumulate),
         seconds=time.perf_counter() - began,
         host_peak=1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
