@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.errors import UserError
 from harness.forecasting.cards import Card, target_of
 from harness.forecasting.forecaster import Answer, Asked, Forecaster
 from harness.forecasting.requests import StepShapes, requests_of
 from harness.forecasting.result import Fit, Forecast
+from harness.forecasting.run_sizes import RunSizes
+from harness.forecasting.step_time import mean_step
 from harness.models.attention import FLASH
 from harness.models.liger import VERSION as LIGER
 from harness.simulation.request import Request, structural
@@ -50,10 +52,15 @@ def forecast_cells(
             for request in requests:
                 if native:
                     request = request.model_copy(update={"stand_in": "cuda"})
-                asked.append(_Step(cell, card, request, shapes.assumptions))
+                sizes = shapes.run_sizes(cell.train)
+                asked.append(_Step(cell, card, request, shapes.assumptions, sizes))
     steps = [question(one.request, one.card) for one in asked if isinstance(one, _Step)]
     answers = iter(forecaster.ask(steps))
-    return [judge(*one, next(answers)) if isinstance(one, _Step) else one for one in asked]
+    return [_judged(one, next(answers)) if isinstance(one, _Step) else one for one in asked]
+
+
+def _judged(one: _Step, answer: Answer) -> Forecast:
+    return judge(one.cell, one.card, one.request, one.assumptions, answer, one.sizes)
 
 
 def question(request: Request, card: Card) -> Asked:
@@ -69,6 +76,7 @@ class _Step(NamedTuple):
     card: Card
     request: Request
     assumptions: tuple[str, ...]
+    sizes: RunSizes
 
 
 def _refused(cell: Cell, card: Card, shapes: StepShapes, error: UserError) -> Forecast:
@@ -86,9 +94,17 @@ def _refused(cell: Cell, card: Card, shapes: StepShapes, error: UserError) -> Fo
 
 
 def judge(
-    cell: Cell, card: Card, request: Request, assumptions: tuple[str, ...], answer: Answer
+    cell: Cell,
+    card: Card,
+    request: Request,
+    assumptions: tuple[str, ...],
+    answer: Answer,
+    sizes: RunSizes | None = None,
 ) -> Forecast:
-    """Return the entry of one cell and stage on one card."""
+    """Return the entry of one cell and stage on one card.
+
+    `sizes` are those of the whole run; None: its steps are like the request's.
+    """
     entry = Forecast(
         cell=cell.path,
         method=cell.method_label,
@@ -117,8 +133,17 @@ def judge(
     counts = {name: answer.parameters[name] for name in
               ("adapter_trainable", "head_trainable", "adapter_stored")}  # fmt: skip
     step = {name: getattr(answer, name) for name in SHARED}
-    times = answer.times.get(card.clock.key()) if card.clock else None
-    return entry.model_copy(update={**step, **counts, **on_card, "times": times})
+    sizes = sizes or StepShapes(request.steps).run_sizes(request.train)
+    return entry.model_copy(update={**step, **counts, **on_card, **_timed(card, sizes, answer)})
+
+
+def _timed(card: Card, sizes: RunSizes, answer: StepForecast) -> dict[str, Any]:
+    """Return the time fields of an entry; nothing on a card without a datasheet."""
+    clock = card.clock
+    times = answer.times.get(clock.key()) if clock else None
+    if clock is None or times is None:
+        return {}
+    return {"times": times, "step_time": mean_step(times, clock, sizes.steps)}
 
 
 def error_on(card: Card, answer: Answer) -> str:

@@ -222,9 +222,9 @@ class _Explainer:
         if len(steps) < len(answers):
             pairs = zip(self.cards, answers, strict=True)
             return next(error_on(c, a) for c, a in pairs if not isinstance(a, StepForecast))
-        told = self.shapes.assumptions
+        told, sizes = self.shapes.assumptions, self.shapes.run_sizes(self.cell.train)
         by_gpu = {
-            card.name: judge(self.cell, card, request, told, step)
+            card.name: judge(self.cell, card, request, told, step, sizes)
             for card, request, step in zip(self.cards, requests, steps, strict=True)
         }
         return Remedy(tuple(change.text for change in changes), steps[0], by_gpu)

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from harness.forecasting.step_time import MeanStep
 from harness.part import Part
 from harness.simulation.step_forecast import Hold, Need
 from harness.timing.times import Times
@@ -95,6 +96,9 @@ class Forecast(Part):
     flops_forward: int | None = None
     flops_step: int | None = None
     times: Times | None = Field(None, description="None: no datasheet of the card's speed is known")
+    step_time: MeanStep | None = Field(
+        None, description="the mean over the run's steps, as far as their sizes are known"
+    )
     seconds: float | None = None
     max_batch: LargestBatch | None = None
     sweeps: dict[Swept, list[AtValue]] = Field(
