@@ -37,9 +37,11 @@ from harness.reporting.step_times import (
     times_flat,
 )
 from harness.reporting.swept import swept_csv, swept_notes, swept_tables
+from harness.reporting.two_cells import against_data, against_notes, against_tables
 from harness.suite.assumed import sentences
 
 if TYPE_CHECKING:
+    from harness.forecasting.against import Against
     from harness.forecasting.explain import Explanation
     from harness.forecasting.result import Forecast
     from harness.simulation.timeline import Timeline
@@ -130,6 +132,18 @@ def report_of_explanation(
             "explanation.json": as_json(explanation_data(explanation)),
             "timeline.csv": timeline_csv(timeline),
         },
+    )
+
+
+def report_of_two(command: str, found: Against) -> ForecastReport:
+    """Make the report of one cell held against another."""
+    ours, theirs = (cell.path for cell in found.cells)
+    return ForecastReport(
+        title=f"{ours} against {theirs}",
+        command=command,
+        tables=against_tables(found),
+        notes=against_notes(found),
+        texts={"against.json": as_json(against_data(found))},
     )
 
 

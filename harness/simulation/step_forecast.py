@@ -67,6 +67,8 @@ class StepForecast(Part):
         num_probe: training examples that the method looks at beside training.
         holds, modules: bytes at the peak, by category, operator and place in the model, or by place
             alone; all of them, the largest first.
+        classes: of the modules at every place in the model: `module.Class`, several with a bar
+            between them where the layers' differ.
     """
 
     peak_allocated: int
@@ -84,6 +86,7 @@ class StepForecast(Part):
     holds: list[Hold]
     modules: dict[str, int]
     needs: dict[str, Need]
+    classes: dict[str, str] = Field(default_factory=dict)
     passes: dict[int, bool] = Field(default_factory=dict)
     remarks: list[str] = Field(default_factory=list, description="as `Method.remarks` has them")
     attention: str = ""
@@ -148,6 +151,7 @@ def forecast(
         flops_step=run.flops_step,
         holds=_grouped(report.holders),
         modules=_modules(report.holders),
+        classes=_classes(run.classes),
         remarks=list(run.remarks),
         attention=run.attention,
         kernels=list(run.kernels),
@@ -220,6 +224,15 @@ def _modules(holders: Iterable[Holder]) -> dict[str, int]:
     for holder in holders:
         sums[LAYER.sub("*", holder.path)] += holder.num_bytes
     return dict(sums.most_common())
+
+
+def _classes(classes: dict[str, str]) -> dict[str, str]:
+    """Return the classes of every place; what lies outside of the model's modules has none."""
+    found: dict[str, dict[str, None]] = defaultdict(dict)
+    for path, name in classes.items():
+        if path:
+            found[LAYER.sub("*", path)][name] = None
+    return {place: " | ".join(names) for place, names in found.items()}
 
 
 def _grouped(holders: Iterable[Holder]) -> list[Hold]:
