@@ -22,7 +22,6 @@ from harness.errors import UserError
 
 if TYPE_CHECKING:
     from harness.fitting.answer import Answer
-    from harness.fitting.wanted import Wanted
 
 app = new_app()
 EXAMPLES = examples(
@@ -36,22 +35,29 @@ EXAMPLES = examples(
 @command(app, epilog=EXAMPLES)
 def fit(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="of the hub, of the catalogue, or a folder")
+        str,
+        typer.Argument(
+            metavar="MODEL", help="of the hub, of the catalogue, a folder, or a trainer's config"
+        ),
     ],
     overrides: Annotated[
         list[str] | None,
         typer.Argument(metavar="[train.KEY=VALUE]...", help="settings that hold for all"),
     ] = None,
     gpu: Annotated[str, typer.Option(help="a card (headroom ls gpus)")] = "rtx4090",
-    length: Annotated[int, typer.Option(min=1, help="tokens of an example")] = 2048,
-    batch: Annotated[int, typer.Option(min=1, help="examples of an optimizer step")] = 1,
+    length: Annotated[int | None, typer.Option(min=1, help="tokens of an example; 2048")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="examples of a step; 1")] = None,
     methods: Annotated[
-        str, typer.Option(metavar="NAMES", help="such as lora,qlora,houlsby,peft:VERA")
-    ] = "full,lora,qlora",
+        str | None, typer.Option(metavar="NAMES", help="such as lora,qlora,houlsby,peft:VERA")
+    ] = None,
     rank: Annotated[int, typer.Option(min=1, help="of methods that have one")] = 16,
     task: Annotated[
-        str, typer.Option(help="a family of tasks, or a task (headroom ls families, ls tasks)")
-    ] = "causal_lm",
+        str | None, typer.Option(help="a family or a task (headroom ls families, ls tasks)")
+    ] = None,
+    trainer: Annotated[
+        str | None,
+        typer.Option("--from", metavar="TRAINER", help="whose config MODEL is, if it is a file"),
+    ] = None,
     suite: Annotated[
         Path | None, typer.Option(metavar="FILE", help="write the suite that would run a row")
     ] = None,
@@ -66,9 +72,11 @@ def fit(
     Where nothing fits the exit code is 1.
     """
     from harness.fitting.answer import answer
+    from harness.fitting.asking import Typed, wanted_of
     from harness.forecasting.cache import cache_folder
     from harness.forecasting.forecaster import Forecaster
     from harness.plugins import load_plugins
+    from harness.recipes.models import refuse_unreachable
     from harness.reporting.fit_notes import first_words, fit_data
     from harness.reporting.terminal import counting
 
@@ -76,7 +84,9 @@ def fit(
         if written is not None:
             refuse_unwritable(written)
     load_plugins(plugin or [], Path())
-    wanted = _wanted(model, gpu, length, batch, methods, rank, task, overrides or [])
+    typed = Typed(model, gpu, rank, length, batch, methods, task, trainer, overrides or [])
+    wanted = wanted_of(typed)
+    refuse_unreachable(wanted.model.spec, f"headroom fit {model}")
     with counting("forecast") as progress:
         forecaster = Forecaster(cache_folder() if cache else None, workers, progress)
         found = answer(
@@ -87,25 +97,6 @@ def fit(
     if suite is not None:
         _write_suite(suite, found, row)
     return DONE if found.rows else FAILED
-
-
-def _wanted(
-    model: str, gpu: str, length: int, batch: int, methods: str, rank: int, task: str,
-    overrides: list[str],
-) -> Wanted:  # fmt: skip
-    from harness.fitting.kinds import kinds_of
-    from harness.fitting.wanted import Wanted, model_of, refuse_task
-    from harness.forecasting.cards import find_card
-    from harness.recipes.models import refuse_unreachable
-
-    card = find_card(gpu)
-    refuse_task(task)
-    names = [name.strip() for name in methods.split(",") if name.strip()]
-    if not names:
-        raise UserError("--methods: name at least one")
-    found = model_of(model)
-    refuse_unreachable(found.spec, "headroom fit")
-    return Wanted(found, task, length, batch, card, kinds_of(names, rank, card), overrides)
 
 
 def _show(found: Answer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -14,12 +15,15 @@ from harness.models.attention import FLASH, written
 from harness.suite.cell import Cell
 from harness.suite.document import Document
 from harness.suite.load import suite_of
+from harness.suite.optimization import OWNERS
+from harness.suite.optimizers import OPTIMIZERS
 from methods.wording import spelled
 
 NAME = "fit"
-# What is not the plain value, as people read it.
+# Values as people read them, where they are not what the kind has plainly.
 WORDS: dict[tuple[str, Any], str] = {
     ("gradient_checkpointing", True): "checkpointing",
+    ("gradient_checkpointing", False): "no checkpointing",
     ("attention", FLASH): "flash-attn",
     ("optimizer", "adamw-8bit"): "8-bit AdamW",
     ("optimizer", "adamw-paged-8bit"): "paged 8-bit AdamW",
@@ -52,22 +56,27 @@ class Candidate:
         found = [
             WORDS.get((name, value)) or f"{name} {spelled(value)}"
             for name, value in self.settings
-            if name not in UNTOLD and value != PLAIN[name]
+            if name not in UNTOLD and value != self.kind.plain[name]
         ]
-        return found + ([f"{self.passes} x {self.examples}"] if self.passes > 1 else [])
+        split = self.passes != self.kind.passes
+        return found + ([f"{self.passes} x {self.examples}"] if split else [])
 
     @property
     def label(self) -> str:
         """A name that no other candidate has."""
         words = [self.kind.name, self.kind.weights, *self.words]
-        return "-".join(words).replace(" x ", "x").replace(" ", "-").replace(":", "-")
+        return re.sub(r"[^\w.-]+", "-", "-".join(words))
 
     def entry(self) -> dict[str, Any]:
         """Return the method as a suite's list has it."""
         settings = {name: written(value) if name == "attention" else value
                     for name, value in self.settings}  # fmt: skip
         sizes = {"batch_size": self.examples, "accumulate": self.passes}
-        train = {**self.kind.train, **settings, **sizes}
+        # What is a setting's own default would be another's that it does not go with.
+        settings = {k: v for k, v in settings.items() if v != PLAIN[k] or k == "optimizer"}
+        acting = OPTIMIZERS[dict(self.settings)["optimizer"]].own_settings
+        kept = {k: v for k, v in self.kind.train.items() if k not in OWNERS or k in acting}
+        train = {**kept, **settings, **sizes}
         return {self.kind.method: self.kind.options, "label": self.label, "train": train}
 
     def in_passes(self, passes: int) -> Candidate | None:
@@ -94,19 +103,23 @@ def candidates_of(kind: Kind, wanted: Wanted) -> list[Candidate]:
         UserError: an override is no setting, or its value none.
     """
     _refuse_said(wanted.overrides)
-    all_of_them = [
-        Candidate(kind, tuple({k: v for value in values for k, v in value.items()}.items()),
-                  wanted.batch)
+    combined = [
+        Candidate(kind, tuple({**kind.plain, **_merged(values)}.items()), wanted.batch)
         for values in product(*kind.axes(wanted.family, wanted.card))
-    ]  # fmt: skip
+    ]
     said = {text.partition("=")[0].strip().removeprefix("train.") for text in wanted.overrides}
-    if not said & set(PLAIN):
-        return all_of_them
-    train = cells_of(wanted, all_of_them[:1])[0].train
-    pinned = {name: getattr(train, name) for name in said & set(PLAIN)}
-    merged = [replace(each, settings=tuple((dict(each.settings) | pinned).items()))
-              for each in all_of_them]  # fmt: skip
-    return list(dict.fromkeys(merged))
+    pinned = said & set(PLAIN)
+    if not pinned:
+        return combined
+    train = cells_of(wanted, combined[:1])[0].train
+    values = {name: getattr(train, name) for name in pinned}
+    return list(dict.fromkeys(
+        replace(each, settings=tuple((dict(each.settings) | values).items())) for each in combined
+    ))  # fmt: skip
+
+
+def _merged(values: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {name: value for each in values for name, value in each.items()}
 
 
 def document_of(

@@ -9,13 +9,13 @@ from typing import Any
 from harness.errors import UserError
 from harness.forecasting.cards import AMPERE, Card
 from harness.models.attention import FLASH
+from harness.suite.settings import TrainSettings
 from methods import REGISTRY, get_method
 from methods.wording import nearest
 
 FULL, QLORA, PEFT = "full", "qlora", "peft"
-DEFAULT = ("full", "lora", "qlora")
+DEFAULT = ("lora", "qlora", "full")
 RANK = 16
-
 # What is searched, and how it is where nobody asks for anything else.
 PLAIN: dict[str, Any] = {
     "optimizer": "adamw-fused",
@@ -25,16 +25,8 @@ PLAIN: dict[str, Any] = {
     "attention": "auto",
     "loss": "model",
 }
-# Values of one setting, or of several that go together.
-Values = tuple[dict[str, Any], ...]
-CHECKPOINTING: Values = ({"gradient_checkpointing": False}, {"gradient_checkpointing": True})
-SDPA: Values = ({"attention": "auto"},)
-SDPA_OR_FLASH: Values = ({"attention": "auto"}, {"attention": FLASH})
-LOSSES: Values = ({"loss": "model"}, {"loss": "chunked"})
-OWN_LOSS: Values = ({"loss": "model"},)
-ADAPTERS_STEP: Values = ({"optimizer": "adamw-fused"},)
-WHOLE_STEP: Values = (
-    {"optimizer": "adamw-fused"},
+# Of a full fine-tuning, whose states and gradients are as large as its model; adapters' are not.
+WHOLE_STEP: tuple[dict[str, Any], ...] = (
     {"optimizer": "adamw-8bit"},
     {"optimizer": "adamw-paged-8bit"},
     {"optimizer": "adamw-8bit", "optimizer_in_backward": True, "clip": None},
@@ -50,7 +42,9 @@ class Kind:
         method: in the registry.
         weights: how the base is stored, as people write it.
         options: of the method.
-        train: what that is in a suite.
+        train: its settings that are not searched, as a suite has them.
+        plain: those that are searched, where nothing is changed.
+        passes: of a step, where nothing is changed.
     """
 
     name: str
@@ -58,21 +52,29 @@ class Kind:
     weights: str
     options: dict[str, Any] = field(hash=False)
     train: dict[str, Any] = field(default_factory=dict, hash=False)
+    plain: dict[str, Any] = field(default_factory=lambda: dict(PLAIN), hash=False)
+    passes: int = 1
 
     @property
     def title(self) -> str:
         """Name in tables."""
         return f"{self.name} {self.weights}"
 
-    def axes(self, family: str, card: Card) -> list[Values]:
+    def axes(self, family: str, card: Card) -> list[list[dict[str, Any]]]:
         """Return the values of every setting that is searched, the plain one first."""
-        modern = card.capability >= AMPERE
+        settings = TrainSettings(**self.train)
+        flash = card.capability >= AMPERE and settings.dtypes.compute in {"bf16", "fp16"}
+        chunks = family == "causal_lm" and "cross_entropy" not in settings.liger_kernels
         return [
-            WHOLE_STEP if self.method == FULL else ADAPTERS_STEP,
-            CHECKPOINTING,
-            SDPA_OR_FLASH if modern else SDPA,
-            LOSSES if family == "causal_lm" else OWN_LOSS,
+            self._axis(*(WHOLE_STEP if self.method == FULL else ())),
+            self._axis({"gradient_checkpointing": True}),
+            self._axis(*([{"attention": FLASH}] if flash else [])),
+            self._axis(*([{"loss": "chunked"}] if chunks else [])),
         ]
+
+    def _axis(self, *others: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return nothing, which leaves what is plain, and what else may be."""
+        return [{}, *(each for each in others if not each.items() <= self.plain.items())]
 
 
 def kinds_of(names: Sequence[str], rank: int, card: Card) -> list[Kind]:
@@ -115,6 +117,6 @@ def _kind(name: str, method: str, options: dict[str, Any], weights: str, card: C
         train = {"precision": f"{half}-weights", "weights": "nf4", "double_quant": True}
         return Kind(shown, method, "nf4", options, train)
     if method == FULL and half == "fp16":
-        # Weights of 16 bits with 5 of them an exponent lose what Adam adds; autocast keeps fp32.
+        # Of a weight in fp16 most of what Adam adds is lost; autocast keeps it in fp32.
         return Kind(shown, method, "fp32", options, {"precision": "fp16"})
     return Kind(shown, method, half, options, {"precision": f"{half}-weights"})

@@ -114,7 +114,7 @@ class _Search:
             return []
         guess = self._rounded(self._crossing())
         top = bad - self._grain(good) if bad else self.most
-        return [max(min(guess, top), good + self._grain(good))]
+        return [min(max(min(guess, top), good + self._grain(good)), self.most)]
 
     def limit(self) -> Limit:
         """Return what was found."""

@@ -55,7 +55,8 @@ class Plan:
     @property
     def plain(self) -> Candidate:
         """The candidate with the plain settings."""
-        return self.candidates[0]
+        one = self.candidates[0]
+        return one.in_passes(self.kind.passes) or one
 
     def add(self, answers: Iterable[tuple[Candidate, Estimate]]) -> None:
         """Note estimates; a candidate without one is none."""

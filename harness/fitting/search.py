@@ -46,10 +46,10 @@ class _Search:
 
     def _estimate(self, plan: Plan) -> None:
         """Estimate a kind's candidates, and in more passes those that do not fit in one."""
-        self._add(plan, plan.candidates)
+        self._add(plan, list(dict.fromkeys([*plan.candidates, plan.plain])))
         batch = self.wanted.batch
         for passes in (n for n in range(2, batch + 1) if batch % n == 0):
-            self._add(plan, plan.in_passes(passes))
+            self._add(plan, [c for c in plan.in_passes(passes) if c not in plan.known])
 
     def _add(self, plan: Plan, candidates: Sequence[Candidate]) -> None:
         if candidates:

@@ -50,6 +50,8 @@ class Wanted:
         card: to train on.
         kinds: that are compared.
         overrides: `key=value` that hold for all of them.
+        own_task: of a trainer's file, as its suite has it.
+        notes: what else has to be said of the question.
     """
 
     model: Model
@@ -59,6 +61,8 @@ class Wanted:
     card: Card
     kinds: Sequence[Kind]
     overrides: Sequence[str] = ()
+    own_task: dict[str, Any] | None = None
+    notes: Sequence[str] = ()
 
     @property
     def family(self) -> str:
@@ -74,6 +78,9 @@ class Wanted:
 
     def task_entry(self) -> dict[str, Any]:
         """Return the task as a suite says it."""
+        if self.own_task is not None:
+            shape = {**self.own_task["shape"], "batch_size": self.batch, "length": self.length}
+            return {**self.own_task, "shape": shape}
         if self.task not in families.names():
             sizes = {"padding": "max", "max_length": self.length, "batch_size": self.batch}
             return {"name": self.task, **sizes}
@@ -107,17 +114,6 @@ def model_of(text: str) -> Model:
             f"{_near(text)}"
         )
     return Model(name, _hub(text), _hub(text))
-
-
-def refuse_task(text: str) -> None:
-    """Refuse a task that is neither a family nor known.
-
-    Raises:
-        UserError: naming the nearest.
-    """
-    known = [*families.names(), *tasks.names()]
-    if text not in known:
-        raise UserError(f"--task {text}: {nearest(text, known)}")
 
 
 def _near(text: str) -> str:

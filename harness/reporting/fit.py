@@ -13,7 +13,7 @@ from harness.fitting.plans import OfKind
 from harness.forecasting.result import Forecast
 from harness.forecasting.step_time import MeanStep
 from harness.reporting.columns import Column, Table, number, words
-from harness.units import GIB, gib, ratio
+from harness.units import GIB, gib, milliseconds, ratio
 
 WIDE = 110  # columns of a terminal from which settings stand in the table
 
@@ -61,9 +61,21 @@ def _columns(wide: bool) -> list[Column[Numbered]]:
         words("method", lambda each: each.found.candidate.kind.title),
         words("settings", lambda each: settings_of(each.row)) if wide else None,
         number("step", lambda each: each.ratio, ratio, "step over the fastest (ratio)"),
-        number("ms", lambda each: each.found.step, _milliseconds, "step (s)"),
+        Column(
+            "ms",
+            lambda each: each.found.step,
+            _milliseconds,
+            {"step (s)": lambda step: step and step.seconds},
+        ),
         words("binds", lambda each: _binds(each.found.step)) if wide else None,
-        number("tokens/s", lambda each: each.found.step, _rate, "tokens/s") if wide else None,
+        Column(
+            "tokens/s",
+            lambda each: each.found.step,
+            _rate,
+            {"tokens/s": lambda step: step and step.tokens_per_second},
+        )
+        if wide
+        else None,
         number("GiB", lambda each: each.found.worst.device, gib, "device (B)"),
         number("left", lambda each: each.found.worst.margin, signed, "margin (B)"),
         words("verdict", lambda each: each.found.verdict),
@@ -108,12 +120,6 @@ def settings_of(row: Row) -> str:
     """Return what is not plain about a row."""
     said = ", ".join(row.found.candidate.words) or "plain"
     return f"{said} (least memory)" if row.leanest else said
-
-
-def milliseconds(seconds: float) -> str:
-    """Format seconds in ms with three digits that mean something."""
-    value = 1000 * seconds
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _milliseconds(step: MeanStep | None) -> str:

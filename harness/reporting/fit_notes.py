@@ -9,10 +9,10 @@ from harness.fitting.answer import Answer, Row
 from harness.fitting.found import Found
 from harness.fitting.plans import OfKind
 from harness.models.attention import FLASH, FLASH_PACKAGE
-from harness.reporting.fit import milliseconds, signed
+from harness.reporting.fit import signed
 from harness.suite.optimizers import BITSANDBYTES, OPTIMIZERS
 from harness.timing.bar import at_least_text, rule
-from harness.units import gib
+from harness.units import gib, milliseconds
 
 
 def fit_notes(answer: Answer) -> list[str]:
@@ -40,6 +40,7 @@ def fit_notes(answer: Answer) -> list[str]:
     assumed = dict.fromkeys(text for found in shown for text in found.worst.assumptions)
     if assumed:
         notes.append("Assumed: " + "; ".join(assumed))
+    notes += answer.wanted.notes
     return notes + [f"error: {name}: {text}" for name, text in answer.errors.items()]
 
 
