@@ -231,12 +231,25 @@ def _compare_native(
 def _show(forecasts: list[Forecast], json_file: Path | None) -> None:
     """Print the tables; write every figure as JSON."""
     from harness.reporting.forecasts import forecast_notes, forecast_table, without_equal_seeds
+    from harness.reporting.run_times import run_time_notes, run_time_tables
+    from harness.reporting.step_times import step_time_notes, step_time_tables
     from harness.reporting.swept import swept_notes, swept_tables
     from harness.reporting.terminal import print_tables
 
-    swept = without_equal_seeds(forecasts)
-    tables: list[Table[Any]] = [forecast_table(forecasts), *swept_tables(swept)]
-    print_tables(tables, [*forecast_notes(forecasts), *swept_notes(swept)])
+    distinct = without_equal_seeds(forecasts)
+    tables: list[Table[Any]] = [
+        forecast_table(forecasts),
+        *step_time_tables(distinct),
+        *run_time_tables(distinct),
+        *swept_tables(distinct),
+    ]
+    notes = [
+        *forecast_notes(forecasts),
+        *step_time_notes(forecasts),
+        *run_time_notes(forecasts),
+        *swept_notes(distinct),
+    ]
+    print_tables(tables, notes)
     write_json(json_file, [entry.model_dump(mode="json") for entry in forecasts])
 
 

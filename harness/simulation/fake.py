@@ -74,6 +74,7 @@ class FakeRun:
         flops_forward: of one optimizer step's forward passes; `flops_step` with backward.
         attention: as the settings have it, with the model's own in place of `auto`.
         kernels: that sdpa took.
+        num_probe: examples that the method looks at.
         classes: `module.Class` of the model's modules, by their path.
     """
 
@@ -88,6 +89,7 @@ class FakeRun:
     remarks: tuple[str, ...] = ()
     attention: str = ""
     kernels: tuple[str, ...] = ()
+    num_probe: int = 0
     classes: dict[str, str] = field(default_factory=dict)
 
 
@@ -168,13 +170,15 @@ def _observed(
         rounding=target.rounding, device=device, model=state.model, observe=observer,
     )  # fmt: skip
     since, begins = 0, dict[str, int]()
+    observer.tracer = tracer
+    if tracer is not None:
+        tracer.device = device.type
     with ledger:
         watch = Workspaces(ledger, observer, target)
         for number, shape in enumerate(steps):
             if number == 1:
                 since = len(ledger.events)
                 observer.restart()
-                observer.tracer = tracer
             if tracer is not None and number:
                 tracer.begin(f"step {number}", passes * shape.examples, passes * shape.tokens)
             answers.padded, answers.packed = request.mask and shape.padded, shape.packed
@@ -186,9 +190,9 @@ def _observed(
         for name, act in _beside(request, state, device, answers):
             begins[name] = len(ledger.events)
             ledger.mark("forward")
-            shape = request.evaluation if name == "evaluation" else request.probe
-            if tracer is not None and shape is not None:
-                tracer.begin(name, shape.examples, shape.tokens)
+            looked = request.evaluation if name == "evaluation" else request.probe
+            if tracer is not None and looked is not None:
+                tracer.begin(name, looked.examples, looked.tokens)
             act()
             ledger.mark("end")
     events, (since, until, *starts) = on_device(
@@ -211,6 +215,7 @@ def _observed(
         flops_forward=observer.flops["forward"] * request.train.accumulate // counted,
         flops_step=sum(observer.flops.values()) * request.train.accumulate // counted,
         remarks=tuple(said),
+        num_probe=handle.num_probe,
     )
 
 

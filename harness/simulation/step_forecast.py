@@ -64,6 +64,7 @@ class StepForecast(Part):
         flops_forward, flops_step: of one optimizer step.
         attention: as the settings have it, with the model's own in place of `auto`.
         kernels: that sdpa took.
+        num_probe: training examples that the method looks at beside training.
         holds, modules: bytes at the peak, by category, operator and place in the model, or by place
             alone; all of them, the largest first.
         classes: of the modules at every place in the model: `module.Class`, several with a bar
@@ -90,6 +91,7 @@ class StepForecast(Part):
     remarks: list[str] = Field(default_factory=list, description="as `Method.remarks` has them")
     attention: str = ""
     kernels: list[str] = Field(default_factory=list)
+    num_probe: int = 0
     times: dict[str, Times] = Field(default_factory=dict, description="by the clock's key")
     seconds: float = 0.0
     host_peak: int = Field(0, description="resident bytes of the forecasting process, at most")
@@ -153,18 +155,21 @@ def forecast(
         remarks=list(run.remarks),
         attention=run.attention,
         kernels=list(run.kernels),
-        times=_times(tracer, clocks, request.train.accumulate),
+        num_probe=run.num_probe,
+        times=_times(tracer, clocks, request),
         seconds=time.perf_counter() - began,
         host_peak=1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
     )
 
 
-def _times(tracer: Tracer | None, clocks: tuple[Clock, ...], accumulate: int) -> dict[str, Times]:
-    from harness.timing.estimate import times_of
+def _times(tracer: Tracer | None, clocks: tuple[Clock, ...], request: Request) -> dict[str, Times]:
+    from harness.timing.estimate import Timing
 
     if tracer is None:
         return {}
-    return {clock.key(): times_of(tracer, clock, accumulate) for clock in clocks}
+    train = request.train
+    timing = Timing(tracer, train.accumulate, tf32=train.dtypes.compute == "tf32")
+    return {clock.key(): timing.on(clock) for clock in clocks}
 
 
 def _replayed(run: FakeRun, capacities: tuple[int, ...]) -> dict[str, Any]:

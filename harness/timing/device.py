@@ -1,0 +1,169 @@
+"""What the device works on each operator: a roofline, with the L2 cache as a list of storages."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+
+import numpy
+import torch
+from numpy.typing import NDArray
+
+from harness.timing.clock import Clock
+from harness.timing.kernels import COLUMN, ENTRIES, LIST_RATE, PER_LAUNCH
+from harness.timing.trace import Row
+
+Seconds = NDArray[numpy.float64]
+
+FLOOR = 2.5e-6  # seconds of the smallest kernel, with the gap to the next one
+HIT = 3.0  # bandwidth of L2 over that of the memory
+KEPT = 0.75  # share of L2 that holds what was used last
+FP64 = 64  # how many times slower than fp32 on cards that are not for computing centres
+# Share of the fp32 peak that products without tensor cores reach: on Ampere's and Ada's smaller
+# chips every second fp32 unit shares its port with the integers, which products need for addresses.
+FP32_RATE = {(8, 6): 0.465, (8, 9): 0.465, (12, 0): 0.465}
+FP32_ELSE = 0.72
+BATCHED = 132  # matrices that a factorisation works on at once
+_LOW = (torch.bfloat16, torch.float16)
+
+
+class Traced:
+    """What the device's time needs of rows, as arrays of one number per row."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self.rows = rows
+        self.kernel = numpy.array([not row.view for row in rows], bool)
+        self.waits = numpy.array([row.waits for row in rows], bool)
+        self._caches: dict[float, tuple[Seconds, Seconds]] = {}
+
+    @cached_property
+    def flops(self) -> dict[torch.dtype | None, Seconds]:
+        """FLOPs by the type that they are in."""
+        kinds = {row.dtype for row in self.rows if row.flops}
+        return {
+            kind: numpy.array([row.flops if row.dtype == kind else 0 for row in self.rows], float)
+            for kind in kinds
+        }
+
+    @cached_property
+    def launches(self) -> Seconds:
+        """Kernels of each row."""
+        return numpy.array([0 if row.view else _launches(row) for row in self.rows], float)
+
+    @cached_property
+    def passes(self) -> Seconds:
+        """How often each row's kernels go over its bytes, at the bandwidth of others."""
+        return numpy.array([_passes(row) for row in self.rows], float)
+
+    @cached_property
+    def chains(self) -> Seconds:
+        """Seconds of steps that wait for one another, on any card."""
+        return numpy.array([_chain(row) for row in self.rows], float)
+
+    def moved(self, capacity: float) -> tuple[Seconds, Seconds]:
+        """Return bytes of the memory and bytes of a cache of this capacity, row by row."""
+        if capacity not in self._caches:
+            self._caches[capacity] = _cached(self.rows, capacity)
+        return self._caches[capacity]
+
+
+def device_seconds(traced: Traced, clock: Clock, tf32: bool = False) -> Seconds:
+    """Return the device's seconds of every row, 0 for those that launch nothing.
+
+    Args:
+        traced: the rows.
+        clock: the device.
+        tf32: products in fp32 may round their inputs to tf32.
+    """
+    if clock.sheet is None:
+        return cpu_seconds(traced, clock)
+    memory, cache = traced.moved(KEPT * clock.sheet.l2)
+    bandwidth = clock.machine.bandwidth * clock.sheet.bandwidth
+    moving = traced.passes * (memory + cache / HIT) / bandwidth
+    computing = sum(
+        (flops / _rate(kind, clock, tf32) for kind, flops in traced.flops.items()),
+        numpy.zeros(len(traced.rows)),
+    )
+    own = FLOOR * traced.launches + traced.chains
+    return numpy.where(traced.kernel, numpy.maximum(moving, computing) + own, 0.0)
+
+
+def cpu_seconds(traced: Traced, clock: Clock) -> Seconds:
+    """Return the same for the CPU, which works on an operator when it is called."""
+    memory, _ = traced.moved(0.0)
+    computing = sum(traced.flops.values(), numpy.zeros(len(traced.rows))) / 50e9
+    return numpy.where(traced.kernel, numpy.maximum(memory / 10e9, computing), 0.0)
+
+
+def _rate(kind: torch.dtype | None, clock: Clock, tf32: bool) -> float:
+    """Return FLOP/s that products of a type reach."""
+    sheet, machine = clock.sheet, clock.machine
+    assert sheet is not None
+    if kind in _LOW:
+        peak = sheet.fp16 if kind is torch.float16 or not sheet.bf16 else sheet.bf16
+        if kind is torch.float16 or sheet.bf16:
+            return machine.products * peak
+    if tf32 and sheet.tf32 and kind is torch.float32:
+        return machine.products * sheet.tf32
+    share = machine.products_fp32 or FP32_RATE.get(clock.capability, FP32_ELSE)
+    return share * sheet.fp32 / (FP64 if kind is torch.float64 else 1)
+
+
+def _launches(row: Row) -> float:
+    cost = row.cost
+    if cost.each:
+        return cost.each * row.pieces
+    if not cost.lists:
+        return cost.launches
+    written = sum(size for _, size in row.writes)
+    width = row.dtype.itemsize if row.dtype else 4
+    return max(1.0, row.pieces / PER_LAUNCH, written / width / ENTRIES)
+
+
+def _passes(row: Row) -> float:
+    if row.cost.lists:
+        return 1 / LIST_RATE
+    return max(1.0, row.pieces) if row.cost.dims else row.cost.passes
+
+
+def _chain(row: Row) -> float:
+    if not row.cost.columns or len(row.shape) < 2:
+        return 0.0
+    batch = math.prod(row.shape[:-2])
+    return row.cost.columns * min(row.shape[-2:]) * COLUMN * max(1.0, batch / BATCHED)
+
+
+def _cached(rows: Iterable[Row], capacity: float) -> tuple[Seconds, Seconds]:
+    """Return the bytes of every row that the memory moves, and those that the cache gives.
+
+    Storages are kept in the order of their last use; one of more than three quarters of the
+    capacity drives all others out and is not kept. What is written goes to the memory.
+    """
+    held: OrderedDict[int, int] = OrderedDict()
+    used, largest = 0, KEPT * capacity
+    memory, cache = [], []
+    for row in rows:
+        moved = hit = 0
+        for writes, tensors in ((False, row.reads), (True, row.writes)):
+            for key, size in tensors:
+                before = held.pop(key, 0)
+                used -= before
+                if writes:
+                    moved += size
+                else:
+                    hit += min(size, before)
+                    moved += max(size - before, 0)
+                size = max(size, before)
+                if size > largest:
+                    held.clear()
+                    used = 0
+                    continue
+                held[key] = size
+                used += size
+                while used > capacity:
+                    used -= held.popitem(last=False)[1]
+        memory.append(moved)
+        cache.append(hit)
+    return numpy.array(memory, float), numpy.array(cache, float)
