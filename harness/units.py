@@ -112,6 +112,14 @@ def ratio(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
+def milliseconds(seconds: float | None) -> str:
+    """Format seconds as milliseconds with three digits that mean something."""
+    if seconds is None:
+        return "-"
+    value = 1000 * seconds
+    return f"{value:,.0f}" if value >= 99.95 else f"{value:#.3g}"
+
+
 def duration(seconds: float | None) -> str:
     """Format a forecast length of time, in the unit that it reads best in."""
     if seconds is None:
