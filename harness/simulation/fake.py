@@ -26,6 +26,7 @@ from torch import nn
 from harness.errors import UserError
 from harness.metering.declared import declared_tensors
 from harness.metering.events import Event, LedgerReport, summarize
+from harness.metering.launches import heard_by
 from harness.metering.ledger import Ledger
 from harness.models.attention import resolved
 from harness.shapes import BatchShape
@@ -129,7 +130,7 @@ def _observed(
     observer.tracer = tracer
     if tracer is not None:
         tracer.device = device.type
-    with ledger:
+    with heard_by(observer.launched), ledger:
         watch = Workspaces(ledger, observer, target)
         for number, shape in enumerate(steps):
             if number == 1:
