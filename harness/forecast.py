@@ -40,6 +40,7 @@ EXAMPLES = examples(
     "headroom forecast suites/glue.yaml --catalogued --gpu a6000 tasks=[rte] --max-batch",
     "headroom forecast suites/safe_squad_shape.yaml --sweep batch=8,16,32 --out forecast",
     "headroom forecast suites/safe_squad_shape.yaml --explain '*/bert-large*/*' --out why",
+    "headroom forecast suites/quick.yaml --explain '*/lora-r8/*' --against '*/full/*'",
     "headroom forecast --from axolotl config.yml --gpu rtx4090",
 )
 

@@ -102,14 +102,6 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
 
 
-def milliseconds(seconds: float | None) -> str:
-    """Format seconds as milliseconds, with three digits or all that stand before the point."""
-    if seconds is None:
-        return "-"
-    value = 1000 * seconds
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-
-
 def giga(operations: float | None) -> str:
     """Format floating point operations as GFLOP."""
     return "-" if operations is None else f"{operations / 1e9:.3g}"
@@ -118,6 +110,14 @@ def giga(operations: float | None) -> str:
 def ratio(value: float | None) -> str:
     """Format a ratio."""
     return "-" if value is None else f"{value:.2f}"
+
+
+def milliseconds(seconds: float | None) -> str:
+    """Format seconds as milliseconds with three digits that mean something."""
+    if seconds is None:
+        return "-"
+    value = 1000 * seconds
+    return f"{value:,.0f}" if value >= 99.95 else f"{value:#.3g}"
 
 
 def duration(seconds: float | None) -> str:

@@ -16,7 +16,6 @@ from harness.forecasting.requests import StepShapes, requests_of
 from harness.forecasting.result import Forecast
 from harness.simulation.request import Request
 from harness.simulation.step_forecast import StepForecast
-from harness.timing.times import StepTime
 
 if TYPE_CHECKING:
     from harness.suite.cell import Cell
@@ -241,15 +240,9 @@ def need_of(step: StepForecast) -> int:
     return max(need.allocated for need in step.needs.values())
 
 
-def time_of(entry: Forecast) -> StepTime | None:
-    """Return the time of a step on the entry's card; None: its speed is not known."""
-    return entry.times.steps[-1] if entry.times else None
-
-
 def seconds_of(entry: Forecast) -> float | None:
     """Return the seconds of a step on the entry's card; None: its speed is not known."""
-    time = time_of(entry)
-    return time.seconds if time else None
+    return entry.step_time.seconds if entry.step_time else None
 
 
 def _saves(remedy: Remedy, peak: int) -> bool:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from harness.forecasting.against import within
 from harness.forecasting.explain import Explanation, Remedy, need_of, seconds_of
+from harness.forecasting.result import Forecast
+from harness.forecasting.step_time import MeanStep
 from harness.reporting.columns import Column, Table, number, words
 from harness.reporting.forecasts import fit_text, percent
 from harness.reporting.layers import layer_files, layer_text
 from harness.simulation.step_forecast import Hold
+from harness.timing.bar import at_least_text, rule
 from harness.units import gib, milliseconds
 
 NUM_HOLDS = 16
@@ -48,8 +51,9 @@ def explanation_notes(explanation: Explanation) -> list[str]:
         f"Changes: what fits {explanation.cards[0].name} first, of it the fastest; of the others "
         "what saves most.",
     ]
-    if any(seconds_of(entry) for entry in explanation.entries.values()):
-        notes.append("time: a step's over that of the cell as it is, and in ms.")
+    timed = time_notes("", explanation.entries)
+    if timed:
+        notes += [*timed, "time: a step's over that of the cell as it is, and in ms.", rule()]
     notes += file_notes([_class_of(hold, explanation.step.classes)
                          for hold in explanation.step.holds[:NUM_HOLDS]])  # fmt: skip
     if explanation.useless:
@@ -78,6 +82,21 @@ def explanation_data(explanation: Explanation) -> dict[str, Any]:
         "useless": explanation.useless,
         "impossible": explanation.impossible,
     }
+
+
+def time_notes(name: str, entries: Mapping[str, Forecast]) -> list[str]:
+    """Say on what a cell's step time hangs, on each card that has one."""
+    notes = []
+    for gpu, entry in entries.items():
+        if entry.step_time is not None:
+            time, whose = entry.step_time, name and f" of {name}"
+            unknown = at_least_text(time.at_least)
+            notes.append(
+                f"A step{whose} on {gpu}: {lower(time)}{milliseconds(time.seconds)} ms; "
+                f"host {milliseconds(time.host)}, device {milliseconds(time.device)}: "
+                f"the {time.bar.binds} binds{unknown and f'; {unknown}'}."
+            )
+    return notes
 
 
 def file_notes(classes: list[str]) -> list[str]:
@@ -140,11 +159,16 @@ def _card_column(gpu: str) -> Column[Remedy]:
     )
 
 
+def lower(time: MeanStep) -> str:
+    """Return what stands before a time that is a lower bound."""
+    return ">= " if time.at_least else ""
+
+
 def _time_column(gpu: str, before: float) -> Column[Remedy]:
     """Return a step's time on a card, over that of the cell as it is."""
     return Column(
         f"time on {gpu}",
-        lambda remedy: seconds_of(remedy.by_gpu[gpu]),
-        lambda now: "-" if now is None else f"{now / before:.2f} ({milliseconds(now)} ms)",
-        {f"time on {gpu} (s)": lambda now: now},
+        lambda remedy: remedy.by_gpu[gpu].step_time,
+        lambda now: f"{now.seconds / before:.2f} ({lower(now)}{milliseconds(now.seconds)} ms)",
+        {f"time on {gpu} (s)": lambda now: now.seconds},
     )

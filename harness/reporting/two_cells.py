@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.forecasting.against import Against, Moved, Where, coarse
-from harness.forecasting.explain import HELPS, Remedy, need_of, time_of
+from harness.forecasting.explain import HELPS, Remedy, need_of
 from harness.forecasting.result import Forecast
 from harness.reporting.chosen import choices_of
 from harness.reporting.columns import Column, Table, number, words
-from harness.reporting.explained import file_notes
+from harness.reporting.explained import file_notes, time_notes
 from harness.reporting.forecasts import fit_text, without_common_parts
 from harness.reporting.layers import layer_text
+from harness.timing.bar import rule
 from harness.units import Unit, milliseconds, unit_for
 
 NUM_MOVED = 12  # rows of what came, and of what went
@@ -59,6 +60,7 @@ def against_notes(found: Against) -> list[str]:
     for name, remedy in zip(names, found.steps, strict=True):
         verdicts = ", ".join(f"{gpu}: {fit_text(each)}" for gpu, each in remedy.by_gpu.items())
         notes.append(f"{name} on {verdicts}.")
+        notes += time_notes(name, remedy.by_gpu)
     first, second = (dict(choices_of(list(remedy.by_gpu.values()))) for remedy in found.steps)
     differ = [
         f"{key} {first.get(key, '-')} and {second.get(key, '-')}"
@@ -73,6 +75,8 @@ def against_notes(found: Against) -> list[str]:
     )
     least = HELPS * max(remedy.step.peak_allocated for remedy in found.steps)
     named = [*_named(found.came, least), *_named(found.went, least)]
+    if any(e.step_time for remedy in found.steps for e in remedy.by_gpu.values()):
+        notes.append(rule())
     return notes + file_notes([name for one in named for name in one.classes])
 
 
@@ -135,7 +139,7 @@ def _rest(rows: Sequence[Moved]) -> list[Moved]:
 
 def _times(ours: Forecast, theirs: Forecast) -> Iterator[_Pair]:
     """Yield the parts of a step, the whole, and what host and device work on it, in ms."""
-    first, second = time_of(ours), time_of(theirs)
+    first, second = ours.step_time, theirs.step_time
     if first is None or second is None:
         return
     for part in dict.fromkeys((*first.parts, *second.parts)):
