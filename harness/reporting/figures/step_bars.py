@@ -37,8 +37,8 @@ def step_figures(forecasts: Sequence[Forecast]) -> list[Figure]:
             f"step-time-{gpu.replace(':', '-')}",
             table.title,
             "Forecast from the card's datasheet, with no GPU; a mean step of each cell, behind it "
-            f"the ratio to {base} and ms; whiskers: how far it may be off. Where the host's work is "
-            f"as long as the step, the host binds. {rule()}{cut}",
+            f"the ratio to {base} and ms; whiskers: how far it may be off. Where the host's work "
+            f"is as long as the step, the host binds. {rule()}{cut}",
             partial(step_bars, rows),
         ))  # fmt: skip
     return found
