@@ -17,7 +17,7 @@ def test_units() -> None:
     assert clock(3671) == "1:01:11"
     assert {gib(None), score(None), mib(None), tera(None), millions(None)} == {"-"}
     assert [milliseconds(n) for n in (0.0004, 0.018, 0.0999, 0.49951, 12.3)] == [
-        "0.400", "18.0", "99.9", "500", "12,300",
+        "0.40", "18.0", "99.9", "500", "12,300",
     ]  # fmt: skip
     assert [duration(n) for n in (1.25, 119, 121, 7300, 200_000)] == [
         "1.25 s", "119 s", "2.02 min", "2.03 h", "2.31 d",

@@ -37,10 +37,13 @@ def forecast_cells(
     cells: Sequence[Cell],
     cards: Sequence[Card],
     native: bool = False,
+    *,
+    timed: bool = True,
 ) -> list[Forecast]:
     """Forecast every cell on every card, one entry per stage; errors are entries, too.
 
-    `native` runs the step on fake tensors of this machine's GPU in place of a stand-in.
+    `timed` asks for seconds where the card has a datasheet. `native` runs the step on fake tensors
+    of this machine's GPU in place of a stand-in.
     """
     asked: list[list[_Step] | Forecast] = []  # by cell and card: its stages
     for cell, shapes in zip(cells, forecaster.shapes(cells), strict=True):
@@ -55,7 +58,8 @@ def forecast_cells(
                 requests = [one.model_copy(update={"stand_in": "cuda"}) for one in requests]
             asked.append([_Step(cell, card, r, shapes.assumptions, sizes) for r in requests])
     steps = [step for stages in asked if isinstance(stages, list) for step in stages]
-    answers = iter(forecaster.ask([question(step.request, step.card) for step in steps]))
+    questions = [question(step.request, step.card, timed=timed) for step in steps]
+    answers = iter(forecaster.ask(questions))
     entries: list[Forecast] = []
     for stages in asked:
         if isinstance(stages, Forecast):
@@ -84,9 +88,9 @@ def _judged(stages: Sequence[tuple[_Step, Answer]]) -> list[Forecast]:
     return [entry.model_copy(update={"run_time": whole}) for entry in entries]
 
 
-def question(request: Request, card: Card) -> Asked:
+def question(request: Request, card: Card, *, timed: bool = True) -> Asked:
     """Return what is asked of a step for its verdict and its time on a card."""
-    clock = card.clock
+    clock = card.clock if timed else None
     return Asked(request, (card.capacity,), (clock,) if clock else ())
 
 

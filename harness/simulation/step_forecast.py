@@ -19,6 +19,7 @@ from harness.timing.times import Times
 
 if TYPE_CHECKING:
     from harness.metering.events import Holder
+    from harness.simulation.built import Built
     from harness.simulation.fake import FakeRun
     from harness.timing.trace import Tracer
 
@@ -121,15 +122,38 @@ def forecast(
     Raises:
         UserError: it cannot be forecast, and why.
     """
-    from harness.simulation.fake import default_stand_in, fake_run
+    from harness.simulation.built import built, default_stand_in
     from harness.simulation.metakernels import restore_native_kernels
-    from harness.timing.trace import Tracer
 
     began = time.perf_counter()
     if default_stand_in(request) == "meta":
         restore_native_kernels()
+    with built(request) as one:
+        return forecast_on(one, request, capacities, clocks, began)
+
+
+def forecast_on(
+    one: Built,
+    request: Request,
+    capacities: tuple[int, ...],
+    clocks: tuple[Clock, ...],
+    began: float | None = None,
+) -> StepForecast:
+    """Run the request on what was built for it.
+
+    Args:
+        one: built for it, or for a request that differs in shapes alone.
+        request: the step.
+        capacities: as `forecast` has them.
+        clocks: likewise.
+        began: what its seconds count from; None: from here.
+    """
+    from harness.simulation.fake import run_on
+    from harness.timing.trace import Tracer
+
+    began = time.perf_counter() if began is None else began
     tracer = Tracer() if clocks else None
-    run = fake_run(request, tracer=tracer)
+    run = run_on(one, request, tracer)
     report = run.report
     figures: dict[str, Any] = {
         "peak_allocated": report.peak, "at_rest": report.at_rest, "split": report.split,
