@@ -9,12 +9,13 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from harness import __version__, compare, doctor, forecast, run
+from harness import __version__, compare, doctor, fit, forecast, run
 from harness.main import app
 
 PAGES = {
     "run": run.EXAMPLES,
     "forecast": forecast.EXAMPLES,
+    "fit": fit.EXAMPLES,
     "compare": compare.EXAMPLES,
     "doctor": doctor.EXAMPLES,
 }
@@ -22,7 +23,7 @@ EXAMPLES = {
     name: [line.strip() for line in text.splitlines() if line.startswith("  ")]
     for name, text in PAGES.items()
 }
-COMMANDS = ("run", "forecast", "compare", "budget", "report", "doctor", "ls", "schema")
+COMMANDS = ("run", "forecast", "fit", "compare", "budget", "report", "doctor", "ls", "schema")
 HEAVY = ("torch", "transformers", "peft", "datasets", "numpy", "pandas", "matplotlib", "sklearn")
 
 

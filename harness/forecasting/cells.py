@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.errors import UserError
 from harness.forecasting.cards import Card, target_of
 from harness.forecasting.forecaster import Answer, Asked, Forecaster
 from harness.forecasting.requests import StepShapes, requests_of
 from harness.forecasting.result import Fit, Forecast
+from harness.forecasting.run_sizes import RunSizes
+from harness.forecasting.run_time import TimedStage, run_time
+from harness.forecasting.step_time import mean_step
 from harness.models.attention import FLASH
 from harness.models.liger import VERSION as LIGER
 from harness.simulation.request import Request, structural
@@ -34,31 +37,60 @@ def forecast_cells(
     cells: Sequence[Cell],
     cards: Sequence[Card],
     native: bool = False,
+    *,
+    timed: bool = True,
 ) -> list[Forecast]:
     """Forecast every cell on every card, one entry per stage; errors are entries, too.
 
-    `native` runs the step on fake tensors of this machine's GPU in place of a stand-in.
+    `timed` asks for seconds where the card has a datasheet. `native` runs the step on fake tensors
+    of this machine's GPU in place of a stand-in.
     """
-    asked: list[_Step | Forecast] = []
+    asked: list[list[_Step] | Forecast] = []  # by cell and card: its stages
     for cell, shapes in zip(cells, forecaster.shapes(cells), strict=True):
+        sizes = shapes.run_sizes(cell.train)
         for card in cards:
             try:
                 requests = requests_of(cell, target_of(card), shapes)
             except UserError as error:
                 asked.append(_refused(cell, card, shapes, error))
                 continue
-            for request in requests:
-                if native:
-                    request = request.model_copy(update={"stand_in": "cuda"})
-                asked.append(_Step(cell, card, request, shapes.assumptions))
-    steps = [question(one.request, one.card) for one in asked if isinstance(one, _Step)]
-    answers = iter(forecaster.ask(steps))
-    return [judge(*one, next(answers)) if isinstance(one, _Step) else one for one in asked]
+            if native:
+                requests = [one.model_copy(update={"stand_in": "cuda"}) for one in requests]
+            asked.append([_Step(cell, card, r, shapes.assumptions, sizes) for r in requests])
+    steps = [step for stages in asked if isinstance(stages, list) for step in stages]
+    questions = [question(step.request, step.card, timed=timed) for step in steps]
+    answers = iter(forecaster.ask(questions))
+    entries: list[Forecast] = []
+    for stages in asked:
+        if isinstance(stages, Forecast):
+            entries.append(stages)
+        else:
+            entries += _judged([(stage, next(answers)) for stage in stages])
+    return entries
 
 
-def question(request: Request, card: Card) -> Asked:
+def _judged(stages: Sequence[tuple[_Step, Answer]]) -> list[Forecast]:
+    """Return the entries of one cell's stages on one card, each with the time of the whole run."""
+    entries = [judge(*one[:4], answer, one.sizes) for one, answer in stages]
+    (cell, card, _, _, sizes), _ = stages[0]
+    timed = [
+        TimedStage(one.request.stage.fraction, entry.step_time, entry.times, answer.num_probe)
+        for entry, (one, answer) in zip(entries, stages, strict=True)
+        if isinstance(answer, StepForecast) and entry.step_time and entry.times
+    ]
+    if card.clock is None or len(timed) < len(stages):
+        return entries
+    try:
+        whole = run_time(cell, card.clock, sizes, timed)
+    except ValueError as error:
+        told = f"{cell.path}: no time of the whole run: {error}"
+        return [e.model_copy(update={"assumptions": [*e.assumptions, told]}) for e in entries]
+    return [entry.model_copy(update={"run_time": whole}) for entry in entries]
+
+
+def question(request: Request, card: Card, *, timed: bool = True) -> Asked:
     """Return what is asked of a step for its verdict and its time on a card."""
-    clock = card.clock
+    clock = card.clock if timed else None
     return Asked(request, (card.capacity,), (clock,) if clock else ())
 
 
@@ -69,6 +101,7 @@ class _Step(NamedTuple):
     card: Card
     request: Request
     assumptions: tuple[str, ...]
+    sizes: RunSizes
 
 
 def _refused(cell: Cell, card: Card, shapes: StepShapes, error: UserError) -> Forecast:
@@ -86,9 +119,17 @@ def _refused(cell: Cell, card: Card, shapes: StepShapes, error: UserError) -> Fo
 
 
 def judge(
-    cell: Cell, card: Card, request: Request, assumptions: tuple[str, ...], answer: Answer
+    cell: Cell,
+    card: Card,
+    request: Request,
+    assumptions: tuple[str, ...],
+    answer: Answer,
+    sizes: RunSizes | None = None,
 ) -> Forecast:
-    """Return the entry of one cell and stage on one card."""
+    """Return the entry of one cell and stage on one card.
+
+    `sizes` are those of the whole run; None: its steps are like the request's.
+    """
     entry = Forecast(
         cell=cell.path,
         method=cell.method_label,
@@ -117,8 +158,17 @@ def judge(
     counts = {name: answer.parameters[name] for name in
               ("adapter_trainable", "head_trainable", "adapter_stored")}  # fmt: skip
     step = {name: getattr(answer, name) for name in SHARED}
-    times = answer.times.get(card.clock.key()) if card.clock else None
-    return entry.model_copy(update={**step, **counts, **on_card, "times": times})
+    sizes = sizes or StepShapes(request.steps).run_sizes(request.train)
+    return entry.model_copy(update={**step, **counts, **on_card, **_timed(card, sizes, answer)})
+
+
+def _timed(card: Card, sizes: RunSizes, answer: StepForecast) -> dict[str, Any]:
+    """Return the time fields of an entry; nothing on a card without a datasheet."""
+    clock = card.clock
+    times = answer.times.get(clock.key()) if clock else None
+    if clock is None or times is None:
+        return {}
+    return {"times": times, "step_time": mean_step(times, clock, sizes.steps)}
 
 
 def error_on(card: Card, answer: Answer) -> str:

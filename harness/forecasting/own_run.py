@@ -13,7 +13,7 @@ from harness.errors import UserError
 from harness.forecasting.cards import canonical
 from harness.forecasting.pool import answer_and_exit, end_with_parent, preload
 from harness.forecasting.requests import NUM_STEPS, requests_of, shapes_of_run
-from harness.record import RunForecast, StageForecast
+from harness.foreseen import RunForecast, StageForecast
 from harness.simulation.step_forecast import StepForecast
 from harness.simulation.target import CPU, Target
 
@@ -46,7 +46,8 @@ class OwnForecast:
         A forecast that cannot be made is no reason to lose the run; the record then says why.
         """
         target = target_here(setup.device)
-        evaluations = [setup.evaluations[n] for n in setup.data.scored(cell.scores_epochs)]
+        names = setup.data.scored(cell.scores_epochs)
+        evaluations = {name: setup.evaluations[name] for name in names}
         num_steps = 2 if target.kind == "cpu" else NUM_STEPS
         shapes = shapes_of_run(setup.order, evaluations, setup.probe, num_steps)
         forecast = RunForecast(target=str(target), steps=[shape.brief for shape in shapes.steps])
