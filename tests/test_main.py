@@ -9,20 +9,21 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from harness import __version__, compare, doctor, forecast, run
+from harness import __version__, calibrate, compare, doctor, forecast, run
 from harness.main import app
 
 PAGES = {
     "run": run.EXAMPLES,
     "forecast": forecast.EXAMPLES,
     "compare": compare.EXAMPLES,
+    "calibrate": calibrate.EXAMPLES,
     "doctor": doctor.EXAMPLES,
 }
 EXAMPLES = {
     name: [line.strip() for line in text.splitlines() if line.startswith("  ")]
     for name, text in PAGES.items()
 }
-COMMANDS = ("run", "forecast", "compare", "budget", "report", "doctor", "ls", "schema")
+COMMANDS = ("run", "forecast", "compare", "budget", "report", "calibrate", "doctor", "ls", "schema")
 HEAVY = ("torch", "transformers", "peft", "datasets", "numpy", "pandas", "matplotlib", "sklearn")
 
 

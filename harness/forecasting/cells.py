@@ -66,7 +66,8 @@ def _judged(one: _Step, answer: Answer) -> Forecast:
 def question(request: Request, card: Card) -> Asked:
     """Return what is asked of a step for its verdict and its time on a card."""
     clock = card.clock
-    return Asked(request, (card.capacity,), (clock,) if clock else ())
+    capacities = (card.capacity,) if card.threads is None else ()  # no allocator to replay
+    return Asked(request, capacities, (clock,) if clock else ())
 
 
 class _Step(NamedTuple):
@@ -165,7 +166,7 @@ def _choices(request: Request, card: Card, answer: Answer) -> dict[str, str]:
     versions, train = package_versions(), request.train
     step = answer if isinstance(answer, StepForecast) else None
     return {
-        "capability": f"{card.capability[0]}.{card.capability[1]}",
+        "capability": ".".join(map(str, card.capability)) if card.threads is None else "none",
         "precision": str(train.dtypes),
         "attention": step.attention if step else train.attention,
         "optimizer": f"{train.optimizer}, {OPTIMIZERS[train.optimizer].kernels}",

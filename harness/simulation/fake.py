@@ -18,13 +18,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from harness.errors import UserError
 from harness.metering.declared import declared_tensors
@@ -41,6 +42,7 @@ from harness.simulation.observer import Observer, Workspaces
 from harness.simulation.packages import packages_of
 from harness.simulation.quantized import StandIns, assumed
 from harness.simulation.request import Request, StandIn
+from harness.simulation.target import Target
 from harness.simulation.untouched import untouched_gpu
 from harness.tasks.families import get_family
 from harness.tasks.families.packing import sees_both
@@ -168,7 +170,7 @@ def _observed(
     observer.tracer = tracer
     if tracer is not None:
         tracer.device = device.type
-    with ledger:
+    with ledger, _told_of_modules(tracer, target):
         watch = Workspaces(ledger, observer, target)
         for number, shape in enumerate(steps):
             if number == 1:
@@ -211,6 +213,19 @@ def _observed(
         flops_step=sum(observer.flops.values()) * request.train.accumulate // counted,
         remarks=tuple(said),
     )
+
+
+@contextmanager
+def _told_of_modules(tracer: Tracer | None, target: Target) -> Iterator[None]:
+    """Tell the tracer of a module's every call, on the CPU, where they take their share of time."""
+    if tracer is None or target.kind != "cpu":
+        yield
+        return
+    hook = register_module_forward_pre_hook(tracer.enter)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def _beside(

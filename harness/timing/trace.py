@@ -96,6 +96,8 @@ class Tracer:
         rows: by activity: `step 1` and on for steps (step 0 is left out), `evaluation`, `probe`.
         sizes: examples and tokens of each activity.
         passes: by activity, the number of the row with which each forward pass begins.
+        modules: by activity, the number of the row before which each module is called, where the
+            tracer is told of them.
         unknown: operators whose kernels nobody knows.
         device: type of the tensors that stand for the device's: where it is `cpu`, the host's look
             alike.
@@ -105,10 +107,12 @@ class Tracer:
         self.rows: dict[str, list[Row]] = {}
         self.sizes: dict[str, tuple[int, int]] = {}
         self.passes: dict[str, list[int]] = {}
+        self.modules: dict[str, list[int]] = {}
         self.unknown: set[str] = set()
         self.device = "meta"
         self._current: list[Row] | None = None
         self._passes: list[int] = []
+        self._modules: list[int] = []
         self._part = ""
         self._views: dict[tuple[Any, str], Row] = {}
         self._lifted: set[int] = set()
@@ -118,11 +122,17 @@ class Tracer:
         self.sizes[activity] = (examples, tokens)
         self._current = self.rows.setdefault(activity, [])
         self._passes = self.passes.setdefault(activity, [0])
+        self._modules = self.modules.setdefault(activity, [])
         self._part = ""
 
     def end(self) -> None:
         """Note that nothing of interest follows, until the next one begins."""
         self._current = None
+
+    def enter(self, *_: object) -> None:
+        """Note that a module is called, as a hook of torch's before its forward."""
+        if self._current is not None:
+            self._modules.append(len(self._current))
 
     def launch(self, name: str, part: str, reads: list[Tensor], writes: list[Tensor],
                flops: int = 0) -> None:  # fmt: skip
