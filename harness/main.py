@@ -1,4 +1,4 @@
-"""One command for all: `headroom run|forecast|compare|budget|report|calibrate|doctor|ls|schema`."""
+"""One command for all: `headroom run|forecast|fit|calibrate|compare|budget|report|...`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from harness import (
     calibrate,
     compare,
     doctor,
+    fit,
     forecast,
     ls,
     report,
@@ -21,7 +22,7 @@ from harness import (
 from harness.command import new_app
 
 app = new_app()
-for module in (run, forecast, compare, report, calibrate, doctor, ls, schema):
+for module in (run, forecast, fit, calibrate, compare, report, doctor, ls, schema):
     app.add_typer(module.app)
 app.add_typer(budget.app, name="budget", help="Hold memory against its budget, or move the budget.")
 

@@ -9,12 +9,13 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from harness import __version__, calibrate, compare, doctor, forecast, run
+from harness import __version__, calibrate, compare, doctor, fit, forecast, run
 from harness.main import app
 
 PAGES = {
     "run": run.EXAMPLES,
     "forecast": forecast.EXAMPLES,
+    "fit": fit.EXAMPLES,
     "compare": compare.EXAMPLES,
     "calibrate": calibrate.EXAMPLES,
     "doctor": doctor.EXAMPLES,
@@ -23,7 +24,18 @@ EXAMPLES = {
     name: [line.strip() for line in text.splitlines() if line.startswith("  ")]
     for name, text in PAGES.items()
 }
-COMMANDS = ("run", "forecast", "compare", "budget", "report", "calibrate", "doctor", "ls", "schema")
+COMMANDS = (
+    "run",
+    "forecast",
+    "fit",
+    "compare",
+    "budget",
+    "report",
+    "calibrate",
+    "doctor",
+    "ls",
+    "schema",
+)
 HEAVY = ("torch", "transformers", "peft", "datasets", "numpy", "pandas", "matplotlib", "sklearn")
 
 

@@ -67,7 +67,8 @@ def request_of(twin: Twin, target: Target) -> Request:
 
 def traced(request: Request) -> Tracer:
     """Return what a step dispatches; in a process of its own, as forecasts run."""
-    from harness.simulation.fake import default_stand_in, fake_run
+    from harness.simulation.built import default_stand_in
+    from harness.simulation.fake import fake_run
     from harness.simulation.metakernels import restore_native_kernels
     from harness.timing.trace import Tracer
 

@@ -11,6 +11,7 @@ from harness.forecasting.forecaster import Answer, Asked, Forecaster
 from harness.forecasting.requests import StepShapes, requests_of
 from harness.forecasting.result import Fit, Forecast
 from harness.forecasting.run_sizes import RunSizes
+from harness.forecasting.run_time import TimedStage, run_time
 from harness.forecasting.step_time import mean_step
 from harness.models.attention import FLASH
 from harness.models.liger import VERSION as LIGER
@@ -36,36 +37,60 @@ def forecast_cells(
     cells: Sequence[Cell],
     cards: Sequence[Card],
     native: bool = False,
+    *,
+    timed: bool = True,
 ) -> list[Forecast]:
     """Forecast every cell on every card, one entry per stage; errors are entries, too.
 
-    `native` runs the step on fake tensors of this machine's GPU in place of a stand-in.
+    `timed` asks for seconds where the card has a datasheet. `native` runs the step on fake tensors
+    of this machine's GPU in place of a stand-in.
     """
-    asked: list[_Step | Forecast] = []
+    asked: list[list[_Step] | Forecast] = []  # by cell and card: its stages
     for cell, shapes in zip(cells, forecaster.shapes(cells), strict=True):
+        sizes = shapes.run_sizes(cell.train)
         for card in cards:
             try:
                 requests = requests_of(cell, target_of(card), shapes)
             except UserError as error:
                 asked.append(_refused(cell, card, shapes, error))
                 continue
-            for request in requests:
-                if native:
-                    request = request.model_copy(update={"stand_in": "cuda"})
-                sizes = shapes.run_sizes(cell.train)
-                asked.append(_Step(cell, card, request, shapes.assumptions, sizes))
-    steps = [question(one.request, one.card) for one in asked if isinstance(one, _Step)]
-    answers = iter(forecaster.ask(steps))
-    return [_judged(one, next(answers)) if isinstance(one, _Step) else one for one in asked]
+            if native:
+                requests = [one.model_copy(update={"stand_in": "cuda"}) for one in requests]
+            asked.append([_Step(cell, card, r, shapes.assumptions, sizes) for r in requests])
+    steps = [step for stages in asked if isinstance(stages, list) for step in stages]
+    questions = [question(step.request, step.card, timed=timed) for step in steps]
+    answers = iter(forecaster.ask(questions))
+    entries: list[Forecast] = []
+    for stages in asked:
+        if isinstance(stages, Forecast):
+            entries.append(stages)
+        else:
+            entries += _judged([(stage, next(answers)) for stage in stages])
+    return entries
 
 
-def _judged(one: _Step, answer: Answer) -> Forecast:
-    return judge(one.cell, one.card, one.request, one.assumptions, answer, one.sizes)
+def _judged(stages: Sequence[tuple[_Step, Answer]]) -> list[Forecast]:
+    """Return the entries of one cell's stages on one card, each with the time of the whole run."""
+    entries = [judge(*one[:4], answer, one.sizes) for one, answer in stages]
+    (cell, card, _, _, sizes), _ = stages[0]
+    timed = [
+        TimedStage(one.request.stage.fraction, entry.step_time, entry.times, answer.num_probe)
+        for entry, (one, answer) in zip(entries, stages, strict=True)
+        if isinstance(answer, StepForecast) and entry.step_time and entry.times
+    ]
+    if card.clock is None or len(timed) < len(stages):
+        return entries
+    try:
+        whole = run_time(cell, card.clock, sizes, timed)
+    except ValueError as error:
+        told = f"{cell.path}: no time of the whole run: {error}"
+        return [e.model_copy(update={"assumptions": [*e.assumptions, told]}) for e in entries]
+    return [entry.model_copy(update={"run_time": whole}) for entry in entries]
 
 
-def question(request: Request, card: Card) -> Asked:
+def question(request: Request, card: Card, *, timed: bool = True) -> Asked:
     """Return what is asked of a step for its verdict and its time on a card."""
-    clock = card.clock
+    clock = card.clock if timed else None
     capacities = (card.capacity,) if card.threads is None else ()  # no allocator to replay
     return Asked(request, capacities, (clock,) if clock else ())
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from harness.errors import UserError
 from harness.forecasting.cache import Cache
+from harness.forecasting.many import alike, forecast_alike
 from harness.forecasting.pool import TaskFailed, preload, run_forked
 from harness.forecasting.requests import (
     StepShapes,
@@ -86,7 +87,7 @@ class Forecaster:
         Raises:
             UserError: it cannot be forecast.
         """
-        self._preload([request])
+        self.prepare([request])
         from harness.simulation.timeline import timeline
 
         [(_, found)] = run_forked([(timeline, (request,))], workers=1)
@@ -121,10 +122,11 @@ class Forecaster:
         ]
 
     @staticmethod
-    def _preload(requests: Sequence[Request]) -> None:
+    def prepare(requests: Sequence[Request]) -> None:
+        """Import what forecasts of these requests need, before they fork."""
         specs = {request.model for request in requests}
         preload({CATALOGUE[spec.config].model_type for spec in specs if spec.config})
-        from harness.simulation.fake import default_stand_in
+        from harness.simulation.built import default_stand_in
 
         if len(requests) > MANY or any(default_stand_in(r) != "meta" for r in requests):
             load_late()
@@ -143,14 +145,18 @@ class Forecaster:
         asked: dict[str, Asked],
         answers: dict[str, Answer],
     ) -> None:
-        self._preload([asked[key].request for key in todo])
-        from harness.simulation.step_forecast import forecast
-
-        tasks = [(forecast, tuple(asked[key])) for key in todo]
-        for done, (number, answer) in enumerate(run_forked(tasks, self.workers), start=1):
-            answers[todo[number]] = answer
-            if isinstance(answer, StepForecast):
-                self.cache.write(todo[number], answer)
+        self.prepare([asked[key].request for key in todo])
+        groups = alike([asked[key].request for key in todo], self.workers)
+        tasks = [(forecast_alike, ([tuple(asked[todo[n]]) for n in group],)) for group in groups]
+        done = 0
+        for task, found in run_forked(tasks, self.workers):
+            own = [todo[number] for number in groups[task]]
+            each = found if isinstance(found, list) else [found] * len(own)
+            for key, answer in zip(own, each, strict=True):
+                answers[key] = answer
+                if isinstance(answer, StepForecast):
+                    self.cache.write(key, answer)
+            done += len(own)
             self.progress(done, len(todo))
 
 

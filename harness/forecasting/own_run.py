@@ -13,7 +13,7 @@ from harness.errors import UserError
 from harness.forecasting.cards import canonical
 from harness.forecasting.pool import answer_and_exit, end_with_parent, preload
 from harness.forecasting.requests import NUM_STEPS, requests_of, shapes_of_run
-from harness.record import RunForecast, StageForecast
+from harness.foreseen import RunForecast, StageForecast
 from harness.simulation.step_forecast import StepForecast
 from harness.simulation.target import CPU, Target
 

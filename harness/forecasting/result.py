@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from harness.forecasting.run_time import RunTime
 from harness.forecasting.step_time import MeanStep
 from harness.part import Part
 from harness.simulation.step_forecast import Hold, Need
@@ -99,7 +100,10 @@ class Forecast(Part):
     step_time: MeanStep | None = Field(
         None, description="the mean over the run's steps, as far as their sizes are known"
     )
-    seconds: float | None = None
+    run_time: RunTime | None = Field(
+        None, description="of all stages; None: no datasheet, or no number of steps is known"
+    )
+    seconds: float | None = Field(None, description="that the forecast took")
     max_batch: LargestBatch | None = None
     sweeps: dict[Swept, list[AtValue]] = Field(
         default_factory=dict,

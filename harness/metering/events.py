@@ -35,6 +35,7 @@ class Block:
         category: one of CATEGORIES, None while nothing is known; None counts as temporary.
         maker: number of the autograd node that made it in backward, -1 outside backward.
         recomputed: made in backward with grad mode on, as checkpointing and reversible blocks do.
+        asked: bytes, not rounded.
     """
 
     id: int
@@ -44,6 +45,7 @@ class Block:
     category: str | None = None
     maker: int = -1
     recomputed: bool = False
+    asked: int = 0
 
 
 class Event(NamedTuple):

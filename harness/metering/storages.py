@@ -85,7 +85,8 @@ class Storages:
         op = source if isinstance(source, str) else _origin(source)
         recomputed = maker >= 0 and torch.is_grad_enabled()
         size = self._round(ref.num_bytes)
-        ref.block = self._born(Block(self.num_blocks, size, op, path, None, maker, recomputed))
+        block = Block(self.num_blocks, size, op, path, None, maker, recomputed, ref.num_bytes)
+        ref.block = self._born(block)
         self._live[ref.key] = ref
         return ref.block
 
@@ -97,7 +98,7 @@ class Storages:
         # The new memory is there before the old one is copied and freed: both live for a moment.
         ref.num_bytes, old = storage.nbytes(), ref.block
         size = self._round(ref.num_bytes)
-        ref.block = self._born(replace(old, id=self.num_blocks, size=size))
+        ref.block = self._born(replace(old, id=self.num_blocks, size=size, asked=ref.num_bytes))
         if old.size:
             self.events.append(Event("free", old))
         return ref.block
@@ -121,7 +122,7 @@ class Storages:
     def hold(self, num_bytes: int, source: str, path: str = "") -> Block:
         """Log memory that no storage shows and that stays, such as a library's workspace."""
         size = self._round(num_bytes)
-        return self._born(Block(self.num_blocks, size, source, path, "temporary"))
+        return self._born(Block(self.num_blocks, size, source, path, "temporary", asked=num_bytes))
 
     def flash(self, num_bytes: int, source: str, path: str = "") -> None:
         """Log memory that no storage shows and that a kernel gives back when it is done."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from harness import hub
@@ -22,6 +24,8 @@ REFUSED = {
     "rename the file and remove the key",
     "fusion_config": "fused modules are not known here; remove the key",
 }
+
+_NUM_LAYERS: ContextVar[int | None] = ContextVar("num_layers", default=None)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,8 +47,37 @@ def build_config(spec: ModelSpec) -> Any:
     with files_read(f"model {spec.name}"):
         config = _catalogued(spec.config) if spec.config else _read(spec)
         _complete(config, spec)
+    layers = _NUM_LAYERS.get()
+    if layers is not None:
+        _shorten(config, layers, spec)
     refuse_padding(f"model {spec.name}", config.pad_token_id, getattr(config, "vocab_size", None))
     return config
+
+
+@contextmanager
+def of_depth(num_layers: int) -> Iterator[None]:
+    """Within it, configs are those of the same model with so many layers, which are all alike.
+
+    There `build_config` raises a UserError where layers differ by the config.
+    """
+    token = _NUM_LAYERS.set(num_layers)
+    try:
+        yield
+    finally:
+        _NUM_LAYERS.reset(token)
+
+
+def _shorten(config: Any, num_layers: int, spec: ModelSpec) -> None:
+    """Leave the config fewer layers, and the first entries of what it lists by layer."""
+    depth = getattr(config, "num_hidden_layers", None)
+    if config.is_encoder_decoder or config.get_text_config() is not config or depth is None:
+        raise UserError(f"model {spec.name}: it is not one stack of layers")
+    for name, value in list(vars(config).items()):
+        if isinstance(value, list | tuple) and len(value) == depth > 1:
+            if any(entry != value[0] for entry in value):
+                raise UserError(f"model {spec.name}: {name} differs by layer")
+            setattr(config, name, value[:num_layers])
+    config.num_hidden_layers = num_layers
 
 
 def _complete(config: Any, spec: ModelSpec) -> None:

@@ -16,12 +16,10 @@ torch's functions while it runs.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
 
 import torch
 from torch import nn
@@ -32,30 +30,25 @@ from harness.metering.declared import declared_tensors
 from harness.metering.events import Event, LedgerReport, summarize
 from harness.metering.ledger import Ledger
 from harness.models.attention import resolved
-from harness.models.config import pad_with_anything
 from harness.shapes import BatchShape
 from harness.simulation.answers import KnownAnswers
-from harness.simulation.choices import choices_of
+from harness.simulation.built import Built, built, method_of
 from harness.simulation.decoding import answer_batch
 from harness.simulation.host import on_device
 from harness.simulation.observer import Observer, Workspaces
-from harness.simulation.packages import packages_of
-from harness.simulation.quantized import StandIns, assumed
+from harness.simulation.quantized import assumed
 from harness.simulation.request import Request, StandIn
 from harness.simulation.target import Target
-from harness.simulation.untouched import untouched_gpu
 from harness.tasks.families import get_family
 from harness.tasks.families.packing import sees_both
 from harness.timing.trace import Tracer
-from harness.training.attach import build_step, remarks_on
-from harness.training.base import untrained
+from harness.training.attach import remarks_on
 from harness.training.batches import Batch
 from harness.training.evaluate import predict_batch
 from harness.training.hollow_optimizers import outside
-from harness.training.kernels import pinned_kernel
 from harness.training.precision import autocast
 from harness.training.state import TrainState
-from methods import Method, get_method, surgery
+from methods import surgery
 
 # Of one optimizer step: the first makes the gradients, those after the second are like it.
 MOST_PASSES = 3
@@ -76,6 +69,8 @@ class FakeRun:
         flops_forward: of one optimizer step's forward passes; `flops_step` with backward.
         attention: as the settings have it, with the model's own in place of `auto`.
         kernels: that sdpa took.
+        num_probe: examples that the method looks at.
+        classes: `module.Class` of the model's modules, by their path.
     """
 
     events: list[Event]
@@ -89,6 +84,8 @@ class FakeRun:
     remarks: tuple[str, ...] = ()
     attention: str = ""
     kernels: tuple[str, ...] = ()
+    num_probe: int = 0
+    classes: dict[str, str] = field(default_factory=dict)
 
 
 def fake_run(
@@ -105,51 +102,16 @@ def fake_run(
         UserError: the model or the method cannot be built like this, or code reads a value from a
             tensor at a place that is not known.
     """
-    warnings.simplefilter("ignore")
-    device = torch.device(stand_in or default_stand_in(request))
-    with ExitStack() as stack:
-        if device.type != "meta":
-            from torch._subclasses.fake_tensor import FakeTensorMode
-
-            stack.enter_context(FakeTensorMode())
-        answers = stack.enter_context(KnownAnswers())
-        kernels: set[str] = set()
-        if device.type != "cuda":
-            kernels = stack.enter_context(choices_of(request.target, autocasts(request)))
-        stack.enter_context(pinned_kernel(request.train.attention))
-        stack.enter_context(packages_of(request.train, request.target))
-        stack.enter_context(untouched_gpu())
-        state = _build(request, device)
-        attention = resolved(request.train.attention, state.model)
-        run = _observed(request, state, device, answers, tracer)
-        return replace(run, attention=attention, kernels=tuple(sorted(kernels)))
+    with built(request, stand_in) as one:
+        return run_on(one, request, tracer)
 
 
-def _build(request: Request, device: torch.device) -> TrainState:
-    """Build the model without drawing its weights, and the step on it."""
-    from transformers.initialization import no_init_weights
-
-    settings, family = request.train, get_family(request.family)
-    with device, no_init_weights():
-        model: Any = untrained(
-            request.model, family, request.num_labels, settings, StandIns(request.target)
-        )
-    pad_with_anything(model.config)
-    with device:
-        model.tie_weights()  # as in a real one
-    foreach = True if request.target.kind == "cuda" else None
-    try:
-        return build_step(
-            model.train(), method_of(request), request.plan(), settings, device, family,
-            stage=request.stage, foreach=foreach,
-        )  # fmt: skip
-    except ValueError as error:  # how methods refuse a model
-        raise UserError(str(error)) from error
-
-
-def method_of(request: Request) -> Method:
-    """Return the request's method."""
-    return get_method(request.method)(**request.method_options)
+def run_on(one: Built, request: Request, tracer: Tracer | None = None) -> FakeRun:
+    """Run the request's steps on what was built for it, or for one that differs in shapes alone."""
+    attention = resolved(request.train.attention, one.state.model)
+    run = _observed(request, one.state, one.device, one.answers, tracer)
+    classes = {path: _class(module) for path, module in one.state.model.named_modules()}
+    return replace(run, attention=attention, kernels=tuple(sorted(one.kernels)), classes=classes)
 
 
 def _observed(
@@ -212,6 +174,7 @@ def _observed(
         flops_forward=observer.flops["forward"] * request.train.accumulate // counted,
         flops_step=sum(observer.flops.values()) * request.train.accumulate // counted,
         remarks=tuple(said),
+        num_probe=handle.num_probe,
     )
 
 
@@ -258,18 +221,6 @@ def _beside(
         yield "probe", partial(look, request.probe._replace(examples=examples))
 
 
-def autocasts(request: Request) -> bool:
-    """Tell whether the forward pass runs under autocast."""
-    return request.train.dtypes.autocast
-
-
-def default_stand_in(request: Request) -> StandIn:
-    """Return the stand-in that the request names, or one that can do its work."""
-    if request.stand_in is not None:
-        return request.stand_in
-    return "cpu" if request.target.kind == "cpu" or autocasts(request) else "meta"
-
-
 def _batches(
     request: Request, model: nn.Module, shape: BatchShape, device: torch.device, passes: int
 ) -> Iterator[Batch]:
@@ -277,6 +228,12 @@ def _batches(
         with device:
             batch = request.hollow_batch(model, shape)
         yield batch
+
+
+def _class(module: nn.Module) -> str:
+    """Name a module's class; a stand-in of this harness goes by the class it stands for."""
+    kind = next(each for each in type(module).__mro__ if not each.__module__.startswith("harness."))
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _count(state: TrainState) -> dict[str, int]:

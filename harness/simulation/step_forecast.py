@@ -19,6 +19,7 @@ from harness.timing.times import Times
 
 if TYPE_CHECKING:
     from harness.metering.events import Holder
+    from harness.simulation.built import Built
     from harness.simulation.fake import FakeRun
     from harness.timing.trace import Tracer
 
@@ -64,8 +65,11 @@ class StepForecast(Part):
         flops_forward, flops_step: of one optimizer step.
         attention: as the settings have it, with the model's own in place of `auto`.
         kernels: that sdpa took.
+        num_probe: training examples that the method looks at beside training.
         holds, modules: bytes at the peak, by category, operator and place in the model, or by place
             alone; all of them, the largest first.
+        classes: of the modules at every place in the model: `module.Class`, several with a bar
+            between them where the layers' differ.
     """
 
     peak_allocated: int
@@ -83,10 +87,12 @@ class StepForecast(Part):
     holds: list[Hold]
     modules: dict[str, int]
     needs: dict[str, Need]
+    classes: dict[str, str] = Field(default_factory=dict)
     passes: dict[int, bool] = Field(default_factory=dict)
     remarks: list[str] = Field(default_factory=list, description="as `Method.remarks` has them")
     attention: str = ""
     kernels: list[str] = Field(default_factory=list)
+    num_probe: int = 0
     times: dict[str, Times] = Field(default_factory=dict, description="by the clock's key")
     seconds: float = 0.0
     host_peak: int = Field(0, description="resident bytes of the forecasting process, at most")
@@ -116,15 +122,38 @@ def forecast(
     Raises:
         UserError: it cannot be forecast, and why.
     """
-    from harness.simulation.fake import default_stand_in, fake_run
+    from harness.simulation.built import built, default_stand_in
     from harness.simulation.metakernels import restore_native_kernels
-    from harness.timing.trace import Tracer
 
     began = time.perf_counter()
     if default_stand_in(request) == "meta":
         restore_native_kernels()
+    with built(request) as one:
+        return forecast_on(one, request, capacities, clocks, began)
+
+
+def forecast_on(
+    one: Built,
+    request: Request,
+    capacities: tuple[int, ...],
+    clocks: tuple[Clock, ...],
+    began: float | None = None,
+) -> StepForecast:
+    """Run the request on what was built for it.
+
+    Args:
+        one: built for it, or for a request that differs in shapes alone.
+        request: the step.
+        capacities: as `forecast` has them.
+        clocks: likewise.
+        began: what its seconds count from; None: from here.
+    """
+    from harness.simulation.fake import run_on
+    from harness.timing.trace import Tracer
+
+    began = time.perf_counter() if began is None else began
     tracer = Tracer() if clocks else None
-    run = fake_run(request, tracer=tracer)
+    run = run_on(one, request, tracer)
     report = run.report
     figures: dict[str, Any] = {
         "peak_allocated": report.peak, "at_rest": report.at_rest, "split": report.split,
@@ -146,9 +175,11 @@ def forecast(
         flops_step=run.flops_step,
         holds=_grouped(report.holders),
         modules=_modules(report.holders),
+        classes=_classes(run.classes),
         remarks=list(run.remarks),
         attention=run.attention,
         kernels=list(run.kernels),
+        num_probe=run.num_probe,
         times=_times(tracer, clocks, request),
         seconds=time.perf_counter() - began,
         host_peak=1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
@@ -217,6 +248,15 @@ def _modules(holders: Iterable[Holder]) -> dict[str, int]:
     for holder in holders:
         sums[LAYER.sub("*", holder.path)] += holder.num_bytes
     return dict(sums.most_common())
+
+
+def _classes(classes: dict[str, str]) -> dict[str, str]:
+    """Return the classes of every place; what lies outside of the model's modules has none."""
+    found: dict[str, dict[str, None]] = defaultdict(dict)
+    for path, name in classes.items():
+        if path:
+            found[LAYER.sub("*", path)][name] = None
+    return {place: " | ".join(names) for place, names in found.items()}
 
 
 def _grouped(holders: Iterable[Holder]) -> list[Hold]:

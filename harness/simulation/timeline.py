@@ -66,7 +66,8 @@ def timeline(request: Request, most_points: int = MOST_POINTS) -> Timeline:
     Raises:
         UserError: it cannot be forecast, and why.
     """
-    from harness.simulation.fake import default_stand_in, fake_run
+    from harness.simulation.built import default_stand_in
+    from harness.simulation.fake import fake_run
     from harness.simulation.metakernels import restore_native_kernels
 
     if default_stand_in(request) == "meta":

@@ -16,16 +16,17 @@ class Machine(Frozen):
     Attributes:
         host: seconds of the host for one dispatched operator.
         bandwidth: share of the memory's bandwidth that kernels reach.
-        products: share of the peak that matrix products in 16 bits and tf32 reach.
-        products_fp32: share of the peak of those in fp32; None: as its architecture's cards do.
+        products: share of the peak that matrix products in 16 bits and tf32 reach; None: as its
+            architecture's cards do.
+        products_fp32: the same of those in fp32.
         calibrated: which of them were measured on the user's machine.
         name: whose they are.
         processor: its CPU as a device, where that was measured.
     """
 
-    host: float = 13e-6
+    host: float = 12e-6
     bandwidth: float = 0.8
-    products: float = 0.75
+    products: float | None = None
     products_fp32: float | None = None
     calibrated: tuple[Literal["host", "bandwidth", "products", "products_fp32"], ...] = ()
     name: str = "reference"

@@ -19,14 +19,17 @@ Seconds = NDArray[numpy.float64]
 
 FLOOR = 2.5e-6  # seconds of the smallest kernel, with the gap to the next one
 HIT = 3.0  # bandwidth of L2 over that of the memory
+WRITTEN = 0.5  # share of what is written into L2 that reaches the memory: the rest is written over
 KEPT = 0.75  # share of L2 that holds what was used last
 FP64 = 64  # how many times slower than fp32 on cards that are not for computing centres
-# Share of the fp32 peak that products without tensor cores reach: on Ampere's and Ada's smaller
-# chips every second fp32 unit shares its port with the integers, which products need for addresses.
-FP32_RATE = {(8, 6): 0.465, (8, 9): 0.465, (12, 0): 0.465}
-FP32_ELSE = 0.72
+# Shares of the peaks that products reach: of tensor cores, and of fp32 without them. Fitted on an
+# L40S (8.9) and on an H100's fp32; 8.6 and 12.0, whose fp32 units are built alike, are taken to be
+# as 8.9 in fp32, and other tensor cores are assumed.
+TENSOR, TENSOR_ELSE = {(8, 9): 0.6}, 0.75
+FP32, FP32_ELSE = {(8, 6): 0.35, (8, 9): 0.35, (12, 0): 0.35}, 0.7
+# Cards that sum in fp32 at half speed keep their tensor cores fed with ease (assumed).
+HALF_RATE, OF_HALF_RATE = 2.5, 0.85
 BATCHED = 132  # matrices that a factorisation works on at once
-_LOW = (torch.bfloat16, torch.float16)
 
 
 class Traced:
@@ -95,14 +98,24 @@ def _rate(kind: torch.dtype | None, clock: Clock, tf32: bool) -> float:
     """Return FLOP/s that products of a type reach."""
     sheet, machine = clock.sheet, clock.machine
     assert sheet is not None
-    if kind in _LOW:
-        peak = sheet.fp16 if kind is torch.float16 or not sheet.bf16 else sheet.bf16
-        if kind is torch.float16 or sheet.bf16:
-            return machine.products * peak
-    if tf32 and sheet.tf32 and kind is torch.float32:
-        return machine.products * sheet.tf32
-    share = machine.products_fp32 or FP32_RATE.get(clock.capability, FP32_ELSE)
+    peak = {
+        torch.bfloat16: sheet.bf16,
+        torch.float16: sheet.fp16,
+        torch.int8: 2 * sheet.fp16,
+        torch.float32: sheet.tf32 if tf32 else 0.0,
+    }.get(kind or torch.float32, 0.0)
+    if peak:
+        return (machine.products or _share_of_tensor_cores(clock)) * peak
+    share = machine.products_fp32 or FP32.get(clock.capability, FP32_ELSE)
     return share * sheet.fp32 / (FP64 if kind is torch.float64 else 1)
+
+
+def _share_of_tensor_cores(clock: Clock) -> float:
+    sheet = clock.sheet
+    assert sheet is not None
+    if clock.capability >= (8, 6) and sheet.bf16 < HALF_RATE * sheet.fp32:
+        return OF_HALF_RATE
+    return TENSOR.get(clock.capability, TENSOR_ELSE)
 
 
 def _launches(row: Row) -> float:
@@ -133,19 +146,21 @@ def _cached(rows: Iterable[Row], capacity: float) -> tuple[Seconds, Seconds]:
     """Return the bytes of every row that the memory moves, and those that the cache gives.
 
     Storages are kept in the order of their last use; one of more than three quarters of the
-    capacity drives all others out and is not kept. What is written goes to the memory.
+    capacity drives all others out and is not kept.
     """
     held: OrderedDict[int, int] = OrderedDict()
     used, largest = 0, KEPT * capacity
     memory, cache = [], []
     for row in rows:
-        moved = hit = 0
+        moved = hit = 0.0
         for writes, tensors in ((False, row.reads), (True, row.writes)):
             for key, size in tensors:
                 before = held.pop(key, 0)
                 used -= before
                 if writes:
-                    moved += size
+                    through = size if size > largest else WRITTEN * size
+                    moved += through
+                    hit += size - through
                 else:
                     hit += min(size, before)
                     moved += max(size - before, 0)

@@ -53,7 +53,7 @@ TABLE: dict[str, Cost] = {
         "empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "_unsafe_view",
         "detach", "detach_", "alias", "lift_fresh", "_reshape_alias", "resize_", "set_",
         "is_pinned", "sym_size", "is_same_size", "resolve_conj", "resolve_neg", "record_stream",
-        "as_strided_", "squeeze_", "unsqueeze_", "transpose_", "t_",
+        "promote_types", "as_strided_", "squeeze_", "unsqueeze_", "transpose_", "t_",
     ), NONE),
     # -- copies and fills: Copy.cu, FillKernel.cu, RangeFactories.cu, TensorFactories.cu ----------
     **dict.fromkeys((
@@ -151,6 +151,7 @@ TABLE: dict[str, Cost] = {
     "linalg_lu_factor": Cost(launches=2, columns=1.0),
     "linalg_lu": Cost(launches=4, columns=1.0),
     "linalg_lu_solve": Cost(launches=4, columns=0.4),
+    "_linalg_check_errors": PLAIN,  # whether any matrix was singular: read on the host
     "_linalg_det": Cost(launches=8, columns=1.0),
     "_linalg_slogdet": Cost(launches=8, columns=1.0),
     "linalg_cholesky_ex": Cost(launches=2, columns=0.5),
@@ -191,12 +192,12 @@ TABLE: dict[str, Cost] = {
 # MultiTensorApply.cuh: chunks of 65,536 entries, 320 of them).
 PER_LAUNCH, ENTRIES = 48, 320 * 65_536
 # Of the bandwidth that other kernels reach: a list's 320 blocks do not fill the card.
-LIST_RATE = 0.75
+LIST_RATE = 0.8
 COLUMN = 2e-6  # seconds of a step that waits for the one before it
 # What waits for the device to be done.
 WAITS = frozenset({
     "_local_scalar_dense", "nonzero", "unique_consecutive", "_unique2", "is_nonzero", "equal",
-    "masked_select", "bincount",
+    "masked_select", "bincount", "_linalg_check_errors",
 })  # fmt: skip
 
 

@@ -111,8 +111,7 @@ class Tracer:
         self.unknown: set[str] = set()
         self.device = "meta"
         self._current: list[Row] | None = None
-        self._passes: list[int] = []
-        self._modules: list[int] = []
+        self._passes, self._modules = list[int](), list[int]()
         self._part = ""
         self._views: dict[tuple[Any, str], Row] = {}
         self._lifted: set[int] = set()
@@ -124,10 +123,6 @@ class Tracer:
         self._passes = self.passes.setdefault(activity, [0])
         self._modules = self.modules.setdefault(activity, [])
         self._part = ""
-
-    def end(self) -> None:
-        """Note that nothing of interest follows, until the next one begins."""
-        self._current = None
 
     def enter(self, *_: object) -> None:
         """Note that a module is called, as a hook of torch's before its forward."""

@@ -9,7 +9,8 @@ from asked import forked, request
 from real import real_run
 
 from harness.shapes import BatchShape
-from harness.simulation.fake import autocasts, fake_run
+from harness.simulation.built import autocasts
+from harness.simulation.fake import fake_run
 from harness.simulation.target import CPU
 from methods.base import Stage
 

@@ -21,7 +21,8 @@ from real import real_run
 from harness.cell import run_cell
 from harness.metering.events import LedgerReport
 from harness.record import Record
-from harness.simulation.fake import autocasts, fake_run
+from harness.simulation.built import autocasts
+from harness.simulation.fake import fake_run
 from harness.simulation.request import INERT, Request
 from harness.simulation.step_forecast import forecast
 from harness.simulation.target import CPU

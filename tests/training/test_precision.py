@@ -9,7 +9,8 @@ from real import real_model, real_run
 from torch import nn
 
 from harness.dtypes import PRESETS
-from harness.simulation.fake import default_stand_in, fake_run
+from harness.simulation.built import default_stand_in
+from harness.simulation.fake import fake_run
 from harness.simulation.step_forecast import forecast
 from harness.simulation.target import CPU
 from harness.tasks.families import get_family
