@@ -20,7 +20,7 @@ app = new_app()
 EXAMPLES = examples(
     "headroom calibrate",
     "headroom calibrate --show",
-    "headroom forecast suites/quick_shape.yaml --gpu cpu",
+    "headroom forecast suites/quick.yaml --gpu cpu",
 )
 
 
