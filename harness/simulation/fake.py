@@ -28,6 +28,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from harness.errors import UserError
 from harness.metering.declared import declared_tensors
 from harness.metering.events import Event, LedgerReport, summarize
+from harness.metering.launches import heard_by
 from harness.metering.ledger import Ledger
 from harness.models.attention import resolved
 from harness.shapes import BatchShape
@@ -132,7 +133,7 @@ def _observed(
     observer.tracer = tracer
     if tracer is not None:
         tracer.device = device.type
-    with ledger, _told_of_modules(tracer, target):
+    with heard_by(observer.launched), ledger, _told_of_modules(tracer, target):
         watch = Workspaces(ledger, observer, target)
         for number, shape in enumerate(steps):
             if number == 1:

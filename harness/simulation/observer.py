@@ -8,6 +8,7 @@ from typing import Any
 from torch.utils.flop_counter import flop_registry, shape_wrapper
 
 from harness.metering.flops import CPU_ATTENTION
+from harness.metering.launches import Launch
 from harness.metering.ledger import Ledger
 from harness.simulation import scratch
 from harness.simulation.target import Target
@@ -39,6 +40,11 @@ class Observer:
         if func in scratch.KNOWN and self.target.kind == "cuda":
             return scratch.scratch_bytes(func, args, out, self.target)
         return 0
+
+    def launched(self, kernel: Launch) -> None:
+        """Note a kernel that no operator stands for."""
+        if self.tracer is not None:
+            self.tracer.launch(kernel, self.part)
 
 
 _COUNTERS: dict[Any, Any] = {

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from harness.metering.launches import Launch
 from harness.timing.kernels import PLAIN, WAITS, Cost, cost_of
 
 Moved = tuple[tuple[int, int], ...]  # (storage, bytes) of tensors
@@ -129,16 +130,20 @@ class Tracer:
         if self._current is not None:
             self._modules.append(len(self._current))
 
-    def launch(self, name: str, part: str, reads: list[Tensor], writes: list[Tensor],
-               flops: int = 0) -> None:  # fmt: skip
-        """Write down a kernel that no operator stands for: a library's own."""
-        if self._current is not None:
-            self._begin(part)
-            dtype = next((t.dtype for t in (*writes, *reads) if t.dtype in _FLOAT), None)
-            self._current.append(Row(
-                name, part, False, flops, dtype, tuple(map(_held, reads)),
-                tuple(map(_held, writes)),
-            ))  # fmt: skip
+    def launch(self, kernel: Launch, part: str) -> None:
+        """Write down a kernel that no operator stands for."""
+        if self._current is None:
+            return
+        self._begin(part)
+        if not kernel.known:
+            self.unknown.add(kernel.name)
+        types = [t.dtype for t in (*kernel.reads, *kernel.writes)]
+        if not kernel.flops:
+            types = [dtype for dtype in types if dtype in _FLOAT]
+        self._current.append(Row(
+            kernel.name, part, False, kernel.flops, next(iter(types), None),
+            tuple(map(_held, kernel.reads)), tuple(map(_held, kernel.writes)), kernel.waits,
+        ))  # fmt: skip
 
     def __call__(
         self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any, part: str,
