@@ -98,6 +98,8 @@ class Tracer:
         rows: by activity: `step 1` and on for steps (step 0 is left out), `evaluation`, `probe`.
         sizes: examples and tokens of each activity.
         passes: by activity, the number of the row with which each forward pass begins.
+        modules: by activity, the number of the row before which each module is called, where the
+            tracer is told of them.
         unknown: operators whose kernels nobody knows.
         device: type of the tensors that stand for the device's: where it is `cpu`, the host's look
             alike.
@@ -107,10 +109,11 @@ class Tracer:
         self.rows: dict[str, list[Row]] = {}
         self.sizes: dict[str, tuple[int, int]] = {}
         self.passes: dict[str, list[int]] = {}
+        self.modules: dict[str, list[int]] = {}
         self.unknown: set[str] = set()
         self.device = "meta"
         self._current: list[Row] | None = None
-        self._passes: list[int] = []
+        self._passes, self._modules = list[int](), list[int]()
         self._part = ""
         self._views: dict[Any, Row] = {}  # of this part
         self._lifted: set[int] = set()
@@ -120,11 +123,13 @@ class Tracer:
         self.sizes[activity] = (examples, tokens)
         self._current = self.rows.setdefault(activity, [])
         self._passes = self.passes.setdefault(activity, [0])
+        self._modules = self.modules.setdefault(activity, [])
         self._part = ""
 
-    def end(self) -> None:
-        """Note that nothing of interest follows, until the next one begins."""
-        self._current = None
+    def enter(self, *_: object) -> None:
+        """Note that a module is called, as a hook of torch's before its forward."""
+        if self._current is not None:
+            self._modules.append(len(self._current))
 
     def launch(self, kernel: Launch, part: str) -> None:
         """Write down a kernel that no operator stands for."""
