@@ -33,12 +33,14 @@ CONSTANTS = [
     ("smallest kernel; a factorisation's column", "2.5 us; 2 us", "no row"),
     ("depth of the queue", "1,024 launches", "no row"),
 ]  # fmt: skip
-FITTED = """Those of the L40S were chosen together, among a few hundred combinations of round numbers,
+FITTED = """\
+Those of the L40S were chosen together, among a few hundred combinations of round numbers,
 by 17 of its rows (AdaLoRA, BOFT and OSF left out); those of the H100 are two numbers, compared with
 two or three neighbours. *Families held out* fits the host and both shares of products anew, on the
 rows of all other families; the rest stays as it is.
 """
-TRUTH = """**L40S**: 20 runs of peft's own comparison (method_comparison/MetaMathQA: Llama-3.2-3B, bf16
+TRUTH = """\
+**L40S**: 20 runs of peft's own comparison (method_comparison/MetaMathQA: Llama-3.2-3B, bf16
 base, fp32 adapters, batches of 4), medians over 20 windows of 250 steps. Of their lengths only the
 mean is published, 839.6 tokens a step. They are taken for lognormal with sigma 0.41, as memory led
 to (reports/measured), sorted within 80 texts as that script does; a forecast is the mean over the
