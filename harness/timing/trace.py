@@ -112,7 +112,7 @@ class Tracer:
         self.unknown: set[str] = set()
         self.device = "meta"
         self._current: list[Row] | None = None
-        self._passes, self._modules = list[int](), list[int]()
+        self._passes: list[int] = []
         self._part = ""
         self._views: dict[tuple[Any, str], Row] = {}
         self._lifted: set[int] = set()
@@ -122,13 +122,7 @@ class Tracer:
         self.sizes[activity] = (examples, tokens)
         self._current = self.rows.setdefault(activity, [])
         self._passes = self.passes.setdefault(activity, [0])
-        self._modules = self.modules.setdefault(activity, [])
         self._part = ""
-
-    def enter(self, *_: object) -> None:
-        """Note that a module is called, as a hook of torch's before its forward."""
-        if self._current is not None:
-            self._modules.append(len(self._current))
 
     def launch(self, kernel: Launch, part: str) -> None:
         """Write down a kernel that no operator stands for."""
