@@ -9,7 +9,7 @@ from harness.errors import UserError
 from harness.forecasting.cards import Card, target_of
 from harness.forecasting.forecaster import Answer, Asked, Forecaster
 from harness.forecasting.requests import StepShapes, requests_of
-from harness.forecasting.result import Fit, Forecast
+from harness.forecasting.result import AtValue, Fit, Forecast
 from harness.models.attention import FLASH
 from harness.models.liger import VERSION as LIGER
 from harness.simulation.request import Request, structural
@@ -192,3 +192,29 @@ def _fit(reserved: int, card: Card) -> Fit:
     if reserved <= room_of(card):
         return "fits"
     return "tight" if reserved <= card.capacity else "does not fit"
+
+
+def worst_of(entries: Sequence[Forecast]) -> Forecast:
+    """Return, of one cell's stages on one card, the one that decides whether it fits."""
+    order = ("fits", "tight", "does not fit")
+    return max(entries, key=lambda entry: (order.index(entry.fits or ""), entry.device or 0))
+
+
+def at_value(value: int, cell: Cell, entries: Sequence[Forecast]) -> AtValue:
+    """Return what the stages of a cell, set to a value, come to on one card."""
+    error = next((entry.error for entry in entries if entry.error), None)
+    if error:
+        return AtValue(value=value, error=error)
+    worst = worst_of(entries)
+    rows = max(step[0] for entry in entries for step in entry.steps)
+    return AtValue(
+        value=value,
+        fits=worst.fits,
+        allocated=max(need.allocated for need in worst.needs.values()),
+        reserved=max(need.reserved for need in worst.needs.values()),
+        device=worst.device,
+        margin=worst.margin,
+        stage=worst.stage,
+        decides=worst.decides,
+        examples=rows if rows < cell.train.batch_size else None,
+    )
