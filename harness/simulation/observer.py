@@ -30,8 +30,7 @@ class Observer:
 
     def __call__(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> int:
         """Count an operator's FLOPs; return the bytes that its kernel needs for itself."""
-        count = _COUNTERS.get(func._overloadpacket)
-        flops = 0 if count is None else int(count(*args, **kwargs, out_val=out))
+        flops = flops_of(func, args, kwargs, out)
         if flops and self.part in self.flops:
             self.flops[self.part] += flops
         if self.tracer is not None:
@@ -55,6 +54,12 @@ _COUNTERS: dict[Any, Any] = {
         for packet, count in CPU_ATTENTION.items()
     },
 }
+
+
+def flops_of(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> int:
+    """Return an operator's FLOPs, a multiply-add as two; 0 for all that is no product."""
+    count = _COUNTERS.get(func._overloadpacket)
+    return 0 if count is None else int(count(*args, **kwargs, out_val=out))
 
 
 class Workspaces:
