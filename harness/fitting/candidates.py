@@ -79,6 +79,17 @@ class Candidate:
         train = {**kept, **settings, **sizes}
         return {self.kind.method: self.kind.options, "label": self.label, "train": train}
 
+    @property
+    def group(self) -> tuple[Any, ...]:
+        """Its optimizer and when that steps: what it needs at rest."""
+        settings = dict(self.settings)
+        return settings["optimizer"], settings["optimizer_in_backward"]
+
+    def only_attends(self, other: Candidate) -> bool:
+        """Tell whether it is the other one but for the attention's kernel."""
+        mine, theirs = dict(self.settings), dict(other.settings)
+        return {**mine, "attention": None} == {**theirs, "attention": None}
+
     def in_passes(self, passes: int) -> Candidate | None:
         """Return it with the step's examples in so many passes; None: it sums up no gradients."""
         if passes > 1 and dict(self.settings).get("optimizer_in_backward"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.fitting.candidates import Candidate
-from harness.fitting.verdict import Verdict, known_error, verdict_of
+from harness.fitting.verdict import Error, Verdict, known_error, verdict_of
 from harness.forecasting.cards import Card
 from harness.forecasting.largest import worst_of
 from harness.forecasting.result import Forecast
@@ -29,13 +29,19 @@ class Found:
     verdict: Verdict
 
     @property
+    def holds(self) -> bool:
+        """Whether it is an answer: what is uncertain is one where the forecast itself fits."""
+        margin = self.worst.margin or 0
+        return self.verdict in ("fits", "tight") or (self.verdict == "uncertain" and margin >= 0)
+
+    @property
     def step(self) -> MeanStep | None:
         """The step's time in the first stage; None: nothing is known of the card's speed."""
         return self.entries[0].step_time
 
     @property
-    def error(self) -> float:
-        """The share by which reserved bytes may be off."""
+    def error(self) -> Error:
+        """How far its reserved bytes may be off."""
         return known_error(self.cell.method, self.cell.train)
 
 

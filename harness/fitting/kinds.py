@@ -30,6 +30,7 @@ WHOLE_STEP: tuple[dict[str, Any], ...] = (
     {"optimizer": "adamw-8bit"},
     {"optimizer": "adamw-paged-8bit"},
     {"optimizer": "adamw-8bit", "optimizer_in_backward": True, "clip": None},
+    {"optimizer": "adamw-paged-8bit", "optimizer_in_backward": True, "clip": None},
 )
 
 

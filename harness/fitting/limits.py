@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from harness.fitting.found import Found
+from harness.fitting.verdict import surely
 from harness.forecasting.cards import Card
 from harness.forecasting.cells import forecast_cells, room_of
 from harness.forecasting.forecaster import Forecaster
@@ -16,6 +17,7 @@ from harness.forecasting.sweeps import with_length
 from harness.suite.cell import Cell
 
 What = Literal["batch", "length"]
+BEYOND = 1.01  # a value that the line has over the room by more is not forecast
 TRIES = 6  # forecasts of one search, beside the row's own
 FINE = 128  # the least number of tokens between two lengths; from 2,048 on a 16th of the length
 
@@ -49,11 +51,15 @@ def limits_of(
     """
     searches = []
     for row in rows:
-        room = min(room_of(card), int(card.capacity / (1 + row.error)))
-        lone = _with(row.cell, "batch", 1)
-        length = row.cell.train.max_length
-        searches.append(_Search(row.cell, "batch", row.cell.train.batch_size, room, MAX_BATCH))
-        searches.append(_Search(lone, "length", length, room, positions or MAX_BATCH))
+        room = min(room_of(card), surely(card, row.error))
+        size, lone = row.candidate.examples, _with(row.cell, "batch", 1)
+        batches = _Search(row.cell, "batch", size, room, MAX_BATCH)
+        lengths = _Search(lone, "length", row.cell.train.max_length, room, positions or MAX_BATCH)
+        if row.candidate.passes == 1:  # it is the same step
+            batches.add(size, row.worst, card)
+            if size == 1:
+                lengths.add(lengths.start, row.worst, card)
+        searches += [batches, lengths]
     while asked := [(search, value) for search in searches for value in search.next()]:
         cells = [
             _with(search.cell, search.what, value).model_copy(update={"axes": {"number": number}})
@@ -108,29 +114,39 @@ class _Search:
             return [min(self.start, self.most)]
         good = max((v for v, need in self.needs.items() if need <= self.room), default=0)
         bad = min((v for v, need in self.needs.items() if need > self.room), default=0)
-        if good >= self.most or len(self.needs) > TRIES:
+        after = good + self._grain(good)
+        if good >= self.most or (bad and bad <= after) or len(self.needs) > TRIES:
             return []
-        if bad and bad - good <= self._grain(good):
+        if good and self._expected(after) > BEYOND * self.room:
             return []
-        guess = self._rounded(self._crossing())
         top = bad - self._grain(good) if bad else self.most
-        return [min(max(min(guess, top), good + self._grain(good)), self.most)]
+        return [min(max(min(self._rounded(self._crossing()), top), after), self.most)]
 
     def limit(self) -> Limit:
         """Return what was found."""
         good = max((v for v, need in self.needs.items() if need <= self.room), default=0)
         return Limit(good, self.entries.get(good), good >= self.most)
 
-    def _crossing(self) -> float:
-        """Return where the line through the two nearest values meets the room."""
+    def _line(self) -> tuple[int, float]:
+        """Return the value nearest to the room, and what one more adds there.
+
+        Of one value the slope is what it takes over what is at rest, which is not enough.
+        """
         near = sorted(self.needs, key=lambda v: abs(self.needs[v] - self.room))
         first = near[0]
         if len(near) == 1:
-            rest = self.entries[first].at_rest or 0
-            slope = (self.needs[first] - rest) / first
-        else:
-            slope = (self.needs[near[1]] - self.needs[first]) / (near[1] - first)
+            return first, (self.needs[first] - (self.entries[first].at_rest or 0)) / first
+        return first, (self.needs[near[1]] - self.needs[first]) / (near[1] - first)
+
+    def _crossing(self) -> float:
+        """Return where the line meets the room."""
+        first, slope = self._line()
         return first + (self.room - self.needs[first]) / slope if slope > 0 else 2 * first
+
+    def _expected(self, value: int) -> float:
+        """Return what the line of two forecasts says of a value; one says nothing."""
+        first, slope = self._line()
+        return self.needs[first] + slope * (value - first) if len(self.needs) > 1 else 0.0
 
     def _grain(self, value: int) -> int:
         if self.what == "batch":

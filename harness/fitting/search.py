@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from harness.fitting.candidates import Candidate, candidates_of, cells_of
-from harness.fitting.estimates import estimates
 from harness.fitting.found import Found, found_of
 from harness.fitting.plans import TRIES, OfKind, Plan
 from harness.fitting.wanted import Wanted
 from harness.forecasting.cells import forecast_cells
+from harness.forecasting.estimates import Estimate, estimates
 from harness.forecasting.forecaster import Forecaster
 
 Tell = Callable[[Found], None]
@@ -34,9 +34,10 @@ class _Search:
         self.found: dict[Candidate, Found | str] = {}
 
     def run(self) -> list[OfKind]:
-        """Estimate all candidates of a kind, and forecast what may be shown of it."""
+        """Forecast the plain ones, estimate what else there is, forecast what may be shown."""
         room = self.wanted.card.capacity
         plans = [Plan(kind, candidates_of(kind, self.wanted), room) for kind in self.wanted.kinds]
+        self._forecast(plan.plain for plan in plans)
         for plan in plans:
             self._estimate(plan)
             self._forecast(plan.first())
@@ -45,13 +46,19 @@ class _Search:
         return [plan.result(self.found) for plan in plans]
 
     def _estimate(self, plan: Plan) -> None:
-        """Estimate a kind's candidates, and in more passes those that do not fit in one."""
-        self._add(plan, list(dict.fromkeys([*plan.candidates, plan.plain])))
-        batch = self.wanted.batch
-        for passes in (n for n in range(2, batch + 1) if batch % n == 0):
-            self._add(plan, [c for c in plan.in_passes(passes) if c not in plan.known])
+        """Estimate what may be worth a forecast."""
+        plain = self.found[plan.plain]
+        if isinstance(plain, Found):
+            reserved = (plain.worst.device or 0) - self.wanted.card.context
+            seconds = plain.step.seconds if plain.step else None
+            plan.add([(plan.plain, Estimate(0, reserved, seconds))])
+        self._add(plan, plan.ends())
+        self._add(plan, plan.worth(self.found))
+        while split := plan.split():
+            self._add(plan, split)
 
     def _add(self, plan: Plan, candidates: Sequence[Candidate]) -> None:
+        candidates = [each for each in candidates if each not in plan.known]
         if candidates:
             cells = cells_of(self.wanted, candidates)
             answers = estimates(self.forecaster, cells, self.wanted.card)

@@ -51,11 +51,11 @@ def _shown(answer: Answer) -> Iterable[Found]:
 
 
 def _verdicts(shown: Iterable[Found]) -> str:
-    shares = sorted({found.error for found in shown})
-    listed = " or ".join(f"{100 * share:g} %" for share in shares)
+    errors = sorted({found.error for found in shown})
+    listed = " or ".join(f"{100 * e.under:g} %" for e in errors)
     return (
-        f"uncertain: nearer to the card's end than the known error of reserved bytes ({listed}: "
-        "19 of 20 measured runs are within); tight: less than 3 % of the card left."
+        "uncertain: the known error of reserved bytes could turn it (19 of 20 measured runs "
+        f"reserved at most {listed} more than forecast); tight: less than 3 % of the card left."
     )
 
 
@@ -119,7 +119,7 @@ def _found(found: Found) -> dict[str, Any]:
     return {
         "label": candidate.label,
         "verdict": found.verdict,
-        "known_error": found.error,
+        "known_error": found.error._asdict(),
         "examples": candidate.examples,
         "passes": candidate.passes,
         "settings": dict(candidate.settings),

@@ -88,6 +88,10 @@ class Processor(Frozen):
     def _by_op(self) -> dict[str, Curve]:
         return {curve.op: curve for curve in self.curves}
 
+    def knows(self, op: str) -> bool:
+        """Tell whether an operator was measured here, or one that does the same work."""
+        return ALIKE.get(op, op) in self._by_op
+
     def rate(self, op: str) -> float:
         """Return the work a second of an operator's largest kernel that was measured."""
         work, seconds = self._by_op[op].points[-1]

@@ -82,7 +82,7 @@ class Tracer:
         self.unknown: set[str] = set()
         self.device = "meta"
         self._current: Rows | None = None
-        self._passes, self._modules = list[int](), list[int]()
+        self._passes: list[int] = []
         self._part = ""
         self._numbers: dict[Any, int] = {}  # of kinds, by what they differ in within a part
         self._lifted: set[int] = set()
@@ -92,13 +92,7 @@ class Tracer:
         self.sizes[activity] = (examples, tokens)
         self._current = self.rows.setdefault(activity, Rows())
         self._passes = self.passes.setdefault(activity, [0])
-        self._modules = self.modules.setdefault(activity, [])
         self._part, self._numbers = "", {}
-
-    def enter(self, *_: object) -> None:
-        """Note that a module is called, as a hook of torch's before its forward."""
-        if self._current is not None:
-            self._modules.append(len(self._current))
 
     def launch(self, kernel: Launch, part: str) -> None:
         """Write down a kernel that no operator stands for."""

@@ -43,6 +43,12 @@ def test_every_pass_of_an_accumulated_step_has_its_own_share() -> None:
     assert found["optimizer"] == pytest.approx(single["optimizer"])
 
 
+def test_what_was_measured_is_no_operator_of_unknown_cost() -> None:
+    one = trace(9, 9, 9, 0)
+    one.unknown = {"aten::add", "aten::_fft_r2c"}
+    assert times_of(one, clock()).at_least == ["aten::_fft_r2c"]
+
+
 def test_kernels_in_a_step_take_longer_than_alone() -> None:
     alone, crowded = (times_of(trace(9, 9, 9, 0, 1000), clock(crowding=c)).steps[0] for c in (1, 2))
     assert crowded.device == pytest.approx(2 * alone.device)
