@@ -73,7 +73,7 @@ def step_time_notes(forecasts: Sequence[Forecast]) -> list[str]:
     notes = [
         "Step time: of a whole optimizer step, the mean over the run's steps as far as their "
         "lengths are known; host and device: what each has to do, the larger one binds; tokens: "
-        f"padding counted; forecast from datasheets, with no GPU{cpu}. {rule()}",
+        f"padding counted, an image as one; forecast from datasheets, with no GPU{cpu}. {rule()}",
         *notes,
     ]
     lower = dict.fromkeys(name for e in timed if e.step_time for name in e.step_time.at_least)

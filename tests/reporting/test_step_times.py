@@ -109,7 +109,8 @@ def test_a_run_has_its_parts_and_an_upper_bound_of_its_energy() -> None:
     ]  # fmt: skip
     assert "Assumed of a run's time: safe freezes evenly." in run_time_notes(found)
     assert run_time_notes(found[3:]) == [
-        "No time of a run: neither data nor max_steps say how many steps it has."
+        "No time of a run: neither data nor max_steps say how many steps it has (of batches "
+        "padded to max_length no data is read)."
     ]
 
 
