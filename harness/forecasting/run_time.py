@@ -91,7 +91,7 @@ def run_time(
         fastest=count * min(step.seconds for step in steps),
         slowest=count * max(step.seconds for step in steps),
         error_bar=max(step.bar.absolute for step in steps),
-        energy=clock.sheet.power * seconds if clock.sheet else None,
+        energy=clock.sheet.power * seconds if clock.sheet and clock.sheet.power else None,
         at_least=list(dict.fromkeys(name for step in steps for name in step.at_least)),
         assumed=[course.assumed] if course.assumed and len(stages) > 1 else [],
     )

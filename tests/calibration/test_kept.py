@@ -48,7 +48,10 @@ def test_the_host_is_of_all_cards_and_the_devices_shares_of_the_one_that_was_mea
     assert other.calibrated == ("host",)
     assert set(mine.calibrated) == {"host", "bandwidth", "products", "products_fp32"}
     assert "9.0 µs of the host" in find_card("rtx4090").assumptions[0]
-    assert "what l40s reaches" in find_card("l40s").assumptions[0]
+    assert (
+        "what l40s reaches of its datasheet, measured on this machine"
+        in find_card("l40s").assumptions[0]
+    )
 
 
 def test_a_host_that_was_reckoned_is_used_and_not_called_calibrated() -> None:
