@@ -9,6 +9,8 @@ from harness.forecasting.run_time import RunTime
 from harness.forecasting.step_time import MeanStep
 from harness.reporting.figures.step_bars import step_figures
 from harness.reporting.figures.theme import MODES, style
+from harness.reporting.page.of_forecasts import forecasts_data
+from harness.reporting.page.pool import Pool
 from harness.reporting.run_times import run_time_notes, run_time_tables
 from harness.reporting.step_times import step_time_notes, step_time_tables, times_flat
 from harness.timing.bar import Bar
@@ -134,3 +136,10 @@ def test_a_figure_per_card_with_bars_marks_and_bounds() -> None:
         assert {"1.00;  100 ±10 %", "2.00;  ≥200"} <= {text.get_text() for text in axes.texts}
         assert axes.get_xlim()[1] > 200
     assert step_figures([entry("full", None)]) == []
+
+
+def test_the_page_has_the_times_of_each_card_in_a_row_that_they_share() -> None:
+    found = [entry("full", 0.1), entry("full", 0.3, gpu="a6000"), entry("full", None, gpu="t4")]
+    [view] = forecasts_data(found, Pool())["views"]
+    [row] = view["rows"]
+    assert row["times"] == {"rtx4090": [0.1, "100 ±10 %"], "a6000": [0.3, "300 ±10 %"]}
