@@ -60,22 +60,10 @@ def _columns(wide: bool) -> list[Column[Numbered]]:
         words("#", lambda each: str(each.place)),
         words("method", lambda each: each.found.candidate.kind.title),
         words("settings", lambda each: settings_of(each.row)) if wide else None,
-        number("step", lambda each: each.ratio, ratio, "step over the fastest (ratio)"),
-        Column(
-            "ms",
-            lambda each: each.found.step,
-            _milliseconds,
-            {"step (s)": lambda step: step and step.seconds},
-        ),
+        Column("step", _same, _ratio, {"step over the fastest (ratio)": lambda each: each.ratio}),
+        Column("ms", _found, _milliseconds, {"step (s)": lambda found: found.seconds}),
         words("binds", lambda each: _binds(each.found.step)) if wide else None,
-        Column(
-            "tokens/s",
-            lambda each: each.found.step,
-            _rate,
-            {"tokens/s": lambda step: step and step.tokens_per_second},
-        )
-        if wide
-        else None,
+        Column("tokens/s", _found, _rate, {"tokens/s": _tokens}) if wide else None,
         number("GiB", lambda each: each.found.worst.device, gib, "device (B)"),
         number("left", lambda each: each.found.worst.margin, signed, "margin (B)"),
         words("verdict", lambda each: each.found.verdict),
@@ -111,7 +99,7 @@ def _told(found: Found | None) -> str | None:
     """Return a candidate's settings, verdict, margin and step in one line."""
     if found is None:
         return None
-    time = f", {milliseconds(found.step.seconds)} ms" if found.step else ""
+    time = f", {_milliseconds(found)} ms" if found.step else ""
     how = ", ".join(found.candidate.words)
     return f"{how}: {found.verdict} {signed(found.worst.margin)}{time}"
 
@@ -122,18 +110,37 @@ def settings_of(row: Row) -> str:
     return f"{said} (least memory)" if row.leanest else said
 
 
-def _milliseconds(step: MeanStep | None) -> str:
-    if step is None:
-        return "-"
-    return f"{'>=' * bool(step.at_least)}{milliseconds(step.seconds)}"
+def _same(row: Numbered) -> Numbered:
+    return row
+
+
+def _found(row: Numbered) -> Found:
+    return row.found
+
+
+def _ratio(row: Numbered) -> str:
+    return _bounded(row.found, ratio(row.ratio))
+
+
+def _milliseconds(found: Found) -> str:
+    return _bounded(found, milliseconds(found.seconds))
+
+
+def _bounded(found: Found, text: str) -> str:
+    return f">={text}" if found.at_least and text != "-" else text
 
 
 def _binds(step: MeanStep | None) -> str | None:
     return step.bar.binds if step else None
 
 
-def _rate(step: MeanStep | None) -> str:
-    return f"{step.tokens_per_second:,.0f}" if step else "-"
+def _tokens(found: Found) -> float | None:
+    return found.step.tokens_per_second if found.step else None
+
+
+def _rate(found: Found) -> str:
+    rate = _tokens(found)
+    return "-" if rate is None else f"{'<=' * bool(found.at_least)}{rate:,.0f}"
 
 
 def signed(count: int | None) -> str:
