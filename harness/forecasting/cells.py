@@ -91,7 +91,8 @@ def _judged(stages: Sequence[tuple[_Step, Answer]]) -> list[Forecast]:
 def question(request: Request, card: Card, *, timed: bool = True) -> Asked:
     """Return what is asked of a step for its verdict and its time on a card."""
     clock = card.clock if timed else None
-    return Asked(request, (card.capacity,), (clock,) if clock else ())
+    capacities = (card.capacity,) if card.threads is None else ()  # no allocator to replay
+    return Asked(request, capacities, (clock,) if clock else ())
 
 
 class _Step(NamedTuple):
@@ -190,7 +191,7 @@ def _choices(request: Request, card: Card, answer: Answer) -> dict[str, str]:
     versions, train = package_versions(), request.train
     step = answer if isinstance(answer, StepForecast) else None
     return {
-        "capability": f"{card.capability[0]}.{card.capability[1]}",
+        "capability": ".".join(map(str, card.capability)) if card.threads is None else "none",
         "precision": str(train.dtypes),
         "attention": step.attention if step else train.attention,
         "optimizer": f"{train.optimizer}, {OPTIMIZERS[train.optimizer].kernels}",

@@ -17,6 +17,7 @@ from harness.reporting.explained import explanation_data, explanation_notes, exp
 from harness.reporting.figures import figure as figures
 from harness.reporting.figures.figure import Figure
 from harness.reporting.figures.of_forecasts import conditions, figures_of_forecasts
+from harness.reporting.figures.step_bars import step_figures
 from harness.reporting.figures.timelines import timeline_figures
 from harness.reporting.forecasts import (
     ForecastRow,
@@ -104,7 +105,7 @@ def report_of_forecasts(
         description=suite.description,
         overridden=overridden,
         command=command,
-        figures=figures_of_forecasts(distinct),
+        figures=[*figures_of_forecasts(distinct), *step_figures(distinct)],
         tables=tables,
         notes=notes,
         texts={

@@ -17,15 +17,18 @@ torch's functions while it runs.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
 from torch import nn
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from harness.errors import UserError
 from harness.metering.declared import declared_tensors
 from harness.metering.events import Event, LedgerReport, summarize
+from harness.metering.launches import heard_by
 from harness.metering.ledger import Ledger
 from harness.models.attention import resolved
 from harness.shapes import BatchShape
@@ -36,6 +39,7 @@ from harness.simulation.host import on_device
 from harness.simulation.observer import Observer, Workspaces
 from harness.simulation.quantized import assumed
 from harness.simulation.request import Request, StandIn
+from harness.simulation.target import Target
 from harness.tasks.families import get_family
 from harness.tasks.families.packing import sees_both
 from harness.timing.trace import Tracer
@@ -129,7 +133,7 @@ def _observed(
     observer.tracer = tracer
     if tracer is not None:
         tracer.device = device.type
-    with ledger:
+    with heard_by(observer.launched), ledger, _told_of_modules(tracer, target):
         watch = Workspaces(ledger, observer, target)
         for number, shape in enumerate(steps):
             if number == 1:
@@ -173,6 +177,19 @@ def _observed(
         remarks=tuple(said),
         num_probe=handle.num_probe,
     )
+
+
+@contextmanager
+def _told_of_modules(tracer: Tracer | None, target: Target) -> Iterator[None]:
+    """Tell the tracer of a module's every call, on the CPU, where they take their share of time."""
+    if tracer is None or target.kind != "cpu":
+        yield
+        return
+    hook = register_module_forward_pre_hook(tracer.enter)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def _beside(

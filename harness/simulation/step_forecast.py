@@ -99,8 +99,8 @@ class StepForecast(Part):
 
     @property
     def reserved(self) -> int:
-        """The most that any activity needs."""
-        return max(need.reserved for need in self.needs.values())
+        """The most that any activity needs; of tensors on the CPU, where nothing is cached."""
+        return max(need.reserved or need.allocated for need in self.needs.values())
 
     @property
     def decides(self) -> str:

@@ -35,8 +35,8 @@ BATCHED = 132  # matrices that a factorisation works on at once
 class Traced:
     """What the device's time needs of rows, as arrays of one number per row."""
 
-    def __init__(self, rows: Sequence[Row]) -> None:
-        self.rows = rows
+    def __init__(self, rows: Sequence[Row], modules: Sequence[int] = ()) -> None:
+        self.rows, self.modules = rows, modules
         self.kernel = numpy.array([not row.view for row in rows], bool)
         self.waits = numpy.array([row.waits for row in rows], bool)
         self._caches: dict[float, tuple[Seconds, Seconds]] = {}
@@ -80,8 +80,9 @@ def device_seconds(traced: Traced, clock: Clock, tf32: bool = False) -> Seconds:
         clock: the device.
         tf32: products in fp32 may round their inputs to tf32.
     """
-    if clock.sheet is None:
-        return cpu_seconds(traced, clock)
+    if clock.processor is not None:
+        return numpy.array(clock.processor.kernels(traced.rows), float)
+    assert clock.sheet is not None, "a card is timed by its datasheet, a CPU by what it did"
     memory, cache = traced.moved(KEPT * clock.sheet.l2)
     bandwidth = clock.machine.bandwidth * clock.sheet.bandwidth
     moving = traced.passes * (memory + cache / HIT) / bandwidth
@@ -91,13 +92,6 @@ def device_seconds(traced: Traced, clock: Clock, tf32: bool = False) -> Seconds:
     )
     own = FLOOR * traced.launches + traced.chains
     return numpy.where(traced.kernel, numpy.maximum(moving, computing) + own, 0.0)
-
-
-def cpu_seconds(traced: Traced, clock: Clock) -> Seconds:
-    """Return the same for the CPU, which works on an operator when it is called."""
-    memory, _ = traced.moved(0.0)
-    computing = sum(traced.flops.values(), numpy.zeros(len(traced.rows))) / 50e9
-    return numpy.where(traced.kernel, numpy.maximum(memory / 10e9, computing), 0.0)
 
 
 def _rate(kind: torch.dtype | None, clock: Clock, tf32: bool) -> float:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from harness.timing.clock import Clock
 from harness.timing.device import Seconds, Traced, device_seconds
 from harness.timing.host import host_seconds
-from harness.timing.queues import run
+from harness.timing.queues import in_turn, run
 from harness.timing.times import StepTime, Times
 from harness.timing.trace import Tracer
 
@@ -53,7 +53,7 @@ class _Activity:
 
     def __init__(self, tracer: Tracer, name: str, accumulate: int) -> None:
         rows, begins = tracer.rows[name], tracer.passes[name]
-        self.traced = Traced(rows)
+        self.traced = Traced(rows, tracer.modules.get(name, ()))
         traced = min(accumulate, MOST_PASSES)
         self.sizes = tuple(size * accumulate // traced for size in tracer.sizes[name])
         self.more = accumulate - traced
@@ -70,9 +70,10 @@ class _Activity:
         """Return its time on a clock."""
         traced = self.traced
         device, host = device_seconds(traced, clock, tf32), host_seconds(traced, clock)
-        parts = self._parts(host, device, min(self.more, REPEATED))
+        together = clock.processor is not None
+        parts = self._parts(host, device, min(self.more, REPEATED), together)
         if self.more > REPEATED:
-            before = self._parts(host, device, REPEATED - 1)
+            before = self._parts(host, device, REPEATED - 1, together)
             for part, seconds in before.items():
                 parts[part] += (self.more - REPEATED) * (parts[part] - seconds)
         examples, tokens = self.sizes
@@ -88,11 +89,17 @@ class _Activity:
     def _sum(self, seconds: Seconds) -> float:
         return float(seconds.sum() + self.more * seconds[self.middle].sum())
 
-    def _parts(self, host: Seconds, device: Seconds, more: int) -> dict[str, float]:
-        """Return the seconds of every part, with so many more middle passes."""
+    def _parts(self, host: Seconds, device: Seconds, more: int, together: bool) -> dict[str, float]:
+        """Return the seconds of every part, with so many more middle passes.
+
+        `together`: host and device are one CPU, which does one thing at a time.
+        """
         order = numpy.concatenate([self.first, *[self.middle] * (more + 1), self.last])
-        traced = self.traced
-        course = run(host[order], device[order], traced.launches[order], traced.waits[order])
+        traced, host, device = self.traced, host[order], device[order]
+        if together:
+            course = in_turn(host, device)
+        else:
+            course = run(host, device, traced.launches[order], traced.waits[order])
         return _by_part(self.parts[order], course.done, course.seconds)
 
 

@@ -217,12 +217,15 @@ def cost_of(func: Any) -> Cost | None:
 
 
 def _once_over(func: Any) -> bool:
-    """Tell whether an operator is pointwise or a reduction, by its tags or those of its other form.
+    """Tell whether an operator is pointwise or a reduction, by the tags of any of its forms.
 
-    An operator in place is not always tagged as that out of place is.
+    Those in place, or into a given tensor, are not always tagged as those out of place are.
     """
-    if torch.Tag.pointwise in func.tags or torch.Tag.reduction in func.tags:
-        return True
-    other = getattr(torch.ops.aten, func._schema.name.partition("::")[2].removesuffix("_"), None)
-    form = getattr(other, func._overloadname, None) if other is not None else None
-    return form is not None and form is not func and _once_over(form)
+    space, _, name = func._schema.name.partition("::")
+    for packet in {name, name.removesuffix("_")}:
+        forms = getattr(getattr(torch.ops, space), packet, None)
+        for form in () if forms is None else forms.overloads():
+            tags = getattr(forms, form).tags
+            if torch.Tag.pointwise in tags or torch.Tag.reduction in tags:
+                return True
+    return False

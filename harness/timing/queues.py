@@ -59,6 +59,12 @@ def run(host: Seconds, device: Seconds, launches: Seconds, waits: NDArray[numpy.
     return Course(done, max(host_now, device_now))
 
 
+def in_turn(host: Seconds, device: Seconds) -> Course:
+    """Let a CPU work, which runs an operator's kernel before it calls the next one."""
+    done: Seconds = numpy.cumsum(host + device)
+    return Course(done, float(done[-1]) if len(done) else 0.0)
+
+
 def _cuts(number: Seconds, waits: NDArray[numpy.bool_]) -> list[int]:
     """Return ends of pieces within which nobody waits for what is launched in the same piece."""
     steps = numpy.arange(DEEP, number[-1] if len(number) else 0.0, DEEP)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from harness.metering.launches import Launch
 from harness.timing.kernels import PLAIN, WAITS, Cost, cost_of
 
 Moved = tuple[tuple[int, int], ...]  # (storage, bytes) of tensors
@@ -96,6 +98,8 @@ class Tracer:
         rows: by activity: `step 1` and on for steps (step 0 is left out), `evaluation`, `probe`.
         sizes: examples and tokens of each activity.
         passes: by activity, the number of the row with which each forward pass begins.
+        modules: by activity, the number of the row before which each module is called, where the
+            tracer is told of them.
         unknown: operators whose kernels nobody knows.
         device: type of the tensors that stand for the device's: where it is `cpu`, the host's look
             alike.
@@ -105,12 +109,13 @@ class Tracer:
         self.rows: dict[str, list[Row]] = {}
         self.sizes: dict[str, tuple[int, int]] = {}
         self.passes: dict[str, list[int]] = {}
+        self.modules: dict[str, list[int]] = {}
         self.unknown: set[str] = set()
         self.device = "meta"
         self._current: list[Row] | None = None
-        self._passes: list[int] = []
+        self._passes, self._modules = list[int](), list[int]()
         self._part = ""
-        self._views: dict[tuple[Any, str], Row] = {}
+        self._views: dict[Any, Row] = {}  # of this part
         self._lifted: set[int] = set()
 
     def begin(self, activity: str, examples: int, tokens: int) -> None:
@@ -118,22 +123,28 @@ class Tracer:
         self.sizes[activity] = (examples, tokens)
         self._current = self.rows.setdefault(activity, [])
         self._passes = self.passes.setdefault(activity, [0])
+        self._modules = self.modules.setdefault(activity, [])
         self._part = ""
 
-    def end(self) -> None:
-        """Note that nothing of interest follows, until the next one begins."""
-        self._current = None
-
-    def launch(self, name: str, part: str, reads: list[Tensor], writes: list[Tensor],
-               flops: int = 0) -> None:  # fmt: skip
-        """Write down a kernel that no operator stands for: a library's own."""
+    def enter(self, *_: object) -> None:
+        """Note that a module is called, as a hook of torch's before its forward."""
         if self._current is not None:
-            self._begin(part)
-            dtype = next((t.dtype for t in (*writes, *reads) if t.dtype in _FLOAT), None)
-            self._current.append(Row(
-                name, part, False, flops, dtype, tuple(map(_held, reads)),
-                tuple(map(_held, writes)),
-            ))  # fmt: skip
+            self._modules.append(len(self._current))
+
+    def launch(self, kernel: Launch, part: str) -> None:
+        """Write down a kernel that no operator stands for."""
+        if self._current is None:
+            return
+        self._begin(part)
+        if not kernel.known:
+            self.unknown.add(kernel.name)
+        types = [t.dtype for t in (*kernel.reads, *kernel.writes)]
+        if not kernel.flops:
+            types = [dtype for dtype in types if dtype in _FLOAT]
+        self._current.append(Row(
+            kernel.name, part, False, kernel.flops, next(iter(types), None),
+            tuple(map(_held, kernel.reads)), tuple(map(_held, kernel.writes)), kernel.waits,
+        ))  # fmt: skip
 
     def __call__(
         self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any, part: str,
@@ -144,57 +155,59 @@ class Tracer:
             self._lifted.add(_key(out))
         if self._current is None:
             return
-        self._begin(part)
-        facts = _facts_of(func)
-        cost = facts.cost
-        if cost is None:
-            self.unknown.add(facts.name)
-            cost = PLAIN
-        elif not cost.kernel:
-            self._current.append(self._view(facts, part))
-            return
-        self._current.append(self._row(facts, cost, args, kwargs, out, part, flops))
+        if part != self._part:
+            self._begin(part)
+        row = self._views.get(func)
+        if row is None:
+            facts = _facts.get(func) or _facts_of(func)
+            cost = facts.cost
+            if cost is None:
+                self.unknown.add(facts.name)
+                cost = PLAIN
+            if cost.kernel:
+                row = self._row(facts, cost, args, kwargs, out, flops)
+            else:
+                row = self._views[func] = self._view(facts)
+        self._current.append(row)
 
     def _begin(self, part: str) -> None:
         if part != self._part:
             if part == "forward" and self._part == "backward" and self._current is not None:
                 self._passes.append(len(self._current))
-            self._part = part
+            self._part, self._views = part, {}
 
-    def _view(self, facts: Facts, part: str) -> Row:
-        row = self._views.get((facts.name, part))
-        if row is None:
-            row = Row(facts.name, part, True, 0, None, (), ())
-            self._views[facts.name, part] = row
-        return row
+    def _view(self, facts: Facts) -> Row:
+        return Row(facts.name, self._part, True, 0, None, (), ())
 
     def _row(
         self, facts: Facts, cost: Cost, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any,
-        part: str, flops: int,
+        flops: int,
     ) -> Row:  # fmt: skip
-        over: list[Tensor] = []
-        for i, name in facts.written:
-            over += _listed(args[i] if i < len(args) else kwargs.get(name))
         ins = _listed((*args, *kwargs.values()) if kwargs else args)
-        outs = over or _listed(out)
+        over = [
+            tensor
+            for i, name in facts.written
+            for tensor in _listed((args[i] if i < len(args) else kwargs.get(name),))
+        ]
+        outs = over or ([out] if isinstance(out, Tensor) else _listed((out,)))
         if self._on_host(ins, outs):
-            return self._view(facts, part)
-        reads = [_held(t) for t in ins if not (facts.replaced and any(t is o for o in over))]
-        writes = [_held(t) for t in outs]
+            return self._view(facts)
+        read = [t for t in ins if not any(t is o for o in over)] if facts.replaced else ins
+        reads, writes = [_held(t) for t in read], [_held(t) for t in outs]
         if cost.moves != "whole":
             reads, writes = _moved(cost.moves, reads, writes)
         dtype = next((t.dtype for t in (ins if flops else outs) if t.dtype in _FLOAT), None)
         shape = tuple(ins[0].shape) if facts.shaped and ins else ()
         pieces = len(args[facts.counted]) if facts.counted >= 0 else 1
         waits = facts.waits or (facts.asks and self._asks(facts.name, args, ins, outs))
-        return Row(facts.name, part, False, flops, dtype, tuple(reads), tuple(writes), waits,
+        return Row(facts.name, self._part, False, flops, dtype, tuple(reads), tuple(writes), waits,
                    pieces, shape, cost)  # fmt: skip
 
     def _on_host(self, ins: list[Tensor], outs: list[Tensor]) -> bool:
         """Tell whether an operator is of the host's tensors, such as an optimizer's counters."""
         if self.device == "cpu":  # all look alike: known are those that were made of numbers
             return len(ins) == 1 and not outs and _key(ins[0]) in self._lifted
-        return all(t.device.type == "cpu" for t in (*ins, *outs))
+        return not any(not t.is_cpu for t in outs or ins) and all(t.is_cpu for t in ins)
 
     def _asks(
         self, name: str, args: tuple[Any, ...], ins: list[Tensor], outs: list[Tensor]
@@ -202,7 +215,7 @@ class Tracer:
         """Tell whether a copy or an indexing needs values on the host."""
         if name == "aten::index":
             return any(i is not None and i.dtype is torch.bool for i in args[1])
-        kinds = [any(t.device.type == "cpu" for t in several) for several in (ins, outs)]
+        kinds = [any(t.is_cpu for t in several) for several in (ins, outs)]
         return self.device != "cpu" and kinds == [False, True]
 
 
@@ -229,26 +242,24 @@ def _key(tensor: Tensor) -> int:
 
 def _held(tensor: Tensor) -> tuple[int, int]:
     """Return a tensor's memory and its bytes: expanded dimensions are there once."""
+    if tensor.is_contiguous():
+        return tensor.untyped_storage()._cdata, tensor.nbytes
     if tensor.layout is not torch.strided:
         entries = tensor._nnz() if tensor.layout is torch.sparse_coo else tensor.numel()
         return id(tensor), entries * (tensor.element_size() + 16)
-    count = tensor.numel()
-    if count and not tensor.is_contiguous():
-        for size, stride in zip(tensor.shape, tensor.stride(), strict=True):
-            if stride == 0:
-                count //= size
-    return tensor.untyped_storage()._cdata, count * tensor.element_size()
+    count = tensor.nbytes
+    for size, stride in zip(tensor.shape, tensor.stride(), strict=True):
+        if stride == 0 and size > 1:
+            count //= size
+    return tensor.untyped_storage()._cdata, count
 
 
-def _listed(value: Any) -> list[Tensor]:
-    """Return the tensors in arguments or results."""
-    if isinstance(value, Tensor):
-        return [value]
+def _listed(values: Iterable[Any]) -> list[Tensor]:
+    """Return the tensors among arguments or results, and in their lists."""
     found: list[Tensor] = []
-    if isinstance(value, (list, tuple)):
-        for item in value:
-            if isinstance(item, Tensor):
-                found.append(item)
-            elif isinstance(item, (list, tuple)):
-                found += _listed(item)
+    for value in values:
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif isinstance(value, (list, tuple)):
+            found += _listed(value)
     return found

@@ -7,6 +7,8 @@ import pytest
 from harness.forecasting.result import Forecast
 from harness.forecasting.run_time import RunTime
 from harness.forecasting.step_time import MeanStep
+from harness.reporting.figures.step_bars import step_figures
+from harness.reporting.figures.theme import MODES, style
 from harness.reporting.run_times import run_time_notes, run_time_tables
 from harness.reporting.step_times import step_time_notes, step_time_tables, times_flat
 from harness.timing.bar import Bar
@@ -114,3 +116,17 @@ def test_a_run_has_its_parts_and_an_upper_bound_of_its_energy() -> None:
 def test_without_a_datasheet_there_is_no_table() -> None:
     assert step_time_tables([entry("full", None)]) == run_time_tables([entry("full", None)]) == []
     assert times_flat(entry("full", None)) == {}
+
+
+def test_a_figure_per_card_with_bars_marks_and_bounds() -> None:
+    found = [entry("full", 0.1), entry("odd", 0.2, HOST, at_least=("x::y",)),
+             entry("full", 0.1, gpu="custom:24:8.6")]  # fmt: skip
+    one, other = step_figures(found)
+    assert (one.name, other.name) == ("step-time-rtx4090", "step-time-custom-24-8.6")
+    assert "ratio to full" in one.caption
+    for mode in MODES:
+        with style(mode):
+            [axes] = one.draw(mode).axes
+        assert {"1.00;  100 ±10 %", "2.00;  ≥200"} <= {text.get_text() for text in axes.texts}
+        assert axes.get_xlim()[1] > 200
+    assert step_figures([entry("full", None)]) == []
