@@ -1,4 +1,4 @@
-"""`python -m harness.budget check|update SUITE_OR_RUNS --budget FILE`: memory that may not grow."""
+"""`python -m harness.budget check|update SUITE_OR_RUNS --budget FILE`: what may not grow."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from harness.untrusted import said
 
 app = new_app()
 GPU = "rtx4090"
-EXIT_CODES = "Exit codes: 0 within, 1 over, 2 bad input or a file that cannot be read or written, \
+EXIT_CODES = (
+    "Exit codes: 0 within, 1 over or slower, 2 bad input or a file that cannot be read or written, \
 3 a budgeted cell has no figure or none is budgeted, 4 other software versions than the file's, \
 70 no verdict: an error of headroom's own."
+)
 
 Source = Annotated[
     Path, typer.Argument(help="a suite's YAML file (forecast) or a run folder (measured)")
@@ -40,7 +42,7 @@ def check(
         bool, typer.Option(help="with other software versions: print what moved, accept it")
     ] = False,
 ) -> int:
-    """Compare every cell's peak with its budget."""
+    """Compare every cell's peak with its budget, and its step time where the file has one."""
     from harness.budgets.compare import compare
     from harness.budgets.figures import figures_of
     from harness.budgets.file import read_budget, software
@@ -53,7 +55,7 @@ def check(
               f"{_update(source, budget, gpu, plugin)}")  # fmt: skip
         if not other_versions:
             return 4
-    figures = figures_of(source, gpu, plugin or [])
+    figures = figures_of(source, gpu, plugin or [], bool(old.steps))
     verdict = compare(old, figures)
     for line in lines(verdict, _update(source, budget, gpu, plugin)):
         print(line)
@@ -70,14 +72,20 @@ def update(
     reason: Annotated[str, typer.Option(help="why the budget moves; kept in the file")],
     gpu: Gpu = GPU,
     plugin: Plugins = None,
+    time: Annotated[
+        bool | None,
+        typer.Option("--time/--no-time", help="hold step times, too; default: as the file does"),
+    ] = None,
 ) -> None:
     """Write new budgets for the cells that moved; all others keep their line."""
     from harness.budgets.figures import figures_of
-    from harness.budgets.file import updated, write_budget
+    from harness.budgets.file import read_budget, updated, write_budget
 
     if not reason.strip():
         raise UserError("--reason: say why the budget moves")
-    new, moved = updated(budget, figures_of(source, gpu, plugin or []), reason.strip())
+    held = budget.exists() and bool(read_budget(budget).steps)
+    figures = figures_of(source, gpu, plugin or [], held if time is None else time)
+    new, moved = updated(budget, figures, reason.strip())
     write_budget(budget, new)
     print(f"{budget}: {len(new.cells)} cells, {len(moved)} moved")
     for path in moved:

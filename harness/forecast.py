@@ -40,6 +40,7 @@ EXAMPLES = examples(
     "headroom forecast suites/glue.yaml --catalogued --gpu a6000 tasks=[rte] --max-batch",
     "headroom forecast suites/safe_squad_shape.yaml --sweep batch=8,16,32 --out forecast",
     "headroom forecast suites/safe_squad_shape.yaml --explain '*/bert-large*/*' --out why",
+    "headroom forecast suites/quick.yaml --explain '*/lora-r8/*' --against '*/full/*'",
     "headroom forecast --from axolotl config.yml --gpu rtx4090",
 )
 
@@ -76,6 +77,10 @@ def forecast(
     explain: Annotated[
         str | None, typer.Option(metavar="CELL", help="what holds the peak of this cell, and why")
     ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="CELL", help="of --explain: what came and went against this cell"),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="write a report here: Markdown, figures, CSV, JSON"),
@@ -94,6 +99,7 @@ def forecast(
 
     A cell without a forecast makes the exit code 1.
     """
+    from harness.explaining import Telling, cells_of, refuse_beside_explain, tell
     from harness.forecasting.cache import cache_folder
     from harness.forecasting.cards import find_card
     from harness.forecasting.cells import forecast_cells
@@ -107,11 +113,11 @@ def forecast(
     from harness.suite.preflight import check_models
     from harness.suite.suite import choose
 
-    if explain is not None:
-        _refuse_beside_explain(
-            {"--max-batch": max_batch, "--native": native, "--only": only != "*",
-             "--sweep": bool(sweep)}
-        )  # fmt: skip
+    refuse_beside_explain(
+        explain, against,
+        {"--max-batch": max_batch, "--native": native, "--only": only != "*",
+         "--sweep": bool(sweep)},
+    )  # fmt: skip
     sweeps = sweeps_of(sweep or [])
     for written in (json_file, suite_out, out and out / "report.md"):
         if written is not None:
@@ -129,7 +135,7 @@ def forecast(
     except UserError as error:
         raise UserError(f"{error}{whose(document.data)}") from None
     cells = suite.cells()
-    chosen = choose(cells, only) if explain is None else choose(cells, explain, "--explain")
+    chosen = choose(cells, only) if explain is None else cells_of(cells, explain, against)
     if catalogued:
         chosen = [_with_catalogued(cell) for cell in chosen]
     check_models(chosen, to_run=False)
@@ -139,13 +145,15 @@ def forecast(
     asked = command_line(
         "forecast", str(file), *(overrides or []), **{"from": trainer}, gpu=gpu, only=only,
         plugin=plugin,
-        max_batch=max_batch, sweep=sweep, explain=explain, out=out, native=native,
+        max_batch=max_batch, sweep=sweep, explain=explain, against=against, out=out, native=native,
         catalogued=catalogued,
     )  # fmt: skip
     with counting("forecast") as progress:
         forecaster = Forecaster(cache_folder() if cache else None, workers, progress)
         if explain is not None:
-            return _explain(forecaster, chosen, cards, json_file, out, asked, imported)
+            told = imported.notes() if imported else []
+            tell(forecaster, chosen, cards, Telling(asked, told, json_file, out))
+            return DONE
         forecasts = forecast_cells(forecaster, chosen, cards)
         if native:
             _compare_native(forecaster, chosen, cards, forecasts)
@@ -216,51 +224,26 @@ def _compare_native(
 def _show(forecasts: list[Forecast], json_file: Path | None) -> None:
     """Print the tables; write every figure as JSON."""
     from harness.reporting.forecasts import forecast_notes, forecast_table, without_equal_seeds
+    from harness.reporting.run_times import run_time_notes, run_time_tables
+    from harness.reporting.step_times import step_time_notes, step_time_tables
     from harness.reporting.swept import swept_notes, swept_tables
     from harness.reporting.terminal import print_tables
 
-    swept = without_equal_seeds(forecasts)
-    tables: list[Table[Any]] = [forecast_table(forecasts), *swept_tables(swept)]
-    print_tables(tables, [*forecast_notes(forecasts), *swept_notes(swept)])
+    distinct = without_equal_seeds(forecasts)
+    tables: list[Table[Any]] = [
+        forecast_table(forecasts),
+        *step_time_tables(distinct),
+        *run_time_tables(distinct),
+        *swept_tables(distinct),
+    ]
+    notes = [
+        *forecast_notes(forecasts),
+        *step_time_notes(forecasts),
+        *run_time_notes(forecasts),
+        *swept_notes(distinct),
+    ]
+    print_tables(tables, notes)
     write_json(json_file, [entry.model_dump(mode="json") for entry in forecasts])
-
-
-def _refuse_beside_explain(given: dict[str, bool]) -> None:
-    options = [option for option, is_given in given.items() if is_given]
-    if options:
-        raise UserError(f"--explain looks at one cell as it is; leave out {', '.join(options)}")
-
-
-def _explain(
-    forecaster: Forecaster,
-    cells: Sequence[Cell],
-    cards: Sequence[Card],
-    json_file: Path | None,
-    out: Path | None,
-    asked: str,
-    imported: Imported | None,
-) -> int:
-    from harness.forecasting.explain import explain
-    from harness.reporting.explained import (
-        explanation_data,
-        explanation_notes,
-        explanation_tables,
-    )
-    from harness.reporting.terminal import print_tables
-
-    if len(cells) > 1:
-        paths = ", ".join(cell.path for cell in cells[:4])
-        raise UserError(f"--explain matches {len(cells)} cells; name one, such as {paths}")
-    explanation = explain(forecaster, cells[0], cards)
-    notes = explanation_notes(explanation)
-    print_tables(explanation_tables(explanation), notes + (imported.notes() if imported else []))
-    write_json(json_file, explanation_data(explanation))
-    if out is not None:
-        from harness.reporting.forecast_report import report_of_explanation, write
-
-        timeline = forecaster.timeline(explanation.request)
-        write(report_of_explanation(asked, explanation, timeline), out)
-    return DONE
 
 
 if __name__ == "__main__":

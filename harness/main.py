@@ -1,4 +1,4 @@
-"""One command for all: `headroom run|forecast|compare|budget|report|doctor|ls|schema`."""
+"""One command for all: `headroom run|forecast|fit|calibrate|compare|budget|report|...`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,23 @@ from typing import Annotated
 
 import typer
 
-from harness import __version__, budget, compare, doctor, forecast, ls, report, run, schema
+from harness import (
+    __version__,
+    budget,
+    calibrate,
+    compare,
+    doctor,
+    fit,
+    forecast,
+    ls,
+    report,
+    run,
+    schema,
+)
 from harness.command import new_app
 
 app = new_app()
-for module in (run, forecast, compare, report, doctor, ls, schema):
+for module in (run, forecast, fit, calibrate, compare, report, doctor, ls, schema):
     app.add_typer(module.app)
 app.add_typer(budget.app, name="budget", help="Hold memory against its budget, or move the budget.")
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import AliasChoices, ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from harness.foreseen import RunForecast
 from harness.part import Part
 from harness.provenance import Data, Environment, Invocation, Provenance
 
@@ -137,32 +138,6 @@ class Time(Part):
     probes: float = 0.0
     analyses: float = 0.0
     total: float
-
-
-class StageForecast(Part):
-    """The forecast of one stage of the run's method, on the run's own device."""
-
-    peak_allocated: int
-    peak_reserved: int
-    peak_evaluation: int | None = None
-    peak_probe: int | None = None
-    at_rest: int
-    saved_activations: int
-    split: dict[str, int]
-    peaks: dict[str, int] = Field(
-        description="peak in forward, backward and optimizer",
-        validation_alias=AliasChoices("peaks", "phases"),  # its name until November 2026
-    )
-    seconds: float = Field(description="that the forecast took")
-
-
-class RunForecast(Part):
-    """What was foreseen of the run before its first step."""
-
-    target: str
-    steps: list[tuple[int, ...]] = Field(description="examples, padded length, target length")
-    stages: dict[str, StageForecast] = Field(default_factory=dict)
-    error: str | None = Field(None, description="why there is none")
 
 
 def sentences(said: Any) -> list[str]:

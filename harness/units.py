@@ -110,3 +110,29 @@ def giga(operations: float | None) -> str:
 def ratio(value: float | None) -> str:
     """Format a ratio."""
     return "-" if value is None else f"{value:.2f}"
+
+
+def milliseconds(seconds: float | None) -> str:
+    """Format seconds as milliseconds with three digits that mean something."""
+    if seconds is None:
+        return "-"
+    value = 1000 * seconds
+    return f"{value:,.0f}" if value >= 99.95 else f"{value:#.3g}"
+
+
+def duration(seconds: float | None) -> str:
+    """Format a forecast length of time, in the unit that it reads best in."""
+    if seconds is None:
+        return "-"
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.3g} s"
+
+
+def watt_hours(joules: float | None) -> str:
+    """Format an energy as Wh or kWh."""
+    if joules is None:
+        return "-"
+    value = joules / 3600
+    return f"{value / 1000:.3g} kWh" if value >= 1000 else f"{value:.3g} Wh"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, model_validator
 
-from methods.base import Handle, Method, Stage
+from methods.base import Course, Handle, Method, Stage
 from methods.common.in_place import InPlaceHandle
 from methods.common.over import Over, OverHandle, OverMethod, attach_base, base_method, check_base
 from methods.wording import label_of
@@ -86,6 +86,10 @@ class AdapterDrop(OverMethod):
         if self.mode != "prefix":
             return super().stages(plan)
         return [Stage("none dropped", 0.0), Stage("half dropped", 0.5)]
+
+    def course(self, plan: Plan) -> Course:
+        """Return the mean step of `prefix`, which leaves out 0 to all but one layer alike."""
+        return Course((0.5,)) if self.mode == "prefix" else super().course(plan)
 
     def obstacles(self) -> Mapping[Need, str]:
         """Add that steps differ, where they do."""

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 from pydantic import ConfigDict
 
 from methods.numbers import ExactNumbers
-from methods.plan import Plan, Stage
+from methods.plan import Course, Plan, Stage
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["Change", "Handle", "Method", "Need", "Plan", "Resized", "Stage"]
+__all__ = ["Change", "Course", "Handle", "Method", "Need", "Plan", "Resized", "Stage"]
 
 # What others may need of a method. One over it: adapters in the layers, that a layer's can be left
 # out of a pass, or merged, or that a frozen prefix's output can be kept. An analysis: that its loss
@@ -262,6 +262,14 @@ class Method(ExactNumbers, ABC):
     def stages(self, plan: Plan) -> list[Stage]:
         """Return the structural states worth a forecast; by default the one it starts in."""
         return [Stage("training")]
+
+    def course(self, plan: Plan) -> Course:
+        """Return how its state goes on in a run; by default it stays the one that it starts in.
+
+        Raises:
+            ValueError: the run is too short for its schedule.
+        """
+        return Course()
 
     def expected_count(self, model: nn.Module) -> int | None:
         """Return the number of trainable adapter parameters by formula, where one is known."""

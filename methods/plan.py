@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -32,3 +33,25 @@ class Stage:
 
     name: str
     fraction: float = 0.0
+
+
+@dataclass(frozen=True)
+class Course:
+    """How a method's structural state goes on in a run, for the run's time.
+
+    Attributes:
+        fractions: those of `Stage`, each for an equal stretch of the run's steps.
+        assumed: what was taken for something that the data decide, in words; empty: nothing.
+    """
+
+    fractions: tuple[float, ...] = (0.0,)
+    assumed: str = ""
+
+
+STRETCHES = 200  # of a run whose state goes on
+
+
+def course_of(fraction: Callable[[float], float], assumed: str = "") -> Course:
+    """Return the course of a fraction that is a function of the share of the run's steps done."""
+    middles = ((i + 0.5) / STRETCHES for i in range(STRETCHES))
+    return Course(tuple(fraction(done) for done in middles), assumed)

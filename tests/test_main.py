@@ -9,20 +9,33 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from harness import __version__, compare, doctor, forecast, run
+from harness import __version__, calibrate, compare, doctor, fit, forecast, run
 from harness.main import app
 
 PAGES = {
     "run": run.EXAMPLES,
     "forecast": forecast.EXAMPLES,
+    "fit": fit.EXAMPLES,
     "compare": compare.EXAMPLES,
+    "calibrate": calibrate.EXAMPLES,
     "doctor": doctor.EXAMPLES,
 }
 EXAMPLES = {
     name: [line.strip() for line in text.splitlines() if line.startswith("  ")]
     for name, text in PAGES.items()
 }
-COMMANDS = ("run", "forecast", "compare", "budget", "report", "doctor", "ls", "schema")
+COMMANDS = (
+    "run",
+    "forecast",
+    "fit",
+    "compare",
+    "budget",
+    "report",
+    "calibrate",
+    "doctor",
+    "ls",
+    "schema",
+)
 HEAVY = ("torch", "transformers", "peft", "datasets", "numpy", "pandas", "matplotlib", "sklearn")
 
 
@@ -58,7 +71,8 @@ def test_help_keeps_what_stands_in_brackets(command: str) -> None:
 
 def test_examples_of_the_help_pages_are_commands_that_work() -> None:
     for line in (line for lines in EXAMPLES.values() for line in lines):
-        _, command, suite, *rest = shlex.split(line)
+        _, command, *arguments = shlex.split(line)
+        suite, *rest = arguments or [""]
         if command == "run" and "data_root=DIR" not in rest:
             done = CliRunner().invoke(app, [command, suite, *{*rest, "--dry-run"}])
             assert done.exit_code == 0, done.output

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.units import clock, gib, mib, millions, score, tera
+from harness.units import clock, duration, gib, mib, millions, milliseconds, score, tera, watt_hours
 
 
 def test_units() -> None:
@@ -16,6 +16,14 @@ def test_units() -> None:
     assert tera(2_117_791e12) == "2,117,791"
     assert clock(3671) == "1:01:11"
     assert {gib(None), score(None), mib(None), tera(None), millions(None)} == {"-"}
+    assert [milliseconds(n) for n in (0.0004, 0.018, 0.0999, 0.49951, 12.3)] == [
+        "0.40", "18.0", "99.9", "500", "12,300",
+    ]  # fmt: skip
+    assert [duration(n) for n in (1.25, 119, 121, 7300, 200_000)] == [
+        "1.25 s", "119 s", "2.02 min", "2.03 h", "2.31 d",
+    ]  # fmt: skip
+    assert [watt_hours(n) for n in (3600, 7.2e6)] == ["1 Wh", "2 kWh"]
+    assert {milliseconds(None), duration(None), watt_hours(None)} == {"-"}
 
 
 def test_what_is_no_fraction_is_shown_as_it_is() -> None:

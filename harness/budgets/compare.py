@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from harness.budgets.figures import Figure, Figures
 from harness.budgets.file import Budget, CellBudget, refuse_other_kind
+from harness.budgets.times import TimeFinding, compare_times
 
 Kind = Literal["within", "over", "win", "missing", "new"]
 
@@ -28,25 +29,26 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verdict:
-    """All cells' findings."""
+    """All cells' findings, and those of step times where the budget holds them."""
 
     findings: list[Finding]
     tolerance: float
+    times: list[TimeFinding] = field(default_factory=list)
 
     def of(self, kind: Kind) -> list[Finding]:
         """Return the findings of one kind."""
         return [finding for finding in self.findings if finding.kind == kind]
 
     def exit_code(self, ratchet: bool, blind: bool = False) -> int:
-        """Return 1 where a cell is over (or, with a ratchet, wins), 3 where one is missing.
+        """Return 1 where a cell is over or slower (with a ratchet: or wins), 3 where one is gone.
 
         3 also where nothing was compared at all. `blind` is for figures that other software made:
         then none is over.
         """
-        if not blind and (self.of("over") or (ratchet and self.of("win"))):
+        kinds = {finding.kind for finding in self.findings} | {one.kind for one in self.times}
+        if not blind and kinds & {"over", "slower", *(("win", "faster") if ratchet else ())}:
             return 1
-        compared = self.of("within") or self.of("over") or self.of("win")
-        return 3 if self.of("missing") or not compared else 0
+        return 3 if "missing" in kinds or not kinds & {"within", "over", "win"} else 0
 
 
 def compare(budget: Budget, figures: Figures) -> Verdict:
@@ -67,7 +69,8 @@ def compare(budget: Budget, figures: Figures) -> Verdict:
     for path, figure in figures.cells.items():
         if path not in budget.cells:
             findings.append(Finding(path, "new", peak=figure.peak))
-    return Verdict(findings, budget.tolerance)
+    steps = {path: figure.step for path, figure in figures.cells.items() if figure.step}
+    return Verdict(findings, budget.tolerance, compare_times(budget.steps, steps))
 
 
 def _judge(path: str, row: CellBudget, figure: Figure, tolerance: float) -> Finding:

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from harness.budgets.times import StepBudget
 from harness.errors import UserError
 from harness.untrusted import WRONG, said
 
 if TYPE_CHECKING:
+    from harness.forecasting.result import Forecast
     from harness.record import Record
 
 
 @dataclass(frozen=True)
 class Figure:
-    """Peak bytes of one cell, split by category and by place in the model."""
+    """Peak bytes of one cell, split by category and by place in the model; its step time.
+
+    Attributes:
+        step: None: none was asked for.
+    """
 
     peak: int
     split: dict[str, int]
     modules: dict[str, int]
+    step: StepBudget | None = None
 
 
 @dataclass(frozen=True)
@@ -38,20 +45,25 @@ class Figures:
     errors: dict[str, str] = field(default_factory=dict)
 
 
-def figures_of(source: Path, gpu: str, plugins: Sequence[str] = ()) -> Figures:
-    """Forecast the suite at `source`, or read the run folder there.
+def figures_of(source: Path, gpu: str, plugins: Sequence[str] = (), timed: bool = False) -> Figures:
+    """Forecast the suite at `source`, or read the run folder there; `timed`: step times, too.
 
     Raises:
-        UserError: it is neither.
+        UserError: it is neither, or nothing is known of its step times.
     """
     if source.is_file():
-        return _forecast(source, gpu, plugins)
+        return _forecast(source, gpu, plugins, timed)
     if (source / "suite.json").is_file():
+        if timed:
+            raise UserError(
+                f"--time: {source} is a run folder, whose step times are other ones in every run; "
+                "a budget of time is of a suite's forecasts"
+            )
         return _measured(source)
     raise UserError(f"{source} is neither a suite's YAML file nor a run folder")
 
 
-def _forecast(suite: Path, gpu: str, plugins: Sequence[str]) -> Figures:
+def _forecast(suite: Path, gpu: str, plugins: Sequence[str], timed: bool) -> Figures:
     from harness.forecasting.cache import cache_folder
     from harness.forecasting.cards import find_card
     from harness.forecasting.cells import forecast_cells
@@ -59,9 +71,12 @@ def _forecast(suite: Path, gpu: str, plugins: Sequence[str]) -> Figures:
     from harness.suite.load import load_suite
     from harness.suite.preflight import check_models
 
+    card = replace(find_card(gpu), reference=True)
+    if timed and card.clock is None:
+        raise UserError(f"--time: no datasheet of {gpu}'s speed is known; name another card")
     chosen = load_suite(suite, plugins=plugins).cells()
     check_models(chosen, to_run=False)
-    forecasts = forecast_cells(Forecaster(cache_folder()), chosen, [find_card(gpu)])
+    forecasts = forecast_cells(Forecaster(cache_folder()), chosen, [card], timed=timed)
     staged = {entry.cell for entry in forecasts if entry.stage != "training"}
     cells, errors = {}, {}
     for entry in forecasts:
@@ -69,8 +84,14 @@ def _forecast(suite: Path, gpu: str, plugins: Sequence[str]) -> Figures:
         if entry.peak_allocated is None:
             errors[name] = entry.error or "no forecast"
         else:
-            cells[name] = Figure(entry.peak_allocated, entry.split, entry.modules)
+            step = _step(entry) if timed else None
+            cells[name] = Figure(entry.peak_allocated, entry.split, entry.modules, step)
     return Figures("forecast", gpu, cells, errors)
+
+
+def _step(entry: Forecast) -> StepBudget | None:
+    step = entry.step_time
+    return StepBudget(seconds=step.seconds, bar=step.bar.ratio) if step else None
 
 
 def _measured(folder: Path) -> Figures:

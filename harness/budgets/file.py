@@ -11,6 +11,7 @@ from pydantic import Field
 from harness import durable
 from harness.budgets.figures import Figure, Figures
 from harness.budgets.plain import load_plain
+from harness.budgets.times import StepBudget
 from harness.errors import UserError
 from harness.part import Part
 from harness.untrusted import reading
@@ -22,11 +23,12 @@ Bytes = Annotated[int, Field(ge=0, lt=2**63)]  # as torch counts them
 
 
 class CellBudget(Part):
-    """The budget of one cell, in bytes."""
+    """The budget of one cell, in bytes; of its step time where that is held, too."""
 
     peak: Bytes
     split: dict[str, Bytes]
     modules: dict[str, Bytes]
+    step: StepBudget | None = Field(None, exclude_if=lambda value: value is None)
 
 
 class Reason(Part):
@@ -47,6 +49,11 @@ class Budget(Part):
     tolerance: float = Field(TOLERANCE, ge=0, lt=1)
     history: list[Reason] = Field(default_factory=list)
     cells: dict[str, CellBudget] = Field(min_length=1)
+
+    @property
+    def steps(self) -> dict[str, StepBudget]:
+        """The step times that it holds, by cell."""
+        return {path: row.step for path, row in self.cells.items() if row.step}
 
 
 def software() -> dict[str, str]:
@@ -75,8 +82,9 @@ def read_budget(file: Path) -> Budget:
 def updated(file: Path, figures: Figures, reason: str) -> tuple[Budget, list[str]]:
     """Return the budget with the figures in it, and the paths of the cells that moved.
 
-    A cell that moved less than a third of the tolerance keeps its line, so that small movements
-    neither add up unseen nor fill diffs. Cells that the source no longer has are dropped.
+    A cell that moved less than a third of the tolerance, and its time of the error bar, keeps its
+    line, so that small movements neither add up unseen nor fill diffs. Cells that the source no
+    longer has are dropped.
 
     Raises:
         UserError: a cell has no figure, there is none at all, or the file is of another kind.
@@ -94,7 +102,8 @@ def updated(file: Path, figures: Figures, reason: str) -> tuple[Budget, list[str
     cells, moved = {}, [path for path in before if path not in figures.cells]
     for path, figure in sorted(figures.cells.items()):
         row = before.get(path)
-        if row is not None and abs(figure.peak - row.peak) <= tolerance / 3 * row.peak:
+        still = row is not None and abs(figure.peak - row.peak) <= tolerance / 3 * row.peak
+        if row is not None and still and _same_time(row.step, figure.step):
             cells[path] = row
         else:
             cells[path] = budget_of(figure)
@@ -106,6 +115,12 @@ def updated(file: Path, figures: Figures, reason: str) -> tuple[Budget, list[str
         schema=SCHEMA, kind=figures.kind, gpu=figures.gpu, software=software(),
         tolerance=tolerance, history=history, cells=cells,
     ), moved  # fmt: skip
+
+
+def _same_time(before: StepBudget | None, now: StepBudget | None) -> bool:
+    if before is None or now is None:
+        return before is now
+    return abs(now.seconds / before.seconds - 1) <= max(before.bar, now.bar) / 3
 
 
 def refuse_other_kind(budget: Budget, figures: Figures) -> None:
@@ -125,7 +140,8 @@ def budget_of(figure: Figure) -> CellBudget:
     """Return the line of a figure: categories that hold something, places that hold much."""
     split = {name: size for name, size in figure.split.items() if size}
     large = {name: size for name, size in figure.modules.items() if size >= LEAST * figure.peak}
-    return CellBudget(peak=figure.peak, split=split, modules=large)
+    step = figure.step.rounded() if figure.step else None
+    return CellBudget(peak=figure.peak, split=split, modules=large, step=step)
 
 
 def write_budget(file: Path, budget: Budget) -> None:

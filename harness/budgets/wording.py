@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import get_args
 
 from harness.budgets.compare import Finding, Verdict
-from harness.units import mib
+from harness.budgets.times import Kind as TimeKind
+from harness.budgets.times import TimeFinding
+from harness.units import mib, milliseconds
 
 
 def lines(verdict: Verdict, update: str) -> Iterator[str]:
@@ -21,8 +25,32 @@ def lines(verdict: Verdict, update: str) -> Iterator[str]:
         f"{len(verdict.of(kind))} {kind}" for kind in ("within", "over", "win", "missing", "new")
     )
     yield f"{counts}; tolerance {100 * verdict.tolerance:g} %"
-    if len(verdict.of("within")) < len(verdict.findings):
+    yield from _times(verdict.times)
+    kinds = {one.kind for one in verdict.findings} | {one.kind for one in verdict.times}
+    if kinds - {"within"}:
         yield f"to accept: {update}"
+
+
+def _times(times: Sequence[TimeFinding]) -> Iterator[str]:
+    """Yield one line per step time that is not simply within, and the sum of all."""
+    for one in times:
+        if one.kind != "within":
+            yield f"{one.kind.upper()}  {one.path}: {time_moved(one)}"
+    if times:
+        kinds = Counter(one.kind for one in times)
+        yield f"step times: {', '.join(f'{kinds[kind]} {kind}' for kind in get_args(TimeKind))}"
+
+
+def time_moved(one: TimeFinding) -> str:
+    """Say a step time, its budget, and what the two may differ by."""
+    if one.step is None:
+        return "no step time is forecast"
+    if one.budget is None:
+        return f"step {milliseconds(one.step.seconds)} ms, no budget yet"
+    return (
+        f"step {milliseconds(one.step.seconds)} ms, budget {milliseconds(one.budget.seconds)} ms "
+        f"({100 * one.change:+.1f} %, may move by {100 * one.bar:.0f} %)"
+    )
 
 
 def _moved(finding: Finding) -> str:
@@ -50,4 +78,8 @@ def markdown(verdict: Verdict, budget: str) -> str:
             f"{f.category} {f.module or f.reason} |"
             for f in moved
         ]
+    slower = [one for one in verdict.times if one.kind != "within"]
+    if slower:
+        text += ["", "| cell | step time | |", "|---|---|---|"]
+        text += [f"| `{one.path}` | {one.kind} | {time_moved(one)} |" for one in slower]
     return "\n".join(text) + "\n\n"

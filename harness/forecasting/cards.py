@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from harness.errors import UserError
+from harness.forecasting.calibrated import calibration
 from harness.models.attention import FLASH
-from harness.simulation.target import Target
+from harness.simulation.target import CPU, Target
 from harness.suite.optimizers import FP8_CAPABILITY
-from harness.timing.clock import Clock
-from harness.timing.datasheet import DATASHEETS
+from harness.timing.clock import Clock, Machine
+from harness.timing.datasheet import DATASHEETS, Datasheet, sheet_of
 from harness.units import GIB, MIB
 from methods.wording import nearest
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 # The first capability with bfloat16 and TF32 in its tensor cores, and the least of flash-attn 2.
 # Below it torch computes bf16 by way of fp32, tf32 is fp32, and flash_attention_2 does not run.
 AMPERE = (8, 0)
+NO_CARD = (0, 0)  # in place of the CPU's
+TENSORS = "its tensors alone; what Python and the libraries take comes on top"
 # Capabilities that choose the same kernels with the same scratch memory as a lower one.
 _ALIKE = {(8, 9): (8, 6)}
 # Bytes of a process's CUDA context with torch's kernels loaded as they are first used, beside
@@ -47,6 +51,9 @@ class Card:
         context: bytes of the CUDA context; `usable` minus it is what the allocator may reserve.
         origin: of `usable`.
         note: what else is assumed of it.
+        threads: of torch, where it is this machine's CPU; None: it is a card.
+        sheet: of a custom card's speed.
+        reference: timed as everywhere, whatever this machine's calibration says.
     """
 
     name: str
@@ -55,6 +62,9 @@ class Card:
     context: int
     origin: Origin = "read"
     note: str = ""
+    threads: int | None = None
+    sheet: Datasheet | None = None
+    reference: bool = False
 
     @property
     def capacity(self) -> int:
@@ -64,19 +74,34 @@ class Card:
     @property
     def clock(self) -> Clock | None:
         """What steps are timed with; None: its speed is not known."""
-        sheet = DATASHEETS.get(self.name)
-        return Clock(device=self.name, capability=self.capability, sheet=sheet) if sheet else None
+        measured = None if self.reference else calibration()
+        if self.threads is not None:
+            processor = measured.processor(self.threads) if measured else None
+            machine = Machine(processor=processor, name=measured.name if measured else "")
+            clock = Clock(device="cpu", capability=NO_CARD, sheet=None, machine=machine)
+            return clock if processor else None
+        sheet = self.sheet or DATASHEETS.get(self.name)
+        if sheet is None:
+            return None
+        machine = measured.machine(self.name) if measured else Machine()
+        return Clock(device=self.name, capability=self.capability, sheet=sheet, machine=machine)
 
     @property
     def assumptions(self) -> list[str]:
         """What a verdict on the card assumes of it, in words."""
         bytes_too = f"{self.name}: its memory is that of cards of its size and generation"
         told = [bytes_too] if self.origin == "assumed" else []
-        return told + ([f"{self.name}: {self.note}"] if self.note else [])
+        told += [f"{self.name}: {self.note}"] if self.note else []
+        measured = None if self.reference else calibration()
+        if self.threads is not None and self.clock is None:
+            told.append(f"{self.name}: no step time; headroom calibrate measures this CPU")
+        elif self.threads is None and measured is not None and self.clock is not None:
+            told.append(measured.told(self.name))
+        return told
 
     def lacks(self, train: TrainSettings) -> list[str]:
         """Return what the settings want and the card does not have: its bytes are a guess then."""
-        used = {train.dtypes.weights, train.dtypes.compute}
+        used = set() if self.threads else {train.dtypes.weights, train.dtypes.compute}
         wanted = {
             "bf16": ("bf16" in used, AMPERE),
             "tf32": ("tf32" in used, AMPERE),
@@ -143,33 +168,70 @@ CARDS = {
 
 def have_bf16(cards: Iterable[Card]) -> bool | None:
     """Tell whether the cards compute in bf16; None: some do and some do not."""
-    modern = {card.capability >= AMPERE for card in cards}
+    modern = {card.capability >= AMPERE or card.threads is not None for card in cards}
     return modern.pop() if len(modern) == 1 else None
 
 
 def find_card(text: str) -> Card:
-    """Return a card by name, or a custom one, `custom:GIB:CAPABILITY` such as `custom:11.6:8.6`.
+    """Return a card by name, this machine's CPU (`cpu`, `cpu:1` with one thread) or a custom one.
+
+    A custom one is `custom:GIB:CAPABILITY` such as `custom:11.6:8.6`, and may have its speed, too.
 
     Raises:
         UserError: no such card.
     """
     kind, *rest = text.strip().lower().split(":")
-    if kind == "custom" and len(rest) == 2:
-        try:
-            major, minor = rest[1].split(".")
-            return replace(_card("custom", float(rest[0]), (int(major), int(minor))), name=text)
-        except ValueError:
-            pass
     if kind == "custom":
-        raise UserError(f"--gpu {text}: expected custom:GIB:CAPABILITY, such as custom:11.6:8.6")
-    if kind not in CARDS:
-        raise UserError(f"--gpu {text}: unknown card; {nearest(kind, [*CARDS, 'custom:11.6:8.6'])}")
+        return _custom(text, rest)
+    if kind == "cpu" and (not rest or (len(rest) == 1 and rest[0].isdecimal() and int(rest[0]))):
+        return this_cpu(int(rest[0]) if rest else None)
+    if kind not in CARDS or rest:
+        known = [*CARDS, "cpu", "cpu:1", "custom:11.6:8.6"]
+        raise UserError(f"--gpu {text}: unknown card; {nearest(kind, known)}")
     return CARDS[kind]
+
+
+def _custom(text: str, rest: list[str]) -> Card:
+    """Return a custom card: its size and capability, and its speed if it is said.
+
+    Raises:
+        UserError: it is said otherwise.
+    """
+    try:
+        size, capability, *speed = rest
+        major, minor = capability.split(".")
+        sheet = sheet_of(*(float(figure) for figure in speed)) if speed else None
+        card = _card("custom", float(size), (int(major), int(minor)))
+        return replace(card, name=text, sheet=sheet)
+    except (ValueError, TypeError):
+        raise UserError(
+            f"--gpu {text}: expected custom:GIB:CAPABILITY, such as custom:11.6:8.6, or with GB/s, "
+            "MiB of L2, dense TFLOP/s in 16 bits and in fp32: custom:23.7:8.6:936:6:71.2:35.6"
+        ) from None
+
+
+def this_cpu(threads: int | None = None) -> Card:
+    """Return this machine's CPU as a card.
+
+    Args:
+        threads: of torch; None: as many as it takes by itself, `OMP_NUM_THREADS` or the cores.
+    """
+    from psutil import virtual_memory
+
+    name = "cpu" if threads is None else f"cpu:{threads}"
+    usable = int(virtual_memory().total)
+    return Card(name, usable, NO_CARD, 0, note=TENSORS, threads=threads or default_threads())
+
+
+def default_threads() -> int:
+    """Return how many threads torch takes on this machine, without asking it."""
+    said = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    return int(said) if said.isdecimal() and int(said) else len(os.sched_getaffinity(0))
 
 
 def target_of(card: Card) -> Target:
     """Return what the card's kernels depend on."""
-    return canonical(card.capability)
+    return CPU if card.threads is not None else canonical(card.capability)
 
 
 def canonical(capability: tuple[int, int]) -> Target:

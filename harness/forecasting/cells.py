@@ -10,6 +10,8 @@ from harness.forecasting.cards import Card, target_of
 from harness.forecasting.forecaster import Answer, Asked, Forecaster
 from harness.forecasting.requests import StepShapes, requests_of
 from harness.forecasting.result import AtValue, Fit, Forecast
+from harness.forecasting.run_sizes import RunSizes
+from harness.forecasting.timed import of_step, with_run
 from harness.models.attention import FLASH
 from harness.models.liger import VERSION as LIGER
 from harness.simulation.request import Request, structural
@@ -34,32 +36,54 @@ def forecast_cells(
     cells: Sequence[Cell],
     cards: Sequence[Card],
     native: bool = False,
+    *,
+    timed: bool = True,
 ) -> list[Forecast]:
     """Forecast every cell on every card, one entry per stage; errors are entries, too.
 
-    `native` runs the step on fake tensors of this machine's GPU in place of a stand-in.
+    `timed` asks for seconds where the card has a datasheet. `native` runs the step on fake tensors
+    of this machine's GPU in place of a stand-in.
     """
-    asked: list[_Step | Forecast] = []
+    asked: list[list[_Step] | Forecast] = []  # by cell and card: its stages
     for cell, shapes in zip(cells, forecaster.shapes(cells), strict=True):
+        sizes = shapes.run_sizes(cell.train)
         for card in cards:
             try:
                 requests = requests_of(cell, target_of(card), shapes)
             except UserError as error:
                 asked.append(_refused(cell, card, shapes, error))
                 continue
-            for request in requests:
-                if native:
-                    request = request.model_copy(update={"stand_in": "cuda"})
-                asked.append(_Step(cell, card, request, shapes.assumptions))
-    steps = [question(one.request, one.card) for one in asked if isinstance(one, _Step)]
-    answers = iter(forecaster.ask(steps))
-    return [judge(*one, next(answers)) if isinstance(one, _Step) else one for one in asked]
+            if native:
+                requests = [one.model_copy(update={"stand_in": "cuda"}) for one in requests]
+            asked.append([_Step(cell, card, r, shapes.assumptions, sizes) for r in requests])
+    steps = [step for stages in asked if isinstance(stages, list) for step in stages]
+    questions = [question(step.request, step.card, timed=timed) for step in steps]
+    answers = iter(forecaster.ask(questions))
+    entries: list[Forecast] = []
+    for stages in asked:
+        if isinstance(stages, Forecast):
+            entries.append(stages)
+        else:
+            entries += _judged([(stage, next(answers)) for stage in stages])
+    return entries
 
 
-def question(request: Request, card: Card) -> Asked:
+def _judged(stages: Sequence[tuple[_Step, Answer]]) -> list[Forecast]:
+    """Return the entries of one cell's stages on one card, each with the time of the whole run."""
+    entries = [judge(*one[:4], answer, one.sizes) for one, answer in stages]
+    known = [answer for _, answer in stages if isinstance(answer, StepForecast)]
+    if len(known) < len(stages):
+        return entries
+    cell, card, _, _, sizes = stages[0][0]
+    fractions = [one.request.stage.fraction for one, _ in stages]
+    return with_run(entries, cell, card.clock, sizes, fractions, known[0].num_probe)
+
+
+def question(request: Request, card: Card, *, timed: bool = True) -> Asked:
     """Return what is asked of a step for its verdict and its time on a card."""
-    clock = card.clock
-    return Asked(request, (card.capacity,), (clock,) if clock else ())
+    clock = card.clock if timed else None
+    capacities = (card.capacity,) if card.threads is None else ()  # no allocator to replay
+    return Asked(request, capacities, (clock,) if clock else ())
 
 
 class _Step(NamedTuple):
@@ -69,6 +93,7 @@ class _Step(NamedTuple):
     card: Card
     request: Request
     assumptions: tuple[str, ...]
+    sizes: RunSizes
 
 
 def _refused(cell: Cell, card: Card, shapes: StepShapes, error: UserError) -> Forecast:
@@ -86,9 +111,17 @@ def _refused(cell: Cell, card: Card, shapes: StepShapes, error: UserError) -> Fo
 
 
 def judge(
-    cell: Cell, card: Card, request: Request, assumptions: tuple[str, ...], answer: Answer
+    cell: Cell,
+    card: Card,
+    request: Request,
+    assumptions: tuple[str, ...],
+    answer: Answer,
+    sizes: RunSizes | None = None,
 ) -> Forecast:
-    """Return the entry of one cell and stage on one card."""
+    """Return the entry of one cell and stage on one card.
+
+    `sizes` are those of the whole run; None: its steps are like the request's.
+    """
     entry = Forecast(
         cell=cell.path,
         method=cell.method_label,
@@ -117,8 +150,9 @@ def judge(
     counts = {name: answer.parameters[name] for name in
               ("adapter_trainable", "head_trainable", "adapter_stored")}  # fmt: skip
     step = {name: getattr(answer, name) for name in SHARED}
-    times = answer.times.get(card.clock.key()) if card.clock else None
-    return entry.model_copy(update={**step, **counts, **on_card, "times": times})
+    sizes = sizes or StepShapes(request.steps).run_sizes(request.train)
+    seconds = of_step(card.clock, sizes, answer)
+    return entry.model_copy(update={**step, **counts, **on_card, **seconds})
 
 
 def error_on(card: Card, answer: Answer) -> str:
@@ -140,7 +174,7 @@ def _choices(request: Request, card: Card, answer: Answer) -> dict[str, str]:
     versions, train = package_versions(), request.train
     step = answer if isinstance(answer, StepForecast) else None
     return {
-        "capability": f"{card.capability[0]}.{card.capability[1]}",
+        "capability": ".".join(map(str, card.capability)) if card.threads is None else "none",
         "precision": str(train.dtypes),
         "attention": step.attention if step else train.attention,
         "optimizer": f"{train.optimizer}, {OPTIMIZERS[train.optimizer].kernels}",
@@ -217,4 +251,5 @@ def at_value(value: int, cell: Cell, entries: Sequence[Forecast]) -> AtValue:
         stage=worst.stage,
         decides=worst.decides,
         examples=rows if rows < cell.train.batch_size else None,
+        step=entries[0].step_time,
     )

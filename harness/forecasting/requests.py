@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.errors import UserError
+from harness.forecasting.run_sizes import (
+    RunSizes,
+    Sizes,
+    evaluated_sizes,
+    sizes_of,
+    times_evaluated,
+)
 from harness.shapes import BatchShape
 from harness.simulation.request import Request
 from harness.simulation.target import Target
@@ -14,6 +21,7 @@ from harness.suite.plan import nominal_plan, stages_of
 
 if TYPE_CHECKING:
     from harness.suite.cell import Cell
+    from harness.suite.settings import TrainSettings
     from harness.tasks.families.base import Encoded
     from harness.training.batches import Probe, TrainingOrder
 
@@ -30,12 +38,22 @@ class StepShapes:
         steps: of training.
         evaluation: of the largest batch that is evaluated, or answered; None: nothing is known.
         probe: of the largest batch of a probe, for methods that have one.
+        sizes: of all that the run does, for its time; None: as `steps` are.
     """
 
     steps: tuple[BatchShape, ...]
     evaluation: BatchShape | None = None
     probe: BatchShape | None = None
     assumptions: tuple[str, ...] = ()
+    sizes: RunSizes | None = None
+
+    def run_sizes(self, settings: TrainSettings) -> RunSizes:
+        """Return what the run does; without data its steps are taken to be those given, again."""
+        if self.sizes is not None:
+            return self.sizes
+        tokens = [settings.accumulate * shape.tokens for shape in self.steps]
+        steps = Sizes(sizes_of(tokens).spread, settings.max_steps)
+        return RunSizes(steps, epochs=settings.epochs)
 
 
 def shapes_without_data(cell: Cell) -> StepShapes:
@@ -94,11 +112,14 @@ def _of_images(cell: Cell) -> StepShapes:
 
 def shapes_of_run(
     order: TrainingOrder,
-    evaluations: Iterable[Encoded],
+    evaluations: Mapping[str, Encoded],
     probe: Probe,
     num_steps: int = NUM_STEPS,
+    times: Mapping[str, int] | None = None,
 ) -> StepShapes:
     """Return the shapes of a run's first steps, of its largest and of what goes on beside them.
+
+    `times` says how often each evaluation is made; None: once.
 
     An allocator's replay wants to have seen variety: `num_steps` in all; without one two do.
     Where attention may do without a mask, a batch without padding needs less than one of fewer
@@ -106,15 +127,24 @@ def shapes_of_run(
     """
     from harness.training.batches import largest_evaluation
 
-    shapes = [order.largest(step) for epoch in range(order.num_epochs)
+    passes = [[order.shape(batch) for batch in step] for epoch in range(order.num_epochs)
               for step in order.epoch(epoch)]  # fmt: skip
+    shapes = [max(step, key=lambda shape: shape.tokens) for step in passes]
     kinds = [[shape for shape in shapes if shape.padded == padded] for padded in (False, True)]
     largest = [max(kind, key=lambda shape: shape.tokens) for kind in kinds if kind]
-    evaluated = [largest_evaluation(data, order.settings)[1] for data in evaluations if len(data)]
+    known = {name: data for name, data in evaluations.items() if len(data)}
+    evaluated = [largest_evaluation(data, order.settings)[1] for data in known.values()]
+    sizes = RunSizes(
+        steps=sizes_of(sum(shape.tokens for shape in step) for step in passes),
+        evaluations=evaluated_sizes(known, order.settings, times or {}),
+        epochs=order.num_epochs,
+        rows=len(order.data),
+    )
     return StepShapes(
         (*shapes[: num_steps - 1], *sorted(largest, key=lambda shape: shape.tokens)),
         max(evaluated, key=lambda shape: shape.tokens, default=None),
         order.shape(probe.batches()[0]) if probe.count else None,
+        sizes=sizes,
     )
 
 
@@ -168,10 +198,12 @@ def data_shapes(cell: Cell) -> StepShapes:
         preparer = preparer_for(cell, data.train)
         family, longest = cell.family, cell.train.max_length
         encoded = encode_training(family, preparer, data.train, cell.train)
-        evaluations = [
-            family.encode_evaluation(preparer, data.evaluations[name], longest, cell.generation)
+        evaluations = {
+            name: family.encode_evaluation(
+                preparer, data.evaluations[name], longest, cell.generation
+            )
             for name in names
-        ]
+        }
     except UserError as error:
         raise UserError(
             f"{cell.path}: {error}\n       (train.padding=max forecasts batches of max_length, "
@@ -179,7 +211,9 @@ def data_shapes(cell: Cell) -> StepShapes:
         ) from None
     order = TrainingOrder(encoded, cell.train, cell.seed)
     # How many examples a method looks at is known when it is attached; here they are all of them.
-    return shapes_of_run(order, evaluations, Probe(order, len(encoded), torch.device("cpu")))
+    every_example = Probe(order, len(encoded), torch.device("cpu"))
+    times = times_evaluated(data, cell.scores_epochs, order.num_epochs)
+    return shapes_of_run(order, evaluations, every_example, times=times)
 
 
 def has_own_data(cell: Cell) -> bool:

@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import Field
 
+from harness.forecasting.run_time import RunTime
+from harness.forecasting.step_time import MeanStep
 from harness.part import Part
 from harness.simulation.step_forecast import Hold, Need
 from harness.timing.times import Times
@@ -50,6 +52,7 @@ class AtValue(Part):
     stage: str | None = Field(None, description="the one that decides")
     decides: str | None = Field(None, description="the activity that needs the most")
     examples: int | None = Field(None, description="in its largest batch: there are no more rows")
+    step: MeanStep | None = Field(None, description="of the stage that a run begins with")
     error: str | None = None
 
 
@@ -95,7 +98,13 @@ class Forecast(Part):
     flops_forward: int | None = None
     flops_step: int | None = None
     times: Times | None = Field(None, description="None: no datasheet of the card's speed is known")
-    seconds: float | None = None
+    step_time: MeanStep | None = Field(
+        None, description="the mean over the run's steps, as far as their sizes are known"
+    )
+    run_time: RunTime | None = Field(
+        None, description="of all stages; None: no datasheet, or no number of steps is known"
+    )
+    seconds: float | None = Field(None, description="that the forecast took")
     max_batch: LargestBatch | None = None
     sweeps: dict[Swept, list[AtValue]] = Field(
         default_factory=dict,

@@ -95,4 +95,8 @@ def add_sweeps(
 
 def _with(cell: Cell, what: Swept, value: int) -> Cell:
     """Return the cell at a value, which its path says."""
-    return SET[what](cell, value).model_copy(update={"axes": {**cell.axes, what: value}})
+    try:
+        varied = SET[what](cell, value)
+    except UserError as error:
+        raise UserError(f"--sweep {error}") from None
+    return varied.model_copy(update={"axes": {**cell.axes, what: value}})

@@ -7,7 +7,13 @@ from statistics import median
 
 from harness.env import MEMORY_PACKAGES
 from harness.record import Record
-from harness.reporting.comparison import IMAGE, Comparison, forecast_ratio, forward_lengths
+from harness.reporting.comparison import (
+    IMAGE,
+    Comparison,
+    forecast_ratio,
+    forward_lengths,
+    time_ratio,
+)
 from harness.reporting.ran import what_ran
 from harness.units import is_fraction
 
@@ -39,6 +45,7 @@ def facts(comparison: Comparison) -> list[str]:
         f"Memory: {_meter(records)}; the largest over tasks and seeds"
         f"{_arrow(comparison)}; 1 GiB = 1,024 MiB = 2^30 B.",
         *_forecasts(records),
+        *_forecast_times(records),
         *_doubts(records),
         *_redrawn(records),
         *_bases(records),
@@ -120,6 +127,26 @@ def _forecasts(records: Sequence[Record]) -> list[str]:
         f"({100 * under / len(ratios):.0f} %) are under-estimates."
         + (f" Without a forecast: {', '.join(failed)}." if failed else "")
     ]
+
+
+def _forecast_times(records: Sequence[Record]) -> list[str]:
+    """Say how far forecast step times were off, and whose constants they are of."""
+    found = [(r, ratio) for r in records if (ratio := time_ratio(r)) is not None]
+    if not found:
+        return []
+    errors = sorted(abs(ratio - 1) for _, ratio in found)
+    clocks = _values(r.forecast.clock for r, _ in found if r.forecast and r.forecast.clock)
+    lower = sum(map(_is_lower_bound, (record for record, _ in found)))
+    return [
+        f"Forecast over measured step time (medians, of the stage that a run begins with; clock: "
+        f"{clocks}): median error {100 * median(errors):.1f} %, largest {100 * errors[-1]:.1f} %"
+        + (f"; {lower} of {len(found)} are lower bounds." if lower else ".")
+    ]
+
+
+def _is_lower_bound(record: Record) -> bool:
+    stages = record.forecast.stages.values() if record.forecast else ()
+    return any(stage.step and stage.step.at_least for stage in stages)
 
 
 def _doubts(records: Sequence[Record]) -> list[str]:

@@ -51,6 +51,7 @@ class Row:
     Attributes:
         peaks: the largest of each task that has one.
         last: the largest peak of a last phase.
+        time_forecast: forecast over measured step time, the median over runs.
         shared: other processes were on the card, so that times are doubtful.
         records: all of them, of any outcome.
     """
@@ -67,6 +68,7 @@ class Row:
     peak_task: str | None
     split: dict[str, int]
     forecast: float | None
+    time_forecast: float | None
     forward_flops: float | None
     training_flops: float | None
     step_seconds: float | None
@@ -137,6 +139,7 @@ def _row(
         peak_task=largest.task if largest else None,
         split=coarse_split(memory) if memory else {},
         forecast=forecast_ratio(largest) if largest else None,
+        time_forecast=_median(map(time_ratio, good)),
         forward_flops=mean_known(r.flops.forward for r in good if r.flops),
         training_flops=mean_known(r.flops.training for r in good if r.flops),
         step_seconds=mean_known(r.time.step_median for r in good if r.time),
@@ -158,6 +161,22 @@ def forecast_ratio(record: Record) -> float | None:
         return None
     forecast = max(stage.peak_allocated for stage in record.forecast.stages.values())
     return forecast / record.memory.peak_training
+
+
+def time_ratio(record: Record) -> float | None:
+    """Return forecast over measured median step, of the stage that the run begins with."""
+    if not record.forecast or not record.forecast.stages:
+        return None
+    step = next(iter(record.forecast.stages.values())).step
+    phases = record.memory.phases if record.memory else []
+    measured = phases[0].step_median if phases else None
+    measured = measured or (record.time.step_median if record.time else None)
+    return step.median / measured if step and measured else None
+
+
+def _median(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return median(known) if known else None
 
 
 IMAGE = 1  # the length of an example that has none

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from harness.forecasting.explain import Explanation, Remedy, need_of
+from harness.forecasting.against import within
+from harness.forecasting.explain import Explanation, Remedy, need_of, seconds_of
+from harness.forecasting.result import Forecast
+from harness.forecasting.step_time import MeanStep
 from harness.reporting.columns import Column, Table, number, words
 from harness.reporting.forecasts import fit_text, percent
+from harness.reporting.layers import layer_files, layer_text
 from harness.simulation.step_forecast import Hold
-from harness.units import gib
+from harness.timing.bar import at_least_text, rule
+from harness.units import gib, milliseconds
 
 NUM_HOLDS = 16
 
@@ -20,13 +26,18 @@ def explanation_tables(explanation: Explanation) -> list[Table[Any]]:
     holds = explanation.step.holds[:NUM_HOLDS]
     rest = peak - sum(hold.num_bytes for hold in holds)
     others = Hold(category="", path="everything else", op="", num_bytes=rest, num_blocks=0)
-    tables: list[Table[Any]] = [Table(title, _hold_columns(peak), [*holds, others])]
+    of_holds = _hold_columns(peak, explanation.step.classes)
+    tables: list[Table[Any]] = [Table(title, of_holds, [*holds, others])]
+    last, every = _remedy_columns(explanation, _last), _remedy_columns(explanation, _every)
     if explanation.remedies:
-        columns = _remedy_columns(explanation)
-        tables.append(Table("One change at a time", columns, explanation.remedies))
+        tables.append(Table("One change at a time", last, explanation.remedies))
+    if explanation.enough:
+        title = (
+            f"Together they fit {explanation.cards[0].name}, faster than any single one that does"
+        )
+        tables.append(Table(title, every, explanation.enough))
     if explanation.together:
-        columns = _remedy_columns(explanation)
-        tables.append(Table("Together with all above", columns, explanation.together))
+        tables.append(Table("Together with all above", last, explanation.together))
     return tables
 
 
@@ -37,7 +48,14 @@ def explanation_notes(explanation: Explanation) -> list[str]:
         f"As it is, on {verdicts}.",
         "peak: allocated, the most of training, evaluation and probe; cards: margin over what is "
         "reserved and the CUDA context. GiB, 1 GiB = 2^30 B.",
+        f"Changes: what fits {explanation.cards[0].name} first, of it the fastest; of the others "
+        "what saves most.",
     ]
+    timed = time_notes("", explanation.entries)
+    if timed:
+        notes += [*timed, "time: a step's over that of the cell as it is, and in ms.", rule()]
+    notes += file_notes([_class_of(hold, explanation.step.classes)
+                         for hold in explanation.step.holds[:NUM_HOLDS]])  # fmt: skip
     if explanation.useless:
         notes.append(f"Saves nothing here: {'; '.join(explanation.useless)}.")
     return notes + [f"Not possible: {text}: {why}" for text, why in explanation.impossible.items()]
@@ -56,19 +74,50 @@ def explanation_data(explanation: Explanation) -> dict[str, Any]:
         "cell": explanation.cell.path,
         "peak_mark": explanation.step.peak_mark,
         "holds": [hold.model_dump(mode="json") for hold in explanation.step.holds],
+        "classes": explanation.step.classes,
         "by_gpu": {g: e.model_dump(mode="json") for g, e in explanation.entries.items()},
         "remedies": [told(remedy) for remedy in explanation.remedies],
+        "enough": [told(remedy) for remedy in explanation.enough],
         "together": [told(remedy) for remedy in explanation.together],
         "useless": explanation.useless,
         "impossible": explanation.impossible,
     }
 
 
-def _hold_columns(peak: int) -> list[Column[Hold]]:
+def time_notes(name: str, entries: Mapping[str, Forecast]) -> list[str]:
+    """Say on what a cell's step time hangs, on each card that has one."""
+    notes = []
+    for gpu, entry in entries.items():
+        if entry.step_time is not None:
+            time, whose = entry.step_time, name and f" of {name}"
+            unknown = at_least_text(time.at_least)
+            notes.append(
+                f"A step{whose} on {gpu}: {lower(time)}{milliseconds(time.seconds)} ms; "
+                f"host {milliseconds(time.host)}, device {milliseconds(time.device)}: "
+                f"the {time.bar.binds} binds{unknown and f'; {unknown}'}."
+            )
+    return notes
+
+
+def file_notes(classes: list[str]) -> list[str]:
+    """Say in which files the layers are written that a table names."""
+    layers: dict[str, list[str]] = {}
+    for layer, file in layer_files(classes).items():
+        layers.setdefault(file, []).append(layer)
+    told = "; ".join(f"{file}: {', '.join(names)}" for file, names in layers.items())
+    return [f"Layers are written in {told}."] if told else []
+
+
+def _class_of(hold: Hold, classes: dict[str, str]) -> str:
+    return classes.get(within(hold.path, classes), "")
+
+
+def _hold_columns(peak: int, classes: dict[str, str]) -> list[Column[Hold]]:
     return [
         words("where", lambda hold: hold.path or "(outside of modules)"),
+        words("layer", lambda hold: layer_text(_class_of(hold, classes))),
         words("what", lambda hold: hold.category),
-        words("made by", lambda hold: hold.op),
+        words("made by", lambda hold: hold.op.removeprefix("aten::")),
         number("blocks", lambda hold: hold.num_blocks, lambda n: str(n or ""), "blocks"),
         number("GiB", lambda hold: hold.num_bytes, gib, "held (B)"),
         number("of the peak", lambda hold: hold.num_bytes / peak, percent,
@@ -76,14 +125,29 @@ def _hold_columns(peak: int) -> list[Column[Hold]]:
     ]  # fmt: skip
 
 
-def _remedy_columns(explanation: Explanation) -> list[Column[Remedy]]:
+def _last(remedy: Remedy) -> str:
+    return remedy.changes[-1]
+
+
+def _every(remedy: Remedy) -> str:
+    return " + ".join(change.partition(" (")[0] for change in remedy.changes)
+
+
+def _remedy_columns(
+    explanation: Explanation, name: Callable[[Remedy], str]
+) -> list[Column[Remedy]]:
     peak = need_of(explanation.step)
     columns: list[Column[Remedy]] = [
-        words("change", lambda r: r.changes[-1]),
+        words("change", name),
         number("peak", lambda r: need_of(r.step), gib, "peak (B)"),
         number("saves", lambda r: 1 - need_of(r.step) / peak, percent, "saves (fraction)"),
     ]
-    return [*columns, *(_card_column(card.name) for card in explanation.cards)]
+    for card in explanation.cards:
+        columns.append(_card_column(card.name))
+        before = seconds_of(explanation.entries[card.name])
+        if before:
+            columns.append(_time_column(card.name, before))
+    return columns
 
 
 def _card_column(gpu: str) -> Column[Remedy]:
@@ -92,4 +156,19 @@ def _card_column(gpu: str) -> Column[Remedy]:
         lambda remedy: remedy.by_gpu[gpu],
         fit_text,
         {gpu: lambda entry: entry.fits, f"{gpu} margin (B)": lambda entry: entry.margin},
+    )
+
+
+def lower(time: MeanStep) -> str:
+    """Return what stands before a time that is a lower bound."""
+    return ">= " if time.at_least else ""
+
+
+def _time_column(gpu: str, before: float) -> Column[Remedy]:
+    """Return a step's time on a card, over that of the cell as it is."""
+    return Column(
+        f"time on {gpu}",
+        lambda remedy: remedy.by_gpu[gpu].step_time,
+        lambda now: f"{now.seconds / before:.2f} ({lower(now)}{milliseconds(now.seconds)} ms)",
+        {f"time on {gpu} (s)": lambda now: now.seconds},
     )

@@ -16,7 +16,8 @@ from harness.reporting.comparison import SPLIT
 from harness.reporting.explained import explanation_data, explanation_notes, explanation_tables
 from harness.reporting.figures import figure as figures
 from harness.reporting.figures.figure import Figure
-from harness.reporting.figures.of_forecasts import conditions, figures_of_forecasts, stage_of
+from harness.reporting.figures.of_forecasts import conditions, figures_of_forecasts
+from harness.reporting.figures.step_bars import step_figures
 from harness.reporting.figures.timelines import timeline_figures
 from harness.reporting.forecasts import (
     ForecastRow,
@@ -29,10 +30,19 @@ from harness.reporting.markdown import bullets, folded, grids, picture, titled
 from harness.reporting.page.chapter import Chapter
 from harness.reporting.page.page import page
 from harness.reporting.published import published_of_forecasts
+from harness.reporting.run_times import run_time_notes, run_time_tables
+from harness.reporting.stage_names import stage_of
+from harness.reporting.step_times import (
+    step_time_notes,
+    step_time_tables,
+    times_flat,
+)
 from harness.reporting.swept import swept_csv, swept_notes, swept_tables
+from harness.reporting.two_cells import against_data, against_notes, against_tables
 from harness.suite.assumed import sentences
 
 if TYPE_CHECKING:
+    from harness.forecasting.against import Against
     from harness.forecasting.explain import Explanation
     from harness.forecasting.result import Forecast
     from harness.simulation.timeline import Timeline
@@ -73,10 +83,18 @@ def report_of_forecasts(
     swept = swept_tables(distinct)
     content = suite.model_dump(mode="json")
     beside = [] if swept else published_of_forecasts(content, distinct, another=overridden)
-    tables: list[Table[Any]] = [*_tables(distinct), *swept, *beside]
+    tables: list[Table[Any]] = [
+        *_tables(distinct),
+        *step_time_tables(distinct),
+        *run_time_tables(distinct),
+        *swept,
+        *beside,
+    ]
     notes = [
         *filter(None, [seeds]),
         *forecast_notes(forecasts),
+        *step_time_notes(forecasts),
+        *run_time_notes(forecasts),
         *swept_notes(distinct),
         *sentences(content),
     ]
@@ -87,7 +105,7 @@ def report_of_forecasts(
         description=suite.description,
         overridden=overridden,
         command=command,
-        figures=figures_of_forecasts(distinct),
+        figures=[*figures_of_forecasts(distinct), *step_figures(distinct)],
         tables=tables,
         notes=notes,
         texts={
@@ -115,6 +133,18 @@ def report_of_explanation(
             "explanation.json": as_json(explanation_data(explanation)),
             "timeline.csv": timeline_csv(timeline),
         },
+    )
+
+
+def report_of_two(command: str, found: Against) -> ForecastReport:
+    """Make the report of one cell held against another."""
+    ours, theirs = (cell.path for cell in found.cells)
+    return ForecastReport(
+        title=f"{ours} against {theirs}",
+        command=command,
+        tables=against_tables(found),
+        notes=against_notes(found),
+        texts={"against.json": as_json(against_data(found))},
     )
 
 
@@ -192,6 +222,7 @@ def _flat(entry: Forecast) -> dict[str, Any]:
         "steps": " ".join("x".join(map(str, step)) for step in entry.steps),
         **{f"{name} (B)": getattr(entry, name) for name in BYTES},
         **{f"split {name} (B)": size for name, size in entry.split.items()},
+        **times_flat(entry),
         **entry.choices,
     }
 

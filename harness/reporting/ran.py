@@ -93,7 +93,7 @@ def _acting(record: Record) -> dict[str, Any]:
     """Return the settings with what was not written down, because it is the default."""
     train = renamed(record.cell["train"])
     train["eval_batch_size"] = train.get("eval_batch_size") or train["batch_size"]
-    types = {name: train.get(name) for name in TYPES}
+    types: dict[str, Any] = {name: train.get(name) for name in TYPES}
     if types["precision"] in PRESETS:  # of a later version it may be unknown
         train["precision"] = str(resolved(**types))
     train = {name: value for name, value in train.items() if name not in TYPES[1:]}

@@ -129,6 +129,7 @@ def whole_tables(comparison: Comparison) -> list[Table[Row]]:
         *(memory(part, _part(part), in_mib) for part in SPLIT if _worth_a_column(part, rows)),
         *_work_columns(comparison),
         quotient(f"step time/{comparison.baseline}", lambda row: row.relative_time),
+        *_time_forecast_columns(rows),
     ]
     return [Table(model, columns, own) for model, own in by_model(comparison).items()]
 
@@ -152,8 +153,9 @@ def _main_costs(comparison: Comparison) -> list[Column[Row]]:
     header = f"time/{base}" if len(base) <= SHORT else "time ratio"
     header += "*" if any(row.shared for row in comparison.rows) else ""
     time: Column[Row] = quotient(header, lambda row: row.relative_time)
+    foreseen = _time_forecast_columns(comparison.rows)
     adapter: Column[Row] = parameters("adapter", lambda row: row.adapter)
-    return [*columns, time.which_is("less"), adapter.which_is("less")]
+    return [*columns, time.which_is("less"), *foreseen, adapter.which_is("less")]
 
 
 def _falls(row: Row) -> bool:
@@ -186,6 +188,13 @@ def _peak_to_last(header: str, unit: Unit, rows: Sequence[Row]) -> Column[Row]:
 
 def _forecast_column() -> Column[Row]:
     return number("forecast/peak", lambda row: row.forecast, _four_digits, "forecast/peak (ratio)")
+
+
+def _time_forecast_columns(rows: Sequence[Row]) -> list[Column[Row]]:
+    """Return forecast over measured step time, where a row has both."""
+    if not any(row.time_forecast for row in rows):
+        return []
+    return [quotient("forecast/time", lambda row: row.time_forecast)]
 
 
 def _parameter_columns(rows: Sequence[Row]) -> list[Column[Row]]:

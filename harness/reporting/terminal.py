@@ -31,6 +31,12 @@ def plain_console(**options: Any) -> Console:
     return Console(markup=False, emoji=False, highlight=False, **options)
 
 
+def terminal_width() -> int:
+    """Return how many columns there are to print in."""
+    console = plain_console()
+    return console.width if console.is_terminal else LOG_WIDTH
+
+
 def print_report(report: Report) -> None:
     """Print the tables that tell which and where the memory goes, and what their figures mean."""
     for section in report.sections:

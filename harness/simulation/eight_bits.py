@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from harness.metering.launches import launch
 from harness.models.quantized import THRESHOLD
 
 if TYPE_CHECKING:
@@ -106,13 +107,20 @@ def _by_rows(x: Tensor, layer: Any) -> tuple[Tensor, Tensor]:
     if layer.cuda:
         outliers = x.abs() >= THRESHOLD
         del outliers
+    launch("bitsandbytes::int8_vectorwise_quant", [x], [rows, scales])
     return rows, scales
 
 
 def _summed(rows: tuple[Tensor, Tensor], layer: Any, dtype: torch.dtype) -> Tensor:
     """Stand for int8_scaled_mm: products summed in int32, read out in fp16, in the asked type."""
     shape = (rows[0].shape[0], layer.out_features)
+    flops = 2 * rows[0].numel() * layer.out_features
     if not layer.cuda:
-        return rows[0].new_empty(shape, dtype=dtype)
+        out = rows[0].new_empty(shape, dtype=dtype)
+        launch("bitsandbytes::int8_mixed_scaled_mm", [rows[0], layer.state.CB], [out], flops=flops)
+        return out
     sums = rows[0].new_empty(shape, dtype=torch.int32)
-    return torch.empty_like(sums, dtype=torch.float16).to(dtype)
+    launch("bitsandbytes::int8_linear_matmul", [rows[0], layer.state.CB], [sums], flops=flops)
+    out = torch.empty_like(sums, dtype=torch.float16)
+    launch("bitsandbytes::int8_mm_dequant", [sums], [out])
+    return out.to(dtype)

@@ -17,15 +17,18 @@ torch's functions while it runs.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
 from torch import nn
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from harness.errors import UserError
 from harness.metering.declared import declared_tensors
 from harness.metering.events import Event, LedgerReport, summarize
+from harness.metering.launches import heard_by
 from harness.metering.ledger import Ledger
 from harness.models.attention import resolved
 from harness.shapes import BatchShape
@@ -36,6 +39,7 @@ from harness.simulation.host import on_device
 from harness.simulation.observer import Observer, Workspaces
 from harness.simulation.quantized import assumed
 from harness.simulation.request import Request, StandIn
+from harness.simulation.target import Target
 from harness.tasks.families import get_family
 from harness.tasks.families.packing import sees_both
 from harness.timing.trace import Tracer
@@ -66,6 +70,8 @@ class FakeRun:
         flops_forward: of one optimizer step's forward passes; `flops_step` with backward.
         attention: as the settings have it, with the model's own in place of `auto`.
         kernels: that sdpa took.
+        num_probe: examples that the method looks at.
+        classes: `module.Class` of the model's modules, by their path.
     """
 
     events: list[Event]
@@ -79,6 +85,8 @@ class FakeRun:
     remarks: tuple[str, ...] = ()
     attention: str = ""
     kernels: tuple[str, ...] = ()
+    num_probe: int = 0
+    classes: dict[str, str] = field(default_factory=dict)
 
 
 def fake_run(
@@ -103,7 +111,8 @@ def run_on(one: Built, request: Request, tracer: Tracer | None = None) -> FakeRu
     """Run the request's steps on what was built for it, or for one that differs in shapes alone."""
     attention = resolved(request.train.attention, one.state.model)
     run = _observed(request, one.state, one.device, one.answers, tracer)
-    return replace(run, attention=attention, kernels=tuple(sorted(one.kernels)))
+    classes = {path: _class(module) for path, module in one.state.model.named_modules()}
+    return replace(run, attention=attention, kernels=tuple(sorted(one.kernels)), classes=classes)
 
 
 def _observed(
@@ -121,13 +130,15 @@ def _observed(
         rounding=target.rounding, device=device, model=state.model, observe=observer,
     )  # fmt: skip
     since, begins = 0, dict[str, int]()
-    with ledger:
+    observer.tracer = tracer
+    if tracer is not None:
+        tracer.device = device.type
+    with heard_by(observer.launched), ledger, _told_of_modules(tracer, target):
         watch = Workspaces(ledger, observer, target)
         for number, shape in enumerate(steps):
             if number == 1:
                 since = len(ledger.events)
                 observer.restart()
-                observer.tracer = tracer
             if tracer is not None and number:
                 tracer.begin(f"step {number}", passes * shape.examples, passes * shape.tokens)
             answers.padded, answers.packed = request.mask and shape.padded, shape.packed
@@ -139,9 +150,9 @@ def _observed(
         for name, act in _beside(request, state, device, answers):
             begins[name] = len(ledger.events)
             ledger.mark("forward")
-            shape = request.evaluation if name == "evaluation" else request.probe
-            if tracer is not None and shape is not None:
-                tracer.begin(name, shape.examples, shape.tokens)
+            looked = request.evaluation if name == "evaluation" else request.probe
+            if tracer is not None and looked is not None:
+                tracer.begin(name, looked.examples, looked.tokens)
             act()
             ledger.mark("end")
     events, (since, until, *starts) = on_device(
@@ -164,7 +175,27 @@ def _observed(
         flops_forward=observer.flops["forward"] * request.train.accumulate // counted,
         flops_step=sum(observer.flops.values()) * request.train.accumulate // counted,
         remarks=tuple(said),
+        num_probe=handle.num_probe,
     )
+
+
+@contextmanager
+def _told_of_modules(tracer: Tracer | None, target: Target) -> Iterator[None]:
+    """Tell the tracer of a module's every call, on the CPU, where they take their share of time."""
+    if tracer is None or target.kind != "cpu":
+        yield
+        return
+
+    def note(*_: object) -> None:
+        for activity in list(tracer.rows)[-1:]:  # the one that goes on
+            called = tracer.modules.setdefault(activity, [])
+            called.append(len(tracer.rows[activity]))
+
+    hook = register_module_forward_pre_hook(note)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def _beside(
@@ -204,6 +235,12 @@ def _batches(
         with device:
             batch = request.hollow_batch(model, shape)
         yield batch
+
+
+def _class(module: nn.Module) -> str:
+    """Name a module's class; a stand-in of this harness goes by the class it stands for."""
+    kind = next(each for each in type(module).__mro__ if not each.__module__.startswith("harness."))
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _count(state: TrainState) -> dict[str, int]:

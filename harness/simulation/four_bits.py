@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from harness.metering.launches import launch
+
 if TYPE_CHECKING:
     from harness.models.quantized import Quantization
 
@@ -69,7 +71,9 @@ class FourBits:
         state: State = self.weight.quant_state  # type: ignore[attr-defined]
         if state.state2 is None:
             return state.absmax
-        return torch.empty_like(state.absmax, dtype=torch.float32)
+        scales = torch.empty_like(state.absmax, dtype=torch.float32)
+        launch("bitsandbytes::dequantize_blockwise", [state.absmax], [scales])
+        return scales
 
     def whole(self) -> Tensor:
         """Return the weight as peft reads it, in the type that it was loaded in."""
@@ -80,7 +84,10 @@ class FourBits:
 
     def dequantized(self, dtype: torch.dtype) -> Tensor:
         """Return the weight: (d_out, d_in)."""
-        return self.weight.new_empty((self.out_features, self.in_features), dtype=dtype)
+        weight = self.weight.new_empty((self.out_features, self.in_features), dtype=dtype)
+        state: State = self.weight.quant_state  # type: ignore[attr-defined]
+        launch("bitsandbytes::dequantize_4bit", [self.weight, state.absmax], [weight])
+        return weight
 
 
 class _FourBitProduct(torch.autograd.Function):
@@ -90,7 +97,10 @@ class _FourBitProduct(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, layer: Any, bias: Tensor | None) -> Tensor:
         ctx.layer = layer
         if layer.cuda and x.numel() <= FUSED_ROWS * x.shape[-1]:
-            return x.new_empty((*x.shape[:-1], layer.out_features))
+            out = x.new_empty((*x.shape[:-1], layer.out_features))
+            flops = 2 * x.numel() * layer.out_features
+            launch("bitsandbytes::gemm_4bit", [x, layer.weight], [out], flops=flops)
+            return out
         scales = layer.scales()
         if layer.cuda:  # the mean is added out of place, and both live on
             scales = (scales, layer.scales())

@@ -33,6 +33,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from harness.errors import UserError
+from harness.metering.launches import launch
 from harness.simulation.reductions import multiprocessors
 from harness.simulation.target import Target
 from harness.training import liger
@@ -88,6 +89,7 @@ class _RMSNorm(Function):
         roots = x.new_empty(rows, dtype=FP32 if roots32 else x.dtype)
         ctx.save_for_backward(x, weight, roots)
         ctx.in_place, ctx.count = in_place, count
+        launch("liger::rms_norm", [x, weight], [out, roots])
         return out
 
     @staticmethod
@@ -97,6 +99,8 @@ class _RMSNorm(Function):
         trains = ctx.needs_input_grad[1]
         sums = x.new_empty((ctx.count, x.shape[-1]), dtype=FP32) if trains else None
         of_x = grad if ctx.in_place else torch.zeros_like(grad)
+        made = [of_x] if sums is None else [of_x, sums]
+        launch("liger::rms_norm_backward", [grad, x, weight], made)
         of_weight = None if sums is None else sums.sum(dim=0).to(weight.dtype)
         return of_x.view(x.shape), of_weight, None, None, None
 
@@ -106,12 +110,15 @@ class _Product(Function):
     def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
         gate, up = gate.contiguous(), up.contiguous()
         ctx.save_for_backward(gate, up)
-        return torch.empty_like(gate)
+        out = torch.empty_like(gate)
+        launch("liger::product", [gate, up], [out])
+        return out
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
         grad.contiguous()
         gate, up = ctx.saved_tensors
+        launch("liger::product_backward", [grad, gate, up], [gate, up])
         return gate.view(gate.shape), up.view(up.shape)
 
 
@@ -121,11 +128,17 @@ class _Rope(Function):
         ctx: Any, q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, positions: Any, dim: int
     ) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(cos.contiguous(), sin.contiguous())
-        return _turned(q), _turned(k)
+        return _both_turned(q, k)
 
     @staticmethod
     def backward(ctx: Any, of_q: Tensor, of_k: Tensor) -> tuple[Tensor | None, ...]:
-        return _turned(of_q), _turned(of_k), None, None, None, None
+        return *_both_turned(of_q, of_k), None, None, None, None
+
+
+def _both_turned(q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
+    q, k = _turned(q), _turned(k)
+    launch("liger::rope", [q, k], [q, k])
+    return q, k
 
 
 def _turned(heads: Tensor) -> Tensor:
@@ -140,12 +153,16 @@ class _CrossEntropy(Function):
         there = wanted != -100
         for ask in (torch.max, torch.min):
             ask(wanted * there)
+        for _ in range(3):  # how many count; whether the largest and the smallest are classes
+            launch("aten::_local_scalar_dense", waits=True)
+        launch("liger::cross_entropy", [logits, wanted], [logits, losses])
         ctx.save_for_backward(logits.detach())
         return losses.sum()
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (logits,) = ctx.saved_tensors
+        _asks_whether_one()
         return logits, None
 
 
@@ -161,6 +178,7 @@ class _Fused(Function):
         of_bias = None if bias is None else torch.zeros_like(bias)
         losses = x.new_zeros(tokens, dtype=FP32)
         _ = (wanted != -100).sum()
+        launch("aten::_local_scalar_dense", waits=True)
         buffer = x.new_empty((size, len(weight))) if _same_type(x, weight) else None
         for start in range(0, tokens, size):
             piece = x[start : start + size]
@@ -170,6 +188,7 @@ class _Fused(Function):
             else:
                 logits = torch.mm(piece, weight.t(), out=buffer[: len(piece)])
                 torch.mm(logits, weight, out=of_x[start : start + size])
+            launch("liger::cross_entropy", [logits], [logits])
             if of_weight is not None:
                 _add_product(of_weight, logits, piece, adds)
             if of_bias is not None:
@@ -182,7 +201,13 @@ class _Fused(Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         of_x, of_weight, of_bias = ctx.saved_tensors
+        _asks_whether_one()
         return of_x, of_weight, None, of_bias, None
+
+
+def _asks_whether_one() -> None:
+    """Stand for `torch.equal`: gradients are scaled where the loss's own gradient is not 1."""
+    launch("aten::equal", waits=True)
 
 
 def _same_type(x: Tensor, weight: Tensor) -> bool:
@@ -201,5 +226,7 @@ def _add_product(total: Tensor, logits: Tensor, piece: Tensor, adds: bool) -> No
             torch.addmm(total, logits.t(), piece, out=total)
         else:  # summed in fp32 by the product itself
             total.add_(0)
+            flops = 2 * logits.numel() * piece.shape[1]
+            launch("aten::mm", [logits, piece], [total], flops=flops)
         return
     total += torch.mm(logits.t(), piece).float()

@@ -8,6 +8,7 @@ from typing import Any
 from torch.utils.flop_counter import flop_registry, shape_wrapper
 
 from harness.metering.flops import CPU_ATTENTION
+from harness.metering.launches import Launch
 from harness.metering.ledger import Ledger
 from harness.simulation import scratch
 from harness.simulation.target import Target
@@ -29,8 +30,7 @@ class Observer:
 
     def __call__(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> int:
         """Count an operator's FLOPs; return the bytes that its kernel needs for itself."""
-        count = _COUNTERS.get(func._overloadpacket)
-        flops = 0 if count is None else int(count(*args, **kwargs, out_val=out))
+        flops = flops_of(func, args, kwargs, out)
         if flops and self.part in self.flops:
             self.flops[self.part] += flops
         if self.tracer is not None:
@@ -41,6 +41,11 @@ class Observer:
             return scratch.scratch_bytes(func, args, out, self.target)
         return 0
 
+    def launched(self, kernel: Launch) -> None:
+        """Note a kernel that no operator stands for."""
+        if self.tracer is not None:
+            self.tracer.launch(kernel, self.part)
+
 
 _COUNTERS: dict[Any, Any] = {
     **flop_registry,
@@ -49,6 +54,12 @@ _COUNTERS: dict[Any, Any] = {
         for packet, count in CPU_ATTENTION.items()
     },
 }
+
+
+def flops_of(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> int:
+    """Return an operator's FLOPs, a multiply-add as two; 0 for all that is no product."""
+    count = _COUNTERS.get(func._overloadpacket)
+    return 0 if count is None else int(count(*args, **kwargs, out_val=out))
 
 
 class Workspaces:

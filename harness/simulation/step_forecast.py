@@ -65,8 +65,11 @@ class StepForecast(Part):
         flops_forward, flops_step: of one optimizer step.
         attention: as the settings have it, with the model's own in place of `auto`.
         kernels: that sdpa took.
+        num_probe: training examples that the method looks at beside training.
         holds, modules: bytes at the peak, by category, operator and place in the model, or by place
             alone; all of them, the largest first.
+        classes: of the modules at every place in the model: `module.Class`, several with a bar
+            between them where the layers' differ.
     """
 
     peak_allocated: int
@@ -84,18 +87,20 @@ class StepForecast(Part):
     holds: list[Hold]
     modules: dict[str, int]
     needs: dict[str, Need]
+    classes: dict[str, str] = Field(default_factory=dict)
     passes: dict[int, bool] = Field(default_factory=dict)
     remarks: list[str] = Field(default_factory=list, description="as `Method.remarks` has them")
     attention: str = ""
     kernels: list[str] = Field(default_factory=list)
+    num_probe: int = 0
     times: dict[str, Times] = Field(default_factory=dict, description="by the clock's key")
     seconds: float = 0.0
     host_peak: int = Field(0, description="resident bytes of the forecasting process, at most")
 
     @property
     def reserved(self) -> int:
-        """The most that any activity needs."""
-        return max(need.reserved for need in self.needs.values())
+        """The most that any activity needs; of tensors on the CPU, where nothing is cached."""
+        return max(need.reserved or need.allocated for need in self.needs.values())
 
     @property
     def decides(self) -> str:
@@ -170,21 +175,25 @@ def forecast_on(
         flops_step=run.flops_step,
         holds=_grouped(report.holders),
         modules=_modules(report.holders),
+        classes=_classes(run.classes),
         remarks=list(run.remarks),
         attention=run.attention,
         kernels=list(run.kernels),
-        times=_times(tracer, clocks, request.train.accumulate),
+        num_probe=run.num_probe,
+        times=_times(tracer, clocks, request),
         seconds=time.perf_counter() - began,
         host_peak=1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
     )
 
 
-def _times(tracer: Tracer | None, clocks: tuple[Clock, ...], accumulate: int) -> dict[str, Times]:
-    from harness.timing.estimate import times_of
+def _times(tracer: Tracer | None, clocks: tuple[Clock, ...], request: Request) -> dict[str, Times]:
+    from harness.timing.estimate import Timing
 
     if tracer is None:
         return {}
-    return {clock.key(): times_of(tracer, clock, accumulate) for clock in clocks}
+    train = request.train
+    timing = Timing(tracer, train.accumulate, tf32=train.dtypes.compute == "tf32")
+    return {clock.key(): timing.on(clock) for clock in clocks}
 
 
 def _replayed(run: FakeRun, capacities: tuple[int, ...]) -> dict[str, Any]:
@@ -239,6 +248,15 @@ def _modules(holders: Iterable[Holder]) -> dict[str, int]:
     for holder in holders:
         sums[LAYER.sub("*", holder.path)] += holder.num_bytes
     return dict(sums.most_common())
+
+
+def _classes(classes: dict[str, str]) -> dict[str, str]:
+    """Return the classes of every place; what lies outside of the model's modules has none."""
+    found: dict[str, dict[str, None]] = defaultdict(dict)
+    for path, name in classes.items():
+        if path:
+            found[LAYER.sub("*", path)][name] = None
+    return {place: " | ".join(names) for place, names in found.items()}
 
 
 def _grouped(holders: Iterable[Holder]) -> list[Hold]:

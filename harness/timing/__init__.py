@@ -1,1 +1,1 @@
-"""Seconds of a training step with no GPU: its operators, what each costs, and who waits for whom."""
+"""Seconds of a training step with no GPU: its operators, what each costs, who waits for whom."""

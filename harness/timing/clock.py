@@ -7,6 +7,7 @@ from typing import Literal
 
 from harness.suite.frozen import Frozen
 from harness.timing.datasheet import Datasheet
+from harness.timing.processor import Processor
 
 
 class Machine(Frozen):
@@ -15,18 +16,21 @@ class Machine(Frozen):
     Attributes:
         host: seconds of the host for one dispatched operator.
         bandwidth: share of the memory's bandwidth that kernels reach.
-        products: share of the peak that matrix products in 16 bits and tf32 reach.
-        products_fp32: share of the peak of those in fp32; None: as its architecture's cards do.
+        products: share of the peak that matrix products in 16 bits and tf32 reach; None: as its
+            architecture's cards do.
+        products_fp32: the same of those in fp32.
         calibrated: which of them were measured on the user's machine.
         name: whose they are.
+        processor: its CPU as a device, where that was measured.
     """
 
-    host: float = 13e-6
+    host: float = 12e-6
     bandwidth: float = 0.8
-    products: float = 0.75
+    products: float | None = None
     products_fp32: float | None = None
     calibrated: tuple[Literal["host", "bandwidth", "products", "products_fp32"], ...] = ()
     name: str = "reference"
+    processor: Processor | None = None
 
 
 class Clock(Frozen):
@@ -35,7 +39,7 @@ class Clock(Frozen):
     Attributes:
         device: name of the card, or `cpu`.
         capability: of the card; (0, 0) for the CPU.
-        sheet: None for the CPU, which has calibrated constants only.
+        sheet: None for the CPU, whose constants are the machine's `processor`.
         machine: what it is in.
     """
 
@@ -43,6 +47,11 @@ class Clock(Frozen):
     capability: tuple[int, int]
     sheet: Datasheet | None
     machine: Machine = Machine()
+
+    @property
+    def processor(self) -> Processor | None:
+        """The CPU that the steps run on; None: they run on a card."""
+        return self.machine.processor if self.sheet is None else None
 
     def key(self) -> str:
         """Name the clock among the times that a forecast keeps."""

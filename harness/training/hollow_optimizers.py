@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from harness.metering.launches import launch
+from harness.training.kept import tensors_of
 from harness.units import MIB
 
 BLOCK = 256  # entries of bitsandbytes' 8-bit states that share a scale
@@ -49,7 +51,15 @@ def outside(optimizer: Optimizer) -> list[str]:
 
 
 class _Hollow(Optimizer):
-    """Steps that only make states where there are none."""
+    """Steps that only make states where there are none.
+
+    Attributes:
+        kernel: what steps a parameter.
+        timed: it takes the time that its bytes do.
+    """
+
+    kernel = ""
+    timed = True
 
     def __init__(self, groups: Iterable[dict[str, Any]]) -> None:
         super().__init__(groups, {"lr": 1e-3})
@@ -66,6 +76,7 @@ class _Hollow(Optimizer):
                 size = self.taken(parameter)
                 if size:
                     parameter.new_empty((size,), dtype=torch.uint8)
+                self._tell(parameter)
 
     def kept(self, parameter: nn.Parameter) -> dict[str, Any]:
         """Return a parameter's states before its first step."""
@@ -74,6 +85,13 @@ class _Hollow(Optimizer):
     def taken(self, parameter: nn.Parameter) -> int:
         """Return the bytes that a step of the parameter takes for a moment."""
         return 0
+
+    def _tell(self, parameter: nn.Parameter) -> None:
+        """Tell of the kernel that steps the parameter: once over it, its gradient and states."""
+        states = [each for each in tensors_of(self.state[parameter]) if each.dim()]
+        assert parameter.grad is not None
+        reads = [parameter.grad, parameter, *states]
+        launch(self.kernel, reads, [parameter, *states], known=self.timed)
 
 
 class HollowBitsandbytes(_Hollow):
@@ -87,6 +105,8 @@ class HollowBitsandbytes(_Hollow):
         paged: large states are in unified memory.
     """
 
+    kernel = "bitsandbytes::optimizer_update"
+
     def __init__(
         self,
         groups: Iterable[dict[str, Any]],
@@ -99,6 +119,7 @@ class HollowBitsandbytes(_Hollow):
         super().__init__(groups)
         self._states, self._bits, self._wide, self._paged = states, bits, wide, paged
         self._maps: list[Tensor] = []
+        self.timed = not paged
 
     def kept(self, parameter: nn.Parameter) -> dict[str, Any]:
         """Return the states, and what 8-bit ones are read by."""
@@ -129,6 +150,9 @@ class HollowTorchao(_Hollow):
         form: `8bit`, `4bit` or `fp8`.
         block: entries that share a scale; None: torchao's own number.
     """
+
+    kernel = "torchao::step"
+    timed = False  # what the compiler makes of it was not seen
 
     def __init__(
         self, groups: Iterable[dict[str, Any]], form: str, block: int | None = None

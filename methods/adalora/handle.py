@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from methods.adalora.open import MEANS, InPlace, Open
+from methods.adalora.open import MEANS, Open, update_means
 from methods.base import Change, Resized
 from methods.common.ranks import RankHandle
 from methods.common.tuner import TunerHandle
@@ -53,7 +53,7 @@ class AdaLoraHandle(RankHandle, TunerHandle):
         for key in MEANS:
             zeros = {n: torch.zeros_like(p.detach()) for n, p in self.adapter.items()
                      if ".lora_" in n}  # fmt: skip
-            setattr(self._allocator, key, InPlace(zeros))
+            setattr(self._allocator, key, zeros)
 
     # -- training --------------------------------------------------------------------------------
 
@@ -82,7 +82,7 @@ class AdaLoraHandle(RankHandle, TunerHandle):
         options, allocator, open_ = self._allocator.peft_config, self._allocator, self._open_ones()
         last = options.total_step - options.tfinal
         if step < last:
-            allocator.update_ipt(open_)
+            update_means(allocator, open_)
         budget, masks = allocator.budget_schedule(step)
         if step > last:
             if options.rank_pattern:  # empty where all had frozen before

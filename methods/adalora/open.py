@@ -3,28 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 # What peft's allocator keeps of every tensor: |w g|, its running mean, the deviation's.
 MEANS = ("ipt", "exp_avg_ipt", "exp_avg_unc")
 
 
-class InPlace(dict[str, Tensor]):
-    """Tensors by name, each of which stays where it is when it gets a new value.
+@torch.no_grad()
+def update_means(allocator: Any, open_: Open) -> None:
+    """Take every element's |w g| into the means, as peft's `update_ipt`, for all tensors at once.
 
-    peft puts a new tensor in an old one's place in every step; copied, a mean is one block of
-    memory over the run, and is known as the method's. A value that is not finite, as fp16 makes
-    them, is not taken over: peft's means would never be finite again.
+    What a gradient brings to a tensor is not taken over where any of it is not finite, as fp16
+    makes it: peft's means would never be finite again. No value is read. The means stay where they
+    are in memory, as the method's own.
+
+    Args:
+        allocator: peft's, with the means of all tensors of `open_`.
+        open_: tensors with gradients.
     """
-
-    def __setitem__(self, name: str, value: Tensor) -> None:
-        if name in self:
-            value = torch.where(value.isfinite().all(), value, self[name])  # reads no value
-            self[name].copy_(value)
-        else:
-            super().__setitem__(name, value)
+    if not open_:
+        return
+    now, mean, spread = ([getattr(allocator, key)[name] for name in open_] for key in MEANS)
+    gradients: Any = [p.grad for p in open_.values()]
+    fresh = torch._foreach_mul(list(open_.values()), gradients)
+    torch._foreach_abs_(fresh)
+    finite = torch.stack(torch._foreach_norm(fresh, torch.inf)).isfinite()
+    for kept, value, good in zip(now, fresh, finite.unbind(), strict=True):
+        torch.where(good, value, kept, out=kept)
+    del fresh
+    torch._foreach_mul_(mean, allocator.beta1)
+    torch._foreach_add_(mean, now, alpha=1 - allocator.beta1)
+    apart = torch._foreach_sub(now, mean)
+    torch._foreach_abs_(apart)
+    torch._foreach_mul_(spread, allocator.beta2)
+    torch._foreach_add_(spread, apart, alpha=1 - allocator.beta2)
 
 
 class Open(dict[str, nn.Parameter]):

@@ -8,10 +8,11 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from methods import surgery
 from methods.aflora.score import FreezingSchedule, FreezingScore, Group, Sensitivity
-from methods.base import Stage
+from methods.base import Course, Stage
 from methods.common import folding
 from methods.common.options import LayerOptions
 from methods.common.schedules import Span
+from methods.plan import course_of
 from methods.wording import label_of
 
 if TYPE_CHECKING:
@@ -159,6 +160,17 @@ class Aflora(LayerOptions):
         if self._schedule(plan) is None:
             return [Stage("training")]
         return [Stage("all projections train", 0.0), Stage("all projections frozen", 1.0)]
+
+    def course(self, plan: Plan) -> Course:
+        """Return the share of frozen projections by its schedule; at the end all are."""
+        schedule = self._schedule(plan)
+        if schedule is None:
+            return super().course(plan)
+        by_data = "aflora freezes as many projections as its schedule's share"
+        return course_of(
+            lambda done: schedule.share(int(done * plan.num_steps)),
+            by_data if self.rule == "official" else "",
+        )
 
     def expected_count(self, model: nn.Module) -> int:
         """Sum r + d_out over the targets, and r (d_in + d_out) over the adaptive ones."""

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from methods import surgery
-from methods.base import Stage
+from methods.base import Course, Stage
 from methods.common import folding
 from methods.common.options import TargetOptions
 from methods.lora import Lora
+from methods.plan import course_of
 from methods.wording import label_of
 
 if TYPE_CHECKING:
@@ -133,6 +134,16 @@ class LoraPrune(TargetOptions):
         """
         self._schedule(plan)
         return [Stage("masked", 0.0), Stage("compacted", self.ratio)]
+
+    def course(self, plan: Plan) -> Course:
+        """Return the share that is taken out: nothing, or what was masked at each `compact_at`."""
+        schedule = self._schedule(plan)
+
+        def taken_out(done: float) -> float:
+            passed = [share for share in self.compact_at if share <= done]
+            return schedule.ratio(max(passed) * plan.num_steps) if passed else 0.0
+
+        return course_of(taken_out)
 
     def remarks(self, model: nn.Module, plan: Plan | None) -> list[str]:
         """Add what is out of reach of the ratio, and what `compact_at` changes."""

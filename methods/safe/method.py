@@ -13,9 +13,10 @@ from pydantic import (
     model_validator,
 )
 
-from methods.base import Stage
+from methods.base import Course, Stage
 from methods.common.over import Over, OverMethod, attach_base, check_base
 from methods.common.schedules import Span
+from methods.plan import course_of
 from methods.safe.options import CacheLimits, FeatureSource, Quantile
 from methods.wording import label_of
 
@@ -171,6 +172,31 @@ class Safe(OverMethod):
         self._check(plan)
         named = {share: f"{100 * share:.4g} % frozen" for share in STAGES}
         return [Stage(named[share] if share else "warm-up", share) for share in STAGES]
+
+    def course(self, plan: Plan) -> Course:
+        """Return a share of frozen layers that follows the threshold's ramp, after each epoch.
+
+        The data decide how long the warm-up is, here the shortest, and, but for a quantile, how
+        many layers freeze at last, here half of those that may.
+        """
+        self._check(plan)
+        rules = self._rules(plan, 0)
+        rules.warm_up_ended = min(1 + self.patience, self.max_warmup or plan.num_epochs)
+        quantile = isinstance(self.tau, Quantile)
+        share = self.tau.quantile if isinstance(self.tau, Quantile) else 0.5
+        share = min(self.max_frozen, share) if quantile else share * self.max_frozen
+        epochs = plan.num_steps / plan.steps_per_epoch
+
+        def frozen(done: float) -> float:
+            epoch = int(done * epochs)  # those that are over
+            last = epoch if self.freeze_in_final else min(epoch, rules.last)
+            return share * rules.ramp(max(last, rules.warm_up_ended or 0))
+
+        return course_of(
+            frozen,
+            f"safe freezes evenly from epoch {rules.warm_up_ended} on, at last {100 * share:.3g} % "
+            "of the layers, the lowest ones",
+        )
 
     def obstacles(self) -> Mapping[Need, str]:
         """Add what frozen adapters are no more: where they were, or not in what is cached."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from methods.base import Handle, Need, Plan, Stage
+    from methods.base import Course, Handle, Need, Plan, Stage
 
 BASES = ("lora", "houlsby", "pfeiffer")
 
@@ -149,6 +149,10 @@ class SparseAdapter(OverMethod):
     def stages(self, plan: Plan) -> list[Stage]:
         """Return the base method's."""
         return self.base.stages(plan)
+
+    def course(self, plan: Plan) -> Course:
+        """Return the base method's."""
+        return self.base.course(plan)
 
     def remarks(self, model: nn.Module, plan: Plan | None) -> list[str]:
         """Add what the options do beside masking."""

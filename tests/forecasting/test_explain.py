@@ -14,7 +14,7 @@ from harness.errors import UserError
 from harness.forecast import app
 from harness.forecasting.cards import CARDS
 from harness.forecasting.changes import Change, changes_of
-from harness.forecasting.explain import explain, need_of
+from harness.forecasting.explain import explain, need_of, seconds_of
 from harness.forecasting.forecaster import Forecaster
 from harness.reporting.explained import explanation_tables
 
@@ -34,17 +34,24 @@ def test_holds_and_remedies_of_a_cell(tmp_path: Path) -> None:
         "weights: nf4, double_quant: true",
     }  # fmt: skip
     peak = need_of(explanation.step)
+    assert all(remedy.by_gpu["rtx4090"].fits == "fits" for remedy in explanation.remedies)
+    seconds = [seconds_of(remedy.by_gpu["rtx4090"]) or 0.0 for remedy in explanation.remedies]
+    assert seconds == sorted(seconds), "of what fits the fastest stands first"
+    assert not explanation.enough, "it fits as it is"
     needs = [need_of(remedy.step) for remedy in explanation.remedies]
-    assert needs == sorted(needs), "what saves most stands first"
     assert all(need < peak for need in needs), "what saves nothing is no offer"
     assert "half the evaluation batch" in explanation.useless
     assert all(set(remedy.by_gpu) == {"rtx4090", "t4"} for remedy in explanation.remedies)
     together = [need_of(remedy.step) for remedy in explanation.together]
     assert together == sorted(together, reverse=True)
-    assert together[-1] < needs[0]
+    assert together[-1] < min(needs)
     holds, singly, _ = explanation_tables(explanation)
     assert sum(hold.num_bytes for hold in holds.rows) == explanation.step.peak_allocated
-    assert singly.headers == ["change", "peak", "saves", "rtx4090", "t4"]
+    cards_too = [h for h in singly.headers if not h.startswith("time on")]
+    assert cards_too == ["change", "peak", "saves", "rtx4090", "t4"]
+    assert singly.headers[4] == "time on rtx4090"
+    layers = {row[0]: row[1] for row in holds.texts}
+    assert layers["bert.encoder.layer.*.attention.self"] == "transformers BertSelfAttention"
     assert not any(row[2] == "0.0 %" for row in singly.texts)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,27 @@ def test_an_empty_text_is_refused_where_no_token_is_left(
         done = CliRunner().invoke(main.app, [*command, str(suite), f"model.path={model}"])
         assert said in done.output + done.stderr
         assert done.exit_code == (2 if command == ["forecast"] else 1)
+
+
+def test_time_is_over_all_steps_of_the_data_and_all_that_is_evaluated(suite: Path) -> None:
+    from harness.forecasting.requests import data_shapes
+    from harness.suite.load import load_suite
+
+    words = [2, 5, 9, 30, 31]
+    rows = [f"{'w ' * n}.\tIt is wet .\tentailment\n" for n in words]
+    (suite.parent / "data" / "train.tsv").write_text(HEADER + "".join(rows))
+    alone, by_two = (
+        data_shapes(load_suite(suite, ["train.epochs=3", *more]).cells()[0]).sizes
+        for more in (["train.batch_size=1", "train.eval_batch_size=4"],
+                     ["train.batch_size=1", "train.accumulate=2", "train.evaluate=epoch"])
+    )  # fmt: skip
+    assert alone is not None
+    assert by_two is not None
+    lengths = [size for size, n in alone.steps.spread for _ in range(n // 3)]
+    assert (alone.steps.count, alone.epochs, alone.rows) == (15, 3, 5)
+    assert [b - a for a, b in pairwise(lengths)] == [3, 4, 21, 1]
+    assert by_two.steps.count == 9, "the last step of an epoch has one pass"
+    assert by_two.steps.mean == pytest.approx(sum(lengths) / 3)
+    assert alone.evaluations is not None
+    assert by_two.evaluations is not None
+    assert (alone.evaluations.count, by_two.evaluations.count) == (3, 3 * 9)

@@ -8,7 +8,7 @@ import pytest
 from records import eight_cells, record
 
 from harness.forecasting.result import Forecast
-from harness.record import RunForecast, StageForecast
+from harness.foreseen import RunForecast, StageForecast
 from harness.reporting.figures.against import (
     Point,
     accuracy_of,

@@ -13,6 +13,7 @@ from harness.reporting.figures.figure import Figure
 from harness.reporting.figures.growth import Panel, growth_figures
 from harness.reporting.figures.theme import FAMILY, LIGHT
 from harness.reporting.forecasts import without_common_parts
+from harness.reporting.stage_names import stage_of
 from harness.reporting.swept import alike_cards
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 UNITS: Mapping[Swept, str] = {"batch": "batch size", "length": "padded length (tokens)"}
 LINES = "Lines: what may be reserved on a card, its memory less CUDA's context."
-WHOLE = "training"  # the stage of a method that has one
 MOST_BARS = 60  # in one figure; more are cut by model, then anywhere
 
 
@@ -87,13 +87,6 @@ def _labels(forecasts: Sequence[Forecast], short: Mapping[str, str]) -> list[str
         stage_of("" if entry.cell == before else short[entry.cell], entry.stage)
         for before, entry in zip(befores, forecasts, strict=True)
     ]
-
-
-def stage_of(name: str, stage: str) -> str:
-    """Return a cell's name with its stage, where it has several; below its first, no name."""
-    if name and stage == WHOLE:
-        return name
-    return f"{name}, {stage}" if name else f"— {stage}"
 
 
 def _bar(entry: Forecast, label: str) -> Bar:

@@ -11,6 +11,7 @@ from harness.forecasting.result import Forecast
 from harness.reporting.forecasts import fit_text
 from harness.reporting.page.memory import split_of
 from harness.reporting.page.pool import Pool, known
+from harness.reporting.step_times import step_text
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,11 @@ def _row(name: str, entries: Sequence[Forecast]) -> dict[str, Any]:
         stored=entry.adapter_stored,
         flops_step=entry.flops_step,
         verdicts={each.gpu: [each.fits, fit_text(each)] for each in entries},
+        times={
+            each.gpu: [each.step_time.seconds, step_text(each)]
+            for each in entries
+            if each.step_time
+        },
         batches={each.gpu: _batches(each) for each in entries if each.max_batch},
     )
 

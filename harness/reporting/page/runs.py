@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.record import Record
-from harness.reporting.comparison import forecast_ratio
+from harness.reporting.comparison import forecast_ratio, time_ratio
 from harness.reporting.page.memory import memory_data
 from harness.reporting.page.pool import Pool, known
 
@@ -64,6 +64,7 @@ def run_data(record: Record, pool: Pool, detail: Detail = FULL) -> dict[str, Any
         data=pool.number(known(**record.data.model_dump()) if record.data else {}),
         command=pool.number(record.invocation.command if record.invocation else None),
         ratio=forecast_ratio(record) if record.memory else None,
+        time_ratio=time_ratio(record),
         forecast=_forecast(record, pool),
         **(memory_data(record.memory, pool, detail.phases) if record.memory else {}),
     )

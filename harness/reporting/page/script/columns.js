@@ -56,6 +56,7 @@ function methodColumns(group) {
     ...number("time", `step time / ${data.baseline}${any("shared") ? " *" : ""}`, fixed(2), {
       help: any("shared") ? "other processes were on a card: times depend on them" : null,
     }),
+    ...number("time_forecast", "forecast / step time", fixed(2), { best: null }),
     ...number("adapter", "adapter params", millions, {
       help: "trainable; head and pooler excluded",
     }),
@@ -176,6 +177,18 @@ function verdictColumns(rows, gpu) {
         ),
       help: "fits or not, and by how much",
     },
+    ...(rows.some((row) => row.times?.[gpu])
+      ? [
+          {
+            title: `step on ${gpu}, ms`,
+            kind: "number",
+            best: "low",
+            key: (row) => row.times?.[gpu]?.[0],
+            cell: (row) => row.times?.[gpu]?.[1] ?? NONE,
+            help: "forecast step time, the mean over the run's steps, and how far it may be off",
+          },
+        ]
+      : []),
     ...(batches
       ? [
           {
@@ -223,6 +236,7 @@ function runColumns(group) {
     ),
     ...optional("forecast / peak", (run) => run.ratio, fixed(4)),
     ...optional("step", (run) => run.step, seconds),
+    ...optional("forecast / step time", (run) => run.time_ratio, fixed(2)),
     ...optional("training", (run) => run.training, seconds),
   ];
 }

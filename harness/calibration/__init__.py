@@ -1,0 +1,1 @@
+"""What a machine is measured for: the constants that no datasheet says."""

@@ -1,0 +1,105 @@
+"""The answer: what was found for each kind, in the order of its speed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.fitting.candidates import document_of
+from harness.fitting.found import Found, pace
+from harness.fitting.limits import Limit, limits_of
+from harness.fitting.plans import OfKind
+from harness.fitting.search import search
+from harness.fitting.wanted import Wanted
+from harness.forecasting.forecaster import Forecaster
+
+
+@dataclass(frozen=True)
+class Row:
+    """Something that holds, with its limits.
+
+    Attributes:
+        found: it, with its full forecast.
+        batch: the largest of a forward pass.
+        length: the longest example in a pass of one.
+        leanest: it needs the least of its kind.
+    """
+
+    found: Found
+    batch: Limit
+    length: Limit
+    leanest: bool
+
+
+@dataclass(frozen=True)
+class Answer:
+    """All that was found.
+
+    Attributes:
+        wanted: the question.
+        rows: what holds, the fastest first.
+        over: kinds that do not fit with the plain settings.
+        errors: kinds without a forecast, by name.
+        host: bytes of the host's memory that loading the base takes.
+        positions: tokens that the model was made for.
+        seconds: that the search took.
+    """
+
+    wanted: Wanted
+    rows: Sequence[Row]
+    over: Sequence[OfKind]
+    errors: dict[str, str] = field(default_factory=dict)
+    host: dict[str, int] = field(default_factory=dict)
+    positions: int | None = None
+    seconds: float = 0.0
+
+
+def answer(
+    forecaster: Forecaster, wanted: Wanted, tell: Callable[[Found], None] = lambda found: None
+) -> Answer:
+    """Search, and look for the limits of what holds."""
+    kinds = search(forecaster, wanted, tell)
+    found = sorted(((row, row is kind.leanest) for kind in kinds for row in kind.rows),
+                   key=lambda pair: pace(pair[0]))  # fmt: skip
+    positions = positions_of(wanted)
+    limits = limits_of(forecaster, [row for row, _ in found], wanted.card, positions)
+    return Answer(
+        wanted=wanted,
+        rows=[Row(row, *both, lean) for (row, lean), both in zip(found, limits, strict=True)],
+        over=[kind for kind in kinds if kind.plain and not kind.plain.holds],
+        errors={kind.kind.title: kind.error for kind in kinds if kind.error},
+        host=host_bytes(kinds),
+        positions=positions,
+    )
+
+
+def positions_of(wanted: Wanted) -> int | None:
+    """Return how many tokens the model was made for, as its config says it; None: it does not."""
+    from harness.models.config import build_config
+
+    config = build_config(wanted.model.spec)
+    said = getattr(config.get_text_config(decoder=True), "max_position_embeddings", None)
+    return said if isinstance(said, int) and said > 0 else None
+
+
+def host_bytes(kinds: Sequence[OfKind]) -> dict[str, int]:
+    """Return what the base is on the host before it goes to the card, by the type it is loaded in.
+
+    A run reads all weights into the host's memory, a base of 4 bits in 16: it is packed on the
+    card, layer by layer.
+    """
+    sizes = {"fp32": 4, "bf16": 2, "fp16": 2}
+    found: dict[str, int] = {}
+    for kind in kinds:
+        for each in filter(None, [kind.plain, kind.leanest]):
+            total = each.worst.total_parameters or 0
+            base = total - (0 if kind.kind.method == "full" else each.worst.adapter_trainable or 0)
+            type_ = each.cell.train.dtypes.base
+            found.setdefault(type_, sizes[type_] * base)
+    return found
+
+
+def suite_of_row(row: Row, wanted: Wanted) -> dict[str, Any]:
+    """Return the suite that would run a row."""
+    return document_of(wanted, [row.found.candidate], to_run=True)

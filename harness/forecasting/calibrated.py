@@ -1,0 +1,138 @@
+"""What `headroom calibrate` measured on this machine, kept beside the forecasts.
+
+A help and no more: without it, or where it cannot be believed, cards are timed by their datasheets
+and a host of known cards' machines, and the CPU is not timed at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, FiniteFloat, PositiveFloat, PositiveInt
+
+from harness import durable
+from harness.forecasting.cache import cache_folder
+from harness.part import Part
+from harness.timing.clock import Machine
+from harness.timing.processor import Processor
+from harness.untrusted import Unreadable, bytes_of, reading
+
+Constant = Literal["host", "bandwidth", "products", "products_fp32"]
+
+
+class Host(Part):
+    """The host's seconds for one dispatched operator, and how they were found."""
+
+    seconds: PositiveFloat
+    measured: bool = Field(description="on a GPU's step; else reckoned from steps on the CPU")
+
+
+class Device(Part):
+    """What a GPU reaches of its datasheet; shares."""
+
+    gpu: str = Field(description="as its driver calls it")
+    bandwidth: PositiveFloat
+    products: PositiveFloat | None = Field(None, description="in 16 bits; None: it has none")
+    products_fp32: PositiveFloat
+
+
+class Calibration(Part):
+    """One machine's constants.
+
+    Attributes:
+        date: when they were measured.
+        cpu, cores: of the machine.
+        versions: of the libraries.
+        host: of a GPU's steps.
+        devices: by the card's name.
+        processors: the CPU as a device, by threads.
+    """
+
+    date: str
+    cpu: str
+    cores: PositiveInt
+    versions: dict[str, str]
+    host: Host
+    devices: dict[str, Device] = Field(default_factory=dict)
+    processors: list[Processor] = Field(default_factory=list)
+    took: FiniteFloat = Field(0.0, description="seconds")
+
+    def machine(self, card: str) -> Machine:
+        """Return the constants of a card in this machine."""
+        found: dict[str, float] = {"host": self.host.seconds}
+        device = self.devices.get(card)
+        if device is not None:
+            shares = device.model_dump(exclude={"gpu"}, exclude_none=True)
+            found.update(shares)
+        measured = [name for name in found if name != "host" or self.host.measured]
+        return Machine(**found, calibrated=tuple(measured), name=self.name)
+
+    def processor(self, threads: int) -> Processor | None:
+        """Return the CPU with so many threads, if it was measured so."""
+        return next((one for one in self.processors if one.threads == threads), None)
+
+    @property
+    def name(self) -> str:
+        """What notes call it."""
+        return f"this machine, {self.date}"
+
+    def told(self, card: str) -> str:
+        """Say what of a card's step times was measured here."""
+        how = "measured on" if self.host.measured else "reckoned from the CPU, not measured, of"
+        host = f"{1e6 * self.host.seconds:.1f} µs of the host an operator"
+        share = f" and what {card} reaches of its datasheet" if card in self.devices else ""
+        return f"step times with {host}{share}, {how} this machine ({self.date})"
+
+
+def calibration_file() -> Path | None:
+    """Return where this machine's calibration is kept; None: nothing is kept.
+
+    Machines that share a home do not share it.
+    """
+    folder = cache_folder()
+    host = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:12]
+    return None if folder is None else folder / f"calibration-{host}.json"
+
+
+def calibration() -> Calibration | None:
+    """Return what is kept, or None where nothing that can be believed is."""
+    file = calibration_file()
+    if file is None or not file.exists():
+        return None
+    return _read(file, file.stat().st_mtime_ns)
+
+
+@cache
+def _read(file: Path, _changed: int) -> Calibration | None:
+    try:
+        with reading(file, "a calibration", Calibration):
+            return Calibration.model_validate_json(bytes_of(file))
+    except Unreadable as error:
+        print(f"note: not calibrated: {error}", file=sys.stderr)
+        return None
+
+
+def keep(found: Calibration) -> Path | None:
+    """Keep a calibration in place of an older one; return where, None for nowhere.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    file = calibration_file()
+    if file is not None:
+        durable.write_text(file, found.model_dump_json(indent=1) + "\n")
+    return file
+
+
+def forget() -> Path | None:
+    """Remove what is kept; return what was removed."""
+    file = calibration_file()
+    if file is None or not file.exists():
+        return None
+    file.unlink()
+    return file
