@@ -8,16 +8,19 @@ import pytest
 from bare import cells
 
 from harness.errors import UserError
+from harness.fitting.solve import Farther, refuse_unknown
 from harness.forecasting import solving
 from harness.forecasting.cards import CARDS, Card
 from harness.forecasting.cells import forecast_cells
 from harness.forecasting.estimates import estimates
 from harness.forecasting.forecaster import Forecaster
+from harness.forecasting.frontier import frontier
 from harness.forecasting.law import law_of, laws_of
 from harness.forecasting.settings import setting_of
 from harness.forecasting.solving import solve
 from harness.models.config import build_config
 from harness.models.spec import ModelSpec
+from harness.reporting.farther import farther_data, farther_tables
 from harness.suite.cell import Cell
 from harness.units import MIB
 
@@ -124,3 +127,25 @@ def test_what_no_cell_has_is_refused(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=said):
             setting_of(full, what)
     assert setting_of(cell, "layers").at(1).method_options["layers"] == (1, 2)
+
+
+def test_a_frontier_is_the_largest_batch_at_every_length(tmp_path: Path) -> None:
+    cell, card = cell_of(tmp_path, 2, 64), Card("small", 90 * MIB, (8, 6), 20 * MIB)
+    forecaster = Forecaster(tmp_path / "cache", 2)
+    points = frontier(forecaster, cell, card)
+    assert [point.length for point in points] == [128, 256, 512]
+    for point in points[:2]:
+        alone = solve(forecaster, setting_of(cell, "length").at(point.length), card, "batch")
+        assert (point.fits, point.tight) == (alone.fits, alone.tight)
+    found = Farther(frontier=tuple(points))
+    [table] = farther_tables(found, 1)
+    assert [row[0] for row in table.texts] == ["128", "256", "512"]
+    assert farther_data(found)["frontier"][0]["fits"]["value"] == int(table.texts[0][1])
+
+
+def test_what_cannot_be_sought_is_refused() -> None:
+    with pytest.raises(UserError, match="--solve ranks: unknown 'ranks'; did you mean 'rank'"):
+        refuse_unknown("ranks", None)
+    with pytest.raises(UserError, match="--frontier batch,rank: expected batch,length"):
+        refuse_unknown(None, "batch,rank")
+    refuse_unknown("rank", "length, batch")

@@ -36,7 +36,7 @@ def log_at(asked: Request, depth: int) -> Log:
     ("method", "options", "train"),
     [
         ("full", {}, {}),
-        ("lora", {"r": 4, "targets": "all-linear", "dropout": 0.1}, {"gradient_checkpointing": True}),
+        ("lora", {"targets": "all-linear", "dropout": 0.1}, {"gradient_checkpointing": True}),
         ("peft", DORA, {"precision": "bf16-weights"}),
     ],
 )  # fmt: skip
