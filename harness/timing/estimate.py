@@ -67,7 +67,8 @@ class _Activity:
                 strict=True,
             )
         )  # fmt: skip
-        self.parts = numpy.array([_part(row.part, name) for row in rows])
+        kinds = numpy.array([_part(kind.part, name) for kind in rows.kinds])
+        self.parts = kinds[numpy.array(rows.numbers, int)]
 
     def on(self, clock: Clock, tf32: bool) -> StepTime:
         """Return its time on a clock."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from harness.suite.frozen import Frozen
 
 if TYPE_CHECKING:
-    from harness.timing.trace import Row
+    from harness.timing.rows import Row
 
 NARROW = 16  # a side of a product up to this is short: its rate is a fraction of a wide one's
 PLAIN = "aten::add"  # stands for all whose kernels only go over their bytes

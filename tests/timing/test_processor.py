@@ -8,6 +8,7 @@ from processors import US, processor, row, trace
 from harness.timing.clock import Clock, Machine
 from harness.timing.estimate import times_of
 from harness.timing.processor import Curve, measured_as
+from harness.timing.rows import Rows
 
 
 def clock(**changed: float) -> Clock:
@@ -33,7 +34,7 @@ def test_a_step_is_the_sum_of_its_calls_and_its_kernels() -> None:
 def test_every_pass_of_an_accumulated_step_has_its_own_share() -> None:
     one, several = trace(10, 20, 30, modules=0), trace(10, 20, 0, modules=0)
     rows = several.rows["step 1"]
-    several.rows["step 1"] = [*rows, *rows, *rows, *one.rows["step 1"][30:]]
+    several.rows["step 1"] = Rows([*rows, *rows, *rows, *one.rows["step 1"][30:]])
     several.passes["step 1"] = [0, 30, 60]
     single = times_of(one, clock()).steps[0].parts
     found = times_of(several, clock(), accumulate=8).steps[0].parts
