@@ -62,7 +62,8 @@ def forecast(
         typer.Option(metavar="FILE", help="of --from: write the suite that the config became"),
     ] = None,
     gpu: Annotated[
-        str, typer.Option(help="cards, such as rtx4090,a6000 or custom:11.6:8.6")
+        str,
+        typer.Option(help="cards, such as rtx4090,a6000 or custom:11.6:8.6; cpu is this machine's"),
     ] = "rtx4090",
     only: Only = "*",
     plugin: Plugins = None,

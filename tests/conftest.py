@@ -45,6 +45,12 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture(autouse=True)
+def _uncalibrated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave alone what `headroom calibrate` measured on the developer's machine."""
+    monkeypatch.setattr("harness.forecasting.calibrated.host_name", lambda: "of-tests")
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of real data sets for development; tests that need it skip where it is absent."""

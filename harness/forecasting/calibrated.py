@@ -95,8 +95,12 @@ def calibration_file() -> Path | None:
     Machines that share a home do not share it.
     """
     folder = cache_folder()
-    host = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:12]
-    return None if folder is None else folder / f"calibration-{host}.json"
+    return None if folder is None else folder / f"calibration-{host_name()}.json"
+
+
+def host_name() -> str:
+    """Name this machine in a file's name, without telling what it is called."""
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:12]
 
 
 def calibration() -> Calibration | None:

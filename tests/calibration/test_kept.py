@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from bare import cells
+from bare import SUITE, cells
 from processors import calibration, processor
 from typer.testing import CliRunner
 
@@ -63,7 +63,10 @@ def test_a_card_as_sold_is_in_the_reference_machine_whatever_was_measured() -> N
     assert sold.assumptions == []
 
 
-def test_a_budget_is_of_the_reference_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_budget_is_of_the_reference_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "suite.yaml").write_text(SUITE)
     calibrated.keep(calibration())
     asked: list[Card] = []
 
@@ -72,7 +75,7 @@ def test_a_budget_is_of_the_reference_machine(monkeypatch: pytest.MonkeyPatch) -
         return []
 
     monkeypatch.setattr("harness.forecasting.cells.forecast_cells", forecast)
-    figures_of(SUITE, "l40s")
+    figures_of(tmp_path / "suite.yaml", "l40s")
     (card,) = asked
     assert card.clock is not None
     assert card.clock.machine == Machine()
@@ -103,10 +106,16 @@ def test_what_cannot_be_believed_is_told_and_not_used(
     assert str(file) in capsys.readouterr().err
 
 
-def test_machines_that_share_a_home_do_not_share_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_machines_that_share_a_home_do_not_share_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calibrated.keep(calibration())
     assert calibrated.calibration() is not None
+    monkeypatch.undo()
+    monkeypatch.setenv("HEADROOM_CACHE", str(folder))
+    names = {calibrated.host_name()}
     monkeypatch.setattr("socket.gethostname", lambda: "another")
+    assert len(names | {calibrated.host_name()}) == 2
     assert calibrated.calibration() is None
 
 
@@ -147,7 +156,6 @@ def test_a_cpu_that_is_none_is_refused(text: str) -> None:
         find_card(text)
 
 
-SUITE = Path(__file__).resolve().parents[2] / "suites" / "gate.yaml"
 NAMES = {
     ("NVIDIA GeForce RTX 4090", 23.65): "rtx4090",
     ("NVIDIA GeForce RTX 4070 Ti SUPER", 15.57): "rtx4070ti-super",
