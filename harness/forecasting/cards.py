@@ -238,6 +238,20 @@ def target_of(card: Card) -> Target:
     return CPU if card.threads is not None else canonical(card.capability)
 
 
+def clocks_of(card: Card) -> tuple[Clock, ...]:
+    """Return the card's clock, and those of the known cards that take the same steps.
+
+    A step is the work, and a few milliseconds time it on one more card: the next one that is asked
+    for has its answer. None for a card whose speed is not known.
+    """
+    own = card.clock
+    if own is None or card.threads is not None:
+        return (own,) if own else ()
+    alike = [one for one in CARDS.values() if target_of(one) == target_of(card)]
+    clocks = (replace(one, calibrated=card.calibrated).clock for one in alike)
+    return tuple(dict.fromkeys([own, *filter(None, clocks)]))
+
+
 def canonical(capability: tuple[int, int]) -> Target:
     """Return one target for all capabilities that choose alike, so that they share forecasts."""
     return Target(kind="cuda", capability=_ALIKE.get(capability, capability))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness.errors import UserError
-from harness.forecasting.cards import Card, target_of
+from harness.forecasting.cards import Card, clocks_of, target_of
 from harness.forecasting.forecaster import Answer, Asked, Forecaster
 from harness.forecasting.requests import StepShapes, requests_of
 from harness.forecasting.result import AtValue, Fit, Forecast
@@ -81,9 +81,9 @@ def _judged(stages: Sequence[tuple[_Step, Answer]]) -> list[Forecast]:
 
 def question(request: Request, card: Card, *, timed: bool = True) -> Asked:
     """Return what is asked of a step for its verdict and its time on a card."""
-    clock = card.clock if timed else None
+    clocks = clocks_of(card) if timed else ()
     capacities = (card.capacity,) if card.threads is None else ()  # no allocator to replay
-    return Asked(request, capacities, (clock,) if clock else ())
+    return Asked(request, capacities, clocks)
 
 
 class _Step(NamedTuple):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from bare import cells
 
-from harness.forecasting.cards import CARDS, find_card
+from harness.forecasting.cards import CARDS, clocks_of, find_card
 from harness.forecasting.cells import forecast_cells
 from harness.forecasting.forecaster import Forecaster
 from harness.forecasting.run_sizes import Sizes, sizes_of
@@ -67,3 +67,16 @@ def test_a_forecast_has_the_mean_step_of_each_stage_on_each_card_with_a_datashee
     assert fast is not None
     assert slow is not None
     assert fast.device < slow.device, "cards of one kind share bytes and not seconds"
+
+
+def test_a_step_that_was_timed_for_one_card_is_known_for_all_that_take_it(tmp_path: Path) -> None:
+    asked = cells(tmp_path, "model.config=tiny-llama", "methods=[lora]", "seeds=[0]", SHAPE)
+    [first] = forecast_cells(Forecaster(tmp_path / "cache", 1), asked, [CARDS["rtx4090"]])
+    [kept] = (tmp_path / "cache").iterdir()
+    written = kept.read_bytes()
+    [other] = forecast_cells(Forecaster(tmp_path / "cache", 1), asked, [CARDS["a10"]])
+    assert kept.read_bytes() == written, "it is not run again"
+    assert first.step_time is not None
+    assert other.step_time is not None
+    assert other.step_time.device > first.step_time.device
+    assert CARDS["a100-80"].clock not in clocks_of(CARDS["a10"]), "its kernels are other ones"
