@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness.command import write_json
+from harness.errors import UserError
 
 if TYPE_CHECKING:
     from harness.forecasting.cards import Card
@@ -28,6 +29,39 @@ class Telling(NamedTuple):
     notes: Sequence[str]
     json_file: Path | None
     out: Path | None
+
+
+def refuse_beside_explain(explain: str | None, against: str | None, given: dict[str, bool]) -> None:
+    """Refuse options that an explanation does without.
+
+    Raises:
+        UserError: one of them is given, or `--against` alone.
+    """
+    options = [option for option, is_given in given.items() if is_given]
+    if explain is not None and options:
+        raise UserError(f"--explain looks at one cell as it is; leave out {', '.join(options)}")
+    if explain is None and against is not None:
+        raise UserError("--against is what --explain CELL is held against; name that one, too")
+
+
+def cells_of(cells: Sequence[Cell], explain: str, against: str | None) -> list[Cell]:
+    """Return the cell to explain and, where there is one, the cell to hold it against.
+
+    Raises:
+        UserError: a pattern matches none or several.
+    """
+    given = {"--explain": explain, "--against": against}
+    return [_one(cells, text, option) for option, text in given.items() if text is not None]
+
+
+def _one(cells: Sequence[Cell], pattern: str, option: str) -> Cell:
+    from harness.suite.suite import choose
+
+    found = choose(cells, pattern, option)
+    if len(found) > 1:
+        paths = ", ".join(cell.path for cell in found[:4])
+        raise UserError(f"{option} matches {len(found)} cells; name one, such as {paths}")
+    return found[0]
 
 
 def tell(

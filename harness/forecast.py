@@ -99,7 +99,7 @@ def forecast(
 
     A cell without a forecast makes the exit code 1.
     """
-    from harness.explaining import Telling, tell
+    from harness.explaining import Telling, cells_of, refuse_beside_explain, tell
     from harness.forecasting.cache import cache_folder
     from harness.forecasting.cards import find_card
     from harness.forecasting.cells import forecast_cells
@@ -113,13 +113,11 @@ def forecast(
     from harness.suite.preflight import check_models
     from harness.suite.suite import choose
 
-    if explain is not None:
-        _refuse_beside_explain(
-            {"--max-batch": max_batch, "--native": native, "--only": only != "*",
-             "--sweep": bool(sweep)}
-        )  # fmt: skip
-    elif against is not None:
-        raise UserError("--against is what --explain CELL is held against; name that one, too")
+    refuse_beside_explain(
+        explain, against,
+        {"--max-batch": max_batch, "--native": native, "--only": only != "*",
+         "--sweep": bool(sweep)},
+    )  # fmt: skip
     sweeps = sweeps_of(sweep or [])
     for written in (json_file, suite_out, out and out / "report.md"):
         if written is not None:
@@ -137,12 +135,7 @@ def forecast(
     except UserError as error:
         raise UserError(f"{error}{whose(document.data)}") from None
     cells = suite.cells()
-    if explain is None:
-        chosen = choose(cells, only)
-    else:
-        chosen = [_one(cells, explain, "--explain")]
-        if against is not None:
-            chosen.append(_one(cells, against, "--against"))
+    chosen = choose(cells, only) if explain is None else cells_of(cells, explain, against)
     if catalogued:
         chosen = [_with_catalogued(cell) for cell in chosen]
     check_models(chosen, to_run=False)
@@ -251,27 +244,6 @@ def _show(forecasts: list[Forecast], json_file: Path | None) -> None:
     ]
     print_tables(tables, notes)
     write_json(json_file, [entry.model_dump(mode="json") for entry in forecasts])
-
-
-def _one(cells: Sequence[Cell], pattern: str, option: str) -> Cell:
-    """Return the one cell that a pattern matches.
-
-    Raises:
-        UserError: it matches none or several.
-    """
-    from harness.suite.suite import choose
-
-    found = choose(cells, pattern, option)
-    if len(found) > 1:
-        paths = ", ".join(cell.path for cell in found[:4])
-        raise UserError(f"{option} matches {len(found)} cells; name one, such as {paths}")
-    return found[0]
-
-
-def _refuse_beside_explain(given: dict[str, bool]) -> None:
-    options = [option for option, is_given in given.items() if is_given]
-    if options:
-        raise UserError(f"--explain looks at one cell as it is; leave out {', '.join(options)}")
 
 
 if __name__ == "__main__":

@@ -77,6 +77,40 @@ def test_a_record_carries_the_forecast_of_its_run(make: Any) -> None:
     assert abs(stage.at_rest - record.memory.phases[0].at_rest) <= 64
 
 
+def test_a_record_carries_the_seconds_of_its_run_where_its_devices_speed_is_known(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from harness.forecasting import own_run
+    from harness.forecasting.cards import CARDS
+
+    monkeypatch.setattr(own_run, "clock_here", lambda _: CARDS["rtx4090"].clock)
+    record = run_cell(make(), silent)
+    assert record.forecast is not None
+    assert (record.forecast.clock or "").startswith("rtx4090, ")
+    [stage] = record.forecast.stages.values()
+    assert stage.step is not None
+    assert stage.step.host > stage.step.device > 0
+    assert stage.step.error_bar >= 0.1
+    whole = record.forecast.time
+    assert whole is not None
+    assert record.steps is not None
+    assert whole.training == pytest.approx(record.steps * stage.step.mean)
+    assert whole.evaluation is not None
+    assert whole.evaluation > 0
+
+
+def test_a_record_of_an_unknown_device_has_no_seconds(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from harness.forecasting import own_run
+
+    monkeypatch.setattr(own_run, "clock_here", lambda _: None)
+    foreseen = run_cell(make(), silent).forecast
+    assert foreseen is not None
+    assert (foreseen.clock, foreseen.time) == (None, None)
+    assert all(stage.step is None for stage in foreseen.stages.values())
+
+
 @pytest.mark.parametrize(
     ("place", "error", "message"),
     [

@@ -71,7 +71,7 @@ def _forecast(suite: Path, gpu: str, plugins: Sequence[str], timed: bool) -> Fig
     from harness.suite.load import load_suite
     from harness.suite.preflight import check_models
 
-    card = find_card(gpu)
+    card = find_card(gpu).as_sold()
     if timed and card.clock is None:
         raise UserError(f"--time: no datasheet of {gpu}'s speed is known; name another card")
     chosen = load_suite(suite, plugins=plugins).cells()

@@ -14,7 +14,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from harness.calibration.stopwatch import best_of
 from harness.simulation.observer import flops_of
 from harness.timing.processor import Curve, measured_as
-from harness.timing.trace import Row, Tracer
+from harness.timing.rows import Row
+from harness.timing.trace import Tracer
 
 WIDTH = 64  # of a row, as in a tiny model
 ENTRIES = (1 << 6, 1 << 11, 1 << 14, 1 << 17, 1 << 20)  # of tensors that are worked through

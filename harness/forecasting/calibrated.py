@@ -83,10 +83,10 @@ class Calibration(Part):
 
     def told(self, card: str) -> str:
         """Say what of a card's step times was measured here."""
-        how = "measured" if self.host.measured else "reckoned from this CPU, not measured,"
-        host = f"{1e6 * self.host.seconds:.1f} µs of the host an operator are {how}"
-        share = f", and what {card} reaches" if card in self.devices else ""
-        return f"step times: {host} on this machine{share} ({self.date})"
+        how = "measured on" if self.host.measured else "reckoned from the CPU, not measured, of"
+        host = f"{1e6 * self.host.seconds:.1f} µs of the host an operator"
+        share = f" and what {card} reaches of its datasheet" if card in self.devices else ""
+        return f"step times with {host}{share}, {how} this machine ({self.date})"
 
 
 def calibration_file() -> Path | None:

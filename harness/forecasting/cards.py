@@ -13,7 +13,7 @@ from harness.models.attention import FLASH
 from harness.simulation.target import CPU, Target
 from harness.suite.optimizers import FP8_CAPABILITY
 from harness.timing.clock import Clock, Machine
-from harness.timing.datasheet import DATASHEETS
+from harness.timing.datasheet import DATASHEETS, Datasheet, sheet_of
 from harness.units import GIB, MIB
 from methods.wording import nearest
 
@@ -52,6 +52,8 @@ class Card:
         origin: of `usable`.
         note: what else is assumed of it.
         threads: of torch, where it is this machine's CPU; None: it is a card.
+        sheet: of a custom card's speed.
+        calibrated: its times are of this machine, if that was measured; see `as_sold`.
     """
 
     name: str
@@ -61,6 +63,12 @@ class Card:
     origin: Origin = "read"
     note: str = ""
     threads: int | None = None
+    sheet: Datasheet | None = None
+    calibrated: bool = True
+
+    def as_sold(self) -> Card:
+        """Return the card in the reference machine: its times mean the same everywhere."""
+        return replace(self, calibrated=False)
 
     @property
     def capacity(self) -> int:
@@ -70,13 +78,13 @@ class Card:
     @property
     def clock(self) -> Clock | None:
         """What steps are timed with; None: its speed is not known."""
-        measured = calibration()
+        measured = calibration() if self.calibrated else None
         if self.threads is not None:
             processor = measured.processor(self.threads) if measured else None
             machine = Machine(processor=processor, name=measured.name if measured else "")
             clock = Clock(device="cpu", capability=NO_CARD, sheet=None, machine=machine)
             return clock if processor else None
-        sheet = DATASHEETS.get(self.name)
+        sheet = self.sheet or DATASHEETS.get(self.name)
         if sheet is None:
             return None
         machine = measured.machine(self.name) if measured else Machine()
@@ -88,7 +96,7 @@ class Card:
         bytes_too = f"{self.name}: its memory is that of cards of its size and generation"
         told = [bytes_too] if self.origin == "assumed" else []
         told += [f"{self.name}: {self.note}"] if self.note else []
-        measured = calibration()
+        measured = calibration() if self.calibrated else None
         if self.threads is not None and self.clock is None:
             told.append(f"{self.name}: no step time; headroom calibrate measures this CPU")
         elif self.threads is None and measured is not None and self.clock is not None:
@@ -169,26 +177,41 @@ def have_bf16(cards: Iterable[Card]) -> bool | None:
 
 
 def find_card(text: str) -> Card:
-    """Return a card by name, or a custom one, `custom:GIB:CAPABILITY` such as `custom:11.6:8.6`.
+    """Return a card by name, this machine's CPU (`cpu`, `cpu:1` with one thread) or a custom one.
+
+    A custom one is `custom:GIB:CAPABILITY` such as `custom:11.6:8.6`, and may have its speed, too.
 
     Raises:
         UserError: no such card.
     """
     kind, *rest = text.strip().lower().split(":")
-    if kind == "custom" and len(rest) == 2:
-        try:
-            major, minor = rest[1].split(".")
-            return replace(_card("custom", float(rest[0]), (int(major), int(minor))), name=text)
-        except ValueError:
-            pass
     if kind == "custom":
-        raise UserError(f"--gpu {text}: expected custom:GIB:CAPABILITY, such as custom:11.6:8.6")
+        return _custom(text, rest)
     if kind == "cpu" and (not rest or (len(rest) == 1 and rest[0].isdecimal() and int(rest[0]))):
         return this_cpu(int(rest[0]) if rest else None)
     if kind not in CARDS or rest:
         known = [*CARDS, "cpu", "cpu:1", "custom:11.6:8.6"]
         raise UserError(f"--gpu {text}: unknown card; {nearest(kind, known)}")
     return CARDS[kind]
+
+
+def _custom(text: str, rest: list[str]) -> Card:
+    """Return a custom card: its size and capability, and its speed if it is said.
+
+    Raises:
+        UserError: it is said otherwise.
+    """
+    try:
+        size, capability, *speed = rest
+        major, minor = capability.split(".")
+        sheet = sheet_of(*(float(figure) for figure in speed)) if speed else None
+        card = _card("custom", float(size), (int(major), int(minor)))
+        return replace(card, name=text, sheet=sheet)
+    except (ValueError, TypeError):
+        raise UserError(
+            f"--gpu {text}: expected custom:GIB:CAPABILITY, such as custom:11.6:8.6, or with GB/s, "
+            "MiB of L2, dense TFLOP/s in 16 bits and in fp32: custom:23.7:8.6:936:6:71.2:35.6"
+        ) from None
 
 
 def this_cpu(threads: int | None = None) -> Card:

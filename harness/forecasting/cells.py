@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from harness.errors import UserError
 from harness.forecasting.cards import Card, target_of
 from harness.forecasting.forecaster import Answer, Asked, Forecaster
 from harness.forecasting.requests import StepShapes, requests_of
-from harness.forecasting.result import Fit, Forecast
+from harness.forecasting.result import AtValue, Fit, Forecast
 from harness.forecasting.run_sizes import RunSizes
-from harness.forecasting.run_time import TimedStage, run_time
-from harness.forecasting.step_time import mean_step
+from harness.forecasting.timed import of_step, with_run
 from harness.models.attention import FLASH
 from harness.models.liger import VERSION as LIGER
 from harness.simulation.request import Request, structural
@@ -72,20 +71,12 @@ def forecast_cells(
 def _judged(stages: Sequence[tuple[_Step, Answer]]) -> list[Forecast]:
     """Return the entries of one cell's stages on one card, each with the time of the whole run."""
     entries = [judge(*one[:4], answer, one.sizes) for one, answer in stages]
-    (cell, card, _, _, sizes), _ = stages[0]
-    timed = [
-        TimedStage(one.request.stage.fraction, entry.step_time, entry.times, answer.num_probe)
-        for entry, (one, answer) in zip(entries, stages, strict=True)
-        if isinstance(answer, StepForecast) and entry.step_time and entry.times
-    ]
-    if card.clock is None or len(timed) < len(stages):
+    known = [answer for _, answer in stages if isinstance(answer, StepForecast)]
+    if len(known) < len(stages):
         return entries
-    try:
-        whole = run_time(cell, card.clock, sizes, timed)
-    except ValueError as error:
-        told = f"{cell.path}: no time of the whole run: {error}"
-        return [e.model_copy(update={"assumptions": [*e.assumptions, told]}) for e in entries]
-    return [entry.model_copy(update={"run_time": whole}) for entry in entries]
+    cell, card, _, _, sizes = stages[0][0]
+    fractions = [one.request.stage.fraction for one, _ in stages]
+    return with_run(entries, cell, card.clock, sizes, fractions, known[0].num_probe)
 
 
 def question(request: Request, card: Card, *, timed: bool = True) -> Asked:
@@ -160,16 +151,8 @@ def judge(
               ("adapter_trainable", "head_trainable", "adapter_stored")}  # fmt: skip
     step = {name: getattr(answer, name) for name in SHARED}
     sizes = sizes or StepShapes(request.steps).run_sizes(request.train)
-    return entry.model_copy(update={**step, **counts, **on_card, **_timed(card, sizes, answer)})
-
-
-def _timed(card: Card, sizes: RunSizes, answer: StepForecast) -> dict[str, Any]:
-    """Return the time fields of an entry; nothing on a card without a datasheet."""
-    clock = card.clock
-    times = answer.times.get(clock.key()) if clock else None
-    if clock is None or times is None:
-        return {}
-    return {"times": times, "step_time": mean_step(times, clock, sizes.steps)}
+    seconds = of_step(card.clock, sizes, answer)
+    return entry.model_copy(update={**step, **counts, **on_card, **seconds})
 
 
 def error_on(card: Card, answer: Answer) -> str:
@@ -243,3 +226,30 @@ def _fit(reserved: int, card: Card) -> Fit:
     if reserved <= room_of(card):
         return "fits"
     return "tight" if reserved <= card.capacity else "does not fit"
+
+
+def worst_of(entries: Sequence[Forecast]) -> Forecast:
+    """Return, of one cell's stages on one card, the one that decides whether it fits."""
+    order = ("fits", "tight", "does not fit")
+    return max(entries, key=lambda entry: (order.index(entry.fits or ""), entry.device or 0))
+
+
+def at_value(value: int, cell: Cell, entries: Sequence[Forecast]) -> AtValue:
+    """Return what the stages of a cell, set to a value, come to on one card."""
+    error = next((entry.error for entry in entries if entry.error), None)
+    if error:
+        return AtValue(value=value, error=error)
+    worst = worst_of(entries)
+    rows = max(step[0] for entry in entries for step in entry.steps)
+    return AtValue(
+        value=value,
+        fits=worst.fits,
+        allocated=max(need.allocated for need in worst.needs.values()),
+        reserved=max(need.reserved for need in worst.needs.values()),
+        device=worst.device,
+        margin=worst.margin,
+        stage=worst.stage,
+        decides=worst.decides,
+        examples=rows if rows < cell.train.batch_size else None,
+        step=entries[0].step_time,
+    )

@@ -7,21 +7,27 @@ import os
 import signal
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import UserError
-from harness.forecasting.cards import canonical
+from harness.forecasting.cards import canonical, this_cpu
+from harness.forecasting.named import card_named
 from harness.forecasting.pool import answer_and_exit, end_with_parent, preload
 from harness.forecasting.requests import NUM_STEPS, requests_of, shapes_of_run
-from harness.foreseen import RunForecast, StageForecast
+from harness.forecasting.run_sizes import RunSizes, times_evaluated
+from harness.forecasting.run_time import TimedStage, run_time
+from harness.forecasting.step_time import mean_step
+from harness.foreseen import RunForecast, RunForecastTime, StageForecast, StepForecastTime
 from harness.simulation.step_forecast import StepForecast
 from harness.simulation.target import CPU, Target
 
 if TYPE_CHECKING:
     import torch
 
+    from harness.forecasting.cards import Card
     from harness.simulation.request import Request
     from harness.suite.cell import Cell
+    from harness.timing.clock import Clock
     from harness.training.setup import Setup
 
 
@@ -49,11 +55,13 @@ class OwnForecast:
         names = setup.data.scored(cell.scores_epochs)
         evaluations = {name: setup.evaluations[name] for name in names}
         num_steps = 2 if target.kind == "cpu" else NUM_STEPS
-        shapes = shapes_of_run(setup.order, evaluations, setup.probe, num_steps)
+        times = times_evaluated(setup.data, cell.scores_epochs, setup.order.num_epochs)
+        shapes = shapes_of_run(setup.order, evaluations, setup.probe, num_steps, times)
         forecast = RunForecast(target=str(target), steps=[shape.brief for shape in shapes.steps])
+        clock = clock_here(setup.device)
         try:
             requests = requests_of(cell, target, shapes)
-            self._pipe.send(requests)
+            self._pipe.send((requests, clock))
             answer = self._pipe.recv()
         except UserError as error:
             return forecast.model_copy(update={"error": str(error)})
@@ -62,9 +70,10 @@ class OwnForecast:
         self._child.join()
         if isinstance(answer, Exception):
             return forecast.model_copy(update={"error": str(answer)})
-        pairs = zip(requests, answer, strict=True)
+        pairs = list(zip(requests, answer, strict=True))
         stages = {request.stage.name: _stage(step) for request, step in pairs}
-        return forecast.model_copy(update={"stages": stages})
+        timed = _timed(cell, clock, shapes.run_sizes(cell.train), pairs, stages) if clock else {}
+        return forecast.model_copy(update={"stages": stages, **timed})
 
 
 def target_here(device: torch.device) -> Target:
@@ -74,6 +83,48 @@ def target_here(device: torch.device) -> Target:
     if device.type != "cuda":
         return CPU
     return canonical(torch.cuda.get_device_capability(device))
+
+
+def clock_here(device: torch.device) -> Clock | None:
+    """Return what the run's steps are timed with; None: nothing is known of its device's speed."""
+    import torch
+
+    if device.type != "cuda":
+        card: Card | None = this_cpu(torch.get_num_threads())
+    else:
+        here = torch.cuda.get_device_properties(device)
+        card = card_named(here.name, here.total_memory)
+    return card.clock if card else None
+
+
+def _timed(
+    cell: Cell,
+    clock: Clock,
+    sizes: RunSizes,
+    answers: Sequence[tuple[Request, StepForecast]],
+    stages: dict[str, StageForecast],
+) -> dict[str, Any]:
+    """Note each stage's seconds in it; return what the record has of the whole run."""
+    timed = [
+        TimedStage(request.stage.fraction, mean_step(times, clock, sizes.steps), times,
+                   answer.num_probe)
+        for request, answer in answers
+        for times in [answer.times[clock.key()]]
+    ]  # fmt: skip
+    for stage, one in zip(stages.values(), timed, strict=True):
+        step = one.step
+        stage.step = StepForecastTime(
+            mean=step.seconds, median=step.median, host=step.host, device=step.device,
+            error_bar=step.bar.absolute, at_least=step.at_least,
+        )  # fmt: skip
+    try:
+        whole = run_time(cell, clock, sizes, timed)
+    except ValueError:  # too short for the method's schedule, which the run itself will say
+        whole = None
+    time = whole and RunForecastTime(
+        training=whole.training, evaluation=whole.evaluation, probes=whole.probes
+    )
+    return {"clock": f"{clock.device}, {clock.machine.name}", "time": time}
 
 
 def _stage(step: StepForecast) -> StageForecast:
@@ -88,13 +139,16 @@ def _serve(pipe: Connection, other_end: Connection) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     end_with_parent()
     try:
-        requests: Sequence[Request] = pipe.recv()
+        requests: Sequence[Request]
+        clock: Clock | None
+        requests, clock = pipe.recv()
     except EOFError:  # the run ended before it had shapes
         os._exit(0)
-    answer_and_exit(pipe, _forecast_all, (requests,))
+    answer_and_exit(pipe, _forecast_all, (requests, clock))
 
 
-def _forecast_all(requests: Sequence[Request]) -> list[StepForecast]:
+def _forecast_all(requests: Sequence[Request], clock: Clock | None) -> list[StepForecast]:
     from harness.simulation.step_forecast import forecast
 
-    return [forecast(request) for request in requests]
+    clocks = (clock,) if clock else ()
+    return [forecast(request, clocks=clocks) for request in requests]

@@ -52,6 +52,7 @@ class AtValue(Part):
     stage: str | None = Field(None, description="the one that decides")
     decides: str | None = Field(None, description="the activity that needs the most")
     examples: int | None = Field(None, description="in its largest batch: there are no more rows")
+    step: MeanStep | None = Field(None, description="of the stage that a run begins with")
     error: str | None = None
 
 

@@ -73,8 +73,9 @@ def run_time(
     if count is None:
         return None
     plan = plan_of(
-        cell.train, num_steps=count, num_epochs=min(sizes.epochs, count), seed=cell.seed,
-        keep_best=cell.keep_best,
+        cell.train, num_steps=count, num_epochs=min(sizes.epochs, count),
+        steps_per_epoch=sizes.steps_per_epoch, seed=cell.seed, keep_best=cell.keep_best,
+        uncut_epochs=cell.train.epochs if sizes.steps_per_epoch else None,
     )  # fmt: skip
     course = cell.configured_method.course(plan)
     steps, first = [stage.step for stage in stages], stages[0]
@@ -91,7 +92,7 @@ def run_time(
         fastest=count * min(step.seconds for step in steps),
         slowest=count * max(step.seconds for step in steps),
         error_bar=max(step.bar.absolute for step in steps),
-        energy=clock.sheet.power * seconds if clock.sheet else None,
+        energy=clock.sheet.power * seconds if clock.sheet and clock.sheet.power else None,
         at_least=list(dict.fromkeys(name for step in steps for name in step.at_least)),
         assumed=[course.assumed] if course.assumed and len(stages) > 1 else [],
     )

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, get_args
 
 from harness.errors import UserError
 from harness.forecasting.cards import Card
-from harness.forecasting.cells import forecast_cells
+from harness.forecasting.cells import at_value, forecast_cells
 from harness.forecasting.forecaster import Forecaster
-from harness.forecasting.largest import with_batch, worst_of
 from harness.forecasting.result import AtValue, Forecast, Swept
+from harness.forecasting.varied import with_batch, with_length
 from methods.wording import nearest
 
 if TYPE_CHECKING:
     from harness.suite.cell import Cell
+
+__all__ = ["Sweep", "add_sweeps", "sweeps_of", "with_length"]
 
 SWEPT: tuple[Swept, ...] = get_args(Swept)
 
@@ -65,23 +67,6 @@ def _sweep_of(text: str) -> Sweep:
     return Sweep(what, tuple(sorted(values)))
 
 
-def with_length(cell: Cell, length: int) -> Cell:
-    """Return the cell with every batch padded to this length.
-
-    Raises:
-        UserError: its inputs have no length.
-    """
-    if cell.family.preparer == "image processor":
-        raise UserError(f"--sweep length: {cell.path} has images, which have no length")
-    padding = "packed" if cell.train.padding == "packed" else "max"
-    settings = {"max_length": length, "padding": padding, "length_grouping": False}
-    task, shape = cell.task, cell.task.shape
-    if shape is not None:
-        task = task.model_copy(update={"shape": shape.model_copy(update={"lengths": ()})})
-    train = cell.train.model_copy(update=settings)
-    return cell.model_copy(update={"train": train, "task": task})
-
-
 SET: dict[Swept, Callable[[Cell, int], Cell]] = {"batch": with_batch, "length": with_length}
 
 
@@ -103,30 +88,15 @@ def add_sweeps(
     for (cell, what, value), asked in zip(points, varied, strict=True):
         for card in cards:
             curves = found.setdefault((cell.path, card.name), {})
-            at = _at(value, asked, stages[asked.path, card.name])
+            at = at_value(value, asked, stages[asked.path, card.name])
             curves.setdefault(what, []).append(at)
     return [f.model_copy(update={"sweeps": found.get((f.cell, f.gpu), {})}) for f in forecasts]
 
 
 def _with(cell: Cell, what: Swept, value: int) -> Cell:
     """Return the cell at a value, which its path says."""
-    return SET[what](cell, value).model_copy(update={"axes": {**cell.axes, what: value}})
-
-
-def _at(value: int, cell: Cell, entries: Sequence[Forecast]) -> AtValue:
-    error = next((entry.error for entry in entries if entry.error), None)
-    if error:
-        return AtValue(value=value, error=error)
-    worst = worst_of(entries)
-    rows = max(step[0] for entry in entries for step in entry.steps)
-    return AtValue(
-        value=value,
-        fits=worst.fits,
-        allocated=max(need.allocated for need in worst.needs.values()),
-        reserved=max(need.reserved for need in worst.needs.values()),
-        device=worst.device,
-        margin=worst.margin,
-        stage=worst.stage,
-        decides=worst.decides,
-        examples=rows if rows < cell.train.batch_size else None,
-    )
+    try:
+        varied = SET[what](cell, value)
+    except UserError as error:
+        raise UserError(f"--sweep {error}") from None
+    return varied.model_copy(update={"axes": {**cell.axes, what: value}})

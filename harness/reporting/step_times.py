@@ -15,6 +15,7 @@ from harness.timing.bar import at_least_text, bar_text, ratio_bar, rule
 from harness.units import milliseconds, ratio
 
 BASELINES = ("full", "lora")  # the first that is there; else the first method
+SHORT = 8  # characters of a baseline that a header names
 
 
 @dataclass(frozen=True)
@@ -60,22 +61,36 @@ def step_time_tables(forecasts: Sequence[Forecast]) -> list[Table[TimeRow]]:
 
 
 def step_time_notes(forecasts: Sequence[Forecast]) -> list[str]:
-    """Say what the times are, how far they may be off, and where there is none."""
+    """Say what the times are, how far they may be off, and where there is none.
+
+    Of a CPU that was not calibrated its own entries say so.
+    """
     timed = [entry for entry in forecasts if entry.step_time]
-    none = dict.fromkeys(f.gpu for f in forecasts if not f.error and not f.step_time)
+    none = dict.fromkeys(f.gpu for f in forecasts if not (f.error or f.step_time or _on_cpu(f)))
     notes = [f"No time on {', '.join(none)}: no datasheet of its speed is known."] if none else []
     if not timed:
         return notes
+    cpu = " (on the CPU: with this machine's constants)" if any(_on_cpu(f) for f in timed) else ""
     notes = [
         "Step time: of a whole optimizer step, the mean over the run's steps as far as their "
         "lengths are known; host and device: what each has to do, the larger one binds; tokens: "
-        f"padding counted; forecast from datasheets, with no GPU. {rule()}",
+        f"padding counted, an image as one; forecast from datasheets, with no GPU{cpu}. {rule()}",
         *notes,
     ]
+    bases = dict.fromkeys(
+        _baselines([e for e in timed if e.gpu == gpu])[1]
+        for gpu in dict.fromkeys(e.gpu for e in timed)
+    )
+    if any(len(base) > SHORT for base in bases):
+        notes.append(f"Time ratio: to {'/'.join(bases)}.")
     lower = dict.fromkeys(name for e in timed if e.step_time for name in e.step_time.at_least)
     if lower:
         notes.append(f"Step times {at_least_text(list(lower))}.")
     return notes
+
+
+def _on_cpu(entry: Forecast) -> bool:
+    return entry.gpu.startswith("cpu")
 
 
 def _baselines(own: Sequence[Forecast]) -> tuple[dict[tuple[str, str], Forecast], str]:
@@ -98,7 +113,7 @@ def relative(row: TimeRow) -> float | None:
 def _columns(base: str) -> list[Column[TimeRow]]:
     return [
         words("cell", lambda row: row.name),
-        _ratio_column(f"time/{base}"),
+        _ratio_column(f"time/{base}" if len(base) <= SHORT else "time ratio"),
         _step_column(),
         number("host ms", lambda row: row.step.host if row.step else None, milliseconds,
                "host (s)"),

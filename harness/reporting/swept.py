@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from harness.forecasting.result import AtValue, Forecast, Swept
-from harness.reporting.columns import Column, Table, number, words
+from harness.reporting.columns import Column, Table, count, number, words
 from harness.reporting.forecasts import without_common_parts
 from harness.units import gib
 
@@ -37,11 +37,12 @@ class SweptRow:
 
 def swept_tables(forecasts: Sequence[Forecast]) -> list[Table[SweptRow]]:
     """Return one table per setting that was varied, with the largest value that fits."""
-    return [
-        table
-        for what in get_args(Swept)
-        if (table := _table(forecasts, what)).rows
-    ]  # fmt: skip
+    tables: list[Table[SweptRow]] = []
+    for what in get_args(Swept):
+        table = _table(forecasts, what)
+        if table.rows:
+            tables += [table, *_speed_tables(forecasts, what)]
+    return tables
 
 
 def swept_notes(forecasts: Sequence[Forecast]) -> list[str]:
@@ -54,6 +55,8 @@ def swept_notes(forecasts: Sequence[Forecast]) -> list[str]:
         "otherwise as it is (at another length every batch is padded to it); under a card: the "
         "largest of these values that fits, in brackets a larger one that is tight."
     ]
+    if any(at.step for *_, at in found):
+        notes.append("Tokens a second: padding counted, of the stage that a run begins with.")
     failed: dict[tuple[Swept, int, str], list[str]] = {}
     for cell, _, what, at in found:
         if at.error:
@@ -72,9 +75,10 @@ def swept_csv(forecasts: Sequence[Forecast]) -> str:
     stream = io.StringIO(newline="")
     writer = csv.writer(stream)
     headers = [f"{name} (B)" if name in BYTES else name for name in FACTS]
-    writer.writerow(["cell", "gpu", "setting", "value", *headers])
+    writer.writerow(["cell", "gpu", "setting", "value", *headers, "step (s)", "tokens/s"])
     for cell, gpu, what, at in _found(forecasts):
-        writer.writerow([cell, gpu, what, at.value, *(getattr(at, name) for name in FACTS)])
+        time = [at.step.seconds, at.step.tokens_per_second] if at.step else [None, None]
+        writer.writerow([cell, gpu, what, at.value, *(getattr(at, name) for name in FACTS), *time])
     return stream.getvalue()
 
 
@@ -124,6 +128,35 @@ def _table(forecasts: Sequence[Forecast], what: Swept) -> Table[SweptRow]:
     columns += [_value_column(value) for value in values]
     columns += [_up_to_column(gpu) for gpu in dict.fromkeys(f.gpu for f in forecasts)]
     return Table(f"GiB reserved by {what}{title}", columns, rows, folded=True)
+
+
+def _speed_tables(forecasts: Sequence[Forecast], what: Swept) -> list[Table[SweptRow]]:
+    """Return the tokens a second on each card with a datasheet: cards differ where bytes do not."""
+    tables = []
+    for gpu in dict.fromkeys(entry.gpu for entry in forecasts):
+        curves = {
+            cell: {at.value: at for _, _, other, at in _found(own) if other == what}
+            for cell in dict.fromkeys(entry.cell for entry in forecasts)
+            if (own := [e for e in forecasts if e.cell == cell and e.gpu == gpu])
+        }
+        timed = {c: curve for c, curve in curves.items() if any(at.step for at in curve.values())}
+        short, title = without_common_parts(timed)
+        rows = [SweptRow(short[cell], {gpu: curve}) for cell, curve in timed.items()]
+        values = sorted({value for curve in timed.values() for value in curve})
+        columns: list[Column[SweptRow]] = [words("cell", lambda row: row.name)]
+        columns += [_speed_column(value) for value in values]
+        if rows:
+            title = f"Tokens a second on {gpu} by {what}{title}"
+            tables.append(Table(title, columns, rows, folded=True))
+    return tables
+
+
+def _speed_column(value: int) -> Column[SweptRow]:
+    def speed(row: SweptRow) -> int | None:
+        step = row.at(value).step
+        return round(step.tokens_per_second) if step else None
+
+    return count(f"{value:,}", speed, f"{value} (tokens/s)")
 
 
 def _value_column(value: int) -> Column[SweptRow]:

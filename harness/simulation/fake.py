@@ -185,7 +185,13 @@ def _told_of_modules(tracer: Tracer | None, target: Target) -> Iterator[None]:
     if tracer is None or target.kind != "cpu":
         yield
         return
-    hook = register_module_forward_pre_hook(tracer.enter)
+
+    def note(*_: object) -> None:
+        for activity in list(tracer.rows)[-1:]:  # the one that goes on
+            called = tracer.modules.setdefault(activity, [])
+            called.append(len(tracer.rows[activity]))
+
+    hook = register_module_forward_pre_hook(note)
     try:
         yield
     finally:

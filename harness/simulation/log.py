@@ -2,7 +2,7 @@
 
 Steps that differ in the batch size alone do the same in the same order, and every tensor's bytes
 are affine in the batch; in the length they are of second degree at most, for attention's scores.
-So a few logs say all others (`interpolated`), and the allocator's replay of such a log says what
+So a few logs say all others (`weighted`), and the allocator's replay of such a log says what
 is allocated and reserved. Kernels whose scratch memory goes by steps, and rows padded to a multiple
 of 16 or 8, make it an estimate: a forecast at the answer tells.
 """
@@ -10,9 +10,10 @@ of 16 or 8, make it an estimate: a forecast at the answer tells.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import mul
 from typing import TYPE_CHECKING, NamedTuple
 
-from harness.simulation.allocator import CachingAllocator
+from harness.simulation.allocator import ROUND, CachingAllocator, OutOfMemory
 
 if TYPE_CHECKING:
     from harness.simulation.fake import FakeRun
@@ -68,24 +69,60 @@ def log_of(run: FakeRun) -> Log:
 def replayed(log: Log) -> Needs:
     """Replay the log through the caching allocator without a limit."""
     allocator = CachingAllocator()
-    figures, since = allocator.figures, log.starts["training"]
+    _replay(log, allocator)
+    return Needs(allocator.figures.peak_allocated, allocator.figures.peak_reserved)
+
+
+def stays_within(log: Log, most: int) -> bool:
+    """Tell whether no more than this is reserved, as long as nothing makes the allocator give."""
+    return _replay(log, CachingAllocator(), most)
+
+
+def gets_by(log: Log, capacity: int) -> bool:
+    """Tell whether an allocator with so many bytes serves the log, giving back what it caches."""
+    try:
+        return _replay(log, CachingAllocator(capacity))
+    except OutOfMemory:
+        return False
+
+
+def _replay(log: Log, allocator: CachingAllocator, most: int | None = None) -> bool:
+    """Replay the log; says whether it was done without reserving more than `most`."""
+    since, figures, sizes = log.starts["training"], allocator.figures, log.sizes
     for index, move in enumerate(log.moves):
         if index == since:
             figures.peak_allocated = figures.allocated
         if move > 0:
-            allocator.allocate(move, log.sizes[move - 1])
+            allocator.allocate(move, sizes[move - 1])
+            if most is not None and figures.reserved > most:
+                return False
         elif move < 0:
             allocator.release(-move)
         else:
             allocator.empty_cache()
-    return Needs(figures.peak_allocated, figures.peak_reserved)
+    return True
 
 
-def interpolated(logs: Sequence[Log], weights: Sequence[float]) -> Log | None:
-    """Return the log with the weighted sums of the sizes.
+def summed(log: Log) -> int:
+    """Return the largest sum of living blocks from the second step on."""
+    total = peak = 0
+    since = log.starts["training"]
+    sizes = [-(-size // ROUND) * ROUND for size in log.sizes]
+    for index, move in enumerate(log.moves):
+        if move > 0:
+            total += sizes[move - 1]
+            if index >= since and total > peak:
+                peak = total
+        elif move < 0:
+            total -= sizes[-move - 1]
+    return peak
 
-    What is beside the steps may take its rows one by one, as the losses of an evaluation: the log
-    ends where the logs are no longer alike. None where the steps are not.
+
+def in_common(logs: Sequence[Log]) -> list[Log] | None:
+    """Return the logs as far as they do the same.
+
+    What is beside the steps may take its rows one by one, as the losses of an evaluation: logs end
+    where they are no longer alike. None where the steps are not.
     """
     first = logs[0]
     end = min(_alike(first, log) for log in logs)
@@ -93,11 +130,7 @@ def interpolated(logs: Sequence[Log], weights: Sequence[float]) -> Log | None:
         return None
     moves = first.moves[:end]
     born = max(moves)
-    columns = zip(*(log.sizes[:born] for log in logs), strict=True)
-    sizes = [
-        round(sum(w * size for w, size in zip(weights, column, strict=True))) for column in columns
-    ]
-    return Log(moves, sizes, first.makers[:born], first.starts)
+    return [Log(moves, log.sizes[:born], first.makers[:born], first.starts) for log in logs]
 
 
 def _alike(one: Log, other: Log) -> int:
@@ -108,6 +141,13 @@ def _alike(one: Log, other: Log) -> int:
         if a != b or (a > 0 and one.makers[a - 1] != other.makers[a - 1]):
             return index
     return min(len(one.moves), len(other.moves))
+
+
+def weighted(logs: Sequence[Log], weights: Sequence[float]) -> Log:
+    """Return the log with the weighted sums of the sizes of logs that do the same."""
+    columns = zip(*(log.sizes for log in logs), strict=True)
+    sizes = [round(sum(map(mul, weights, column))) for column in columns]
+    return logs[0]._replace(sizes=sizes)
 
 
 def lagrange(points: Sequence[int], at: float) -> list[float]:

@@ -80,6 +80,7 @@ def rule() -> str:
     return (
         f"Error bars: where the host has less than {NEAR:g} of the device's work, "
         f"{bar_text(device[0])} of a ratio and {bar_text(device[1])} of a time; else "
-        f"{bar_text(host[0])} of both with the host calibrated, {bar_text(assumed[0])} without. "
+        f"{bar_text(host[0])} of both with the host calibrated, {bar_text(assumed[0])} without; on "
+        f"the CPU {bar_text(CPU[0])} and {bar_text(CPU[1])}. "
         "A kernel of unknown cost makes a time a lower bound (>=)."
     )

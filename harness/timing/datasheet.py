@@ -61,6 +61,25 @@ def _sheet(
     )  # fmt: skip
 
 
+def sheet_of(bandwidth: float, l2: float, low: float, fp32: float) -> Datasheet:
+    """Return a datasheet of a card of Ampere or later from what its buyer knows.
+
+    Args:
+        bandwidth: GB/s.
+        l2: MiB.
+        low: dense TFLOP/s in 16 bits with sums in fp32; tf32 is taken to have half.
+        fp32: TFLOP/s without tensor cores.
+
+    Raises:
+        ValueError: one of them is not above 0.
+    """
+    if not min(bandwidth, l2, low, fp32) > 0:
+        raise ValueError("a card's speed is above 0")
+    # Multiprocessors of 256 operations a cycle at 1.8 GHz; no time depends on their number closely.
+    several = max(1, round(fp32 * 1e12 / (256 * 1.8e9)))
+    return _sheet(several, bandwidth, l2, low, low, low / 2, fp32, 0.0, "as it was said")
+
+
 # By the names of `harness.forecasting.cards`. GeForce cards halve 16 bits where sums are in fp32,
 # as torch's are; workstation and data-centre cards of the same chip do not. AMD's are left out:
 # nothing is known here of how their kernels run.

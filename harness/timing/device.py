@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import numpy
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from harness.timing.clock import Clock
 from harness.timing.kernels import COLUMN, ENTRIES, LIST_RATE, PER_LAUNCH
-from harness.timing.trace import Row
+from harness.timing.rows import Kind, Rows
 
 Seconds = NDArray[numpy.float64]
 
@@ -33,37 +33,56 @@ BATCHED = 132  # matrices that a factorisation works on at once
 
 
 class Traced:
-    """What the device's time needs of rows, as arrays of one number per row."""
+    """What the device's time needs of rows, as arrays of one number per row.
 
-    def __init__(self, rows: Sequence[Row], modules: Sequence[int] = ()) -> None:
+    Attributes:
+        modules: the number of the row before which each module is called.
+        kernel: it launches one.
+        waits: the host waits for it.
+    """
+
+    def __init__(self, rows: Rows, modules: Sequence[int] = ()) -> None:
         self.rows, self.modules = rows, modules
-        self.kernel = numpy.array([not row.view for row in rows], bool)
-        self.waits = numpy.array([row.waits for row in rows], bool)
+        self.kernel = numpy.array(self._each(lambda kind: not kind.view), bool)
+        self.waits = numpy.array(self._each(lambda kind: kind.waits), bool)
         self._caches: dict[float, tuple[Seconds, Seconds]] = {}
+
+    def _each(self, read: Callable[[Kind], float]) -> Seconds:
+        """Return what is read from each row's kind."""
+        of_kinds = numpy.array([read(kind) for kind in self.rows.kinds], float)
+        found: Seconds = of_kinds[numpy.array(self.rows.numbers, int)]
+        return found
 
     @cached_property
     def flops(self) -> dict[torch.dtype | None, Seconds]:
         """FLOPs by the type that they are in."""
-        kinds = {row.dtype for row in self.rows if row.flops}
+        flops = numpy.array(self.rows.flops)
+        there = {self.rows.kinds[self.rows.numbers[i]].dtype for i in numpy.nonzero(flops)[0]}
         return {
-            kind: numpy.array([row.flops if row.dtype == kind else 0 for row in self.rows], float)
-            for kind in kinds
+            dtype: flops * self._each(lambda kind, dtype=dtype: kind.dtype == dtype)  # type: ignore[misc]
+            for dtype in there
         }
 
     @cached_property
     def launches(self) -> Seconds:
         """Kernels of each row."""
-        return numpy.array([0 if row.view else _launches(row) for row in self.rows], float)
+        found = self._each(_launches)
+        for i in numpy.nonzero(self._each(lambda kind: kind.cost.lists))[0]:
+            row = self.rows[int(i)]
+            written = sum(size for _, size in row.writes)
+            width = row.dtype.itemsize if row.dtype else 4
+            found[i] = max(1.0, row.pieces / PER_LAUNCH, written / width / ENTRIES)
+        return found
 
     @cached_property
     def passes(self) -> Seconds:
         """How often each row's kernels go over its bytes, at the bandwidth of others."""
-        return numpy.array([_passes(row) for row in self.rows], float)
+        return self._each(_passes)
 
     @cached_property
     def chains(self) -> Seconds:
         """Seconds of steps that wait for one another, on any card."""
-        return numpy.array([_chain(row) for row in self.rows], float)
+        return self._each(_chain)
 
     def moved(self, capacity: float) -> tuple[Seconds, Seconds]:
         """Return bytes of the memory and bytes of a cache of this capacity, row by row."""
@@ -118,61 +137,57 @@ def _share_of_tensor_cores(clock: Clock) -> float:
     return TENSOR.get(clock.capability, TENSOR_ELSE)
 
 
-def _launches(row: Row) -> float:
-    cost = row.cost
-    if cost.each:
-        return cost.each * row.pieces
-    if not cost.lists:
-        return cost.launches
-    written = sum(size for _, size in row.writes)
-    width = row.dtype.itemsize if row.dtype else 4
-    return max(1.0, row.pieces / PER_LAUNCH, written / width / ENTRIES)
-
-
-def _passes(row: Row) -> float:
-    if row.cost.lists:
-        return 1 / LIST_RATE
-    return max(1.0, row.pieces) if row.cost.dims else row.cost.passes
-
-
-def _chain(row: Row) -> float:
-    if not row.cost.columns or len(row.shape) < 2:
+def _launches(kind: Kind) -> float:
+    if kind.view:
         return 0.0
-    batch = math.prod(row.shape[:-2])
-    return row.cost.columns * min(row.shape[-2:]) * COLUMN * max(1.0, batch / BATCHED)
+    return kind.cost.each * kind.pieces if kind.cost.each else kind.cost.launches
 
 
-def _cached(rows: Iterable[Row], capacity: float) -> tuple[Seconds, Seconds]:
+def _passes(kind: Kind) -> float:
+    if kind.cost.lists:
+        return 1 / LIST_RATE
+    return max(1.0, kind.pieces) if kind.cost.dims else kind.cost.passes
+
+
+def _chain(kind: Kind) -> float:
+    if not kind.cost.columns or len(kind.shape) < 2:
+        return 0.0
+    batch = math.prod(kind.shape[:-2])
+    return kind.cost.columns * min(kind.shape[-2:]) * COLUMN * max(1.0, batch / BATCHED)
+
+
+def _cached(rows: Rows, capacity: float) -> tuple[Seconds, Seconds]:
     """Return the bytes of every row that the memory moves, and those that the cache gives.
 
     Storages are kept in the order of their last use; one of more than three quarters of the
     capacity drives all others out and is not kept.
     """
-    held: OrderedDict[int, int] = OrderedDict()
-    used, largest = 0, KEPT * capacity
-    memory, cache = [], []
-    for row in rows:
-        moved = hit = 0.0
-        for writes, tensors in ((False, row.reads), (True, row.writes)):
-            for key, size in tensors:
-                before = held.pop(key, 0)
-                used -= before
-                if writes:
-                    through = size if size > largest else WRITTEN * size
-                    moved += through
-                    hit += size - through
-                else:
-                    hit += min(size, before)
-                    moved += max(size - before, 0)
-                size = max(size, before)
-                if size > largest:
-                    held.clear()
-                    used = 0
-                    continue
-                held[key] = size
-                used += size
-                while used > capacity:
-                    used -= held.popitem(last=False)[1]
-        memory.append(moved)
-        cache.append(hit)
-    return numpy.array(memory, float), numpy.array(cache, float)
+    kept: OrderedDict[int, float] = OrderedDict()
+    used, largest, position = 0.0, KEPT * capacity, 0
+    moved, hit = numpy.zeros(len(rows)), numpy.zeros(len(rows))
+    storages, sizes = rows.storages, rows.sizes
+    for row, (middle, end) in enumerate(zip(rows.reads, rows.writes, strict=True)):
+        slow = fast = 0.0
+        for i in range(position, end):
+            storage, size = storages[i], sizes[i]
+            before = kept.pop(storage, 0.0)
+            used -= before
+            if i < middle:
+                found = size if size < before else before
+            else:
+                found = 0.0 if size > largest else size * (1 - WRITTEN)
+            fast += found
+            slow += size - found
+            if size < before:
+                size = before
+            if size > largest:
+                kept.clear()
+                used = 0.0
+                continue
+            kept[storage] = size
+            used += size
+            while used > capacity:
+                used -= kept.popitem(last=False)[1]
+        if end > position:
+            moved[row], hit[row], position = slow, fast, end
+    return moved, hit

@@ -45,7 +45,10 @@ class Timing:
         """Time every activity on a clock."""
         timed = {name: each.on(clock, self._tf32) for name, each in self._activities.items()}
         beside = {name: timed.pop(name, None) for name in BESIDE}
-        return Times(steps=list(timed.values()), at_least=self._at_least, **beside)
+        cpu, unknown = clock.processor, self._at_least
+        if cpu is not None:  # what nobody knows of a card's kernels may have been measured here
+            unknown = [name for name in unknown if not cpu.knows(name)]
+        return Times(steps=list(timed.values()), at_least=unknown, **beside)
 
 
 class _Activity:
@@ -64,7 +67,8 @@ class _Activity:
                 strict=True,
             )
         )  # fmt: skip
-        self.parts = numpy.array([_part(row.part, name) for row in rows])
+        kinds = numpy.array([_part(kind.part, name) for kind in rows.kinds])
+        self.parts = kinds[numpy.array(rows.numbers, int)]
 
     def on(self, clock: Clock, tf32: bool) -> StepTime:
         """Return its time on a clock."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from harness.suite.frozen import Frozen
 
 if TYPE_CHECKING:
-    from harness.timing.trace import Row
+    from harness.timing.rows import Row
 
 NARROW = 16  # a side of a product up to this is short: its rate is a fraction of a wide one's
 PLAIN = "aten::add"  # stands for all whose kernels only go over their bytes
@@ -87,6 +87,10 @@ class Processor(Frozen):
     @cached_property
     def _by_op(self) -> dict[str, Curve]:
         return {curve.op: curve for curve in self.curves}
+
+    def knows(self, op: str) -> bool:
+        """Tell whether an operator was measured here, or one that does the same work."""
+        return ALIKE.get(op, op) in self._by_op
 
     def rate(self, op: str) -> float:
         """Return the work a second of an operator's largest kernel that was measured."""

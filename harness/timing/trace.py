@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import torch
@@ -10,37 +9,7 @@ from torch import Tensor
 
 from harness.metering.launches import Launch
 from harness.timing.kernels import PLAIN, WAITS, Cost, cost_of
-
-Moved = tuple[tuple[int, int], ...]  # (storage, bytes) of tensors
-
-
-class Row(NamedTuple):
-    """One dispatched operator.
-
-    Attributes:
-        op: its name, such as `aten::addmm`.
-        part: of the step: forward, backward, optimizer; or evaluation, probe.
-        view: it launches no kernel: a view, a tensor without values, or work of the host.
-        flops: of its matrix products, a multiply-add as two.
-        dtype: in which it computes.
-        reads, writes: of its tensors.
-        waits: the host waits until the device is done.
-        pieces: tensors of its list, or dimensions that it transforms.
-        shape: of what a factorisation or a transform works on.
-        cost: what else it launches.
-    """
-
-    op: str
-    part: str
-    view: bool
-    flops: int
-    dtype: torch.dtype | None
-    reads: Moved
-    writes: Moved
-    waits: bool = False
-    pieces: int = 1
-    shape: tuple[int, ...] = ()
-    cost: Cost = PLAIN
+from harness.timing.rows import Held, Kind, Rows, held, storage_of, tensors_in
 
 
 class Facts(NamedTuple):
@@ -106,30 +75,24 @@ class Tracer:
     """
 
     def __init__(self) -> None:
-        self.rows: dict[str, list[Row]] = {}
+        self.rows: dict[str, Rows] = {}
         self.sizes: dict[str, tuple[int, int]] = {}
         self.passes: dict[str, list[int]] = {}
         self.modules: dict[str, list[int]] = {}
         self.unknown: set[str] = set()
         self.device = "meta"
-        self._current: list[Row] | None = None
-        self._passes, self._modules = list[int](), list[int]()
+        self._current: Rows | None = None
+        self._passes: list[int] = []
         self._part = ""
-        self._views: dict[Any, Row] = {}  # of this part
+        self._numbers: dict[Any, int] = {}  # of kinds, by what they differ in within a part
         self._lifted: set[int] = set()
 
     def begin(self, activity: str, examples: int, tokens: int) -> None:
         """Note that an activity begins; its passes' examples and tokens are all counted."""
         self.sizes[activity] = (examples, tokens)
-        self._current = self.rows.setdefault(activity, [])
+        self._current = self.rows.setdefault(activity, Rows())
         self._passes = self.passes.setdefault(activity, [0])
-        self._modules = self.modules.setdefault(activity, [])
-        self._part = ""
-
-    def enter(self, *_: object) -> None:
-        """Note that a module is called, as a hook of torch's before its forward."""
-        if self._current is not None:
-            self._modules.append(len(self._current))
+        self._part, self._numbers = "", {}
 
     def launch(self, kernel: Launch, part: str) -> None:
         """Write down a kernel that no operator stands for."""
@@ -141,10 +104,11 @@ class Tracer:
         types = [t.dtype for t in (*kernel.reads, *kernel.writes)]
         if not kernel.flops:
             types = [dtype for dtype in types if dtype in _FLOAT]
-        self._current.append(Row(
-            kernel.name, part, False, kernel.flops, next(iter(types), None),
-            tuple(map(_held, kernel.reads)), tuple(map(_held, kernel.writes)), kernel.waits,
-        ))  # fmt: skip
+        kind = Kind(kernel.name, part, False, next(iter(types), None), kernel.waits)
+        number = self._current.number_of(kind)
+        self._current.append(
+            number, kernel.flops, map(held, kernel.reads), map(held, kernel.writes)
+        )
 
     def __call__(
         self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any, part: str,
@@ -152,61 +116,66 @@ class Tracer:
     ) -> None:  # fmt: skip
         """Write down one operator."""
         if func is _LIFT:
-            self._lifted.add(_key(out))
-        if self._current is None:
+            self._lifted.add(storage_of(out))
+        rows = self._current
+        if rows is None:
             return
         if part != self._part:
             self._begin(part)
-        row = self._views.get(func)
-        if row is None:
-            facts = _facts.get(func) or _facts_of(func)
-            cost = facts.cost
-            if cost is None:
-                self.unknown.add(facts.name)
-                cost = PLAIN
-            if cost.kernel:
-                row = self._row(facts, cost, args, kwargs, out, flops)
-            else:
-                row = self._views[func] = self._view(facts)
-        self._current.append(row)
+        number = self._numbers.get(func)
+        if number is not None:  # a view
+            rows.append(number)
+            return
+        facts = _facts.get(func) or _facts_of(func)
+        cost = facts.cost
+        if cost is None:
+            self.unknown.add(facts.name)
+        elif not cost.kernel:
+            self._numbers[func] = number = rows.number_of(Kind(facts.name, part, True))
+            rows.append(number)
+            return
+        self._write(rows, facts, args, kwargs, out, flops)
 
     def _begin(self, part: str) -> None:
         if part != self._part:
             if part == "forward" and self._part == "backward" and self._current is not None:
                 self._passes.append(len(self._current))
-            self._part, self._views = part, {}
+            self._part, self._numbers = part, {}
 
-    def _view(self, facts: Facts) -> Row:
-        return Row(facts.name, self._part, True, 0, None, (), ())
-
-    def _row(
-        self, facts: Facts, cost: Cost, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any,
+    def _write(
+        self, rows: Rows, facts: Facts, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any,
         flops: int,
-    ) -> Row:  # fmt: skip
-        ins = _listed((*args, *kwargs.values()) if kwargs else args)
+    ) -> None:  # fmt: skip
+        ins = tensors_in((*args, *kwargs.values()) if kwargs else args)
         over = [
             tensor
             for i, name in facts.written
-            for tensor in _listed((args[i] if i < len(args) else kwargs.get(name),))
+            for tensor in tensors_in((args[i] if i < len(args) else kwargs.get(name),))
         ]
-        outs = over or ([out] if isinstance(out, Tensor) else _listed((out,)))
+        outs = over or ([out] if isinstance(out, Tensor) else tensors_in((out,)))
         if self._on_host(ins, outs):
-            return self._view(facts)
+            rows.append(rows.number_of(Kind(facts.name, self._part, True)))
+            return
         read = [t for t in ins if not any(t is o for o in over)] if facts.replaced else ins
-        reads, writes = [_held(t) for t in read], [_held(t) for t in outs]
+        reads, writes = [held(t) for t in read], [held(t) for t in outs]
+        cost = facts.cost or PLAIN
         if cost.moves != "whole":
             reads, writes = _moved(cost.moves, reads, writes)
         dtype = next((t.dtype for t in (ins if flops else outs) if t.dtype in _FLOAT), None)
         shape = tuple(ins[0].shape) if facts.shaped and ins else ()
         pieces = len(args[facts.counted]) if facts.counted >= 0 else 1
         waits = facts.waits or (facts.asks and self._asks(facts.name, args, ins, outs))
-        return Row(facts.name, self._part, False, flops, dtype, tuple(reads), tuple(writes), waits,
-                   pieces, shape, cost)  # fmt: skip
+        differs = (facts.name, dtype, waits, pieces, shape)
+        number = self._numbers.get(differs)
+        if number is None:
+            kind = Kind(facts.name, self._part, False, dtype, waits, pieces, shape, cost)
+            self._numbers[differs] = number = rows.number_of(kind)
+        rows.append(number, flops, reads, writes)
 
     def _on_host(self, ins: list[Tensor], outs: list[Tensor]) -> bool:
         """Tell whether an operator is of the host's tensors, such as an optimizer's counters."""
         if self.device == "cpu":  # all look alike: known are those that were made of numbers
-            return len(ins) == 1 and not outs and _key(ins[0]) in self._lifted
+            return len(ins) == 1 and not outs and storage_of(ins[0]) in self._lifted
         return not any(not t.is_cpu for t in outs or ins) and all(t.is_cpu for t in ins)
 
     def _asks(
@@ -219,9 +188,7 @@ class Tracer:
         return self.device != "cpu" and kinds == [False, True]
 
 
-def _moved(
-    moves: str, reads: list[tuple[int, int]], writes: list[tuple[int, int]]
-) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+def _moved(moves: str, reads: list[Held], writes: list[Held]) -> tuple[list[Held], list[Held]]:
     """Return what is moved where not all of every tensor is."""
     largest = max((size for _, size in reads), default=0)
     if moves == "scatter":  # the rest of what is written into stays as it is
@@ -231,35 +198,3 @@ def _moved(
         return reads, [(key, min(size, given)) for key, size in writes]
     most = sum(size for _, size in writes) if moves == "gather" else 0
     return [(key, min(size, most) if size == largest else size) for key, size in reads], writes
-
-
-def _key(tensor: Tensor) -> int:
-    """Name the memory that a tensor is in."""
-    if tensor.layout is not torch.strided:
-        return id(tensor)
-    return int(tensor.untyped_storage()._cdata)
-
-
-def _held(tensor: Tensor) -> tuple[int, int]:
-    """Return a tensor's memory and its bytes: expanded dimensions are there once."""
-    if tensor.is_contiguous():
-        return tensor.untyped_storage()._cdata, tensor.nbytes
-    if tensor.layout is not torch.strided:
-        entries = tensor._nnz() if tensor.layout is torch.sparse_coo else tensor.numel()
-        return id(tensor), entries * (tensor.element_size() + 16)
-    count = tensor.nbytes
-    for size, stride in zip(tensor.shape, tensor.stride(), strict=True):
-        if stride == 0 and size > 1:
-            count //= size
-    return tensor.untyped_storage()._cdata, count
-
-
-def _listed(values: Iterable[Any]) -> list[Tensor]:
-    """Return the tensors among arguments or results, and in their lists."""
-    found: list[Tensor] = []
-    for value in values:
-        if isinstance(value, Tensor):
-            found.append(value)
-        elif isinstance(value, (list, tuple)):
-            found += _listed(value)
-    return found

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processors import calibration
 from typer.testing import CliRunner
 
 from harness import budget
@@ -14,6 +15,7 @@ from harness.budgets.figures import Figure, Figures
 from harness.budgets.file import Budget, read_budget, updated, write_budget
 from harness.budgets.times import StepBudget
 from harness.budgets.wording import lines, markdown
+from harness.forecasting import calibrated
 
 SUITE = """\
 name: gated
@@ -86,7 +88,7 @@ def invoke(*arguments: Any) -> tuple[int, str]:
 
 
 def test_the_commands_hold_time_where_it_was_asked_for(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     suite, file = tmp_path / "gated.yaml", tmp_path / "budget.yaml"
     suite.write_text(SUITE)
@@ -97,6 +99,11 @@ def test_the_commands_hold_time_where_it_was_asked_for(
     assert len(read_budget(file).steps) == 1
     code, told = invoke("check", suite, "--budget", file)
     assert (code, told.splitlines()[-1].startswith("step times: 1 within")) == (0, True)
+    monkeypatch.setenv("HEADROOM_CACHE", str(tmp_path / "cache"))
+    calibrated.keep(calibration())  # a host that is faster than the reference
+    assert invoke("check", suite, "--budget", file, "--ratchet")[0] == 0, (
+        "a file means the same everywhere"
+    )
     [path] = read_budget(file).steps
     held = read_budget(file)
     fast = held.steps[path].model_copy(update={"seconds": held.steps[path].seconds / 2})

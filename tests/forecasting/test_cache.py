@@ -35,9 +35,10 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Note how many requests each call of `Forecaster.ask` computes; nothing is simulated."""
     computed: list[int] = []
 
-    def run(tasks: list[Any], workers: int) -> Iterator[tuple[int, StepForecast]]:
-        computed.append(len(tasks))
-        yield from ((number, STEP) for number in range(len(tasks)))
+    def run(tasks: list[Any], workers: int) -> Iterator[tuple[int, list[StepForecast]]]:
+        groups = [group for _, (group,) in tasks]
+        computed.append(sum(map(len, groups)))
+        yield from ((number, [STEP] * len(group)) for number, group in enumerate(groups))
 
     monkeypatch.setattr(forecaster_module, "run_forked", run)
     monkeypatch.setattr(forecaster_module, "preload", lambda *_: None)

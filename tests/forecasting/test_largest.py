@@ -11,7 +11,7 @@ from bare import cells
 from cells import cell_of
 
 from harness.errors import UserError
-from harness.forecasting import largest as largest_module
+from harness.forecasting import solving
 from harness.forecasting.cards import CARDS, Card
 from harness.forecasting.cells import forecast_cells
 from harness.forecasting.forecaster import Forecaster
@@ -52,7 +52,8 @@ def search(
             for size in sizes
         ]  # fmt: skip
 
-    monkeypatch.setattr(largest_module, "forecast_cells", made_up)
+    monkeypatch.setattr(solving, "forecast_cells", made_up)
+    monkeypatch.setattr(solving, "law_of", lambda *_: None)
     answer = max_batch(Forecaster(None, 2), cells(tmp_path)[0], ROOM)
     assert len(asked) == len(set(asked)), "nothing is forecast twice"
     return answer, asked
@@ -141,5 +142,5 @@ def test_a_cell_without_a_forecast_has_none(tmp_path: Path, unknown: str) -> Non
     entries = forecast_cells(forecaster, chosen, [CARDS["l4"]])
     [entry] = add_max_batch(forecaster, chosen, [CARDS["l4"]], entries)
     assert entry.max_batch is None
-    with pytest.raises(UserError, match="with batch_size"):
+    with pytest.raises(UserError, match="--max-batch: batch"):
         max_batch(forecaster, chosen[0], CARDS["l4"])

@@ -64,6 +64,8 @@ def test_every_point_is_the_forecast_of_a_cell_set_so(tmp_path: Path) -> None:
         assert at.value in (batch, length)
         assert (at.device, at.margin, at.fits) == (alone.device, alone.margin, alone.fits)
         assert at.reserved == max(need.reserved for need in alone.needs.values())
+        assert at.step == alone.step_time
+        assert at.step is not None
     beyond = entry.sweeps["length"][-1]
     assert (beyond.value, beyond.reserved, beyond.fits) == (131, None, None)
     assert "130 positions" in (beyond.error or "")
@@ -83,8 +85,11 @@ def test_the_stage_that_needs_the_most_decides(tmp_path: Path) -> None:
         assert at.reserved == max(need.reserved for need in first.needs.values())
         assert at.margin == (entry.usable or 0) - (at.device or 0)
     assert alike_cards(entries) == [["rtx4090", "l4"]]
-    [table] = swept_tables(entries)
+    table, *speeds = swept_tables(entries)
     assert table.headers == ["cell", "8", "rtx4090", "l4"]
+    assert [speed.title.split()[:5] for speed in speeds] == [
+        ["Tokens", "a", "second", "on", gpu] for gpu in ("rtx4090", "l4")
+    ]
     assert [row[2:] for row in table.texts] == [["8", "8"]]
     assert len(swept_csv(entries).splitlines()) == 1 + 2, "once per cell and card, not per stage"
 
@@ -94,8 +99,11 @@ def test_images_have_no_length(tmp_path: Path) -> None:
         tmp_path, *ONE, "model={config: tiny-vit}",
         "tasks=[{shape: {family: image, batch_size: 8}}]",
     )  # fmt: skip
-    with pytest.raises(UserError, match=r"--sweep length: .*tiny-vit.* has images"):
+    with pytest.raises(UserError, match=r"length: .*tiny-vit.* has images"):
         with_length(cell, 32)
+    swept = sweeps_of(["length=32"])
+    with pytest.raises(UserError, match=r"--sweep length: .*tiny-vit.* has images"):
+        add_sweeps(Forecaster(None, 1), [cell], [CARDS["l4"]], [], swept)
 
 
 def test_what_has_no_forecast_is_told_once_for_all_cells(tmp_path: Path) -> None:

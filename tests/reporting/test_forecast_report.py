@@ -99,7 +99,7 @@ def test_the_table_is_narrow_and_seeds_share_rows(made: Path) -> None:
     assert names[0] == "full"
     assert "— 25 % frozen" in names
     assert "Seeds that need the same share a row." in text
-    assert text.count("<details>") == text.count("</details>") == 2, "the split, and the sweep"
+    assert text.count("<details>") == text.count("</details>") == 4, "the split, and the sweep"
 
 
 def test_figures_of_cards_with_other_kernels_stand_apart(made: Path) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from harness.forecasting.calibrated import Calibration, Device, Host
 from harness.timing.processor import Curve, Processor
-from harness.timing.trace import Row, Tracer
+from harness.timing.rows import Row, Rows
+from harness.timing.trace import Tracer
 
 US, MIB = 1e-6, 2**20
 
@@ -32,7 +33,7 @@ def trace(forward: int, backward: int, optimizer: int, modules: int, moved: int 
     for part, count in {"forward": forward, "backward": backward, "optimizer": optimizer}.items():
         rows += [row("add", part, moved)] * count
     tracer.begin("step 1", 4, 128)
-    tracer.rows["step 1"] = rows
+    tracer.rows["step 1"] = Rows(rows)
     tracer.modules["step 1"] = [0] * modules
     return tracer
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from harness.errors import UserError
 from harness.forecasting.cards import CARDS, find_card
 from harness.timing.datasheet import DATASHEETS
 
@@ -50,3 +51,14 @@ def test_a_cards_figures_agree_with_one_clock_and_one_bus(name: str) -> None:
 def test_every_card_has_a_clock_but_those_that_nothing_is_known_of() -> None:
     assert {name for name, card in CARDS.items() if card.clock is None} == {"mi250x", "mi300x"}
     assert find_card("custom:24:8.6").clock is None
+
+
+def test_a_custom_card_may_have_a_speed() -> None:
+    clock = find_card("custom:23.69:8.6:936:6:71.2:35.6").clock
+    assert clock is not None
+    known = DATASHEETS["rtx3090"].model_dump(exclude={"multiprocessors", "power", "source"})
+    assert clock.sheet is not None
+    assert clock.sheet.model_dump(include=set(known)) == pytest.approx(known)
+    for wrong in ("custom:24:8.6:936", "custom:24:8.6:0:6:71:35", "custom:24:8.6:936:6:nan:35"):
+        with pytest.raises(UserError, match="GB/s, MiB of L2"):
+            find_card(wrong)

@@ -8,6 +8,7 @@ from processors import US, processor, row, trace
 from harness.timing.clock import Clock, Machine
 from harness.timing.estimate import times_of
 from harness.timing.processor import Curve, measured_as
+from harness.timing.rows import Rows
 
 
 def clock(**changed: float) -> Clock:
@@ -33,13 +34,19 @@ def test_a_step_is_the_sum_of_its_calls_and_its_kernels() -> None:
 def test_every_pass_of_an_accumulated_step_has_its_own_share() -> None:
     one, several = trace(10, 20, 30, modules=0), trace(10, 20, 0, modules=0)
     rows = several.rows["step 1"]
-    several.rows["step 1"] = [*rows, *rows, *rows, *one.rows["step 1"][30:]]
+    several.rows["step 1"] = Rows([*rows, *rows, *rows, *one.rows["step 1"][30:]])
     several.passes["step 1"] = [0, 30, 60]
     single = times_of(one, clock()).steps[0].parts
     found = times_of(several, clock(), accumulate=8).steps[0].parts
     assert found["forward"] == pytest.approx(8 * single["forward"])
     assert found["backward"] == pytest.approx(8 * single["backward"])
     assert found["optimizer"] == pytest.approx(single["optimizer"])
+
+
+def test_what_was_measured_is_no_operator_of_unknown_cost() -> None:
+    one = trace(9, 9, 9, 0)
+    one.unknown = {"aten::add", "aten::_fft_r2c"}
+    assert times_of(one, clock()).at_least == ["aten::_fft_r2c"]
 
 
 def test_kernels_in_a_step_take_longer_than_alone() -> None:
