@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import yaml
 
 from harness.fitting.answer import Answer, answer, suite_of_row
 from harness.fitting.asking import Typed, wanted_of
@@ -34,7 +33,7 @@ def forecaster(tmp_path_factory: pytest.TempPathFactory) -> Forecaster:
 
 @pytest.fixture(scope="module")
 def found(forecaster: Forecaster) -> Answer:
-    pinned = ["train.attention=sdpa"]
+    pinned = ["train.attention=sdpa", "train.lr=0.5"]
     wanted = wanted_of(Typed("tiny-llama", "rtx4090", 8, length=512, overrides=pinned))
     kinds = kinds_of(["lora"], 8, CARD)[:1]
     told: list[Found] = []
@@ -92,9 +91,9 @@ def test_the_suite_of_a_row_gives_its_figures(
 ) -> None:
     for number, row in enumerate(found.rows):
         file = tmp_path / f"{number}.yaml"
-        file.write_text(yaml.safe_dump(suite_of_row(row, found.wanted), sort_keys=False))
+        file.write_text(suite_of_row(row, found.wanted))
         [cell] = load_suite(file).cells()
-        assert cell.key == row.found.cell.key
+        assert cell.key == row.found.cell.key  # the learning rate, too
         [entry] = forecast_cells(forecaster, [cell], [CARD])
         assert (entry.device, entry.step_time) == (row.found.worst.device, row.found.step)
 
