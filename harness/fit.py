@@ -134,12 +134,9 @@ def _row(found: Answer, row: int) -> Row:
 
 
 def _write_suite(file: Path, found: Answer, row: int) -> None:
-    import yaml
-
     from harness.fitting.answer import suite_of_row
 
-    data = suite_of_row(_row(found, row), found.wanted)
-    file.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
+    file.write_text(suite_of_row(_row(found, row), found.wanted), encoding="utf-8")
     print(f"suite: {file}")
 
 

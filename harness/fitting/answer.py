@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+
+import yaml
 
 from harness.fitting.candidates import document_of
 from harness.fitting.found import Found, pace
@@ -100,6 +102,25 @@ def host_bytes(kinds: Sequence[OfKind]) -> dict[str, int]:
     return found
 
 
-def suite_of_row(row: Row, wanted: Wanted) -> dict[str, Any]:
-    """Return the suite that would run a row."""
-    return document_of(wanted, [row.found.candidate], to_run=True)
+def suite_of_row(row: Row, wanted: Wanted) -> str:
+    """Return the suite that would run a row, as a file with what it holds in front."""
+    data = document_of(wanted, [row.found.candidate], to_run=True)
+    said = [text.partition("=")[0].strip().removeprefix("train.") for text in wanted.overrides]
+    train = row.found.cell.train.model_dump(mode="json")
+    searched = dict(row.found.candidate.settings)
+    data["methods"][0]["train"] |= {n: train[n] for n in said if n not in searched}
+    plain = json.loads(json.dumps(data))  # no tuples
+    head = [f"What headroom fit found for {wanted.model.name} on {wanted.card.name}: "
+            f"{row.found.verdict}.", *_without_data(wanted)]  # fmt: skip
+    body = yaml.safe_dump(plain, sort_keys=False, width=98, allow_unicode=True)
+    return "\n".join([*(f"# {line}" for line in head), body])
+
+
+def _without_data(wanted: Wanted) -> list[str]:
+    if "shape" not in wanted.task_entry():
+        return []
+    return [
+        "To train, put data in the place of the shape, such as",
+        f"  - {{name: mine, kind: {wanted.family}, path: train.csv, eval: 0.1, padding: max, "
+        f"max_length: {wanted.length}}}",
+    ]
