@@ -62,7 +62,7 @@ def main() -> None:
             forecast_cells(forecaster, sweep, [card])
 
     def by_forecasts() -> solving.Solved:
-        with mock.patch.object(solving, "law_of", lambda *_: None):
+        with mock.patch.object(solving, "law_of", return_value=None):
             return solving.solve(forecaster, cell, card, "batch")
 
     told("one forecast", lambda: forecast_cells(forecaster, [cell], [card]))

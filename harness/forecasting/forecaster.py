@@ -128,7 +128,10 @@ class Forecaster:
         preload({CATALOGUE[spec.config].model_type for spec in specs if spec.config})
         from harness.simulation.built import default_stand_in
 
-        if len(requests) > MANY or any(default_stand_in(r) != "meta" for r in requests):
+        # torch's checkpointing asks for its compiler: a second for every fork that imports it.
+        late = any(default_stand_in(r) != "meta" or r.train.gradient_checkpointing
+                   for r in requests)  # fmt: skip
+        if late or len(requests) > MANY:
             load_late()
 
     @staticmethod

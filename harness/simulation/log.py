@@ -4,7 +4,7 @@ Steps that differ in the batch size alone do the same in the same order, and eve
 are affine in the batch; in the length they are of second degree at most, for attention's scores.
 So a few logs say all others (`weighted`), and the allocator's replay of such a log says what
 is allocated and reserved. Kernels whose scratch memory goes by steps, and rows padded to a multiple
-of 16 or 8, make it an estimate: a forecast at the answer tells.
+of 32, make it an estimate: a forecast at the answer tells.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from asked import forked, request
 
+from harness.forecasting import forecaster
 from harness.forecasting.forecaster import Asked, Forecaster
 from harness.forecasting.many import alike
 from harness.simulation.step_forecast import StepForecast, forecast
@@ -45,3 +46,13 @@ def test_a_model_that_cannot_be_built_is_told_of_every_request() -> None:
     assert ["the layers of this llama model have none" in str(each) for each in answers] == [
         True
     ] * 3
+
+
+def test_what_checkpointing_imports_is_imported_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[bool] = []
+    monkeypatch.setattr(forecaster, "load_late", lambda: loaded.append(True))
+    monkeypatch.setattr(forecaster, "preload", lambda _: None)
+    Forecaster.prepare([request("tiny-bert")])
+    assert not loaded
+    Forecaster.prepare([request("tiny-bert", gradient_checkpointing=True)])
+    assert loaded
