@@ -82,7 +82,7 @@ def forecasts(models: Sequence[str], workers: int | None) -> list[Forecast]:
         if cell.method_label in METHODS and (not models or cell.model.name in models)
     ]
     forecaster = Forecaster(cache_folder(), workers, told)
-    entries = forecast_cells(forecaster, wanted, [find_card(name) for name in ON])
+    entries = forecast_cells(forecaster, wanted, [find_card(name).as_sold() for name in ON])
     if failed := [f"{e.cell} on {e.gpu}: {e.error}" for e in entries if e.error]:
         raise SystemExit("\n".join(failed))
     return entries

@@ -1,24 +1,26 @@
 """Forecast step times of the CPU beside real ones: methods on tiny models, after `calibrate`.
 
     headroom calibrate
-    python benchmarks/cpu_times.py [--threads 1] [--rounds 12] [--model tiny-gpt2] [--out FILE.csv]
+    python benchmarks/cpu_times.py [--threads 1] [--rounds 30] [--model tiny-gpt2] [--out FILE.csv]
 
-All methods of a model are run in turn, a few steps each, round after round, and the least of each
-counts: what disturbs the machine for a moment then falls on none alone. With one thread its own
-CPU time is taken, with more the wall's. The models, the methods and the batch of the twins that
-`calibrate` fits calls on (full and lora on tiny-bert and tiny-llama, 4 x 32) are told in the table.
+All methods of a model are run in turn, two steps each, round after round. A ratio is the median
+over rounds of a method's time over the baseline's in the same round: what slows the machine down
+for a while slows both. Milliseconds are the least. With one thread its own CPU time is taken, with
+more the wall's. What `calibrate` fits its constants on (`TWINS` in
+harness/calibration/twins.py) is marked in the table.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import gc
 from statistics import median
 from typing import Any, NamedTuple
 
 import torch
 
-from harness.calibration.twins import CROWDED, TWINS, Running, least_seconds
+from harness.calibration.twins import CROWDED, TWINS, Running
 from harness.errors import UserError
 from harness.forecasting.cards import this_cpu
 from harness.forecasting.forecaster import Asked, Forecaster
@@ -58,6 +60,7 @@ class Row(NamedTuple):
     method: str
     forecast: float
     measured: float
+    ratio: float
     calls: float
     fitted: bool
 
@@ -87,14 +90,28 @@ def rows_of(model: str, shape: tuple[int, int], threads: int, rounds: int) -> li
             print(f"{model} {method}: {answer}")
     torch.set_num_threads(threads)
     steps = [Running(asked[method], torch.device("cpu")) for method in kept]
-    least = least_seconds(steps, rounds, patience=60.0)
+    turns = in_turn(steps, rounds)
+    base = kept.index(BASELINE)
     fitted = {(t.model, t.method, (t.shape.examples, t.shape.length)) for t in (*TWINS, CROWDED)}
     times = [answer.times[clock.key()].steps[0] for answer in found]
     return [
-        Row(model, f"{shape[0]} x {shape[1]}", method, time.seconds, real["step"], time.host,
+        Row(model, f"{shape[0]} x {shape[1]}", method, time.seconds, min(turn[i] for turn in turns),
+            median(turn[i] / turn[base] for turn in turns), time.host,
             (model, METHODS[method][0], shape) in fitted)
-        for method, time, real in zip(kept, times, least, strict=True)
+        for i, (method, time) in enumerate(zip(kept, times, strict=True))
     ]  # fmt: skip
+
+
+def in_turn(steps: list[Running], rounds: int) -> list[list[float]]:
+    """Return the seconds of every step, round after round: the lesser of two in a row."""
+    gc.collect()
+    gc.disable()
+    for step in steps:
+        step.run()
+        step.run()
+    found = [[min(step.run()["step"] for _ in range(2)) for step in steps] for _ in range(rounds)]
+    gc.enable()
+    return found
 
 
 def told(rows: list[Row]) -> list[float]:
@@ -102,7 +119,7 @@ def told(rows: list[Row]) -> list[float]:
     base = next(row for row in rows if row.method == BASELINE)
     errors = []
     for row in rows:
-        ratio, real = row.forecast / base.forecast, row.measured / base.measured
+        ratio, real = row.forecast / base.forecast, row.ratio
         error = ratio / real - 1
         if row.method != BASELINE:
             errors.append(error)
@@ -118,7 +135,7 @@ def main() -> None:
     """Print every table and the errors over all of them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--model", action="append", choices=list(MODELS))
     parser.add_argument("--out")
     chosen = parser.parse_args()

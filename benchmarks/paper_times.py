@@ -101,7 +101,9 @@ class Asker:
             for cell in loaded.cells()
             if cell.method_label in methods
         ]
-        entries = forecast_cells(self.forecaster, cells, [find_card(name) for name in CARDS])
+        entries = forecast_cells(
+            self.forecaster, cells, [find_card(name).as_sold() for name in CARDS]
+        )
         return {card: list(_runs([e for e in entries if e.gpu == card])) for card in CARDS}
 
 

@@ -21,7 +21,8 @@ from harness.command import (
 from harness.errors import UserError
 
 if TYPE_CHECKING:
-    from harness.fitting.answer import Answer
+    from harness.fitting.answer import Answer, Row
+    from harness.fitting.solve import Farther
 
 app = new_app()
 EXAMPLES = examples(
@@ -29,6 +30,7 @@ EXAMPLES = examples(
     "headroom fit Qwen/Qwen2.5-7B --gpu a6000 --length 4096 --batch 16 --methods lora,qlora",
     "headroom fit roberta-large --gpu t4 --task classification --length 256 --batch 32",
     "headroom fit llama-3.2-3b --gpu rtx3090 train.attention=sdpa --suite fit.yaml",
+    "headroom fit llama-2-7b --gpu rtx4090 --solve rank --frontier batch,length",
 )
 
 
@@ -61,7 +63,16 @@ def fit(
     suite: Annotated[
         Path | None, typer.Option(metavar="FILE", help="write the suite that would run a row")
     ] = None,
-    row: Annotated[int, typer.Option(min=1, help="of --suite: which row")] = 1,
+    row: Annotated[
+        int, typer.Option(min=1, help="of --suite, --solve and --frontier: which row")
+    ] = 1,
+    solve: Annotated[
+        str | None,
+        typer.Option(metavar="SETTING", help="the largest batch, length, rank or layers of a row"),
+    ] = None,
+    frontier: Annotated[
+        str | None, typer.Option(metavar="batch,length", help="how both trade in a row")
+    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="write all figures here")] = None,
     plugin: Plugins = None,
     workers: Annotated[int | None, typer.Option(min=1, help="processes; default: cores")] = None,
@@ -73,16 +84,19 @@ def fit(
     """
     from harness.fitting.answer import answer
     from harness.fitting.asking import Typed, wanted_of
+    from harness.fitting.solve import Farther, farther, refuse_unknown
     from harness.forecasting.cache import cache_folder
     from harness.forecasting.forecaster import Forecaster
     from harness.plugins import load_plugins
     from harness.recipes.models import refuse_unreachable
+    from harness.reporting.farther import farther_data
     from harness.reporting.fit_notes import first_words, fit_data
     from harness.reporting.terminal import counting
 
     for written in (json_file, suite):
         if written is not None:
             refuse_unwritable(written)
+    refuse_unknown(solve, frontier)
     load_plugins(plugin or [], Path())
     typed = Typed(model, gpu, rank, length, batch, methods, task, trainer, overrides or [])
     wanted = wanted_of(typed)
@@ -92,19 +106,31 @@ def fit(
         found = answer(
             forecaster, wanted, lambda one: print(first_words(one), file=sys.stderr, flush=True)
         )
-    _show(found)
-    write_json(json_file, fit_data(found))
+        more = Farther()
+        if found.rows and (solve or frontier):
+            cell = _row(found, row).found.cell
+            more = farther(forecaster, cell, wanted.card, solve, frontier)
+    _show(found, more, row)
+    write_json(json_file, {**fit_data(found), **farther_data(more)})
     if suite is not None:
         _write_suite(suite, found, row)
     return DONE if found.rows else FAILED
 
 
-def _show(found: Answer) -> None:
+def _show(found: Answer, more: Farther, row: int) -> None:
+    from harness.reporting.farther import farther_notes, farther_tables
     from harness.reporting.fit import WIDE, fit_tables
     from harness.reporting.fit_notes import fit_notes
     from harness.reporting.terminal import print_tables, terminal_width
 
-    print_tables(fit_tables(found, wide=terminal_width() >= WIDE), fit_notes(found))
+    tables = fit_tables(found, wide=terminal_width() >= WIDE) + farther_tables(more, row)
+    print_tables(tables, fit_notes(found) + farther_notes(more))
+
+
+def _row(found: Answer, row: int) -> Row:
+    if row > len(found.rows):
+        raise UserError(f"--row {row}: the answer has {len(found.rows)} rows")
+    return found.rows[row - 1]
 
 
 def _write_suite(file: Path, found: Answer, row: int) -> None:
@@ -112,9 +138,7 @@ def _write_suite(file: Path, found: Answer, row: int) -> None:
 
     from harness.fitting.answer import suite_of_row
 
-    if row > len(found.rows):
-        raise UserError(f"--row {row}: the answer has {len(found.rows)} rows; no suite is written")
-    data = suite_of_row(found.rows[row - 1], found.wanted)
+    data = suite_of_row(_row(found, row), found.wanted)
     file.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
     print(f"suite: {file}")
 

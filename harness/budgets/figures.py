@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -71,7 +71,7 @@ def _forecast(suite: Path, gpu: str, plugins: Sequence[str], timed: bool) -> Fig
     from harness.suite.load import load_suite
     from harness.suite.preflight import check_models
 
-    card = replace(find_card(gpu), reference=True)
+    card = find_card(gpu).as_sold()
     if timed and card.clock is None:
         raise UserError(f"--time: no datasheet of {gpu}'s speed is known; name another card")
     chosen = load_suite(suite, plugins=plugins).cells()

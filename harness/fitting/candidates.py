@@ -85,6 +85,11 @@ class Candidate:
         settings = dict(self.settings)
         return settings["optimizer"], settings["optimizer_in_backward"]
 
+    @property
+    def pages(self) -> bool:
+        """Whether states are moved to the card and back, which no forecast times."""
+        return OPTIMIZERS[dict(self.settings)["optimizer"]].paged
+
     def only_attends(self, other: Candidate) -> bool:
         """Tell whether it is the other one but for the attention's kernel."""
         mine, theirs = dict(self.settings), dict(other.settings)

@@ -40,6 +40,17 @@ class Found:
         return self.entries[0].step_time
 
     @property
+    def seconds(self) -> float | None:
+        """Of a step; None: nothing is known of the card's speed."""
+        return self.step.seconds if self.step else None
+
+    @property
+    def at_least(self) -> list[str]:
+        """What of a step is not timed, so that its seconds are a lower bound."""
+        paged = ["moving paged states"] if self.candidate.pages else []
+        return [*(self.step.at_least if self.step else []), *paged]
+
+    @property
     def error(self) -> Error:
         """How far its reserved bytes may be off."""
         return known_error(self.cell.method, self.cell.train)
@@ -57,6 +68,11 @@ def found_of(
     return Found(candidate, cell, entries, worst, verdict)
 
 
-def pace(found: Found) -> float:
-    """Return what orders what was found: seconds of a step, or its bytes where none are known."""
-    return found.step.seconds if found.step else float(found.worst.device or 0)
+def pace(found: Found) -> tuple[bool, float]:
+    """Return what orders what was found: seconds of a step, or its bytes where none are known.
+
+    Behind all others stands what takes longer than that, nobody knows how much.
+    """
+    if found.step is None:
+        return False, float(found.worst.device or 0)
+    return bool(found.at_least), found.step.seconds

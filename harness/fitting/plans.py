@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from harness.fitting.candidates import Candidate
-from harness.fitting.found import Found
+from harness.fitting.found import Found, pace
 from harness.fitting.kinds import Kind
 from harness.fitting.verdict import Verdict
 from harness.forecasting.estimates import Estimate
 
-NEAR = 0.05  # what is estimated to be over the card by less is looked at
+NEAR = 0.01  # what is estimated to be over the card by less is looked at
 WORTH = 0.05  # the leanest of a kind is shown where it saves this share of each other row
-TRIES = 3  # candidates that are forecast, before the search for the fastest ends
+TRIES = 4  # rounds of forecasts, before the search for the fastest ends
 Known = Mapping[Candidate, Found | str]
 
 
@@ -112,11 +113,11 @@ class Plan:
 
     def next(self, found: Known) -> list[Candidate]:
         """Return what to forecast after that: a slower one, and a change of what does not fit."""
-        order = self._fastest()
-        tried = [c for c in order if c in found]
-        sure = any(_verdict(found[c]) == "fits" for c in tried)
-        slower = [] if sure or len(tried) > TRIES else [c for c in order if c not in found][:1]
-        return slower + [c for c in self._changes(found)[:1] if c not in found]
+        slower = next(
+            (c for c in self._fastest() if _verdict(found.get(c)) in (None, "fits")), None
+        )
+        asked = [slower] if slower is not None and slower not in found else []
+        return asked + [c for c in self._changes(found)[:1] if c not in found]
 
     def result(self, found: Known) -> OfKind:
         """Return what was found."""
@@ -144,14 +145,18 @@ class Plan:
     def _near(self, estimate: Estimate) -> bool:
         return estimate.reserved <= (1 + NEAR) * self.room
 
-    def _shown_order(self, found: Found) -> float:
-        return found.step.seconds if found.step else self._pace(found.candidate)
+    def _shown_order(self, found: Found) -> tuple[bool, float]:
+        return pace(found) if found.step else self._pace(found.candidate)
 
-    def _pace(self, candidate: Candidate) -> float:
-        """Return an estimate's seconds; without any the plainer one is the faster."""
-        known = self.known[candidate].seconds
+    def _pace(self, candidate: Candidate) -> tuple[bool, float]:
+        """Return an estimate's seconds; without any the plainer one is the faster.
+
+        What is only known to take at least so long stands behind the others.
+        """
+        seconds = self.known[candidate].seconds
         order = [c.settings for c in self.candidates]
-        return float(order.index(candidate.settings)) if known is None else known
+        known = float(order.index(candidate.settings)) if seconds is None else seconds
+        return candidate.pages, known
 
     def _fastest(self) -> list[Candidate]:
         return sorted((c for c, e in self.known.items() if self._near(e)), key=self._pace)
@@ -168,9 +173,10 @@ class Plan:
         if not isinstance(plain, Found) or plain.holds:
             return []
 
-        def rank(one: Candidate) -> tuple[bool, float]:
-            fits = self.known[one].reserved <= self.room
-            return not fits, self._pace(one) if fits else self.known[one].reserved
+        def rank(one: Candidate) -> tuple[bool, tuple[bool, float]]:
+            reserved = self.known[one].reserved
+            fits = reserved <= self.room
+            return not fits, self._pace(one) if fits else (False, float(reserved))
 
         return sorted((c for c in self.known if c.differs_once(self.plain)), key=rank)
 
@@ -179,5 +185,7 @@ def _saves(lean: Found, row: Found) -> bool:
     return (lean.worst.device or 0) < (1 - WORTH) * (row.worst.device or 0)
 
 
-def _verdict(found: Found | str | None) -> Verdict | None:
-    return found.verdict if isinstance(found, Found) else None
+def _verdict(found: Found | str | None) -> Verdict | Literal["error"] | None:
+    if found is None:
+        return None
+    return found.verdict if isinstance(found, Found) else "error"

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 
 from harness.fitting.candidates import Candidate, candidates_of, cells_of
 from harness.fitting.found import Found, found_of
+from harness.fitting.kept import kept_estimates
 from harness.fitting.plans import TRIES, OfKind, Plan
 from harness.fitting.wanted import Wanted
 from harness.forecasting.cells import forecast_cells
-from harness.forecasting.estimates import Estimate, estimates
+from harness.forecasting.estimates import Estimate
 from harness.forecasting.forecaster import Forecaster
 
 Tell = Callable[[Found], None]
@@ -61,7 +62,7 @@ class _Search:
         candidates = [each for each in candidates if each not in plan.known]
         if candidates:
             cells = cells_of(self.wanted, candidates)
-            answers = estimates(self.forecaster, cells, self.wanted.card)
+            answers = kept_estimates(self.forecaster, cells, self.wanted.card)
             plan.add(zip(candidates, answers, strict=True))
 
     def _forecast(self, candidates: Iterable[Candidate]) -> None:

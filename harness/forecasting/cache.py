@@ -6,6 +6,9 @@ import hashlib
 import os
 import sys
 from pathlib import Path
+from typing import Generic, TypeVar
+
+from pydantic import BaseModel
 
 from harness import durable
 from harness.paths import user_path
@@ -31,38 +34,41 @@ def cache_folder() -> Path | None:
         return None
 
 
-class Cache:
-    """Answers by the keys of their requests, one file each.
+A = TypeVar("A", bound=BaseModel)
+
+
+class Kept(Generic[A]):
+    """Answers of one kind by the keys of their requests, one file each.
 
     An entry's first line is the SHA-256 of its key and of the rest, so that an entry that was
     changed, torn or put under another key is none.
     """
 
-    def __init__(self, folder: Path | None) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path | None, kind: type[A]) -> None:
+        self.folder, self.kind = folder, kind
         self.doubted = False
         self.full = False
 
-    def read(self, key: str) -> StepForecast | None:
+    def read(self, key: str) -> A | None:
         """Return the answer, or None where there is none that can be believed."""
         if self.folder is None:
             return None
         file = self.folder / f"{key}.json"
         try:
-            with reading(file, "a forecast", StepForecast):
+            with reading(file, "a forecast", self.kind):
                 if not file.exists():
                     return None
                 stated, _, content = bytes_of(file).partition(b"\n")
                 if stated != _checksum(key, content):
                     raise Unreadable(f"{file}: not what was written there (its checksum differs)")
-                return StepForecast.model_validate_json(content)
+                return self.kind.model_validate_json(content)
         except Unreadable as error:
             if not self.doubted:
                 _tell(f"forecast made anew: {error}")
             self.doubted = True
             return None
 
-    def write(self, key: str, step: StepForecast) -> None:
+    def write(self, key: str, step: A) -> None:
         """Keep the answer; where that fails once, none is kept any more."""
         if self.folder is None or self.full:
             return
@@ -73,6 +79,13 @@ class Cache:
         except OSError as error:
             self.full = True
             _tell(f"forecasts are not kept in {self.folder}: {said(error)}")
+
+
+class Cache(Kept[StepForecast]):
+    """Forecasts that are kept."""
+
+    def __init__(self, folder: Path | None) -> None:
+        super().__init__(folder, StepForecast)
 
 
 def _checksum(key: str, content: bytes) -> bytes:

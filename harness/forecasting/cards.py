@@ -53,7 +53,7 @@ class Card:
         note: what else is assumed of it.
         threads: of torch, where it is this machine's CPU; None: it is a card.
         sheet: of a custom card's speed.
-        reference: timed as everywhere, whatever this machine's calibration says.
+        calibrated: its times are of this machine, if that was measured; see `as_sold`.
     """
 
     name: str
@@ -64,7 +64,11 @@ class Card:
     note: str = ""
     threads: int | None = None
     sheet: Datasheet | None = None
-    reference: bool = False
+    calibrated: bool = True
+
+    def as_sold(self) -> Card:
+        """Return the card in the reference machine: its times mean the same everywhere."""
+        return replace(self, calibrated=False)
 
     @property
     def capacity(self) -> int:
@@ -74,7 +78,7 @@ class Card:
     @property
     def clock(self) -> Clock | None:
         """What steps are timed with; None: its speed is not known."""
-        measured = None if self.reference else calibration()
+        measured = calibration() if self.calibrated else None
         if self.threads is not None:
             processor = measured.processor(self.threads) if measured else None
             machine = Machine(processor=processor, name=measured.name if measured else "")
@@ -92,7 +96,7 @@ class Card:
         bytes_too = f"{self.name}: its memory is that of cards of its size and generation"
         told = [bytes_too] if self.origin == "assumed" else []
         told += [f"{self.name}: {self.note}"] if self.note else []
-        measured = None if self.reference else calibration()
+        measured = calibration() if self.calibrated else None
         if self.threads is not None and self.clock is None:
             told.append(f"{self.name}: no step time; headroom calibrate measures this CPU")
         elif self.threads is None and measured is not None and self.clock is not None:

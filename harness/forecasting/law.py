@@ -55,6 +55,13 @@ class Law:
         weights = [lagrange(p, value) for p, value in zip(self.points, values, strict=True)]
         return weighted(self.stages[stage], [prod(each) for each in product(*weights)])
 
+    def along_first(self, *others: int) -> Law:
+        """Return the law of the first setting, with the others at these values."""
+        points, *_ = self.points
+        stages = [[self.log(stage, (point, *others)) for point in points]
+                  for stage in range(len(self.stages))]  # fmt: skip
+        return Law([points], stages, self.card)
+
     def _logs(self, values: Sequence[int]) -> Iterator[Log]:
         return (self.log(stage, values) for stage in range(len(self.stages)))
 

@@ -139,6 +139,7 @@ def shapes_of_run(
         evaluations=evaluated_sizes(known, order.settings, times or {}),
         epochs=order.num_epochs,
         rows=len(order.data),
+        steps_per_epoch=order.steps_per_epoch,
     )
     return StepShapes(
         (*shapes[: num_steps - 1], *sorted(largest, key=lambda shape: shape.tokens)),

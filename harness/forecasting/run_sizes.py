@@ -54,12 +54,14 @@ class RunSizes:
         evaluations: batches evaluated in the whole run; None: not known.
         epochs: that are begun; after each the method may look at its probe.
         rows: training examples, or packs of them; None: not known.
+        steps_per_epoch: of a whole epoch; None: as many in each.
     """
 
     steps: Sizes
     evaluations: Sizes | None = None
     epochs: int = 1
     rows: int | None = None
+    steps_per_epoch: int | None = None
 
 
 def sizes_of(tokens: Iterable[int]) -> Sizes:

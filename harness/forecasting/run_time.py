@@ -73,8 +73,9 @@ def run_time(
     if count is None:
         return None
     plan = plan_of(
-        cell.train, num_steps=count, num_epochs=min(sizes.epochs, count), seed=cell.seed,
-        keep_best=cell.keep_best,
+        cell.train, num_steps=count, num_epochs=min(sizes.epochs, count),
+        steps_per_epoch=sizes.steps_per_epoch, seed=cell.seed, keep_best=cell.keep_best,
+        uncut_epochs=cell.train.epochs if sizes.steps_per_epoch else None,
     )  # fmt: skip
     course = cell.configured_method.course(plan)
     steps, first = [stage.step for stage in stages], stages[0]

@@ -17,7 +17,7 @@ SOLVABLE: tuple[Solvable, ...] = get_args(Solvable)
 # Where nothing else ends a search; no card holds so many examples of anything.
 MAX_BATCH = 2**20
 RANKS = ("r", "init_r")  # what methods call their rank
-STEP_OF_LENGTH = 16  # to which attention's kernels pad rows of a mask, in 16 bits or 32
+STEP_OF_LENGTH = 32  # to which attention pads what it saves of each row
 
 
 class Setting(NamedTuple):
@@ -66,8 +66,8 @@ def _length(cell: Cell) -> Setting:
     with_length(cell, STEP_OF_LENGTH)
     positions = getattr(_config(cell), "max_position_embeddings", None) or MAX_BATCH
     most = positions // STEP_OF_LENGTH * STEP_OF_LENGTH
-    # Kernels pad rows to 16; how many examples a pack holds does not go with its length.
-    points = next((p for p in ((64, 128, 192), (16, 32, 48)) if p[-1] <= most), ())
+    # How many examples a pack holds does not go with its length.
+    points = next((p for p in ((64, 128, 192), (32, 64, 96)) if p[-1] <= most), ())
     points = () if cell.train.padding == "packed" else points
     return Setting("length", cell, min(cell.train.max_length, most), most,
                    f"the model's positions: {positions}", STEP_OF_LENGTH, points)  # fmt: skip
@@ -118,7 +118,7 @@ def with_rank(cell: Cell, rank: int) -> Cell:
 def with_layers(cell: Cell, layers: int) -> Cell:
     """Return the cell with its method in so many layers, those nearest the head."""
     depth = _depth(cell)
-    return with_option(cell, "layers", [depth - layers, depth])
+    return with_option(cell, "layers", (depth - layers, depth))
 
 
 SETTERS: dict[Solvable, Callable[[Cell, int], Cell]] = {

@@ -15,7 +15,7 @@ from harness.forecasting.step_time import MeanStep
 from harness.reporting.columns import Column, Table, number, words
 from harness.units import GIB, gib, milliseconds, ratio
 
-WIDE = 110  # columns of a terminal from which settings stand in the table
+WIDE = 100  # columns of a terminal from which all columns have room
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Numbered:
 
 
 def fit_tables(answer: Answer, *, wide: bool) -> list[Table[Any]]:
-    """Return what fits and what does not; `wide`: with the settings in the table."""
+    """Return what fits and what does not; `wide`: with all columns."""
     fastest = answer.rows[0].found.step if answer.rows else None
     rows = [Numbered(n, row, fastest) for n, row in enumerate(answer.rows, start=1)]
     wanted = answer.wanted
@@ -47,11 +47,12 @@ def fit_tables(answer: Answer, *, wide: bool) -> list[Table[Any]]:
     asked = f"{wanted.model.name} on {wanted.card.name}, {wanted.size}"
     if rows:
         order = "the fastest first" if fastest else "its speed is not known: the leanest first"
-        notes = [] if wide else [f"{each.place}  {settings_of(each.row)}" for each in rows]
+        notes = [f"{each.place}  {settings_of(each.row)}" for each in rows]
         tables.append(Table(f"What fits: {asked}; {order}", _columns(wide), rows, notes))
     if answer.over:
-        title = f"What does not{'' if rows else f': {asked}'}"
-        tables.append(Table(title, _over_columns(), answer.over))
+        title = f"What does not, with plain settings{'' if rows else f': {asked}'}"
+        helps = [f"{of.kind.title}: {_help(of)}." for of in answer.over]
+        tables.append(Table(title, _over_columns(), answer.over, helps))
     return tables
 
 
@@ -59,23 +60,10 @@ def _columns(wide: bool) -> list[Column[Numbered]]:
     columns: list[Column[Numbered] | None] = [
         words("#", lambda each: str(each.place)),
         words("method", lambda each: each.found.candidate.kind.title),
-        words("settings", lambda each: settings_of(each.row)) if wide else None,
-        number("step", lambda each: each.ratio, ratio, "step over the fastest (ratio)"),
-        Column(
-            "ms",
-            lambda each: each.found.step,
-            _milliseconds,
-            {"step (s)": lambda step: step and step.seconds},
-        ),
+        Column("step", _same, _ratio, {"step over the fastest (ratio)": lambda each: each.ratio}),
+        Column("ms", _found, _milliseconds, {"step (s)": lambda found: found.seconds}),
         words("binds", lambda each: _binds(each.found.step)) if wide else None,
-        Column(
-            "tokens/s",
-            lambda each: each.found.step,
-            _rate,
-            {"tokens/s": lambda step: step and step.tokens_per_second},
-        )
-        if wide
-        else None,
+        Column("tokens/s", _found, _rate, {"tokens/s": _tokens}) if wide else None,
         number("GiB", lambda each: each.found.worst.device, gib, "device (B)"),
         number("left", lambda each: each.found.worst.margin, signed, "margin (B)"),
         words("verdict", lambda each: each.found.verdict),
@@ -95,11 +83,20 @@ def _limit(header: str, read: Callable[[Numbered], Limit]) -> Column[Numbered]:
 def _over_columns() -> list[Column[OfKind]]:
     return [
         words("method", lambda of: of.kind.title),
-        number("plain, GiB", lambda of: _plain(of).device, gib, "device (B)"),
+        number("GiB", lambda of: _plain(of).device, gib, "device (B)"),
         number("left", lambda of: _plain(of).margin, signed, "margin (B)"),
-        words("the change that helps most", lambda of: _told(of.change)),
-        words("the least that it can need", lambda of: _told(of.leanest)),
+        words("verdict", lambda of: of.plain.verdict if of.plain else None),
     ]
+
+
+def _help(of: OfKind) -> str:
+    """Return what helps a kind that does not fit as it is."""
+    if of.change is None:
+        return "no single change helps"
+    text = f"the change that helps most: {_told(of.change)}"
+    if of.leanest is None or of.leanest.candidate == of.change.candidate:
+        return text
+    return f"{text}; the least that it can need: {_told(of.leanest)}"
 
 
 def _plain(of: OfKind) -> Forecast:
@@ -107,11 +104,9 @@ def _plain(of: OfKind) -> Forecast:
     return of.plain.worst
 
 
-def _told(found: Found | None) -> str | None:
+def _told(found: Found) -> str:
     """Return a candidate's settings, verdict, margin and step in one line."""
-    if found is None:
-        return None
-    time = f", {milliseconds(found.step.seconds)} ms" if found.step else ""
+    time = f", {_milliseconds(found)} ms" if found.step else ""
     how = ", ".join(found.candidate.words)
     return f"{how}: {found.verdict} {signed(found.worst.margin)}{time}"
 
@@ -122,18 +117,37 @@ def settings_of(row: Row) -> str:
     return f"{said} (least memory)" if row.leanest else said
 
 
-def _milliseconds(step: MeanStep | None) -> str:
-    if step is None:
-        return "-"
-    return f"{'>=' * bool(step.at_least)}{milliseconds(step.seconds)}"
+def _same(row: Numbered) -> Numbered:
+    return row
+
+
+def _found(row: Numbered) -> Found:
+    return row.found
+
+
+def _ratio(row: Numbered) -> str:
+    return _bounded(row.found, ratio(row.ratio))
+
+
+def _milliseconds(found: Found) -> str:
+    return _bounded(found, milliseconds(found.seconds))
+
+
+def _bounded(found: Found, text: str) -> str:
+    return f">={text}" if found.at_least and text != "-" else text
 
 
 def _binds(step: MeanStep | None) -> str | None:
     return step.bar.binds if step else None
 
 
-def _rate(step: MeanStep | None) -> str:
-    return f"{step.tokens_per_second:,.0f}" if step else "-"
+def _tokens(found: Found) -> float | None:
+    return found.step.tokens_per_second if found.step else None
+
+
+def _rate(found: Found) -> str:
+    rate = _tokens(found)
+    return "-" if rate is None else f"{'<=' * bool(found.at_least)}{rate:,.0f}"
 
 
 def signed(count: int | None) -> str:

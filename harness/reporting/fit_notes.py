@@ -28,9 +28,9 @@ def fit_notes(answer: Answer) -> list[str]:
     if any(found.step for found in shown):
         notes.append(f"step: over the fastest row's. {rule()}")
     notes += dict.fromkeys(
-        f"{found.candidate.kind.title}: {at_least_text(found.step.at_least)}."
+        f"{found.candidate.kind.title}: {at_least_text(found.at_least)}."
         for found in shown
-        if found.step and found.step.at_least
+        if found.step and found.at_least
     )
     if any(row.length.all_there_is for row in answer.rows):
         notes.append(f"*: the model was made for {answer.positions:,} tokens.")

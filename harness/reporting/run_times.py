@@ -76,7 +76,10 @@ def run_time_notes(forecasts: Sequence[Forecast]) -> list[str]:
         return []
     whole = [entry.run_time for entry in timed if entry.run_time]
     if not whole:
-        return ["No time of a run: neither data nor max_steps say how many steps it has."]
+        return [
+            "No time of a run: neither data nor max_steps say how many steps it has (of batches "
+            "padded to max_length no data is read)."
+        ]
     notes = [
         "Run: training by the method's schedule, evaluation and probes; loading, metering and "
         "saving are not in it. All in one stage: training, were all its steps those of the fastest "

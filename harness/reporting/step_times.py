@@ -15,6 +15,7 @@ from harness.timing.bar import at_least_text, bar_text, ratio_bar, rule
 from harness.units import milliseconds, ratio
 
 BASELINES = ("full", "lora")  # the first that is there; else the first method
+SHORT = 8  # characters of a baseline that a header names
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,15 @@ def step_time_notes(forecasts: Sequence[Forecast]) -> list[str]:
     notes = [
         "Step time: of a whole optimizer step, the mean over the run's steps as far as their "
         "lengths are known; host and device: what each has to do, the larger one binds; tokens: "
-        f"padding counted; forecast from datasheets, with no GPU{cpu}. {rule()}",
+        f"padding counted, an image as one; forecast from datasheets, with no GPU{cpu}. {rule()}",
         *notes,
     ]
+    bases = dict.fromkeys(
+        _baselines([e for e in timed if e.gpu == gpu])[1]
+        for gpu in dict.fromkeys(e.gpu for e in timed)
+    )
+    if any(len(base) > SHORT for base in bases):
+        notes.append(f"Time ratio: to {'/'.join(bases)}.")
     lower = dict.fromkeys(name for e in timed if e.step_time for name in e.step_time.at_least)
     if lower:
         notes.append(f"Step times {at_least_text(list(lower))}.")
@@ -106,7 +113,7 @@ def relative(row: TimeRow) -> float | None:
 def _columns(base: str) -> list[Column[TimeRow]]:
     return [
         words("cell", lambda row: row.name),
-        _ratio_column(f"time/{base}"),
+        _ratio_column(f"time/{base}" if len(base) <= SHORT else "time ratio"),
         _step_column(),
         number("host ms", lambda row: row.step.host if row.step else None, milliseconds,
                "host (s)"),

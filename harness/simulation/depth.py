@@ -21,7 +21,7 @@ class _Move(NamedTuple):
     """A move with what it is called in every layer alike.
 
     Attributes:
-        kind: number of operator and place, layers as one; negative for a death.
+        kind: number of operator, place and size, layers as one; negative for a death.
         block: number of the block, from 0; -1 where the cache is emptied.
         older, later: living blocks of the kind that are so, where it dies.
     """
@@ -33,14 +33,26 @@ class _Move(NamedTuple):
 
 
 class _Kinds:
-    """Numbers of what blocks are called, the same for both logs."""
+    """Numbers of what blocks are called, the same for both logs.
 
-    def __init__(self) -> None:
-        self.numbers: dict[tuple[str, str], int] = {}
+    Of an optimizer's lists only sizes tell one tensor from another; what grows with the depth has
+    a size in one log that is not in the other.
+    """
 
-    def of(self, maker: tuple[str, str]) -> int:
-        name = (maker[0], LAYER.sub("*", maker[1]))
-        return self.numbers.setdefault(name, len(self.numbers) + 1)
+    def __init__(self, *logs: Log) -> None:
+        self.numbers: dict[tuple[str, str, int], int] = {}
+        one, other = (set(map(_name, log.makers, log.sizes)) for log in logs)
+        self.common = one & other
+
+    def of(self, log: Log) -> list[int]:
+        """Return the kind of every block."""
+        names = map(_name, log.makers, log.sizes)
+        known = (name if name in self.common else (*name[:2], -1) for name in names)
+        return [self.numbers.setdefault(name, len(self.numbers) + 1) for name in known]
+
+
+def _name(maker: tuple[str, str], size: int) -> tuple[str, str, int]:
+    return maker[0], LAYER.sub("*", maker[1]), size
 
 
 def deepened(shallow: Log, deeper: Log, layers: int, depth: int) -> Log | None:
@@ -55,7 +67,7 @@ def deepened(shallow: Log, deeper: Log, layers: int, depth: int) -> Log | None:
     Returns:
         None: its layers are not alike, or do more than once what is not known.
     """
-    kinds = _Kinds()
+    kinds = _Kinds(shallow, deeper)
     one, other = _named(shallow, kinds), _named(deeper, kinds)
     steps = _aligned(one, other)
     if steps is None:
@@ -78,7 +90,7 @@ def deepened(shallow: Log, deeper: Log, layers: int, depth: int) -> Log | None:
 
 def _named(log: Log, kinds: _Kinds) -> list[_Move]:
     living: defaultdict[int, list[int]] = defaultdict(list)
-    named, numbers = [], [kinds.of(maker) for maker in log.makers]
+    named, numbers = [], kinds.of(log)
     for move in log.moves:
         if move == EMPTIED:
             named.append(_Move(0, -1))

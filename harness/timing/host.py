@@ -11,7 +11,7 @@ from harness.timing.device import Seconds, Traced
 HIDDEN = 0.4  # of a further kernel that an operator launches by itself, in operators
 # Views that one node of autograd makes in a row come from a loop in C++ (block_diag's backward),
 # and cost a part of those that Python asks for.
-ROW, IN_ROW = 30, 0.25
+ROW, IN_ROW = 30, 0.15
 
 
 def host_seconds(traced: Traced, clock: Clock) -> Seconds:

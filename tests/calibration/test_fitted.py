@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from asked import forked
 from processors import US, processor, trace
 
 from harness.calibration.card import ANY, fitted_host, reached
 from harness.calibration.kernels import _row, curves
 from harness.calibration.processor import Measured, call_seconds, fitted
 from harness.calibration.stopwatch import best_of
-from harness.calibration.twins import TWINS, Running, least_seconds, request_of
+from harness.calibration.twins import TWINS, Running, least_seconds, request_of, traced
 from harness.simulation.target import CPU
 from harness.timing.clock import Clock, Machine
 from harness.timing.estimate import times_of
@@ -77,6 +78,13 @@ def test_every_kernel_that_is_measured_is_one_operator(monkeypatch: pytest.Monke
 def test_the_least_of_several_bursts_counts() -> None:
     found = best_of({"nothing": lambda: None, "sum": lambda: sum(range(20_000))}, rounds=2)
     assert 0 < found["nothing"] < found["sum"] < 0.1
+
+
+def test_what_a_twin_dispatches_comes_out_of_its_process() -> None:
+    found = forked(traced, request_of(TWINS[0], CPU))
+    assert {row.part for row in found.rows["step 1"]} >= {"forward", "backward", "optimizer"}
+    assert len(found.modules["step 1"]) > 50
+    assert times_of(found, Clock(device="any", capability=(8, 9), sheet=ANY)).steps[0].seconds > 0
 
 
 def test_a_twins_real_step_has_the_parts_that_are_fitted() -> None:

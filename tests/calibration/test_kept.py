@@ -9,8 +9,9 @@ from bare import cells
 from processors import calibration, processor
 from typer.testing import CliRunner
 
+from harness.budgets.figures import figures_of
 from harness.forecasting import calibrated
-from harness.forecasting.cards import find_card, target_of
+from harness.forecasting.cards import Card, find_card, target_of
 from harness.forecasting.cells import forecast_cells
 from harness.forecasting.forecaster import Forecaster
 from harness.forecasting.named import card_named
@@ -52,6 +53,29 @@ def test_the_host_is_of_all_cards_and_the_devices_shares_of_the_one_that_was_mea
         "what l40s reaches of its datasheet, measured on this machine"
         in find_card("l40s").assumptions[0]
     )
+
+
+def test_a_card_as_sold_is_in_the_reference_machine_whatever_was_measured() -> None:
+    before = find_card("l40s").clock
+    calibrated.keep(calibration())
+    sold = find_card("l40s").as_sold()
+    assert sold.clock == before
+    assert sold.assumptions == []
+
+
+def test_a_budget_is_of_the_reference_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    calibrated.keep(calibration())
+    asked: list[Card] = []
+
+    def forecast(_: object, __: object, cards: list[Card], **___: object) -> list[object]:
+        asked.extend(cards)
+        return []
+
+    monkeypatch.setattr("harness.forecasting.cells.forecast_cells", forecast)
+    figures_of(SUITE, "l40s")
+    (card,) = asked
+    assert card.clock is not None
+    assert card.clock.machine == Machine()
 
 
 def test_a_host_that_was_reckoned_is_used_and_not_called_calibrated() -> None:
@@ -123,6 +147,7 @@ def test_a_cpu_that_is_none_is_refused(text: str) -> None:
         find_card(text)
 
 
+SUITE = Path(__file__).resolve().parents[2] / "suites" / "gate.yaml"
 NAMES = {
     ("NVIDIA GeForce RTX 4090", 23.65): "rtx4090",
     ("NVIDIA GeForce RTX 4070 Ti SUPER", 15.57): "rtx4070ti-super",

@@ -89,6 +89,15 @@ def test_what_the_data_decide_is_told(tmp_path: Path) -> None:
     ]
 
 
+def test_a_run_that_is_cut_short_has_a_schedule_that_is_shorter_by_as_much(tmp_path: Path) -> None:
+    aflora = "{aflora: {t_i: {epochs: 1}, t_f: {epochs: 8}}}"
+    cell = cell_of(tmp_path, aflora, "train.epochs=10", "train.max_steps=50")
+    cut = RunSizes(Sizes(((64.0, 1),), 50), epochs=1, rows=400, steps_per_epoch=100)
+    whole = found(cell, cut, stage(0.0, 1.0), stage(1.0, 0.5))
+    # Of 50 steps 5 train all, 40 none of the projections, and 5 freeze them: fast at first.
+    assert 5 * 1.0 + 40 * 0.5 + 5 * 0.5 < whole.training < 5 * 1.0 + 40 * 0.5 + 5 * 0.75
+
+
 @pytest.mark.parametrize(
     ("name", "options", "begin", "end"),
     [

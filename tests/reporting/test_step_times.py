@@ -9,6 +9,8 @@ from harness.forecasting.run_time import RunTime
 from harness.forecasting.step_time import MeanStep
 from harness.reporting.figures.step_bars import step_figures
 from harness.reporting.figures.theme import MODES, style
+from harness.reporting.page.of_forecasts import forecasts_data
+from harness.reporting.page.pool import Pool
 from harness.reporting.run_times import run_time_notes, run_time_tables
 from harness.reporting.step_times import step_time_notes, step_time_tables, times_flat
 from harness.timing.bar import Bar
@@ -63,8 +65,11 @@ def test_the_ratio_comes_first_with_the_worse_bar_and_the_milliseconds_second() 
      (("loraprune-r8", "ia3"), "loraprune-r8")],
 )  # fmt: skip
 def test_the_baseline_is_full_else_lora_else_the_first(methods: tuple[str, ...], base: str) -> None:
-    [table] = step_time_tables([entry(method, 0.1) for method in methods])
-    assert table.headers[1] == f"time/{base}"
+    found = [entry(method, 0.1) for method in methods]
+    [table] = step_time_tables(found)
+    short = len(base) <= 8
+    assert table.headers[1] == (f"time/{base}" if short else "time ratio")
+    assert (f"Time ratio: to {base}." in step_time_notes(found)) == (not short)
 
 
 def test_cards_that_share_their_bytes_have_tables_of_their_own() -> None:
@@ -109,7 +114,8 @@ def test_a_run_has_its_parts_and_an_upper_bound_of_its_energy() -> None:
     ]  # fmt: skip
     assert "Assumed of a run's time: safe freezes evenly." in run_time_notes(found)
     assert run_time_notes(found[3:]) == [
-        "No time of a run: neither data nor max_steps say how many steps it has."
+        "No time of a run: neither data nor max_steps say how many steps it has (of batches "
+        "padded to max_length no data is read)."
     ]
 
 
@@ -130,3 +136,10 @@ def test_a_figure_per_card_with_bars_marks_and_bounds() -> None:
         assert {"1.00;  100 ±10 %", "2.00;  ≥200"} <= {text.get_text() for text in axes.texts}
         assert axes.get_xlim()[1] > 200
     assert step_figures([entry("full", None)]) == []
+
+
+def test_the_page_has_the_times_of_each_card_in_a_row_that_they_share() -> None:
+    found = [entry("full", 0.1), entry("full", 0.3, gpu="a6000"), entry("full", None, gpu="t4")]
+    [view] = forecasts_data(found, Pool())["views"]
+    [row] = view["rows"]
+    assert row["times"] == {"rtx4090": [0.1, "100 ±10 %"], "a6000": [0.3, "300 ±10 %"]}
