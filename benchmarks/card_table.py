@@ -39,7 +39,6 @@ ON = {
 }
 METHODS = {
     "full": "Full fine-tuning, AdamW",
-    "full-8bit": "Full fine-tuning, 8-bit AdamW",
     "lora": "LoRA, r 16 on all linear layers",
     "qlora": "QLoRA: the same over a base in nf4",
 }
@@ -52,8 +51,9 @@ Which language models fit which card at 1 x 2,048 tokens, and what a training st
 
 A cell is the time of a step and, in brackets, what is left of the card's memory, in GiB (2^30 B),
 beside what the caching allocator holds and CUDA's context. `no`: it does not fit, and so much is
-missing. `tight`: less than 3 % of the card is left. `≈`: the host has at least 0.8 of the device's
-work, so that the time hangs on it, too. `>=`: a kernel's cost is not known.
+missing. `tight`: less than 3 % of the card is left, or it fits only because the allocator gives
+back what it caches. `≈`: the host has at least 0.8 of the device's work, so that the time hangs on
+it, too. `>=`: a kernel's cost is not known.
 
 Weights in bf16, gradient checkpointing, sdpa, logits and loss as transformers makes them (`loss:
 chunked` needs less), no evaluation. Another card or setting: `headroom forecast
@@ -62,9 +62,10 @@ suites/cards_shape.yaml train.loss=chunked --gpu rtx3090`.
 FOOT = """\
 {rule}
 
-Peaks have been held [against GPUs](forecasting.md), step times against others' runs; none of these
-rows has been run. A card's speed is that of its datasheet (`harness/timing/datasheet.py`), the host
-is the reference one. All figures: `reports/cards/rows.csv`.
+How far forecast peaks are from [GPUs](forecasting.md) and forecast [step times](times.md) from
+theirs is told there; none of these rows has been run. A card's speed is that of its datasheet
+(`harness/timing/datasheet.py`), the host is the reference one. All figures:
+`reports/cards/rows.csv`.
 """
 
 

@@ -58,7 +58,7 @@ where it is not training. Parameters: trained ones of the adapter, at the start.
 Below each suite stand the tables of the paper that it reproduces, figure by figure, with a letter
 where one is inferred, inconsistent or from elsewhere. "In between": the paper has one figure of a
 whole run, and the forecast one at each end of it. No score is forecast; the papers' are folded
-below. What each suite assumes is in its file.
+below. What each suite assumes is in its file. The papers' training times stand [apart](times.md).
 """
 
 
