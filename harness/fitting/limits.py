@@ -59,6 +59,7 @@ def limits_of(
             batches.add(size, row.worst, card)
             if size == 1:
                 lengths.add(lengths.start, row.worst, card)
+        batches.tokens = lengths
         searches += [batches, lengths]
     while asked := [(search, value) for search in searches for value in search.next()]:
         cells = [
@@ -91,7 +92,9 @@ class _Search:
         start: a value to begin with.
         room: bytes that may be reserved.
         most: the largest value.
-        needs: reserved bytes by value; None: no forecast.
+        tokens: of a search for the largest batch, that for the longest context, which is ahead of
+            it: as many tokens need about as much in one example as in several.
+        needs: reserved bytes by value; infinite where there is no forecast.
     """
 
     cell: Cell
@@ -99,6 +102,7 @@ class _Search:
     start: int
     room: int
     most: int
+    tokens: _Search | None = None
     needs: dict[int, float] = field(default_factory=dict)
     entries: dict[int, Forecast] = field(default_factory=dict)
 
@@ -112,6 +116,8 @@ class _Search:
         """Return what to forecast next; nothing: the answer is there."""
         if not self.needs:
             return [min(self.start, self.most)]
+        if self.tokens and len(self._points()) == 1 and self.tokens.next():
+            return []
         good = max((v for v, need in self.needs.items() if need <= self.room), default=0)
         bad = min((v for v, need in self.needs.items() if need > self.room), default=0)
         after = good + self._grain(good)
@@ -127,26 +133,35 @@ class _Search:
         good = max((v for v, need in self.needs.items() if need <= self.room), default=0)
         return Limit(good, self.entries.get(good), good >= self.most)
 
-    def _line(self) -> tuple[int, float]:
-        """Return the value nearest to the room, and what one more adds there.
+    def _points(self) -> dict[float, float]:
+        """Return what is known of reserved bytes by value: of one's own, or else by tokens."""
+        own = {float(value): need for value, need in self.needs.items()}
+        if len(own) > 1 or self.tokens is None:
+            return own
+        length = self.cell.train.max_length
+        return {v / length: need for v, need in self.tokens.needs.items() if v > length} | own
+
+    def _line(self) -> tuple[float, float, float]:
+        """Return the point nearest to the room, and what one more adds there.
 
         Of one value the slope is what it takes over what is at rest, which is not enough.
         """
-        near = sorted(self.needs, key=lambda v: abs(self.needs[v] - self.room))
-        first = near[0]
+        points = self._points()
+        near = sorted(points, key=lambda v: abs(points[v] - self.room))
+        first, need = near[0], points[near[0]]
         if len(near) == 1:
-            return first, (self.needs[first] - (self.entries[first].at_rest or 0)) / first
-        return first, (self.needs[near[1]] - self.needs[first]) / (near[1] - first)
+            return first, need, (need - (self.entries[int(first)].at_rest or 0)) / first
+        return first, need, (points[near[1]] - need) / (near[1] - first)
 
     def _crossing(self) -> float:
         """Return where the line meets the room."""
-        first, slope = self._line()
-        return first + (self.room - self.needs[first]) / slope if slope > 0 else 2 * first
+        first, need, slope = self._line()
+        return first + (self.room - need) / slope if slope > 0 else 2 * first
 
     def _expected(self, value: int) -> float:
         """Return what the line of two forecasts says of a value; one says nothing."""
-        first, slope = self._line()
-        return self.needs[first] + slope * (value - first) if len(self.needs) > 1 else 0.0
+        first, need, slope = self._line()
+        return need + slope * (value - first) if len(self.needs) > 1 else 0.0
 
     def _grain(self, value: int) -> int:
         if self.what == "batch":
