@@ -37,7 +37,7 @@ class Traced(NamedTuple):
 
 
 def trace(requests: Sequence[Request], clock: Clock | None, depth: int | None) -> list[Traced]:
-    """Run requests that are built alike, each in a fork; run it in a fork.
+    """Run requests that are built alike, each in a fork where there are several; run it in one.
 
     Args:
         requests: of one model and method.
@@ -55,6 +55,8 @@ def trace(requests: Sequence[Request], clock: Clock | None, depth: int | None) -
         restore_native_kernels()
     found: dict[int, Traced] = {}
     with of_depth(depth) if depth else nullcontext(), built(requests[0]) as one:
+        if len(requests) == 1:
+            return [_trace(one, requests[0], clock)]
         tasks = [(_trace, (one, request, clock)) for request in requests]
         for number, answer in run_forked(tasks, workers=1):
             if isinstance(answer, Exception):
@@ -94,10 +96,8 @@ def whole(requests: Sequence[Request], clock: Clock | None) -> list[Traced]:
     first = requests[0]
     depth = getattr(build_config(first.model), "num_hidden_layers", 0)
     if has_twins(first) and depth > 2 * DEPTHS[-1]:
-        tasks = [(trace, (requests, clock, layers)) for layers in DEPTHS]
-        answers = dict(run_forked(tasks, workers=1))
-        twins = [answers[number] for number in range(len(DEPTHS))]
-        if not any(isinstance(twin, Exception) for twin in twins):
+        [(_, twins)] = run_forked([(_twins, (requests, clock))], workers=1)
+        if not isinstance(twins, Exception):
             pairs = list(zip(*twins, strict=True))
             logs = [deepened(one.log, other.log, DEPTHS[-1], depth) for one, other in pairs]
             if all(logs):
@@ -111,6 +111,11 @@ def whole(requests: Sequence[Request], clock: Clock | None) -> list[Traced]:
         raise answer
     found: list[Traced] = answer
     return found
+
+
+def _twins(requests: Sequence[Request], clock: Clock | None) -> list[list[Traced]]:
+    """Trace both twins in one process: the second finds what torch has looked up for the first."""
+    return [trace(requests, clock, layers) for layers in DEPTHS]
 
 
 def _drawn_out(one: Times | None, other: Times | None, more: int) -> Times | None:
