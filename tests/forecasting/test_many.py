@@ -16,13 +16,15 @@ SHAPES = ((4, 32), (7, 32), (4, 48))
 OWN = {"seconds", "host_peak"}
 
 
-@pytest.mark.parametrize("train", [{}, {"precision": "bf16", "gradient_checkpointing": True}])
-def test_built_once_or_each_for_itself_it_is_one_forecast(train: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("method", "options", "train"),
+    [("adalora", {"targets": "qv"}, {}), ("bitfit", {}, {"precision": "bf16"})],
+)
+def test_built_once_or_each_for_itself_it_is_one_forecast(
+    method: str, options: dict[str, Any], train: dict[str, Any]
+) -> None:
     """Autocast runs on fake tensors of the CPU, the other on meta tensors."""
-    asked = [
-        request("tiny-bert", "adalora", {"targets": "qv"}, steps=(shape,), **train)
-        for shape in SHAPES
-    ]
+    asked = [request("tiny-bert", method, options, steps=(shape,), **train) for shape in SHAPES]
     together = Forecaster(None, 1).ask([Asked(each, (10**9,)) for each in asked])
     for each, found in zip(asked, together, strict=True):
         assert isinstance(found, StepForecast)

@@ -24,7 +24,6 @@ from harness.simulation.request import Request
 from harness.simulation.step_forecast import StepForecast, forecast
 
 DEPTH = 5
-DORA = {"type": "lora", "r": 4, "target_modules": ["q_proj"], "use_dora": True}
 
 
 def log_at(asked: Request, depth: int) -> Log:
@@ -37,7 +36,6 @@ def log_at(asked: Request, depth: int) -> Log:
     [
         ("full", {}, {}),
         ("lora", {"targets": "all-linear", "dropout": 0.1}, {"gradient_checkpointing": True}),
-        ("peft", DORA, {"precision": "bf16-weights"}),
     ],
 )  # fmt: skip
 def test_one_layer_more_says_all_others(
