@@ -15,10 +15,14 @@ from harness.forecasting.largest import MAX_BATCH, with_batch, worst_of
 from harness.forecasting.result import Forecast
 from harness.forecasting.sweeps import with_length
 from harness.suite.cell import Cell
+from harness.units import MIB
 
 What = Literal["batch", "length"]
 BEYOND = 1.01  # a value that the line has over the room by more is not forecast
-TRIES = 6  # forecasts of one search, beside the row's own
+# Two forecasts as far apart in bytes say what one more adds; what segments of 20 MiB do to nearer
+# ones is as much as that.
+APART = 256 * MIB
+TRIES = 6  # forecasts that follow the line; then what is left between two values is halved
 FINE = 128  # the least number of tokens between two lengths; from 2,048 on a 16th of the length
 
 
@@ -121,12 +125,15 @@ class _Search:
         good = max((v for v, need in self.needs.items() if need <= self.room), default=0)
         bad = min((v for v, need in self.needs.items() if need > self.room), default=0)
         after = good + self._grain(good)
-        if good >= self.most or (bad and bad <= after) or len(self.needs) > TRIES:
+        if good >= self.most or (bad and bad <= after):
             return []
         if good and self._expected(after) > BEYOND * self.room:
             return []
         top = bad - self._grain(good) if bad else self.most
-        return [min(max(min(self._rounded(self._crossing()), top), after), self.most)]
+        guess = self._crossing()
+        if len(self.needs) > TRIES:
+            guess = (good + bad) / 2 if bad else 2 * good
+        return [min(max(min(self._rounded(guess), top), after), self.most)]
 
     def limit(self) -> Limit:
         """Return what was found."""
@@ -159,9 +166,11 @@ class _Search:
         return first + (self.room - need) / slope if slope > 0 else 2 * first
 
     def _expected(self, value: int) -> float:
-        """Return what the line of two forecasts says of a value; one says nothing."""
+        """Return what the line of two forecasts says of a value, if they are far enough apart."""
         first, need, slope = self._line()
-        return need + slope * (value - first) if len(self.needs) > 1 else 0.0
+        near = sorted(self.needs.values(), key=lambda need: abs(need - self.room))[:2]
+        said = len(near) > 1 and abs(near[0] - near[1]) >= APART
+        return need + slope * (value - first) if said else 0.0
 
     def _grain(self, value: int) -> int:
         if self.what == "batch":
