@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from harness.fitting.asking import Typed, wanted_of
 from harness.fitting.candidates import candidates_of, cells_of
 from harness.fitting.limits import _Search
@@ -32,6 +34,24 @@ def test_the_batch_follows_what_the_context_has_shown() -> None:
     assert batches.limit().value == largest // 2048 == 5
     assert lengths.limit().value == 4096
     assert asked == [("length", 4096), ("batch", 5)]
+
+
+@pytest.mark.parametrize("room", range(300, 700, 37))
+def test_the_largest_is_found_between_steps_of_segments(room: int) -> None:
+    wanted = wanted_of(Typed("tiny-llama", "rtx4090", 8, length=64))
+    [cell] = cells_of(wanted, candidates_of(wanted.kinds[0], wanted)[:1])
+    search = _Search(cell, "batch", 1, room * MIB, 1024)
+
+    def segments(batch: int) -> int:
+        return (240 + 20 * (batch * 3 // 20)) * MIB  # 3 MiB an example, in segments of 20
+
+    while asked := search.next():
+        for value in asked:
+            need = segments(value)
+            search.add(value, _needs(0).model_copy(update={"device": need, "at_rest": 9}), CARD)
+    found = search.limit().value
+    assert segments(found) <= room * MIB < segments(found + 1)
+    assert len(search.needs) <= 16, "halved, not walked"
 
 
 def _needs(tokens: int) -> Forecast:
