@@ -97,9 +97,16 @@ class Card:
         told = [bytes_too] if self.origin == "assumed" else []
         told += [f"{self.name}: {self.note}"] if self.note else []
         measured = calibration() if self.calibrated else None
-        if self.threads is not None and self.clock is None:
-            told.append(f"{self.name}: no step time; headroom calibrate measures this CPU")
-        elif self.threads is None and measured is not None and self.clock is not None:
+        if self.threads is not None:
+            doubt = measured.doubt(self.threads) if measured else ""
+            in_doubt = f"{self.name}: was measured on a busy machine ({doubt})"
+            if self.clock is None:
+                none = f"{self.name}: no step time; headroom calibrate measures this CPU"
+                told.append(f"{in_doubt}: no step time; repeat headroom calibrate on a quiet one"
+                            if doubt else none)  # fmt: skip
+            elif doubt:
+                told.append(f"{in_doubt}: its times may be farther off than their error bars")
+        elif measured is not None and self.clock is not None:
             told.append(measured.told(self.name))
         return told
 
