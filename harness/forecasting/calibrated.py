@@ -102,6 +102,17 @@ class Calibration(Part):
         return f"step times with {host}{share}, {how} this machine ({self.date}{busy})"
 
 
+def told_of_cpu(found: Calibration | None, card: str, threads: int) -> list[str]:
+    """Say why there is no step time on the CPU, or what is in doubt of it."""
+    doubt = found.doubt(threads) if found else ""
+    in_doubt = f"{card}: was measured on a busy machine ({doubt})"
+    if found and found.processor(threads):
+        return [f"{in_doubt}: its times may be farther off than their error bars"] if doubt else []
+    if doubt:
+        return [f"{in_doubt}: no step time; repeat headroom calibrate on a quiet one"]
+    return [f"{card}: no step time; headroom calibrate measures this CPU"]
+
+
 def calibration_file() -> Path | None:
     """Return where this machine's calibration is kept; None: nothing is kept.
 

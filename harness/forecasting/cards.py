@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from harness.errors import UserError
-from harness.forecasting.calibrated import calibration
+from harness.forecasting.calibrated import calibration, told_of_cpu
 from harness.models.attention import FLASH
 from harness.simulation.target import CPU, Target
 from harness.suite.optimizers import FP8_CAPABILITY
@@ -98,14 +98,7 @@ class Card:
         told += [f"{self.name}: {self.note}"] if self.note else []
         measured = calibration() if self.calibrated else None
         if self.threads is not None:
-            doubt = measured.doubt(self.threads) if measured else ""
-            in_doubt = f"{self.name}: was measured on a busy machine ({doubt})"
-            if self.clock is None:
-                none = f"{self.name}: no step time; headroom calibrate measures this CPU"
-                told.append(f"{in_doubt}: no step time; repeat headroom calibrate on a quiet one"
-                            if doubt else none)  # fmt: skip
-            elif doubt:
-                told.append(f"{in_doubt}: its times may be farther off than their error bars")
+            told += told_of_cpu(measured, self.name, self.threads)
         elif measured is not None and self.clock is not None:
             told.append(measured.told(self.name))
         return told
