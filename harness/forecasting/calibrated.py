@@ -72,7 +72,8 @@ class Calibration(Part):
         if device is not None:
             shares = device.model_dump(exclude={"gpu"}, exclude_none=True)
             found.update(shares)
-        measured = [name for name in found if name != "host" or self.host.measured]
+        sure = self.host.measured and not self.doubt(1)
+        measured = [name for name in found if name != "host" or sure]
         return Machine(**found, calibrated=tuple(measured), name=self.name)
 
     def processor(self, threads: int) -> Processor | None:

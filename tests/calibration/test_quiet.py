@@ -135,6 +135,10 @@ def test_what_is_in_doubt_is_told_wherever_it_is_used(
     assert find_card("cpu:2").clock is None
     assert "(load 12): no step time; repeat" in "; ".join(find_card("cpu:2").assumptions)
     assert "in doubt: load 12" in find_card("l40s").assumptions[0]
+    clock = find_card("l40s").clock
+    assert clock is not None
+    assert clock.machine.host == 9e-6
+    assert "host" not in clock.machine.calibrated  # its error bars stay wide
     shown = CliRunner().invoke(app, ["calibrate", "--show"]).output
     assert "cpu, 1 thread: in doubt: load 12" in shown
     assert "cpu, 2 threads: not used: load 12" in shown
