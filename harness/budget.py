@@ -42,7 +42,10 @@ def check(
         bool, typer.Option(help="with other software versions: print what moved, accept it")
     ] = False,
 ) -> int:
-    """Compare every cell's peak with its budget, and its step time where the file has one."""
+    """Compare every cell's peak with its budget, and its step time where the file has one.
+
+    It holds what the file has: there is no --time here, update writes step times into the file.
+    """
     from harness.budgets.compare import compare
     from harness.budgets.figures import figures_of
     from harness.budgets.file import read_budget, software

@@ -70,19 +70,27 @@ def _told(found: Calibration) -> Iterator[str]:
             f"{device.products_fp32:.2f} of fp32 products' peak"
         )
     for processor in found.processors:
-        yield _of_cpu(processor)
+        if processor.threads == 1 or not found.doubt(processor.threads):
+            yield _of_cpu(processor)
+    for threads in sorted({1, *found.doubts, *(one.threads for one in found.processors)}):
+        if doubt := found.doubt(threads):
+            what = "in doubt" if threads == 1 else "not used"
+            yield f"{_threads(threads)}: {what}: {doubt}; repeat it when the machine is quiet"
 
 
 def _of_cpu(processor: Processor) -> str:
     """Say what a CPU's constants are."""
     parts = ("forward", "backward", "optimizer", "module")
     calls = ", ".join(f"{1e6 * getattr(processor, part):.1f}" for part in parts)
-    threads = f"{processor.threads} thread{'s' * (processor.threads > 1)}"
     return (
-        f"cpu, {threads}: {calls} µs a call forward, backward, in the optimizer, of a module; "
-        f"products at {processor.rate('aten::mm') / 1e9:.0f} GFLOP/s, sums at "
+        f"{_threads(processor.threads)}: {calls} µs a call forward, backward, in the optimizer, "
+        f"of a module; products at {processor.rate('aten::mm') / 1e9:.0f} GFLOP/s, sums at "
         f"{processor.rate('aten::add') / 1e9:.0f} GB/s"
     )
+
+
+def _threads(number: int) -> str:
+    return f"cpu, {number} thread{'s' * (number > 1)}"
 
 
 if __name__ == "__main__":

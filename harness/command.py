@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -109,11 +110,18 @@ def command(
         @wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> None:
             with patient_output():
+                _silence()
                 raise SystemExit(_end_of(function, *args, **kwargs))
 
         return call
 
     return register
+
+
+def _silence() -> None:
+    """Leave out what one library tells another: peft asks transformers for an old attribute."""
+    told = r"`is_gradient_checkpointing` is deprecated"
+    warnings.filterwarnings("ignore", message=told, category=FutureWarning)
 
 
 def _end_of(function: Callable[P, int | None], *args: P.args, **kwargs: P.kwargs) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from harness.calibration.stopwatch import best_of
+from harness.calibration.stopwatch import Repeated
 from harness.simulation.observer import flops_of
 from harness.timing.processor import Curve, measured_as
 from harness.timing.rows import Row
@@ -137,16 +137,31 @@ def _in_turn(kinds: list[list[Call]]) -> list[Call]:
     return [turning(copies) for copies in zip(*kinds, strict=True)]
 
 
-def curves() -> tuple[Curve, ...]:
-    """Measure the CPU's kernels with torch's threads as they are."""
-    with torch.no_grad():
-        kinds = [_everything() for _ in range(COPIES)]
-        works = [measured_as(_row(call)) for call in kinds[0]]
-        least = best_of(dict(enumerate(_in_turn(kinds))))
-    smallest = least[0]  # a call's own: what every kernel's time is beyond
-    found: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    for number, (name, work) in enumerate(works):
-        found[name].append((work, max(0.0, least[number] - smallest)))
-    return tuple(
-        Curve(op=name, points=tuple(sorted(points))) for name, points in sorted(found.items())
-    )
+class Kernels:
+    """The CPU's kernels, to be timed with torch's threads as they are."""
+
+    def __init__(self) -> None:
+        with torch.no_grad():
+            kinds = [_everything() for _ in range(COPIES)]
+            self._works = [measured_as(_row(call)) for call in kinds[0]]
+        self.timed = Repeated(dict(enumerate(_in_turn(kinds))))
+
+    def measure(self) -> None:
+        """Time them all, beside what was measured before."""
+        with torch.no_grad():
+            self.timed.measure()
+
+    def spread(self) -> float:
+        """Return by how much their least seconds are uncertain, as a fraction."""
+        return self.timed.spread()
+
+    def curves(self) -> tuple[Curve, ...]:
+        """Return what the least of all that was measured is."""
+        least = self.timed.least()
+        smallest = least[0]  # a call's own: what every kernel's time is beyond
+        found: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        for number, (name, work) in enumerate(self._works):
+            found[name].append((work, max(0.0, least[number] - smallest)))
+        return tuple(
+            Curve(op=name, points=tuple(sorted(points))) for name, points in sorted(found.items())
+        )

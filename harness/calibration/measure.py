@@ -8,13 +8,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from harness.calibration.processor import Measured, call_seconds, fitted
+from harness.calibration.quiet import crowded, settled
 from harness.calibration.twins import CROWDED, TWINS, Running, least_seconds, request_of, traced
 from harness.errors import UserError
 from harness.forecasting.calibrated import Calibration, Device, Host
 from harness.forecasting.cards import canonical, default_threads
 from harness.forecasting.pool import preload, run_forked
 from harness.simulation.target import CPU, Target
-from harness.timing.processor import Processor
+from harness.timing.plausible import slowed
+from harness.timing.processor import Curve, Processor
 
 if TYPE_CHECKING:
     from harness.timing.trace import Tracer
@@ -39,7 +41,9 @@ def measured(say: Callable[[str], None]) -> Calibration:
     from harness.env import describe
     from harness.gpus import capability, installed
 
-    began = time.perf_counter()
+    began, load = time.perf_counter(), crowded()
+    if load:
+        say(f"{load}: a busy machine; what cannot be believed is measured again, and told")
     gpus = installed()
     say("what tiny models' steps dispatch")
     preload(whole=True)
@@ -48,7 +52,7 @@ def measured(say: Callable[[str], None]) -> Calibration:
     large = of_cpu.pop()
     before = torch.get_num_threads()
     try:
-        processors = _processors(of_cpu, large, say)
+        processors, doubts = _processors(of_cpu, large, load, say)
     finally:
         torch.set_num_threads(before)
     call = call_seconds(processors[0], of_cpu[-1])
@@ -68,6 +72,7 @@ def measured(say: Callable[[str], None]) -> Calibration:
         host=host,
         devices=devices,
         processors=processors,
+        doubts=doubts,
         took=time.perf_counter() - began,
     )
 
@@ -85,28 +90,42 @@ def _traces(target: Target) -> list[Tracer]:
 
 
 def _processors(
-    traces: Sequence[Tracer], large: Tracer, say: Callable[[str], None]
-) -> list[Processor]:
+    traces: Sequence[Tracer], large: Tracer, load: str, say: Callable[[str], None]
+) -> tuple[list[Processor], dict[int, str]]:
     """Return the CPU's constants with one thread, and with as many as torch takes by itself.
 
-    Calls are of one thread always; kernels are measured with each number.
+    Calls are of one thread always; kernels are measured with each number. Those of many threads are
+    left out where anything is in doubt, which is returned, too, by threads: with one thread the
+    time of others' work is not counted, with many a kernel waits for it.
     """
     import torch
 
-    from harness.calibration.kernels import curves
+    from harness.calibration.kernels import Kernels
 
     torch.set_num_threads(1)
     say("the CPU: steps of tiny models")
     device = torch.device("cpu")
-    *steps, crowded = least_seconds(
+    *steps, large_step = least_seconds(
         [Running(request_of(twin, CPU), device) for twin in (*TWINS, CROWDED)]
     )
     say("the CPU: kernels, 1 thread")
     twins = [Measured(*pair) for pair in zip(traces, steps, strict=True)]
-    alone = fitted(curves(), twins, Measured(large, crowded))
-    found, most = [alone], default_threads()
+    kernels, why = settled(Kernels(), say)
+    alone = fitted(kernels, twins, Measured(large, large_step))
+    found, doubts, most = [alone], {1: _both(load, why)}, default_threads()
     if most > 1:
         say(f"the CPU: kernels, {most} threads")
         torch.set_num_threads(most)
-        found.append(alone.model_copy(update={"threads": most, "curves": curves()}))
-    return found
+
+        def with_many(curves: tuple[Curve, ...]) -> Processor:
+            return alone.model_copy(update={"threads": most, "curves": curves})
+
+        kernels, why = settled(Kernels(), say, lambda curves: slowed(with_many(curves), alone))
+        doubts[most] = _both(load, why)
+        if not doubts[most]:
+            found.append(with_many(kernels))
+    return found, {threads: doubt for threads, doubt in doubts.items() if doubt}
+
+
+def _both(*doubts: str) -> str:
+    return "; ".join(filter(None, doubts))

@@ -19,6 +19,7 @@ from harness import durable
 from harness.forecasting.cache import cache_folder
 from harness.part import Part
 from harness.timing.clock import Machine
+from harness.timing.plausible import slowed
 from harness.timing.processor import Processor
 from harness.untrusted import Unreadable, bytes_of, reading
 
@@ -51,6 +52,7 @@ class Calibration(Part):
         host: of a GPU's steps.
         devices: by the card's name.
         processors: the CPU as a device, by threads.
+        doubts: why what was measured may not be true, by threads; those of one are the host's, too.
     """
 
     date: str
@@ -60,6 +62,7 @@ class Calibration(Part):
     host: Host
     devices: dict[str, Device] = Field(default_factory=dict)
     processors: list[Processor] = Field(default_factory=list)
+    doubts: dict[PositiveInt, str] = Field(default_factory=dict)
     took: FiniteFloat = Field(0.0, description="seconds")
 
     def machine(self, card: str) -> Machine:
@@ -69,11 +72,21 @@ class Calibration(Part):
         if device is not None:
             shares = device.model_dump(exclude={"gpu"}, exclude_none=True)
             found.update(shares)
-        measured = [name for name in found if name != "host" or self.host.measured]
+        sure = self.host.measured and not self.doubt(1)
+        measured = [name for name in found if name != "host" or sure]
         return Machine(**found, calibrated=tuple(measured), name=self.name)
 
     def processor(self, threads: int) -> Processor | None:
-        """Return the CPU with so many threads, if it was measured so."""
+        """Return the CPU with so many threads, if it was measured so and can be believed."""
+        found = self._measured(threads)
+        return found if threads == 1 or not self.doubt(threads) else None
+
+    def doubt(self, threads: int) -> str:
+        """Say why what was measured with so many threads may not be true; or nothing."""
+        kept, alone, many = self.doubts.get(threads, ""), self._measured(1), self._measured(threads)
+        return kept or (slowed(many, alone) if many and alone and threads > 1 else "")
+
+    def _measured(self, threads: int) -> Processor | None:
         return next((one for one in self.processors if one.threads == threads), None)
 
     @property
@@ -86,7 +99,19 @@ class Calibration(Part):
         how = "measured on" if self.host.measured else "reckoned from the CPU, not measured, of"
         host = f"{1e6 * self.host.seconds:.1f} µs of the host an operator"
         share = f" and what {card} reaches of its datasheet" if card in self.devices else ""
-        return f"step times with {host}{share}, {how} this machine ({self.date})"
+        busy = f", in doubt: {self.doubt(1)}" if self.doubt(1) else ""
+        return f"step times with {host}{share}, {how} this machine ({self.date}{busy})"
+
+
+def told_of_cpu(found: Calibration | None, card: str, threads: int) -> list[str]:
+    """Say why there is no step time on the CPU, or what is in doubt of it."""
+    doubt = found.doubt(threads) if found else ""
+    in_doubt = f"{card}: was measured on a busy machine ({doubt})"
+    if found and found.processor(threads):
+        return [f"{in_doubt}: its times may be farther off than their error bars"] if doubt else []
+    if doubt:
+        return [f"{in_doubt}: no step time; repeat headroom calibrate on a quiet one"]
+    return [f"{card}: no step time; headroom calibrate measures this CPU"]
 
 
 def calibration_file() -> Path | None:

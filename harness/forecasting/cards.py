@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from harness.errors import UserError
-from harness.forecasting.calibrated import calibration
+from harness.forecasting.calibrated import calibration, told_of_cpu
 from harness.models.attention import FLASH
 from harness.simulation.target import CPU, Target
 from harness.suite.optimizers import FP8_CAPABILITY
@@ -97,9 +97,9 @@ class Card:
         told = [bytes_too] if self.origin == "assumed" else []
         told += [f"{self.name}: {self.note}"] if self.note else []
         measured = calibration() if self.calibrated else None
-        if self.threads is not None and self.clock is None:
-            told.append(f"{self.name}: no step time; headroom calibrate measures this CPU")
-        elif self.threads is None and measured is not None and self.clock is not None:
+        if self.threads is not None:
+            told += told_of_cpu(measured, self.name, self.threads)
+        elif measured is not None and self.clock is not None:
             told.append(measured.told(self.name))
         return told
 

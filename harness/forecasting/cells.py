@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 TIGHT = 0.03
 # What both say of a step, under one name.
 SHARED = (frozenset(StepForecast.model_fields) & frozenset(Forecast.model_fields)) - {"times"}
+CACHED = ("peak_reserved", "peak_expandable", "fits_expandable")  # of the allocator: not on the CPU
 
 
 def forecast_cells(
@@ -152,7 +153,8 @@ def judge(
     step = {name: getattr(answer, name) for name in SHARED}
     sizes = sizes or StepShapes(request.steps).run_sizes(request.train)
     seconds = of_step(card.clock, sizes, answer)
-    return entry.model_copy(update={**step, **counts, **on_card, **seconds})
+    uncached = dict.fromkeys(CACHED) if card.threads is not None else {}
+    return entry.model_copy(update={**step, **counts, **on_card, **seconds, **uncached})
 
 
 def error_on(card: Card, answer: Answer) -> str:
@@ -245,7 +247,7 @@ def at_value(value: int, cell: Cell, entries: Sequence[Forecast]) -> AtValue:
         value=value,
         fits=worst.fits,
         allocated=max(need.allocated for need in worst.needs.values()),
-        reserved=max(need.reserved for need in worst.needs.values()),
+        reserved=max(need.reserved for need in worst.needs.values()) or None,
         device=worst.device,
         margin=worst.margin,
         stage=worst.stage,

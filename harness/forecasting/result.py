@@ -46,7 +46,7 @@ class AtValue(Part):
     value: int
     fits: Fit | None = None
     allocated: int | None = Field(None, description="the most that any activity of `stage` needs")
-    reserved: int | None = None
+    reserved: int | None = Field(None, description="None on the CPU, too: nothing is cached there")
     device: int | None = None
     margin: int | None = None
     stage: str | None = Field(None, description="the one that decides")
@@ -54,6 +54,11 @@ class AtValue(Part):
     examples: int | None = Field(None, description="in its largest batch: there are no more rows")
     step: MeanStep | None = Field(None, description="of the stage that a run begins with")
     error: str | None = None
+
+    @property
+    def needed(self) -> int | None:
+        """Bytes that are reserved; on the CPU allocated."""
+        return self.allocated if self.reserved is None else self.reserved
 
 
 class Forecast(Part):
@@ -68,7 +73,7 @@ class Forecast(Part):
     steps: list[tuple[int, ...]] = Field(description="examples, padded length, target length")
     evaluation: tuple[int, ...] | None = Field(None, description="largest batch, as in steps")
     peak_allocated: int | None = None
-    peak_reserved: int | None = None
+    peak_reserved: int | None = Field(None, description="None on the CPU: nothing is cached there")
     peak_expandable: int | None = None
     at_rest: int | None = None
     needs: dict[str, Need] = Field(

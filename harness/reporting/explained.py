@@ -10,6 +10,7 @@ from harness.forecasting.explain import Explanation, Remedy, need_of, seconds_of
 from harness.forecasting.result import Forecast
 from harness.forecasting.step_time import MeanStep
 from harness.reporting.columns import Column, Table, number, words
+from harness.reporting.devices import head_notes, heads
 from harness.reporting.forecasts import fit_text, percent
 from harness.reporting.layers import layer_files, layer_text
 from harness.simulation.step_forecast import Hold
@@ -47,7 +48,8 @@ def explanation_notes(explanation: Explanation) -> list[str]:
     notes = [
         f"As it is, on {verdicts}.",
         "peak: allocated, the most of training, evaluation and probe; cards: margin over what is "
-        "reserved and the CUDA context. GiB, 1 GiB = 2^30 B.",
+        "reserved and the CUDA context; cpu: over the peak. GiB, 1 GiB = 2^30 B.",
+        *head_notes(card.name for card in explanation.cards),
         f"Changes: what fits {explanation.cards[0].name} first, of it the fastest; of the others "
         "what saves most.",
     ]
@@ -142,17 +144,18 @@ def _remedy_columns(
         number("peak", lambda r: need_of(r.step), gib, "peak (B)"),
         number("saves", lambda r: 1 - need_of(r.step) / peak, percent, "saves (fraction)"),
     ]
+    short = heads(card.name for card in explanation.cards)
     for card in explanation.cards:
-        columns.append(_card_column(card.name))
+        columns.append(_card_column(card.name, short[card.name]))
         before = seconds_of(explanation.entries[card.name])
         if before:
-            columns.append(_time_column(card.name, before))
+            columns.append(_time_column(card.name, short[card.name], before))
     return columns
 
 
-def _card_column(gpu: str) -> Column[Remedy]:
+def _card_column(gpu: str, head: str) -> Column[Remedy]:
     return Column(
-        gpu,
+        head,
         lambda remedy: remedy.by_gpu[gpu],
         fit_text,
         {gpu: lambda entry: entry.fits, f"{gpu} margin (B)": lambda entry: entry.margin},
@@ -164,10 +167,10 @@ def lower(time: MeanStep) -> str:
     return ">= " if time.at_least else ""
 
 
-def _time_column(gpu: str, before: float) -> Column[Remedy]:
+def _time_column(gpu: str, head: str, before: float) -> Column[Remedy]:
     """Return a step's time on a card, over that of the cell as it is."""
     return Column(
-        f"time on {gpu}",
+        f"time on {head}",
         lambda remedy: remedy.by_gpu[gpu].step_time,
         lambda now: f"{now.seconds / before:.2f} ({lower(now)}{milliseconds(now.seconds)} ms)",
         {f"time on {gpu} (s)": lambda now: now.seconds},

@@ -9,6 +9,7 @@ from harness.forecasting.result import AtBatch, Forecast, LargestBatch
 from harness.reporting.chosen import choices_of
 from harness.reporting.columns import Column, Table, number, words
 from harness.reporting.comparison import IMAGE, SPLIT, coarse
+from harness.reporting.devices import head_notes, heads, memory_note
 from harness.units import MIB, gib
 
 SHOWN = ("weights", "gradients", "optimizer", "activations")
@@ -68,10 +69,10 @@ def _columns(forecasts: Sequence[Forecast], staged: bool) -> list[Column[Forecas
         if part in SHOWN or any(coarse(f.split)[part] >= MIB for f in forecasts):
             columns.append(_part_column(part))
     sought = any(entry.max_batch is not None for entry in forecasts)
-    for gpu in dict.fromkeys(entry.gpu for entry in forecasts):
-        columns.append(_card_column(gpu))
+    for gpu, head in heads(entry.gpu for entry in forecasts).items():
+        columns.append(_card_column(gpu, head))
         if sought:
-            columns.append(_batch_column(gpu))
+            columns.append(_batch_column(gpu, head))
     return columns
 
 
@@ -83,9 +84,9 @@ def _part_column(part: str) -> Column[ForecastRow]:
     return _gibibytes(part, lambda entry: None if entry.error else coarse(entry.split)[part])
 
 
-def _card_column(gpu: str) -> Column[ForecastRow]:
+def _card_column(gpu: str, head: str) -> Column[ForecastRow]:
     return Column(
-        gpu,
+        head,
         lambda row: row.by_gpu.get(gpu),
         fit_text,
         {gpu: lambda entry: entry.fits if entry else None,
@@ -93,14 +94,14 @@ def _card_column(gpu: str) -> Column[ForecastRow]:
     )  # fmt: skip
 
 
-def _batch_column(gpu: str) -> Column[ForecastRow]:
+def _batch_column(gpu: str, head: str) -> Column[ForecastRow]:
     def largest(row: ForecastRow) -> LargestBatch | None:
         entry = row.by_gpu.get(gpu)
         return entry.max_batch if entry else None
 
     header = f"batch on {gpu}"
     return Column(
-        header,
+        f"batch on {head}",
         largest,
         _batches,
         {f"{header} fits (examples)": lambda b: b and (b.fits.batch if b.fits else 0),
@@ -191,11 +192,8 @@ def forecast_notes(forecasts: Sequence[Forecast]) -> list[str]:
     if not forecasts:
         return []
     notes = [
-        "peak: allocated, from the second step on, split at that moment (activations with "
-        "temporaries); reserved: by a replay of the caching allocator; card: margin of its "
-        "memory over reserved and CUDA context, tight below 3 %, of training, evaluation and "
-        "probe together; in brackets what needs the most, where it is not training. "
-        "1 GiB = 2^30 B.",
+        memory_note(forecasts),
+        *head_notes(entry.gpu for entry in forecasts),
         ", ".join(f"{name} {value}" for name, value in choices_of(forecasts)),
     ]
     kernels = dict.fromkeys(kernel for entry in forecasts for kernel in entry.kernels)

@@ -9,6 +9,7 @@ from typing import Any
 from harness.forecasting.result import Forecast
 from harness.forecasting.step_time import MeanStep
 from harness.reporting.columns import Column, Table, count, number, words
+from harness.reporting.devices import on_cpu
 from harness.reporting.forecasts import without_common_parts
 from harness.reporting.stage_names import stage_of
 from harness.timing.bar import at_least_text, bar_text, ratio_bar, rule
@@ -66,11 +67,11 @@ def step_time_notes(forecasts: Sequence[Forecast]) -> list[str]:
     Of a CPU that was not calibrated its own entries say so.
     """
     timed = [entry for entry in forecasts if entry.step_time]
-    none = dict.fromkeys(f.gpu for f in forecasts if not (f.error or f.step_time or _on_cpu(f)))
+    none = dict.fromkeys(f.gpu for f in forecasts if not (f.error or f.step_time or on_cpu(f)))
     notes = [f"No time on {', '.join(none)}: no datasheet of its speed is known."] if none else []
     if not timed:
         return notes
-    cpu = " (on the CPU: with this machine's constants)" if any(_on_cpu(f) for f in timed) else ""
+    cpu = " (on the CPU: with this machine's constants)" if any(on_cpu(f) for f in timed) else ""
     notes = [
         "Step time: of a whole optimizer step, the mean over the run's steps as far as their "
         "lengths are known; host and device: what each has to do, the larger one binds; tokens: "
@@ -87,10 +88,6 @@ def step_time_notes(forecasts: Sequence[Forecast]) -> list[str]:
     if lower:
         notes.append(f"Step times {at_least_text(list(lower))}.")
     return notes
-
-
-def _on_cpu(entry: Forecast) -> bool:
-    return entry.gpu.startswith("cpu")
 
 
 def _baselines(own: Sequence[Forecast]) -> tuple[dict[tuple[str, str], Forecast], str]:

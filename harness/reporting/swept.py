@@ -10,6 +10,7 @@ from typing import get_args
 
 from harness.forecasting.result import AtValue, Forecast, Swept
 from harness.reporting.columns import Column, Table, count, number, words
+from harness.reporting.devices import heads
 from harness.reporting.forecasts import without_common_parts
 from harness.units import gib
 
@@ -52,8 +53,9 @@ def swept_notes(forecasts: Sequence[Forecast]) -> list[str]:
         return []
     notes = [
         "Memory at other values: reserved by the stage and activity that need the most, each cell "
-        "otherwise as it is (at another length every batch is padded to it); under a card: the "
-        "largest of these values that fits, in brackets a larger one that is tight."
+        "otherwise as it is (on the CPU allocated; at another length every batch is padded to it); "
+        "under a card: the largest of these values that fits, in brackets a larger one that is "
+        "tight."
     ]
     if any(at.step for *_, at in found):
         notes.append("Tokens a second: padding counted, of the stage that a run begins with.")
@@ -121,12 +123,12 @@ def _table(forecasts: Sequence[Forecast], what: Swept) -> Table[SweptRow]:
     for cell, by_gpu in points.items():
         parts: dict[tuple[int | None, ...], dict[str, dict[int, AtValue]]] = {}
         for gpu, curve in by_gpu.items():
-            parts.setdefault(tuple(at.reserved for at in curve.values()), {})[gpu] = curve
+            parts.setdefault(tuple(at.needed for at in curve.values()), {})[gpu] = curve
         rows += [SweptRow(short[cell], part) for part in parts.values()]
     values = sorted({value for row in rows for curve in row.by_gpu.values() for value in curve})
     columns: list[Column[SweptRow]] = [words("cell", lambda row: row.name)]
     columns += [_value_column(value) for value in values]
-    columns += [_up_to_column(gpu) for gpu in dict.fromkeys(f.gpu for f in forecasts)]
+    columns += [_up_to_column(*pair) for pair in heads(f.gpu for f in forecasts).items()]
     return Table(f"GiB reserved by {what}{title}", columns, rows, folded=True)
 
 
@@ -160,11 +162,11 @@ def _speed_column(value: int) -> Column[SweptRow]:
 
 
 def _value_column(value: int) -> Column[SweptRow]:
-    return number(f"{value:,}", lambda row: row.at(value).reserved, gib, f"{value} reserved (B)")
+    return number(f"{value:,}", lambda row: row.at(value).needed, gib, f"{value} reserved (B)")
 
 
-def _up_to_column(gpu: str) -> Column[SweptRow]:
-    return words(gpu, lambda row: _up_to(row.by_gpu.get(gpu)))
+def _up_to_column(gpu: str, head: str) -> Column[SweptRow]:
+    return words(head, lambda row: _up_to(row.by_gpu.get(gpu)))
 
 
 def _up_to(curve: Mapping[int, AtValue] | None) -> str | None:

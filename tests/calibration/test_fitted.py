@@ -8,9 +8,9 @@ from asked import forked
 from processors import US, processor, trace
 
 from harness.calibration.card import ANY, fitted_host, reached
-from harness.calibration.kernels import _row, curves
+from harness.calibration.kernels import Kernels, _row
 from harness.calibration.processor import Measured, call_seconds, fitted
-from harness.calibration.stopwatch import best_of
+from harness.calibration.stopwatch import Repeated
 from harness.calibration.twins import TWINS, Running, least_seconds, request_of, traced
 from harness.simulation.target import CPU
 from harness.timing.clock import Clock, Machine
@@ -60,10 +60,9 @@ def test_every_kernel_that_is_measured_is_one_operator(monkeypatch: pytest.Monke
     monkeypatch.setattr("harness.calibration.kernels.SIDES", (32, 40))
     monkeypatch.setattr("harness.calibration.kernels.LONG", (32, 40))
     monkeypatch.setattr("harness.calibration.kernels.LENGTHS", (4, 8))
-    monkeypatch.setattr(
-        "harness.calibration.kernels.best_of", lambda calls: dict.fromkeys(calls, 1e-6)
-    )
-    found = {curve.op: curve for curve in curves()}
+    kernels = Kernels()
+    kernels.timed.found = {key: [2e-6, 1e-6] for key in kernels.timed.found}
+    found = {curve.op: curve for curve in kernels.curves()}
     assert {"aten::add", "aten::mm", "aten::mm k", "aten::bmm", "aten::gelu"} <= set(found)
     assert all(len(curve.points) >= 2 for curve in found.values())
     assert all(
@@ -76,8 +75,11 @@ def test_every_kernel_that_is_measured_is_one_operator(monkeypatch: pytest.Monke
 
 
 def test_the_least_of_several_bursts_counts() -> None:
-    found = best_of({"nothing": lambda: None, "sum": lambda: sum(range(20_000))}, rounds=2)
+    repeated = Repeated({"nothing": lambda: None, "sum": lambda: sum(range(20_000))})
+    repeated.measure(rounds=2)
+    found = repeated.least()
     assert 0 < found["nothing"] < found["sum"] < 0.1
+    assert [len(seconds) for seconds in repeated.found.values()] == [2, 2]
 
 
 def test_what_a_twin_dispatches_comes_out_of_its_process() -> None:

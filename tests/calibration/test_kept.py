@@ -16,6 +16,8 @@ from harness.forecasting.cells import forecast_cells
 from harness.forecasting.forecaster import Forecaster
 from harness.forecasting.named import card_named
 from harness.main import app
+from harness.reporting.devices import memory_note
+from harness.reporting.forecasts import forecast_table
 from harness.simulation.target import CPU
 from harness.timing.clock import Machine
 from harness.units import GIB
@@ -146,7 +148,14 @@ def test_cells_are_forecast_for_the_cpu(tmp_path: Path) -> None:
     assert untimed.step_time is None
     assert full.fits == "fits"
     assert full.device == full.peak_allocated > 0
+    assert (full.peak_reserved, full.peak_expandable, full.fits_expandable) == (None, None, None)
     assert full.choices["capability"] == "none"
+    table = forecast_table(found)
+    reserved = table.headers.index("reserved")
+    assert {texts[reserved] for texts in table.texts} == {"-"}
+    note = memory_note(found)
+    assert "CUDA" not in note
+    assert "cpu:1, cpu:3: margin of this machine's memory over the peak" in note
     assert full.lacks == []
 
 

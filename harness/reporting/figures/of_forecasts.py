@@ -95,7 +95,7 @@ def _bar(entry: Forecast, label: str) -> Bar:
         family = FAMILY.get(name, name)
         sums[family] = sums.get(family, 0) + size
     parts = {name: sums[name] for name in LIGHT.categories if name in sums}
-    reserved = max((need.reserved for need in entry.needs.values()), default=None)
+    reserved = max((need.reserved or need.allocated for need in entry.needs.values()), default=None)
     return Bar(label, parts, reserved, failed="no forecast" if entry.error else "")
 
 
@@ -124,8 +124,8 @@ def _panels(forecasts: Sequence[Forecast], what: Swept) -> list[Panel]:
         lines = curves.setdefault((entry.model, entry.task), {})
         curve = lines.setdefault(methods[entry.cell], {})
         for at in entry.sweeps.get(what, ()):
-            if at.reserved is not None:
-                curve[at.value] = max(curve.get(at.value, 0), at.reserved)
+            if at.needed is not None:
+                curve[at.value] = max(curve.get(at.value, 0), at.needed)
     shared: dict[str, list[tuple[list[str], dict[str, dict[int, int]]]]] = {}
     for (model, task), lines in curves.items():
         parts = shared.setdefault(model, [])
