@@ -47,6 +47,8 @@ def wanted_of(typed: Typed) -> Wanted:
     Raises:
         UserError: an argument says nothing that there is, with the nearest that there is.
     """
+    if "," in typed.gpu:
+        raise UserError(f"--gpu {typed.gpu}: one card; fit answers for each by itself")
     card = find_card(typed.gpu)
     names = [name.strip() for name in (typed.methods or "").split(",") if name.strip()]
     if typed.methods is not None and not names:
@@ -58,7 +60,7 @@ def wanted_of(typed: Typed) -> Wanted:
     task = typed.task or TASK
     known = [*families.names(), *tasks.names()]
     if task not in known:
-        raise UserError(f"--task {task}: {nearest(task, known)}")
+        raise UserError(f"--task {task}: unknown task; {nearest(task, known)}")
     return Wanted(
         model=model_of(typed.model),
         task=task,

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import ValidationError
+
 from harness.errors import UserError
 from harness.forecasting.cards import AMPERE, Card
 from harness.models.attention import FLASH
 from harness.suite.settings import TrainSettings
 from methods import REGISTRY, get_method
-from methods.wording import nearest
+from methods.wording import first_mistake, nearest
 
 FULL, QLORA, PEFT = "full", "qlora", "peft"
 DEFAULT = ("lora", "qlora", "full")
@@ -100,15 +102,32 @@ def kinds_of(names: Sequence[str], rank: int, card: Card) -> list[Kind]:
 def _options(name: str, method: str, rank: int) -> dict[str, Any]:
     known = [each for each in REGISTRY.names() if each != PEFT]
     if method == PEFT and name != PEFT:
-        return {"type": name.partition(":")[2].upper()}
+        return _allowed(name, method, {"type": name.partition(":")[2].upper()})
     if method not in known or (method != name and name != QLORA):
-        raise UserError(f"--methods {name}: {nearest(name, [*known, QLORA, 'peft:TYPE'])}")
+        allowed = [*known, QLORA, "peft:TYPE"]
+        raise UserError(f"--methods {name}: unknown method; {nearest(name, allowed)}")
     fields = get_method(method).model_fields
     options = {"r": rank, "targets": "all-linear"}
     given: dict[str, Any] = {key: value for key, value in options.items() if key in fields}
     if "over" in fields:
         given["over"] = {"lora": options}
-    return given
+    return _allowed(name, method, given)
+
+
+def _allowed(name: str, method: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Return options that the method takes.
+
+    Raises:
+        UserError: it does not.
+    """
+    try:
+        get_method(method)(**options)
+    except ValidationError as error:
+        wrong = first_mistake(error, model=get_method(method), given=options)
+        raise UserError(f"--methods {name}: {wrong}") from None
+    except ValueError as error:
+        raise UserError(f"--methods {name}: {error}") from None
+    return options
 
 
 def _kind(name: str, method: str, options: dict[str, Any], weights: str, card: Card) -> Kind:
