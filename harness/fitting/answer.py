@@ -75,7 +75,7 @@ def answer(
     return Answer(
         wanted=wanted,
         rows=[Row(row, *both, lean) for (row, lean), both in zip(found, limits, strict=True)],
-        over=[kind for kind in kinds if kind.plain and not kind.plain.holds],
+        over=[kind for kind in kinds if kind.short],
         errors={kind.kind.title: kind.error for kind in kinds if kind.error},
         host=host_bytes(kinds),
         positions=facts.positions,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness import tasks
 from harness.errors import UserError
-from harness.fitting.kinds import DEFAULT, kinds_of
+from harness.fitting.kinds import DEFAULT, ON_CPU, kinds_of
 from harness.fitting.own_file import own_file
 from harness.fitting.wanted import Wanted, model_of
 from harness.forecasting.cards import Card, find_card
@@ -67,7 +67,7 @@ def wanted_of(typed: Typed) -> Wanted:
         length=typed.length or LENGTH,
         batch=typed.batch or BATCH,
         card=card,
-        kinds=kinds_of(names or DEFAULT, typed.rank, card),
+        kinds=kinds_of(names or (DEFAULT if card.threads is None else ON_CPU), typed.rank, card),
         overrides=typed.overrides,
     )
 

@@ -70,9 +70,14 @@ class Wanted:
         return self.task if self.task in families.names() else tasks.get_task(self.task).family
 
     @property
+    def has_length(self) -> bool:
+        """Whether its examples have tokens."""
+        return "length" in families.get_family(self.family).shape_keys
+
+    @property
     def size(self) -> str:
         """An optimizer step in words."""
-        if "length" not in families.get_family(self.family).shape_keys:
+        if not self.has_length:
             return f"{self.batch} a step"
         return f"{self.batch} x {self.length:,} tokens a step"
 

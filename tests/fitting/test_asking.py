@@ -85,6 +85,7 @@ def test_methods_are_searched_over_16_and_4_bits_as_the_card_has_them() -> None:
     assert titles("rtx4090") == ["lora bf16", "lora nf4", "full bf16"]
     assert titles("t4") == ["lora fp16", "lora nf4", "full fp32"]
     assert titles("t4", "qlora") == ["lora nf4"]
+    assert titles("cpu") == ["lora bf16", "full bf16"]
     assert titles("a6000", "peft:vera") == ["peft:vera bf16", "peft:vera nf4"]
 
 

@@ -10,10 +10,11 @@ import pytest
 
 from harness.errors import UserError
 from harness.fitting import search as searching
-from harness.fitting.answer import answer
+from harness.fitting.answer import Answer, answer
 from harness.fitting.asking import Typed, wanted_of
-from harness.fitting.candidates import Candidate
+from harness.fitting.candidates import Candidate, candidates_of, cells_of
 from harness.fitting.facts import facts_of
+from harness.fitting.found import Found
 from harness.fitting.plans import OfKind
 from harness.fitting.search import search
 from harness.fitting.wanted import Wanted
@@ -22,7 +23,10 @@ from harness.forecasting.estimates import Estimate
 from harness.forecasting.forecaster import Forecaster
 from harness.forecasting.result import Forecast
 from harness.models.spec import ModelSpec
+from harness.reporting.fit import fit_tables
+from harness.reporting.fit_notes import first_words, fit_notes
 from harness.suite.cell import Cell
+from harness.units import GIB
 
 
 def made_up(monkeypatch: pytest.MonkeyPatch, errors: dict[str, str]) -> None:
@@ -111,3 +115,31 @@ def test_what_is_known_of_a_model_is_kept(tmp_path: Path, monkeypatch: pytest.Mo
     assert "causal_lm" in known.families
     monkeypatch.setattr("harness.fitting.facts._read", lambda spec: pytest.fail("read anew"))
     assert facts_of(spec, tmp_path) == known
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_where_nothing_fits_a_table_says_by_how_much(plain: bool) -> None:
+    wanted = wanted_of(Typed("tiny-llama", "rtx4090", 8, length=1000, methods="qlora"))
+    [kind] = wanted.kinds
+    first, *_, last = candidates_of(kind, wanted)
+    cells = cells_of(wanted, [first, last])
+    over = [
+        Found(one, cell, (entry,), entry, "does not fit")
+        for one, cell in zip([first, last], cells, strict=True)
+        for entry in [Forecast(
+            cell="c", method="m", model="m", task="t", gpu="g", stage="training", steps=[(1, 8)],
+            device=30 * GIB, margin=-84391 * GIB, fits="does not fit",
+        )]
+    ]  # fmt: skip
+    of = OfKind(kind, over[0] if plain else None, leanest=over[1], error="" if plain else "no")
+    assert of.short == over[not plain]
+    found = Answer(wanted, [], [of], positions=130)
+    [table] = fit_tables(found, wide=True)
+    assert table.title.startswith("Nothing fits: tiny-llama on rtx4090, 1 x 1,000 tokens a step")
+    assert "-84,391.0" in table.texts[0]
+    assert "GiB left" not in first_words(over[0])
+    assert "84,391.0 GiB over" in first_words(over[0])
+    said = " ".join(fit_notes(found))
+    assert "1,000 tokens are 7.69 times what tiny-llama was made for (130)" in said
+    for absent in ("batch:", "uncertain", "tight", "Loading", "8-bit", "Error bars", "  "):
+        assert absent not in said
