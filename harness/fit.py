@@ -64,8 +64,8 @@ def fit(
         Path | None, typer.Option(metavar="FILE", help="write the suite that would run a row")
     ] = None,
     row: Annotated[
-        int, typer.Option(min=1, help="of --suite, --solve and --frontier: which row")
-    ] = 1,
+        int | None, typer.Option(min=1, help="of --suite, --solve and --frontier: which row; 1")
+    ] = None,
     solve: Annotated[
         str | None,
         typer.Option(metavar="SETTING", help="the largest batch, length, rank or layers of a row"),
@@ -97,24 +97,35 @@ def fit(
         if written is not None:
             refuse_unwritable(written)
     refuse_unknown(solve, frontier)
+    if row is not None and not (suite or solve or frontier):
+        raise UserError(f"--row {row}: it says which row --suite, --solve and --frontier are of")
+    number = row or 1
     load_plugins(plugin or [], Path())
     typed = Typed(model, gpu, rank, length, batch, methods, task, trainer, overrides or [])
     wanted = wanted_of(typed)
     refuse_unreachable(wanted.model.spec, f"headroom fit {model}")
     with counting("forecast") as progress:
         forecaster = Forecaster(cache_folder() if cache else None, workers, progress)
-        found = answer(
-            forecaster, wanted, lambda one: print(first_words(one), file=sys.stderr, flush=True)
-        )
+        found = answer(forecaster, wanted, lambda one: _tell(first_words(one)))
         more = Farther()
-        if found.rows and (solve or frontier):
-            cell = _row(found, row).found.cell
+        if number <= len(found.rows) and (solve or frontier):
+            asked = " and of ".join(filter(None, [solve, frontier]))
+            _tell(f"row {number}: looking for the largest values of {asked}")
+            cell = found.rows[number - 1].found.cell
             more = farther(forecaster, cell, wanted.card, solve, frontier)
-    _show(found, more, row)
+    _show(found, more, number)
     write_json(json_file, {**fit_data(found), **farther_data(more)})
+    if not found.rows:
+        return FAILED
+    if number > len(found.rows):
+        raise UserError(f"--row {number}: the answer has {len(found.rows)} rows")
     if suite is not None:
-        _write_suite(suite, found, row)
-    return DONE if found.rows else FAILED
+        _write_suite(suite, found.rows[number - 1], found)
+    return DONE
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _show(found: Answer, more: Farther, row: int) -> None:
@@ -127,16 +138,10 @@ def _show(found: Answer, more: Farther, row: int) -> None:
     print_tables(tables, fit_notes(found) + farther_notes(more))
 
 
-def _row(found: Answer, row: int) -> Row:
-    if row > len(found.rows):
-        raise UserError(f"--row {row}: the answer has {len(found.rows)} rows")
-    return found.rows[row - 1]
-
-
-def _write_suite(file: Path, found: Answer, row: int) -> None:
+def _write_suite(file: Path, row: Row, found: Answer) -> None:
     from harness.fitting.answer import suite_of_row
 
-    file.write_text(suite_of_row(_row(found, row), found.wanted), encoding="utf-8")
+    file.write_text(suite_of_row(row, found.wanted), encoding="utf-8")
     print(f"suite: {file}")
 
 

@@ -6,6 +6,7 @@ huggingface_hub and datasets try each file six times, for 25 seconds, when there
 from __future__ import annotations
 
 import os
+import re
 import ssl
 import sys
 import threading
@@ -15,6 +16,13 @@ from urllib.request import Request, urlopen
 
 PATIENCE = 3.0  # seconds; a slow network may ask for more by the hub's own variable
 VARIABLE = "HF_HUB_ETAG_TIMEOUT"
+# NAME or OWNER/NAME of words, dots and dashes, as the hub takes them.
+_REPOSITORY = re.compile(r"(?!.*(--|\.\.|\.git$))(\w[\w.-]*\b/)?\w[\w.-]{0,95}(?<![.-])")
+
+
+def may_be_repository(text: str) -> bool:
+    """Tell whether a repository may be called so; what else people write is a path."""
+    return _REPOSITORY.fullmatch(text) is not None
 
 
 @cache

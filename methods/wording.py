@@ -18,7 +18,9 @@ def nearest(given: object, allowed: Iterable[str]) -> str:
     if not options:
         return "there is none to choose from"
     same = [option for option in options if _words(option) == _words(text)]
-    close = same or get_close_matches(text, options, n=2)
+    longer = [o for o in options if text and re.match(rf"{re.escape(text)}[^\w]", o)]  # bert-base
+    close = same or get_close_matches(text, longer, n=2, cutoff=0)
+    close = close or get_close_matches(text, options, n=2)
     close = close or [
         o for o in options if o and text and (text.startswith(o) or o.startswith(text))
     ]
@@ -63,7 +65,7 @@ def mistake(finding: Any, key: str, allowed: Iterable[str] = ()) -> str:
     if kind == "literal_error":
         expected = str(finding["ctx"]["expected"]).replace(" or ", ", ")
         options = [part.strip(" '") for part in expected.split(",")]
-        return f"{key} = {shortened(given)}; {nearest(given, options)}"
+        return f"{key} = {shortened(given)} is unknown; {nearest(given, options)}"
     message = _wanted(finding)
     told = kind == "value_error" and (not isinstance(given, int | float) or f"{given}" in message)
     tail = "" if told else f" (given: {shortened(given)})"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import yaml
 
 from harness.fitting.candidates import document_of
+from harness.fitting.facts import facts_of, refuse_headless
 from harness.fitting.found import Found, pace
 from harness.fitting.limits import Limit, limits_of
 from harness.fitting.plans import OfKind
@@ -60,29 +61,25 @@ class Answer:
 def answer(
     forecaster: Forecaster, wanted: Wanted, tell: Callable[[Found], None] = lambda found: None
 ) -> Answer:
-    """Search, and look for the limits of what holds."""
+    """Search, and look for the limits of what holds.
+
+    Raises:
+        UserError: nothing can be forecast of the question.
+    """
+    facts = facts_of(wanted.model.spec, forecaster.cache.folder)
+    refuse_headless(wanted, facts)
     kinds = search(forecaster, wanted, tell)
     found = sorted(((row, row is kind.leanest) for kind in kinds for row in kind.rows),
                    key=lambda pair: pace(pair[0]))  # fmt: skip
-    positions = positions_of(wanted)
-    limits = limits_of(forecaster, [row for row, _ in found], wanted.card, positions)
+    limits = limits_of(forecaster, [row for row, _ in found], wanted.card, facts.positions)
     return Answer(
         wanted=wanted,
         rows=[Row(row, *both, lean) for (row, lean), both in zip(found, limits, strict=True)],
-        over=[kind for kind in kinds if kind.plain and not kind.plain.holds],
+        over=[kind for kind in kinds if kind.short],
         errors={kind.kind.title: kind.error for kind in kinds if kind.error},
         host=host_bytes(kinds),
-        positions=positions,
+        positions=facts.positions,
     )
-
-
-def positions_of(wanted: Wanted) -> int | None:
-    """Return how many tokens the model was made for, as its config says it; None: it does not."""
-    from harness.models.config import build_config
-
-    config = build_config(wanted.model.spec)
-    said = getattr(config.get_text_config(decoder=True), "max_position_embeddings", None)
-    return said if isinstance(said, int) and said > 0 else None
 
 
 def host_bytes(kinds: Sequence[OfKind]) -> dict[str, int]:

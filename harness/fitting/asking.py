@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness import tasks
 from harness.errors import UserError
-from harness.fitting.kinds import DEFAULT, kinds_of
+from harness.fitting.kinds import DEFAULT, ON_CPU, kinds_of
 from harness.fitting.own_file import own_file
 from harness.fitting.wanted import Wanted, model_of
 from harness.forecasting.cards import Card, find_card
@@ -47,6 +47,8 @@ def wanted_of(typed: Typed) -> Wanted:
     Raises:
         UserError: an argument says nothing that there is, with the nearest that there is.
     """
+    if "," in typed.gpu:
+        raise UserError(f"--gpu {typed.gpu}: one card; fit answers for each by itself")
     card = find_card(typed.gpu)
     names = [name.strip() for name in (typed.methods or "").split(",") if name.strip()]
     if typed.methods is not None and not names:
@@ -58,14 +60,14 @@ def wanted_of(typed: Typed) -> Wanted:
     task = typed.task or TASK
     known = [*families.names(), *tasks.names()]
     if task not in known:
-        raise UserError(f"--task {task}: {nearest(task, known)}")
+        raise UserError(f"--task {task}: unknown task; {nearest(task, known)}")
     return Wanted(
         model=model_of(typed.model),
         task=task,
         length=typed.length or LENGTH,
         batch=typed.batch or BATCH,
         card=card,
-        kinds=kinds_of(names or DEFAULT, typed.rank, card),
+        kinds=kinds_of(names or (DEFAULT if card.threads is None else ON_CPU), typed.rank, card),
         overrides=typed.overrides,
     )
 

@@ -34,6 +34,13 @@ UNTOLD = ("clip",)  # goes with another setting
 SAID = {"batch_size": "--batch", "accumulate": "--batch", "max_length": "--length"}
 
 
+def as_typed(text: str) -> str:
+    """Return an error with the options of `headroom fit` in the place of a suite's settings."""
+    for name, option in SAID.items():
+        text = text.replace(f"train.{name}=", f"{option} ")
+    return text
+
+
 @dataclass(frozen=True)
 class Candidate:
     """A kind with settings.
@@ -113,10 +120,11 @@ class Candidate:
 def candidates_of(kind: Kind, wanted: Wanted) -> list[Candidate]:
     """Return every combination of a kind's settings, one pass a step, the plainest first.
 
-    A setting that `wanted.overrides` says has this one value.
+    A setting that `wanted.overrides` says has this one value. What a suite would refuse, such as a
+    step in backward under a scaler, is left out.
 
     Raises:
-        UserError: an override is no setting, or its value none.
+        UserError: an override is no setting, or its value none, or it leaves no plain candidate.
     """
     _refuse_said(wanted.overrides)
     combined = [
@@ -125,13 +133,17 @@ def candidates_of(kind: Kind, wanted: Wanted) -> list[Candidate]:
     ]
     said = {text.partition("=")[0].strip().removeprefix("train.") for text in wanted.overrides}
     pinned = said & set(PLAIN)
-    if not pinned:
-        return combined
-    train = cells_of(wanted, combined[:1])[0].train
-    values = {name: getattr(train, name) for name in pinned}
-    return list(dict.fromkeys(
-        replace(each, settings=tuple((dict(each.settings) | values).items())) for each in combined
-    ))  # fmt: skip
+    if pinned:
+        train = cells_of(wanted, combined[:1])[0].train
+        values = {name: getattr(train, name) for name in pinned}
+        combined = list(dict.fromkeys(
+            replace(each, settings=tuple((dict(each.settings) | values).items()))
+            for each in combined
+        ))  # fmt: skip
+    cells = cells_or_refusals(wanted, combined)
+    if isinstance(cells[0], UserError):
+        raise cells[0]
+    return [one for one, cell in zip(combined, cells, strict=True) if isinstance(cell, Cell)]
 
 
 def _merged(values: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -160,6 +172,16 @@ def cells_of(wanted: Wanted, candidates: Sequence[Candidate]) -> list[Cell]:
     cells = suite_of(document, wanted.overrides).cells()
     by_label = {cell.method_label: cell for cell in cells}
     return [by_label[candidate.label] for candidate in candidates]
+
+
+def cells_or_refusals(wanted: Wanted, candidates: Sequence[Candidate]) -> list[Cell | UserError]:
+    """Return a cell per candidate, or why there cannot be one; one does not end the others."""
+    try:
+        return [*cells_of(wanted, candidates)]
+    except UserError as error:
+        if len(candidates) == 1:
+            return [error]
+        return [cell for one in candidates for cell in cells_or_refusals(wanted, [one])]
 
 
 def _refuse_said(overrides: Sequence[str]) -> None:

@@ -6,15 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import ValidationError
+
 from harness.errors import UserError
-from harness.forecasting.cards import AMPERE, Card
+from harness.forecasting.cards import AMPERE, Card, have_bf16
 from harness.models.attention import FLASH
 from harness.suite.settings import TrainSettings
 from methods import REGISTRY, get_method
-from methods.wording import nearest
+from methods.wording import first_mistake, nearest
 
 FULL, QLORA, PEFT = "full", "qlora", "peft"
 DEFAULT = ("lora", "qlora", "full")
+ON_CPU = ("lora", "full")
 RANK = 16
 # What is searched, and how it is where nobody asks for anything else.
 PLAIN: dict[str, Any] = {
@@ -66,8 +69,9 @@ class Kind:
         settings = TrainSettings(**self.train)
         flash = card.capability >= AMPERE and settings.dtypes.compute in {"bf16", "fp16"}
         chunks = family == "causal_lm" and "cross_entropy" not in settings.liger_kernels
+        packed = self.method == FULL and card.threads is None
         return [
-            self._axis(*(WHOLE_STEP if self.method == FULL else ())),
+            self._axis(*(WHOLE_STEP if packed else ())),
             self._axis({"gradient_checkpointing": True}),
             self._axis(*([{"attention": FLASH}] if flash else [])),
             self._axis(*([{"loss": "chunked"}] if chunks else [])),
@@ -81,7 +85,8 @@ class Kind:
 def kinds_of(names: Sequence[str], rank: int, card: Card) -> list[Kind]:
     """Return the kinds that `--methods` names: every method over 16 bits, and over nf4.
 
-    `qlora` is LoRA over nf4 alone; `peft:TYPE` a type of peft. A full fine-tuning has no 4 bits.
+    `qlora` is LoRA over nf4 alone; `peft:TYPE` a type of peft. A full fine-tuning has no 4 bits,
+    and neither has a CPU: packages' kernels there are not known.
 
     Raises:
         UserError: there is no such method.
@@ -90,8 +95,10 @@ def kinds_of(names: Sequence[str], rank: int, card: Card) -> list[Kind]:
     for name in names:
         method = "lora" if name == QLORA else name.partition(":")[0]
         options = _options(name, method, rank)
+        if name == QLORA and card.threads is not None:
+            raise UserError(f"--methods {name}: on a CPU nothing is searched over 4 bits; lora")
         for weights in ("nf4",) if name == QLORA else ("16", "nf4"):
-            if (method, weights) != (FULL, "nf4"):
+            if weights == "16" or (method != FULL and card.threads is None):
                 kind = _kind(name, method, options, weights, card)
                 kinds.setdefault((kind.name, kind.weights), kind)
     return list(kinds.values())
@@ -100,19 +107,36 @@ def kinds_of(names: Sequence[str], rank: int, card: Card) -> list[Kind]:
 def _options(name: str, method: str, rank: int) -> dict[str, Any]:
     known = [each for each in REGISTRY.names() if each != PEFT]
     if method == PEFT and name != PEFT:
-        return {"type": name.partition(":")[2].upper()}
+        return _allowed(name, method, {"type": name.partition(":")[2].upper()})
     if method not in known or (method != name and name != QLORA):
-        raise UserError(f"--methods {name}: {nearest(name, [*known, QLORA, 'peft:TYPE'])}")
+        allowed = [*known, QLORA, "peft:TYPE"]
+        raise UserError(f"--methods {name}: unknown method; {nearest(name, allowed)}")
     fields = get_method(method).model_fields
     options = {"r": rank, "targets": "all-linear"}
     given: dict[str, Any] = {key: value for key, value in options.items() if key in fields}
     if "over" in fields:
         given["over"] = {"lora": options}
-    return given
+    return _allowed(name, method, given)
+
+
+def _allowed(name: str, method: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Return options that the method takes.
+
+    Raises:
+        UserError: it does not.
+    """
+    try:
+        get_method(method)(**options)
+    except ValidationError as error:
+        wrong = first_mistake(error, model=get_method(method), given=options)
+        raise UserError(f"--methods {name}: {wrong}") from None
+    except ValueError as error:
+        raise UserError(f"--methods {name}: {error}") from None
+    return options
 
 
 def _kind(name: str, method: str, options: dict[str, Any], weights: str, card: Card) -> Kind:
-    half = "bf16" if card.capability >= AMPERE else "fp16"
+    half = "bf16" if have_bf16([card]) else "fp16"
     shown = {QLORA: "lora"}.get(name, name)
     if weights == "nf4":
         train = {"precision": f"{half}-weights", "weights": "nf4", "double_quant": True}

@@ -23,12 +23,12 @@ class OfKind:
     """What is known of one kind.
 
     Attributes:
-        plain: it with the plain settings.
+        plain: it with the plain settings; None: there is no forecast of that.
         rows: what holds: the fastest that fits, before it what is faster and not as sure, and the
             leanest.
         leanest: what needs the least of all.
         change: of `plain`, where it does not fit: the single one that helps most.
-        error: why there is no forecast.
+        error: why there is no forecast, of the plain settings or of any.
     """
 
     kind: Kind
@@ -37,6 +37,13 @@ class OfKind:
     leanest: Found | None = None
     change: Found | None = None
     error: str = ""
+
+    @property
+    def short(self) -> Found | None:
+        """What does not fit: it with the plain settings, or of what is known the leanest."""
+        if self.plain is not None:
+            return None if self.plain.holds else self.plain
+        return None if self.rows else self.leanest
 
 
 class Plan:
@@ -136,6 +143,7 @@ class Plan:
         plain = own.get(self.plain)
         return OfKind(
             kind=self.kind,
+            error=plain if isinstance(plain, str) else "",
             plain=plain if isinstance(plain, Found) else None,
             rows=rows,
             leanest=leanest,

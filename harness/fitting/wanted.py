@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import tasks
+from harness import hub, tasks
 from harness.errors import UserError
 from harness.fitting.kinds import Kind
 from harness.forecasting.cards import Card
@@ -70,9 +70,14 @@ class Wanted:
         return self.task if self.task in families.names() else tasks.get_task(self.task).family
 
     @property
+    def has_length(self) -> bool:
+        """Whether its examples have tokens."""
+        return "length" in families.get_family(self.family).shape_keys
+
+    @property
     def size(self) -> str:
         """An optimizer step in words."""
-        if "length" not in families.get_family(self.family).shape_keys:
+        if not self.has_length:
             return f"{self.batch} a step"
         return f"{self.batch} x {self.length:,} tokens a step"
 
@@ -100,7 +105,9 @@ def model_of(text: str) -> Model:
         entry = {"path": text, "label": _label(folder.resolve().name)}
         return Model(entry["label"], entry, entry)
     if folder.is_dir():
-        raise UserError(f"{text}: a folder without config.json is no model")
+        raise UserError(f"MODEL {text}: a folder without config.json is no model")
+    if not hub.may_be_repository(text):
+        raise UserError(f"MODEL {text}: no such folder or file{_near(folder.name)}")
     if text in CATALOGUE:
         source = CATALOGUE[text].source
         return Model(text, {"config": text}, _hub(source) if source else {"config": text})
@@ -108,16 +115,17 @@ def model_of(text: str) -> Model:
     name = text.rstrip("/").rpartition("/")[2]
     if config is not None:
         return Model(name, {"config": config, "label": _label(name)}, _hub(text))
-    if "/" not in text or not text.partition("/")[2]:
+    if "/" not in text:
         raise UserError(
-            f"{text}: neither a folder, nor a model of the hub, nor one of the catalogue; "
+            f"MODEL {text}: neither a folder, nor a model of the hub, nor one of the catalogue"
             f"{_near(text)}"
         )
     return Model(name, _hub(text), _hub(text))
 
 
 def _near(text: str) -> str:
-    return nearest(text, CATALOGUE).partition("(allowed")[0] + "(headroom ls models)"
+    hint = nearest(text, CATALOGUE).partition("(allowed")[0]
+    return f"; {hint}(headroom ls models lists the catalogue)"
 
 
 def _hub(name: str) -> dict[str, Any]:

@@ -196,11 +196,17 @@ def _explained(spec: ModelSpec, family: Family, attention: str) -> Iterator[None
 
 def _heads_of(spec: ModelSpec) -> str:
     """Say for which families transformers has a head of this architecture."""
-    kind = type(build_config(spec))
-    had = [name for name in families.names()
-           if any(kind in each._model_mapping
-                  for each in _auto_classes(families.get_family(name)))]  # fmt: skip
+    had = families_of(build_config(spec))
     return f"it has one for {', '.join(had)}" if had else "it has one for no family here"
+
+
+def families_of(config: Any) -> list[str]:
+    """Return the families of tasks that transformers has a head of this architecture for."""
+    return [
+        name for name in families.names()
+        if any(type(config) in each._model_mapping
+               for each in _auto_classes(families.get_family(name)))
+    ]  # fmt: skip
 
 
 @contextmanager

@@ -94,9 +94,17 @@ def refuse_unreachable(spec: ModelSpec, source: str) -> None:
     """Refuse a model of which nothing is here, and say how its config is given.
 
     Raises:
-        UserError: it is of the hub, in no cache, and the hub does not answer.
+        UserError: it is of the hub, in no cache, and the hub does not answer, or has none that is
+            called so.
     """
-    if spec.hub is None or _cached(spec.hub, spec.revision):
+    if spec.hub is None:
+        return
+    if not hub.may_be_repository(spec.hub):
+        raise UserError(
+            f"{source}: the model {spec.hub} is no folder with a config.json here, and no name of "
+            "the hub's, which are OWNER/NAME"
+        )
+    if _cached(spec.hub, spec.revision):
         return
     trouble = hub.trouble()
     if trouble:

@@ -10,7 +10,6 @@ from harness.fitting.answer import Answer, Row
 from harness.fitting.found import Found
 from harness.fitting.limits import Limit
 from harness.fitting.plans import OfKind
-from harness.forecasting.result import Forecast
 from harness.forecasting.step_time import MeanStep
 from harness.reporting.columns import Column, Table, number, words
 from harness.units import GIB, gib, milliseconds, ratio
@@ -50,7 +49,8 @@ def fit_tables(answer: Answer, *, wide: bool) -> list[Table[Any]]:
         notes = [f"{each.place}  {settings_of(each.row)}" for each in rows]
         tables.append(Table(f"What fits: {asked}; {order}", _columns(wide), rows, notes))
     if answer.over:
-        title = f"What does not, with plain settings{'' if rows else f': {asked}'}"
+        title = "What does not, with plain settings"
+        title = title if rows else f"Nothing fits: {asked}; with plain settings"
         helps = [f"{of.kind.title}: {_help(of)}." for of in answer.over]
         tables.append(Table(title, _over_columns(), answer.over, helps))
     return tables
@@ -83,14 +83,17 @@ def _limit(header: str, read: Callable[[Numbered], Limit]) -> Column[Numbered]:
 def _over_columns() -> list[Column[OfKind]]:
     return [
         words("method", lambda of: of.kind.title),
-        number("GiB", lambda of: _plain(of).device, gib, "device (B)"),
-        number("left", lambda of: _plain(of).margin, signed, "margin (B)"),
-        words("verdict", lambda of: of.plain.verdict if of.plain else None),
+        number("GiB", lambda of: _short(of).worst.device, gib, "device (B)"),
+        number("left", lambda of: _short(of).worst.margin, signed, "margin (B)"),
+        words("verdict", lambda of: _short(of).verdict),
     ]
 
 
 def _help(of: OfKind) -> str:
     """Return what helps a kind that does not fit as it is."""
+    if of.plain is None:
+        how = ", ".join(_short(of).candidate.words)
+        return f"no forecast of the plain settings; the row is {how}"
     if of.change is None:
         return "no single change helps"
     text = f"the change that helps most: {_told(of.change)}"
@@ -99,16 +102,23 @@ def _help(of: OfKind) -> str:
     return f"{text}; the least that it can need: {_told(of.leanest)}"
 
 
-def _plain(of: OfKind) -> Forecast:
-    assert of.plain is not None
-    return of.plain.worst
+def _short(of: OfKind) -> Found:
+    assert of.short is not None
+    return of.short
 
 
 def _told(found: Found) -> str:
     """Return a candidate's settings, verdict, margin and step in one line."""
-    time = f", {_milliseconds(found)} ms" if found.step else ""
     how = ", ".join(found.candidate.words)
-    return f"{how}: {found.verdict} {signed(found.worst.margin)}{time}"
+    return f"{how}: {in_words(found)}"
+
+
+def in_words(found: Found) -> str:
+    """Return a verdict, how much is left or missing, and the step's time."""
+    margin = found.worst.margin or 0
+    room = f"{_two_digits(abs(margin))} GiB {'left' if margin >= 0 else 'over'}"
+    time = f", {_milliseconds(found)} ms a step" if found.step else ""
+    return f"{found.verdict}, {room}{time}"
 
 
 def settings_of(row: Row) -> str:
@@ -154,5 +164,9 @@ def signed(count: int | None) -> str:
     """Format bytes of a margin in GiB."""
     if count is None:
         return "-"
+    return f"{'-' if count < 0 else '+'}{_two_digits(abs(count))}"
+
+
+def _two_digits(count: int) -> str:
     value = count / GIB
-    return f"{value:+.1f}" if abs(value) >= 10 else f"{value:+.2f}"
+    return f"{value:,.1f}" if value >= 10 else f"{value:.2f}"

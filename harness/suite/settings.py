@@ -147,8 +147,8 @@ class TrainSettings(Optimization):
                          f"{self.accumulate}")  # fmt: skip
         if self.dtypes.scaled:
             found.append(
-                f"{where}: autocast to fp16 has a scaler, which looks at all gradients; take "
-                "precision: bf16"
+                f"{where}: autocast to fp16 has a scaler, which looks at all gradients; bf16 and "
+                "fp32 have none"
             )
         return found
 

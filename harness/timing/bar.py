@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 from pydantic import Field
@@ -72,6 +72,21 @@ def at_least_text(operators: Sequence[str], most: int = 3) -> str:
         return ""
     more = f" and {len(operators) - most} more" if len(operators) > most else ""
     return f"at least: the cost of {', '.join(operators[:most])}{more} is not known"
+
+
+def rule_of(bars: Collection[Bar]) -> str:
+    """Return the bars of some steps in words: `rule`, as far as it is about them."""
+    kinds = sorted({(bar.near, bar.ratio, bar.absolute) for bar in bars})
+    wheres = {False: " where the device binds", True: " where the host binds, or nearly"}
+    told = [
+        (f"{bar_text(ratio)} of a ratio and {bar_text(absolute)} of a time" if ratio != absolute
+         else f"{bar_text(ratio)} of a ratio and of a time")
+        + (wheres[near] if len({each[0] for each in kinds}) > 1 else "")
+        for near, ratio, absolute in kinds
+    ]  # fmt: skip
+    narrower = any(each == (True, *HOST_ASSUMED) for each in kinds)
+    hint = f" ({bar_text(HOST_CALIBRATED[0])} after headroom calibrate)" if narrower else ""
+    return f"Error bars: {'; '.join(told)}{hint}."
 
 
 def rule() -> str:

@@ -24,14 +24,34 @@ AXOLOTL = {
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        (Typed("llama-2-7", "rtx4090", 16), "llama-2-7: neither a folder, nor a model of the hub"),
+        (
+            Typed("llama-2-7", "rtx4090", 16),
+            "MODEL llama-2-7: neither a folder, nor",
+        ),
         (Typed("llama-2-7", "rtx4090", 16), "did you mean 'llama-2-7b'"),
         (Typed("llama-2-7b", "rtx4091", 16), "--gpu rtx4091: unknown card; did you mean 'rtx4090'"),
-        (Typed("llama-2-7b", "t4", 16, methods="lorra"), "--methods lorra: did you mean 'lora'"),
+        (
+            Typed("llama-2-7b", "t4", 16, methods="lorra"),
+            "lorra: unknown method; did you mean 'lora'",
+        ),
         (Typed("llama-2-7b", "t4", 16, methods=","), "--methods: name at least one"),
-        (Typed("llama-2-7b", "t4", 16, task="causal"), "--task causal: did you mean 'causal_lm'"),
+        (
+            Typed("llama-2-7b", "t4", 16, methods="peft:LORRA"),
+            "--methods peft:LORRA: ",
+        ),
+        (Typed("llama-2-7b", "t4", 16, methods="peft:LORRA"), "type 'LORRA'; did you mean 'LORA'"),
+        (Typed("llama-2-7b", "t4,a6000", 16), "--gpu t4,a6000: one card; fit answers for each"),
+        (Typed("llama-2-7b", "t4", 16, task="wrong"), "--task wrong: unknown task; (allowed: "),
+        (Typed("bert-base", "t4", 16), "did you mean 'bert-base-cased' or 'bert-base-uncased'"),
+        (
+            Typed("llama-2-7b", "t4", 16, task="causal"),
+            "causal: unknown task; did you mean 'caus",
+        ),
         (Typed("llama-2-7b", "t4", 16, trainer="axolotl"), "--from axolotl: llama-2-7b is no file"),
-        (Typed("tests", "t4", 16), "tests: a folder without config.json is no model"),
+        (Typed("tests", "t4", 16), "MODEL tests: a folder without config.json"),
+        (Typed("/nonexistent", "t4", 16), "MODEL /nonexistent: no such folder or file"),
+        (Typed("./config.yml", "t4", 16), "MODEL ./config.yml: no such folder or file"),
+        (Typed("a/b/llama-2-7", "t4", 16), "did you mean 'llama-2-7b'"),
     ],
 )
 def test_a_mistake_names_the_option_its_value_and_the_nearest(typed: Typed, said: str) -> None:
@@ -65,6 +85,7 @@ def test_methods_are_searched_over_16_and_4_bits_as_the_card_has_them() -> None:
     assert titles("rtx4090") == ["lora bf16", "lora nf4", "full bf16"]
     assert titles("t4") == ["lora fp16", "lora nf4", "full fp32"]
     assert titles("t4", "qlora") == ["lora nf4"]
+    assert titles("cpu") == ["lora bf16", "full bf16"]
     assert titles("a6000", "peft:vera") == ["peft:vera bf16", "peft:vera nf4"]
 
 
@@ -85,6 +106,17 @@ def test_a_setting_behind_the_model_is_searched_no_more() -> None:
     assert {cell.train.attention for cell in cells} == {"auto", FLASH}
     old = wanted_of(Typed("tiny-llama", "t4", 8))
     assert len(candidates_of(old.kinds[0], old)) == 4  # no flash-attn before Ampere
+
+
+@pytest.mark.parametrize("gpu", ["rtx4090", "t4", "custom:24:3.5"])
+def test_what_a_suite_would_refuse_is_no_candidate(gpu: str) -> None:
+    """Autocast to fp16, before Ampere, has a scaler, and a step in backward none."""
+    wanted = wanted_of(Typed("tiny-llama", gpu, 8, methods="full"))
+    some = candidates_of(wanted.kinds[0], wanted)
+    early = [one for one in some if dict(one.settings)["optimizer_in_backward"]]
+    assert bool(early) == (gpu == "rtx4090")
+    assert len(cells_of(wanted, some)) == len(some)
+    assert len(some) - len(early) == (24 if gpu == "rtx4090" else 12)
 
 
 def test_a_trainers_config_is_the_plain_candidate(tmp_path: Path) -> None:

@@ -36,3 +36,9 @@ def test_a_mistake_costs_no_search() -> None:
     done = CliRunner().invoke(app, ["fit", "llama-2-7", "--gpu", "rtx4090"])
     assert done.exit_code == 2
     assert "did you mean 'llama-2-7b'" in done.output
+    done = CliRunner().invoke(app, ["fit", "/nonexistent"])
+    assert done.exit_code == 2
+    assert "MODEL /nonexistent: no such folder or file" in done.output
+    done = CliRunner().invoke(app, ["fit", "tiny-llama", "--row", "3"])
+    assert done.exit_code == 2
+    assert "--row 3: it says which row --suite" in done.output

@@ -56,7 +56,10 @@ def minilm() -> ModelSpec:
     [
         ({}, "exactly one of hub, path, package, config; found none"),
         ({"hub": "a/b", "path": "c"}, "found hub, path"),
-        ({"config": "bert-base"}, "unknown architecture 'bert-base'; did you mean 'bart-base'"),
+        (
+            {"config": "bert-base"},
+            "unknown architecture 'bert-base'; did you mean 'bert-base-c",
+        ),
         ({"path": "c", "revision": "main"}, "revision goes with hub"),
         ({"config": "tiny-bert", "sha256": "0" * 64}, "a config has none"),
         ({"path": "c", "sha256": "abc"}, "string should match pattern"),

@@ -112,6 +112,9 @@ def test_a_model_that_nothing_here_knows_is_refused_with_what_helps(
     told = capsys.readouterr().err
     assert "someone/Llama-3.2-1BB is not in the catalogue" in told
     assert "model.path=FOLDER" in told
+    file.write_text(AXOLOTL.format(model="./out/merged"))
+    assert forecast("--from", "axolotl", str(file)) == 2
+    assert "the model ./out/merged is no folder with a config.json" in capsys.readouterr().err
     assert forecast("--from", "axolotl", str(file), f"model.path={folder}") == 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.forecasting.cards import find_card
-from harness.timing.bar import at_least_text, bar_of, ratio_bar, rule
+from harness.timing.bar import at_least_text, bar_of, ratio_bar, rule, rule_of
 from harness.timing.clock import Clock, Machine
 
 
@@ -48,3 +48,11 @@ def test_operators_of_unknown_cost_are_named() -> None:
     assert at_least_text(["aten::a", "x::b"]) == "at least: the cost of aten::a, x::b is not known"
     assert at_least_text(list("abcde")).startswith("at least: the cost of a, b, c and 2 more")
     assert "±5 % of a ratio and ±10 % of a time" in rule()
+
+
+def test_the_rule_of_some_steps_is_about_them() -> None:
+    device, host = bar_of(0.01, 0.1, clock()), bar_of(0.2, 0.1, clock())
+    assert rule_of([device, device]) == "Error bars: ±5 % of a ratio and ±10 % of a time."
+    both = rule_of([host, device])
+    assert "±10 % of a time where the device binds; ±25 % of a ratio and of a time where" in both
+    assert "(±10 % after headroom calibrate)" in both
