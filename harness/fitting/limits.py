@@ -163,7 +163,7 @@ class _Search:
     def _crossing(self) -> float:
         """Return where the line meets the room."""
         first, need, slope = self._line()
-        return first + (self.room - need) / slope if slope > 0 else 2 * first
+        return first + (self.room - need) / slope if slope > 0 else 2 * max(self._points())
 
     def _expected(self, value: int) -> float:
         """Return what the line of two forecasts says of a value, if they are far enough apart."""
