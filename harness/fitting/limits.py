@@ -11,13 +11,15 @@ from harness.fitting.verdict import surely
 from harness.forecasting.cards import Card
 from harness.forecasting.cells import forecast_cells, room_of
 from harness.forecasting.forecaster import Forecaster
-from harness.forecasting.largest import MAX_BATCH, with_batch, worst_of
+from harness.forecasting.largest import with_batch, worst_of
 from harness.forecasting.result import Forecast
 from harness.forecasting.sweeps import with_length
 from harness.suite.cell import Cell
 from harness.units import MIB
 
 What = Literal["batch", "length"]
+MOST_EXAMPLES = 1024  # more are not tried, nor more tokens of a model that was made for any number
+MOST_TOKENS = 2**20
 BEYOND = 1.01  # a value that the line has over the room by more is not forecast
 # Two forecasts as far apart in bytes say what one more adds; what segments of 20 MiB do to nearer
 # ones is as much as that.
@@ -34,7 +36,7 @@ class Limit:
         value: examples of a forward pass, or tokens of each in a pass of one; 0: none fits with the
             forecast's error to spare.
         worst: the forecast at it, of the stage that decides; None where there is none.
-        all_there_is: the model was made for no more.
+        all_there_is: the model was made for no more, or more were not tried.
     """
 
     value: int
@@ -57,8 +59,8 @@ def limits_of(
     for row in rows:
         room = min(room_of(card), surely(card, row.error))
         size, lone = row.candidate.examples, _with(row.cell, "batch", 1)
-        batches = _Search(row.cell, "batch", size, room, MAX_BATCH)
-        lengths = _Search(lone, "length", row.cell.train.max_length, room, positions or MAX_BATCH)
+        batches = _Search(row.cell, "batch", size, room, max(MOST_EXAMPLES, size))
+        lengths = _Search(lone, "length", row.cell.train.max_length, room, positions or MOST_TOKENS)
         if row.candidate.passes == 1:  # it is the same step
             batches.add(size, row.worst, card)
             if size == 1:
@@ -74,9 +76,14 @@ def limits_of(
         for entry in forecast_cells(forecaster, cells, [card]):
             by_cell.setdefault(entry.cell, []).append(entry)
         for (search, value), cell in zip(asked, cells, strict=True):
-            search.add(value, worst_of(by_cell[cell.path]), card)
+            search.add(value, _worst(by_cell[cell.path]), card)
     found = [search.limit() for search in searches]
     return list(zip(found[::2], found[1::2], strict=True))
+
+
+def _worst(entries: Sequence[Forecast]) -> Forecast:
+    """Return the stage that decides: one without a forecast, or the one that needs the most."""
+    return next((entry for entry in entries if entry.error), None) or worst_of(entries)
 
 
 def _with(cell: Cell, what: What, value: int) -> Cell:

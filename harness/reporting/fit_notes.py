@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.fitting.answer import Answer, Row
 from harness.fitting.found import Found
+from harness.fitting.limits import MOST_EXAMPLES
 from harness.fitting.plans import OfKind
 from harness.models.attention import FLASH, FLASH_PACKAGE
 from harness.reporting.fit import in_words
@@ -58,7 +59,7 @@ def _figures(answer: Answer) -> str:
         why = "the model was made for" if most == made else "--length asks for"
         text += f"; *: more than the {most:,} tokens that {why} were not tried"
     if any(row.batch.all_there_is for row in answer.rows):
-        text += "; * of a batch: more were not tried"
+        text += f"; * of a batch: more than {MOST_EXAMPLES:,} were not tried"
     return f"{text}. Every figure is of a full forecast of these settings."
 
 
