@@ -113,11 +113,13 @@ def ratio(value: float | None) -> str:
 
 
 def milliseconds(seconds: float | None) -> str:
-    """Format seconds as milliseconds with three digits that mean something."""
+    """Format seconds as milliseconds, with three digits or all that stand before the point."""
     if seconds is None:
         return "-"
     value = 1000 * seconds
-    return f"{value:,.0f}" if value >= 99.95 else f"{value:#.3g}"
+    if value >= 99.95:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"
 
 
 def duration(seconds: float | None) -> str:
