@@ -46,7 +46,6 @@ class Answer:
         errors: kinds without a forecast, by name.
         host: bytes of the host's memory that loading the base takes.
         positions: tokens that the model was made for.
-        seconds: that the search took.
     """
 
     wanted: Wanted
@@ -55,7 +54,6 @@ class Answer:
     errors: dict[str, str] = field(default_factory=dict)
     host: dict[str, int] = field(default_factory=dict)
     positions: int | None = None
-    seconds: float = 0.0
 
 
 def answer(
@@ -102,10 +100,9 @@ def host_bytes(kinds: Sequence[OfKind]) -> dict[str, int]:
 def suite_of_row(row: Row, wanted: Wanted) -> str:
     """Return the suite that would run a row, as a file with what it holds in front."""
     data = document_of(wanted, [row.found.candidate], to_run=True)
-    said = [text.partition("=")[0].strip().removeprefix("train.") for text in wanted.overrides]
     train = row.found.cell.train.model_dump(mode="json")
     searched = dict(row.found.candidate.settings)
-    data["methods"][0]["train"] |= {n: train[n] for n in said if n not in searched}
+    data["methods"][0]["train"] |= {n: train[n] for n in wanted.said if n not in searched}
     plain = json.loads(json.dumps(data))  # no tuples
     head = [f"What headroom fit found for {wanted.model.name} on {wanted.card.name}: "
             f"{row.found.verdict}.", *_without_data(wanted)]  # fmt: skip

@@ -131,8 +131,7 @@ def candidates_of(kind: Kind, wanted: Wanted) -> list[Candidate]:
         Candidate(kind, tuple({**kind.plain, **_merged(values)}.items()), wanted.batch)
         for values in product(*kind.axes(wanted.family, wanted.card))
     ]
-    said = {text.partition("=")[0].strip().removeprefix("train.") for text in wanted.overrides}
-    pinned = said & set(PLAIN)
+    pinned = set(wanted.said) & set(PLAIN)
     if pinned:
         train = cells_of(wanted, combined[:1])[0].train
         values = {name: getattr(train, name) for name in pinned}

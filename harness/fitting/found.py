@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from harness.fitting.candidates import Candidate
 from harness.fitting.verdict import Error, Verdict, known_error, verdict_of
 from harness.forecasting.cards import Card
-from harness.forecasting.largest import worst_of
+from harness.forecasting.cells import worst_of
 from harness.forecasting.result import Forecast
 from harness.forecasting.step_time import MeanStep
 from harness.suite.cell import Cell

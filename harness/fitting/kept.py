@@ -10,21 +10,12 @@ from harness.forecasting.cards import Card, target_of
 from harness.forecasting.estimates import Estimate, estimates
 from harness.forecasting.forecaster import Forecaster
 from harness.forecasting.requests import requests_of
-from harness.part import Part
 from harness.suite.cell import Cell
-
-
-class KeptEstimate(Part):
-    """An estimate as it is kept."""
-
-    allocated: int
-    reserved: int
-    seconds: float | None = None
 
 
 def kept_estimates(forecaster: Forecaster, cells: Sequence[Cell], card: Card) -> list[Estimate]:
     """Return an estimate per cell, kept ones as they are; those with an error are not kept."""
-    kept = Kept(forecaster.cache.folder, KeptEstimate)
+    kept = Kept(forecaster.cache.folder, Estimate)
     keys = [_key(cell, card, forecaster) if kept.folder is not None else None for cell in cells]
     found = [kept.read(key) if key else None for key in keys]
     missing = [n for n, each in enumerate(found) if each is None]
@@ -33,12 +24,8 @@ def kept_estimates(forecaster: Forecaster, cells: Sequence[Cell], card: Card) ->
     for number, estimate in made.items():
         key = keys[number]
         if key and not estimate.error:
-            kept.write(key, KeptEstimate(allocated=estimate.allocated, reserved=estimate.reserved,
-                                         seconds=estimate.seconds))  # fmt: skip
-    return [
-        Estimate(**each.model_dump()) if each is not None else made[number]
-        for number, each in enumerate(found)
-    ]
+            kept.write(key, estimate)
+    return [made[n] if each is None else each for n, each in enumerate(found)]
 
 
 def _key(cell: Cell, card: Card, forecaster: Forecaster) -> str | None:

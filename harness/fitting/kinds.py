@@ -18,7 +18,6 @@ from methods.wording import first_mistake, nearest
 FULL, QLORA, PEFT = "full", "qlora", "peft"
 DEFAULT = ("lora", "qlora", "full")
 ON_CPU = ("lora", "full")
-RANK = 16
 # What is searched, and how it is where nobody asks for anything else.
 PLAIN: dict[str, Any] = {
     "optimizer": "adamw-fused",

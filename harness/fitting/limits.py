@@ -9,11 +9,10 @@ from typing import Literal
 from harness.fitting.found import Found
 from harness.fitting.verdict import surely
 from harness.forecasting.cards import Card
-from harness.forecasting.cells import forecast_cells, room_of
+from harness.forecasting.cells import forecast_cells, room_of, worst_of
 from harness.forecasting.forecaster import Forecaster
-from harness.forecasting.largest import with_batch, worst_of
 from harness.forecasting.result import Forecast
-from harness.forecasting.sweeps import with_length
+from harness.forecasting.varied import with_batch, with_length
 from harness.suite.cell import Cell
 from harness.units import MIB
 
@@ -76,14 +75,9 @@ def limits_of(
         for entry in forecast_cells(forecaster, cells, [card]):
             by_cell.setdefault(entry.cell, []).append(entry)
         for (search, value), cell in zip(asked, cells, strict=True):
-            search.add(value, _worst(by_cell[cell.path]), card)
+            search.add(value, worst_of(by_cell[cell.path]), card)
     found = [search.limit() for search in searches]
     return list(zip(found[::2], found[1::2], strict=True))
-
-
-def _worst(entries: Sequence[Forecast]) -> Forecast:
-    """Return the stage that decides: one without a forecast, or the one that needs the most."""
-    return next((entry for entry in entries if entry.error), None) or worst_of(entries)
 
 
 def _with(cell: Cell, what: What, value: int) -> Cell:

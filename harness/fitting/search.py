@@ -78,7 +78,7 @@ class _Search:
         if isinstance(plain, Found):
             reserved = (plain.worst.device or 0) - self.wanted.card.context
             seconds = plain.step.seconds if plain.step else None
-            plan.add([(plan.plain, Estimate(0, reserved, seconds))])
+            plan.add([(plan.plain, Estimate(reserved=reserved, seconds=seconds))])
         self._add(plan, plan.ends())
         self._add(plan, plan.worth(self.found))
         while split := plan.split():

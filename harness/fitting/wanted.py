@@ -81,6 +81,11 @@ class Wanted:
             return f"{self.batch} a step"
         return f"{self.batch} x {self.length:,} tokens a step"
 
+    @property
+    def said(self) -> list[str]:
+        """The settings that overrides name."""
+        return [text.partition("=")[0].strip().removeprefix("train.") for text in self.overrides]
+
     def task_entry(self) -> dict[str, Any]:
         """Return the task as a suite says it."""
         if self.own_task is not None:
@@ -89,9 +94,8 @@ class Wanted:
         if self.task not in families.names():
             sizes = {"padding": "max", "max_length": self.length, "batch_size": self.batch}
             return {"name": self.task, **sizes}
-        has_length = "length" in families.get_family(self.task).shape_keys
         shape = {"family": self.task, "batch_size": self.batch}
-        return {"shape": {**shape, **({"length": self.length} if has_length else {})}}
+        return {"shape": {**shape, **({"length": self.length} if self.has_length else {})}}
 
 
 def model_of(text: str) -> Model:

@@ -9,7 +9,7 @@ from harness.errors import UserError
 from harness.forecasting.cards import Card, clocks_of, target_of
 from harness.forecasting.forecaster import Answer, Asked, Forecaster
 from harness.forecasting.requests import StepShapes, requests_of
-from harness.forecasting.result import AtValue, Fit, Forecast
+from harness.forecasting.result import FITS, AtValue, Fit, Forecast
 from harness.forecasting.run_sizes import RunSizes
 from harness.forecasting.timed import of_step, with_run
 from harness.models.attention import FLASH
@@ -231,9 +231,15 @@ def _fit(reserved: int, card: Card) -> Fit:
 
 
 def worst_of(entries: Sequence[Forecast]) -> Forecast:
-    """Return, of one cell's stages on one card, the one that decides whether it fits."""
-    order = ("fits", "tight", "does not fit")
-    return max(entries, key=lambda entry: (order.index(entry.fits or ""), entry.device or 0))
+    """Return, of one cell's stages on one card, the one that decides whether it fits.
+
+    That is one without a forecast, if there is one, or else the one that needs the most.
+    """
+
+    def need(entry: Forecast) -> tuple[int, int]:
+        return FITS.index(entry.fits) if entry.fits else len(FITS), entry.device or 0
+
+    return max(entries, key=need)
 
 
 def at_value(value: int, cell: Cell, entries: Sequence[Forecast]) -> AtValue:

@@ -6,13 +6,14 @@ Whatever is shown of a cell comes from its forecast.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from harness.errors import UserError
 from harness.forecasting.cards import Card, target_of
 from harness.forecasting.forecaster import Forecaster
 from harness.forecasting.pool import TaskFailed, run_forked
 from harness.forecasting.requests import requests_of
+from harness.part import Part
 
 if TYPE_CHECKING:
     from harness.simulation.request import Request
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from harness.timing.clock import Clock
 
 
-class Estimate(NamedTuple):
+class Estimate(Part):
     """What a cell is expected to need on a card.
 
     Attributes:
@@ -29,8 +30,8 @@ class Estimate(NamedTuple):
         error: why there is none; the figures are 0 then.
     """
 
-    allocated: int
-    reserved: int
+    allocated: int = 0
+    reserved: int = 0
     seconds: float | None = None
     error: str | None = None
 
@@ -46,19 +47,21 @@ def estimates(forecaster: Forecaster, cells: Sequence[Cell], card: Card) -> list
     for cell, shapes in zip(cells, forecaster.shapes(cells), strict=True):
         try:
             request = requests_of(cell, target_of(card), shapes)[0]
-            keys.append(request.key())
-            asked[request.key()] = request
+            key = request.key()
         except UserError as error:
             keys.append(error)
+        else:
+            keys.append(key)
+            asked[key] = request
     forecaster.prepare(list(asked.values()))
     tasks = [(estimate, (request, card.clock)) for request in asked.values()]
     found: dict[str, Estimate] = {}
     order = list(asked)
     for done, (number, answer) in enumerate(run_forked(tasks, forecaster.workers), start=1):
         failed = isinstance(answer, UserError | TaskFailed)
-        found[order[number]] = Estimate(0, 0, error=str(answer)) if failed else answer
+        found[order[number]] = Estimate(error=str(answer)) if failed else answer
         forecaster.progress(done, len(tasks))
-    return [found[key] if isinstance(key, str) else Estimate(0, 0, error=str(key)) for key in keys]
+    return [found[key] if isinstance(key, str) else Estimate(error=str(key)) for key in keys]
 
 
 def estimate(request: Request, clock: Clock | None) -> Estimate:
@@ -73,4 +76,8 @@ def estimate(request: Request, clock: Clock | None) -> Estimate:
     [traced] = whole([request], clock)
     needs = replayed(traced.log)
     steps = traced.times.steps if traced.times else []
-    return Estimate(*needs, max((step.seconds for step in steps), default=None))
+    return Estimate(
+        allocated=needs.allocated,
+        reserved=needs.reserved,
+        seconds=max((step.seconds for step in steps), default=None),
+    )

@@ -7,17 +7,12 @@ from typing import TYPE_CHECKING
 
 from harness.errors import UserError
 from harness.forecasting.cards import Card
-from harness.forecasting.cells import worst_of
 from harness.forecasting.forecaster import Forecaster
 from harness.forecasting.result import AtBatch, AtValue, Forecast, LargestBatch
-from harness.forecasting.settings import MAX_BATCH
 from harness.forecasting.solving import ALL_ROWS, solve
-from harness.forecasting.varied import with_batch
 
 if TYPE_CHECKING:
     from harness.suite.cell import Cell
-
-__all__ = ["MAX_BATCH", "add_max_batch", "max_batch", "with_batch", "worst_of"]
 
 
 def add_max_batch(

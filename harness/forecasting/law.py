@@ -18,7 +18,7 @@ from harness.forecasting.forecaster import Forecaster
 from harness.forecasting.many import alike
 from harness.forecasting.pool import run_forked
 from harness.forecasting.requests import has_own_data, requests_of, shapes_without_data
-from harness.forecasting.result import AtValue, Fit
+from harness.forecasting.result import FITS, AtValue, Fit
 from harness.forecasting.settings import SETTERS, Solvable
 from harness.simulation.log import (
     Log,
@@ -101,7 +101,7 @@ class Law:
     def at(self, *values: int) -> AtValue:
         """Return what is expected at these values, of the stage that decides."""
         found = [self._judged(log, values[0]) for log in self._logs(values)]
-        return max(found, key=lambda each: (ORDER.index(each.fits or ""), each.reserved or 0))
+        return max(found, key=lambda each: (FITS.index(each.fits or FITS[-1]), each.reserved or 0))
 
     def _judged(self, log: Log, value: int) -> AtValue:
         needs, card = replayed(log), self.card
@@ -116,7 +116,6 @@ class Law:
 
 
 Axes = Mapping[Solvable, Sequence[int]]
-ORDER = ("fits", "tight", "does not fit")
 
 
 def law_of(forecaster: Forecaster, cell: Cell, card: Card, axes: Axes) -> Law | None:

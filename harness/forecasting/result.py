@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from operator import not_
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field
 
@@ -14,6 +14,7 @@ from harness.simulation.step_forecast import Hold, Need
 from harness.timing.times import Times
 
 Fit = Literal["fits", "tight", "does not fit"]
+FITS: tuple[Fit, ...] = get_args(Fit)  # the best one first
 Swept = Literal["batch", "length"]
 
 

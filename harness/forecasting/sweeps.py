@@ -17,7 +17,6 @@ from methods.wording import nearest
 if TYPE_CHECKING:
     from harness.suite.cell import Cell
 
-__all__ = ["Sweep", "add_sweeps", "sweeps_of", "with_length"]
 
 SWEPT: tuple[Swept, ...] = get_args(Swept)
 

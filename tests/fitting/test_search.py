@@ -44,7 +44,7 @@ def made_up(monkeypatch: pytest.MonkeyPatch, errors: dict[str, str]) -> None:
         return found
 
     def estimates(_: Forecaster, cells: Sequence[Cell], card: Card) -> list[Estimate]:
-        return [Estimate(100, 100, 1.0) for _ in cells]
+        return [Estimate(allocated=100, reserved=100, seconds=1.0) for _ in cells]
 
     monkeypatch.setattr(searching, "forecast_cells", forecasts)
     monkeypatch.setattr(searching, "kept_estimates", estimates)

@@ -15,8 +15,10 @@ from harness.forecasting import solving
 from harness.forecasting.cards import CARDS, Card
 from harness.forecasting.cells import forecast_cells
 from harness.forecasting.forecaster import Forecaster
-from harness.forecasting.largest import MAX_BATCH, add_max_batch, max_batch, with_batch
+from harness.forecasting.largest import add_max_batch, max_batch
 from harness.forecasting.result import Fit, Forecast, LargestBatch
+from harness.forecasting.settings import MAX_BATCH
+from harness.forecasting.varied import with_batch
 from harness.simulation.step_forecast import Need
 from harness.suite.cell import Cell
 

@@ -11,7 +11,8 @@ from harness.errors import UserError
 from harness.forecasting.cards import CARDS
 from harness.forecasting.cells import forecast_cells
 from harness.forecasting.forecaster import Forecaster
-from harness.forecasting.sweeps import Sweep, add_sweeps, sweeps_of, with_length
+from harness.forecasting.sweeps import Sweep, add_sweeps, sweeps_of
+from harness.forecasting.varied import with_length
 from harness.reporting.swept import alike_cards, swept_csv, swept_notes, swept_tables
 
 ONE = ("methods=[lora]", "seeds=[0]")
