@@ -48,11 +48,9 @@ def trace(requests: Sequence[Request], clock: Clock | None, depth: int | None) -
         UserError, TaskFailed: one cannot be forecast, or its model has no twins.
     """
     from harness.models.config import of_depth
-    from harness.simulation.built import built, default_stand_in
-    from harness.simulation.metakernels import restore_native_kernels
+    from harness.simulation.built import built, prepare_process
 
-    if default_stand_in(requests[0]) == "meta":
-        restore_native_kernels()
+    prepare_process(requests[0])
     found: dict[int, Traced] = {}
     with of_depth(depth) if depth else nullcontext(), built(requests[0]) as one:
         if len(requests) == 1:
@@ -68,13 +66,13 @@ def trace(requests: Sequence[Request], clock: Clock | None, depth: int | None) -
 def _trace(one: Any, request: Request, clock: Clock | None) -> Traced:
     from harness.simulation.fake import run_on
     from harness.simulation.log import log_of
-    from harness.timing.estimate import times_of
+    from harness.simulation.step_forecast import times_on
     from harness.timing.trace import Tracer
 
     tracer = Tracer() if clock else None
     run = run_on(one, request, tracer)
-    times = times_of(tracer, clock, request.train.accumulate) if tracer and clock else None
-    return Traced(log_of(run), times)
+    times = times_on(tracer, (clock,), request) if clock else {}
+    return Traced(log_of(run), next(iter(times.values()), None))
 
 
 def has_twins(request: Request) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-BETWEEN = " | "  # classes of one place, where its layers differ
+from harness.simulation.step_forecast import BETWEEN
+
 OURS = "headroom"
 
 

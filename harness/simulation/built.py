@@ -39,6 +39,14 @@ class Built(NamedTuple):
     kernels: set[str]
 
 
+def prepare_process(request: Request) -> None:
+    """Ready a process of the request's own for its stand-in: some of torch's functions change."""
+    from harness.simulation.metakernels import restore_native_kernels
+
+    if default_stand_in(request) == "meta":
+        restore_native_kernels()
+
+
 @contextmanager
 def built(request: Request, stand_in: StandIn | None = None) -> Iterator[Built]:
     """Build the request's model and method; its steps run in this context, as they are built.

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from harness.timing.trace import Tracer
 
 LAYER = re.compile(r"(?<=\.)\d+(?=\.|$)")
+BETWEEN = " | "  # classes of one place, where its layers differ
 
 
 class Hold(Part):
@@ -122,12 +123,10 @@ def forecast(
     Raises:
         UserError: it cannot be forecast, and why.
     """
-    from harness.simulation.built import built, default_stand_in
-    from harness.simulation.metakernels import restore_native_kernels
+    from harness.simulation.built import built, prepare_process
 
     began = time.perf_counter()
-    if default_stand_in(request) == "meta":
-        restore_native_kernels()
+    prepare_process(request)
     with built(request) as one:
         return forecast_on(one, request, capacities, clocks, began)
 
@@ -180,13 +179,16 @@ def forecast_on(
         attention=run.attention,
         kernels=list(run.kernels),
         num_probe=run.num_probe,
-        times=_times(tracer, clocks, request),
+        times=times_on(tracer, clocks, request),
         seconds=time.perf_counter() - began,
         host_peak=1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
     )
 
 
-def _times(tracer: Tracer | None, clocks: tuple[Clock, ...], request: Request) -> dict[str, Times]:
+def times_on(
+    tracer: Tracer | None, clocks: tuple[Clock, ...], request: Request
+) -> dict[str, Times]:
+    """Return what a request's trace takes, by the clock's key."""
     from harness.timing.estimate import Timing
 
     if tracer is None:
@@ -256,7 +258,7 @@ def _classes(classes: dict[str, str]) -> dict[str, str]:
     for path, name in classes.items():
         if path:
             found[LAYER.sub("*", path)][name] = None
-    return {place: " | ".join(names) for place, names in found.items()}
+    return {place: BETWEEN.join(names) for place, names in found.items()}
 
 
 def _grouped(holders: Iterable[Holder]) -> list[Hold]:

@@ -108,6 +108,19 @@ def test_estimates_are_forecasts_of_what_has_twins_and_of_what_has_none(tmp_path
     assert "have none" in (found[2].error or "")
 
 
+def test_an_estimate_is_timed_as_its_forecast_is_with_tf32(tmp_path: Path) -> None:
+    cell = cell_of(tmp_path, 4096, 128)
+    cell = cell.model_copy(update={"method_options": {"r": 4, "layers": "upper-half"}})
+    train = cell.train.model_copy(update={"precision": "tf32"})
+    with_tf32 = cell.model_copy(update={"train": train})
+    forecaster, card = Forecaster(None, 2), CARDS["a6000"]
+    [plain, own] = estimates(forecaster, [cell, with_tf32], card)
+    [entry] = forecast_cells(forecaster, [with_tf32], [card])
+    assert entry.times is not None
+    assert own.seconds == pytest.approx(max(step.seconds for step in entry.times.steps), rel=1e-6)
+    assert (own.seconds or 0) < (plain.seconds or 0), "tensor cores are faster"
+
+
 def test_two_settings_have_one_law(tmp_path: Path) -> None:
     cell, card = cell_of(tmp_path, 2, 64), CARDS["rtx4090"]
     axes = {"batch": (2, 3), "length": (64, 128, 192)}
