@@ -139,9 +139,7 @@ def main() -> None:
     parser.add_argument("--model", action="append", choices=list(MODELS))
     parser.add_argument("--out")
     chosen = parser.parse_args()
-    print(
-        "model        batch    method            forecast  real ms   error   ratio   real   error"
-    )
+    print(HEADER)
     every, errors = [], []
     for model in chosen.model or MODELS:
         for shape in SHAPES:

@@ -39,13 +39,18 @@ class Verdict:
         """Return the findings of one kind."""
         return [finding for finding in self.findings if finding.kind == kind]
 
+    @property
+    def kinds(self) -> set[str]:
+        """What was found, of bytes and of times."""
+        return {finding.kind for finding in self.findings} | {one.kind for one in self.times}
+
     def exit_code(self, ratchet: bool, blind: bool = False) -> int:
         """Return 1 where a cell is over or slower (with a ratchet: or wins), 3 where one is gone.
 
         3 also where nothing was compared at all. `blind` is for figures that other software made:
         then none is over.
         """
-        kinds = {finding.kind for finding in self.findings} | {one.kind for one in self.times}
+        kinds = self.kinds
         if not blind and kinds & {"over", "slower", *(("win", "faster") if ratchet else ())}:
             return 1
         return 3 if "missing" in kinds or not kinds & {"within", "over", "win"} else 0

@@ -26,7 +26,7 @@ def lines(verdict: Verdict, update: str) -> Iterator[str]:
     )
     yield f"{counts}; tolerance {100 * verdict.tolerance:g} %"
     yield from _times(verdict.times)
-    kinds = {one.kind for one in verdict.findings} | {one.kind for one in verdict.times}
+    kinds = verdict.kinds
     if kinds - {"within"}:
         yield f"to accept: {update}"
 

@@ -12,7 +12,7 @@ from harness.forecasting.cards import canonical
 from harness.forecasting.named import card_named
 from harness.timing.clock import Clock, Machine
 from harness.timing.datasheet import Datasheet
-from harness.timing.estimate import times_of
+from harness.timing.estimate import Timing
 
 if TYPE_CHECKING:
     import torch
@@ -67,10 +67,11 @@ def fitted_host(
         steps: measured seconds of each, under `step`.
     """
     took, seconds = sum(each["step"] for each in steps), clock.machine.host
+    timings = [Timing(trace) for trace in traces]
     for _ in range(20):  # nearly proportional: a few rounds do
         machine = clock.machine.model_copy(update={"host": seconds})
         timed = clock.model_copy(update={"machine": machine})
-        forecast = sum(times_of(trace, timed).steps[0].seconds for trace in traces)
+        forecast = sum(timing.on(timed).steps[0].seconds for timing in timings)
         seconds *= took / forecast
     return Host(seconds=seconds, measured=True)
 

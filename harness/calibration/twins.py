@@ -67,13 +67,11 @@ def request_of(twin: Twin, target: Target) -> Request:
 
 def traced(request: Request) -> Tracer:
     """Return what a step dispatches; in a process of its own, as forecasts run."""
-    from harness.simulation.built import default_stand_in
+    from harness.simulation.built import prepare_process
     from harness.simulation.fake import fake_run
-    from harness.simulation.metakernels import restore_native_kernels
     from harness.timing.trace import Tracer
 
-    if default_stand_in(request) == "meta":
-        restore_native_kernels()
+    prepare_process(request)
     tracer, found = Tracer(), Tracer()
     fake_run(request, tracer=tracer)
     for name in ("rows", "sizes", "passes", "modules", "unknown"):  # what another process can have

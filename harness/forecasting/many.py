@@ -32,13 +32,11 @@ def forecast_alike(
     Raises:
         UserError: the model or the method cannot be built.
     """
-    from harness.simulation.built import built, default_stand_in
-    from harness.simulation.metakernels import restore_native_kernels
+    from harness.simulation.built import built, prepare_process
     from harness.simulation.step_forecast import forecast_on
 
     first = asked[0][0]
-    if default_stand_in(first) == "meta":
-        restore_native_kernels()
+    prepare_process(first)
     answers: list[Any] = [None] * len(asked)
     with built(first) as one:
         if len(asked) == 1:  # this fork is its own

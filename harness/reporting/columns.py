@@ -126,13 +126,14 @@ def _marks(column: Column[R], rows: Sequence[R]) -> list[Mark | None]:
     return [marks.get(number) for number in range(len(rows))]
 
 
-def _same(value: Any) -> Any:
+def itself(value: R) -> R:
+    """Return what a row, or a value, is."""
     return value
 
 
 def words(header: str, read: Callable[[R], str | None]) -> Column[R]:
     """Return a column of words."""
-    return Column(header, read, lambda text: "-" if text is None else text, {header: _same})
+    return Column(header, read, lambda text: "-" if text is None else text, {header: itself})
 
 
 def number(
@@ -142,7 +143,7 @@ def number(
     figure: str,
 ) -> Column[R]:
     """Return a column of numbers; `figure` is its header for machines."""
-    return Column(header, read, show, {figure: _same})
+    return Column(header, read, show, {figure: itself})
 
 
 def count(header: str, read: Callable[[R], int | None], figure: str) -> Column[R]:

@@ -11,7 +11,7 @@ from harness.fitting.found import Found
 from harness.fitting.limits import Limit
 from harness.fitting.plans import OfKind
 from harness.forecasting.step_time import MeanStep
-from harness.reporting.columns import Column, Table, number, words
+from harness.reporting.columns import Column, Table, itself, number, words
 from harness.units import GIB, gib, milliseconds, ratio
 
 WIDE = 100  # columns of a terminal from which all columns have room
@@ -60,7 +60,7 @@ def _columns(wide: bool) -> list[Column[Numbered]]:
     columns: list[Column[Numbered] | None] = [
         words("#", lambda each: str(each.place)),
         words("method", lambda each: each.found.candidate.kind.title),
-        Column("step", _same, _ratio, {"step over the fastest (ratio)": lambda each: each.ratio}),
+        Column("step", itself, _ratio, {"step over the fastest (ratio)": lambda each: each.ratio}),
         Column("ms", _found, _milliseconds, {"step (s)": lambda found: found.seconds}),
         words("binds", lambda each: _binds(each.found.step)) if wide else None,
         Column("tokens/s", _found, _rate, {"tokens/s": _tokens}) if wide else None,
@@ -125,10 +125,6 @@ def settings_of(row: Row) -> str:
     """Return what is not plain about a row."""
     said = ", ".join(row.found.candidate.words) or "plain"
     return f"{said} (least memory)" if row.leanest else said
-
-
-def _same(row: Numbered) -> Numbered:
-    return row
 
 
 def _found(row: Numbered) -> Found:

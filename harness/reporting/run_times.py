@@ -39,10 +39,7 @@ def _run_columns(rows: Sequence[RunRow]) -> list[Column[RunRow]]:
         Column(
             "run",
             lambda row: row.run,
-            lambda run: (
-                f"{'≥' if run.at_least else ''}{duration(run.seconds)}"
-                + ("" if run.at_least else f" {bar_text(run.error_bar)}")
-            ),
+            _with_bar,
             {"run (s)": lambda run: run.seconds, "run bar (fraction)": lambda run: run.error_bar},
         ),
         number("training", lambda row: row.run.training, duration, "training (s)"),

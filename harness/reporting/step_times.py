@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.forecasting.result import Forecast
 from harness.forecasting.step_time import MeanStep
-from harness.reporting.columns import Column, Table, count, number, words
+from harness.reporting.columns import Column, Table, count, itself, number, words
 from harness.reporting.devices import on_cpu
 from harness.reporting.forecasts import without_common_parts
 from harness.reporting.stage_names import stage_of
@@ -138,13 +138,13 @@ def _ratio_column(header: str) -> Column[TimeRow]:
         return f"{'≥' if lower else ''}{ratio(value)}{f' {bar_text(of)}' if of else ''}"
 
     figures = {f"{header} (ratio)": relative, f"{header} bar (fraction)": bar}
-    return Column(header, _same, show, figures, rank=relative)
+    return Column(header, itself, show, figures, rank=relative)
 
 
 def _step_column() -> Column[TimeRow]:
     return Column(
         "step ms",
-        _same,
+        itself,
         lambda row: step_text(row.entry),
         {"step (s)": lambda row: row.step.seconds if row.step else None,
          "step bar (fraction)": lambda row: row.step.bar.absolute if row.step else None},
@@ -158,10 +158,6 @@ def step_text(entry: Forecast) -> str:
         return "-"
     value = milliseconds(step.seconds)
     return f"≥{value}" if step.at_least else f"{value} {bar_text(step.bar.absolute)}"
-
-
-def _same(row: TimeRow) -> TimeRow:
-    return row
 
 
 def times_flat(entry: Forecast) -> dict[str, Any]:

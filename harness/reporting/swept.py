@@ -89,8 +89,9 @@ def alike_cards(forecasts: Sequence[Forecast]) -> list[list[str]]:
     needs: dict[str, dict[tuple[str, str, str, int], int | None]] = {}
     for entry in forecasts:
         own = needs.setdefault(entry.gpu, {})
-        own[entry.cell, entry.stage, "", 0] = entry.peak_reserved
-        own |= {(entry.cell, "", what, at.value): at.reserved
+        reserved = entry.peak_reserved
+        own[entry.cell, entry.stage, "", 0] = entry.peak_allocated if reserved is None else reserved
+        own |= {(entry.cell, "", what, at.value): at.needed
                 for what, points in entry.sweeps.items() for at in points}  # fmt: skip
     groups: list[list[str]] = []
     for gpu, own in needs.items():

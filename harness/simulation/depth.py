@@ -7,13 +7,12 @@ backward frees in reverse, and an optimizer's lists are freed in their order.
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from typing import NamedTuple
 
 from harness.simulation.log import EMPTIED, Log
+from harness.simulation.step_forecast import LAYER
 
-LAYER = re.compile(r"(?<=\.)\d+(?=\.|$)")
 SURE = 2  # moves that must agree behind what is taken for an inserted piece
 
 

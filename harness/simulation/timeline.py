@@ -66,12 +66,10 @@ def timeline(request: Request, most_points: int = MOST_POINTS) -> Timeline:
     Raises:
         UserError: it cannot be forecast, and why.
     """
-    from harness.simulation.built import default_stand_in
+    from harness.simulation.built import prepare_process
     from harness.simulation.fake import fake_run
-    from harness.simulation.metakernels import restore_native_kernels
 
-    if default_stand_in(request) == "meta":
-        restore_native_kernels()
+    prepare_process(request)
     run = fake_run(request)
     until = min((*run.begins.values(), len(run.events)))
     events = run.events[:until]
