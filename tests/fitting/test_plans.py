@@ -61,8 +61,13 @@ def test_a_step_in_backward_sums_no_gradients_up() -> None:
 def test_a_faster_one_is_looked_at_before_a_slower_one_that_fits_is_taken() -> None:
     one = plan(batch=1)
     first, second, third = one.candidates[:3]
-    one.add([(first, Estimate(reserved=990, seconds=1.0)), (second, Estimate(reserved=980, seconds=2.0)),
-             (third, Estimate(reserved=500, seconds=3.0))])  # fmt: skip
+    one.add(
+        [
+            (first, Estimate(reserved=990, seconds=1.0)),
+            (second, Estimate(reserved=980, seconds=2.0)),
+            (third, Estimate(reserved=500, seconds=3.0)),
+        ]
+    )
     known = {first: found(first, "does not fit"), third: found(third, "fits")}
     assert second in one.next(known)
     known[second] = found(second, "fits")
