@@ -40,6 +40,7 @@ class Order(Part):
         checkpoint_seconds: training time between checkpoints.
         invocation: how the run was asked for.
         attempts: how this cell's earlier attempts in this run ended.
+        beside: how many other cells may run on its device meanwhile.
     """
 
     cell: dict[str, Any]
@@ -51,6 +52,7 @@ class Order(Part):
     export: ExportKind | None = None
     invocation: Invocation | None = None
     attempts: list[str] = Field(default_factory=list)
+    beside: int = 0
 
 
 @dataclass(frozen=True)
@@ -108,13 +110,6 @@ def conclude(
     else:
         store.write(cell, record)
     return record
-
-
-def worth_another(record: Record, end: End) -> bool:
-    """Tell whether the same cell may end otherwise at another time: not after a user's mistake."""
-    if end.stopping or end.limit or end.code == EXIT_USER_ERROR:
-        return False
-    return record.outcome == "crashed" or record.is_host_oom
 
 
 def _without_a_word(cell: Cell, end: End, tail: str) -> Record:
