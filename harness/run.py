@@ -7,7 +7,7 @@ import signal
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -91,6 +91,7 @@ def run(
 ) -> int:
     """Run every cell of a suite that has no record yet, then print the comparison table."""
     from harness.engines.child import Limits
+    from harness.engines.opening import Wanted, opened
     from harness.forecasting.attachable import check_attach
     from harness.paths import path_part
     from harness.provenance import Invocation
@@ -132,27 +133,9 @@ def run(
         )  # fmt: skip
         limits = Limits(cell_minutes and 60 * cell_minutes, 60 * silent_minutes or None,
                         retries=retries)  # fmt: skip
-        settings = (60 * checkpoint_minutes, export, asked, limits)
-        with _engine(engine, store, lock, gpus, jobs, settings) as opened:
-            return _work(opened, chosen, todo, asked_formats, send_unfit=send_unfit)
-
-
-@contextmanager
-def _engine(
-    name: str, store: Store, lock: int, gpus: str | None, jobs: int, settings: Any
-) -> Iterator[Engine]:
-    """Yield what runs the cells.
-
-    Raises:
-        UserError: it is not installed, or has no device.
-    """
-    from harness.engines.here import devices_here
-    from harness.engines.local import LocalEngine
-
-    if name == "local":
-        yield LocalEngine(store, devices_here(gpus, jobs), lock, *settings)
-        return
-    raise UserError("--engine ray: not yet")
+        wanted = Wanted(60 * checkpoint_minutes, export, asked, limits, jobs, gpus)
+        with opened(engine, store, lock, wanted) as running:
+            return _work(running, chosen, todo, asked_formats, send_unfit=send_unfit)
 
 
 def _waits(store: Store, cell: Cell, retry_failed: bool) -> bool:
@@ -170,10 +153,12 @@ def _work(
     send_unfit: bool = False,
 ) -> int:
     """Run what is to do, convert what was asked for, report all; returns the exit code."""
+    from harness.engines.asking import needs_for
+
     store = engine.store
     try:
         with _ended_as_by_ctrl_c():
-            needs = _needs(engine, todo, send_unfit)
+            needs = needs_for(engine, todo, send_unfit=send_unfit)
             failed = _run_all(engine, todo, needs, done_before=len(chosen) - len(todo))
         if engine.export:
             _export_finished(store, chosen, engine.export)
@@ -212,19 +197,6 @@ def _exit_code(store: Store, cells: Sequence[Cell]) -> int:
     """Return FAILED where a cell crashed or was interrupted; the others are results."""
     records = [record for record in map(store.read, cells) if record is not None]
     return DONE if all(record.is_answer for record in records) else FAILED
-
-
-def _needs(engine: Engine, cells: Sequence[Cell], send_unfit: bool) -> Sequence[Need]:
-    """Ask what the cells need; what is forecast stays in the run folder, or where the user says."""
-    from harness.engines.asking import needs_on, within
-    from harness.forecasting.cache import CACHE_VARIABLE, cache_folder
-    from harness.reporting.terminal import counting
-
-    said = os.environ.get(CACHE_VARIABLE)
-    cache = cache_folder() if said else engine.store.folder / "forecasts"
-    with counting("forecasting") as progress:
-        needs = needs_on(cells, engine.devices, cache, progress)
-    return within(needs, engine.devices) if send_unfit else needs
 
 
 def _run_all(

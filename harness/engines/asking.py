@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -14,8 +15,24 @@ from harness.errors import UserError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from harness.engines.base import Engine
     from harness.engines.placing import Device
     from harness.suite.cell import Cell
+
+
+def needs_for(engine: Engine, cells: Sequence[Cell], *, send_unfit: bool = False) -> list[Need]:
+    """Return what the cells ask of an engine's devices, and show how far their forecasts are.
+
+    Forecasts are kept where the user says, or in the run folder: nothing goes into a home.
+    """
+    from harness.forecasting.cache import CACHE_VARIABLE, cache_folder
+    from harness.reporting.terminal import counting
+
+    said = os.environ.get(CACHE_VARIABLE)
+    cache = cache_folder() if said else engine.store.folder / "forecasts"
+    with counting("forecasting") as progress:
+        needs = needs_on(cells, engine.devices, cache, progress)
+    return within(needs, engine.devices) if send_unfit else needs
 
 
 def needs_on(
