@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import not_
 from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
@@ -12,13 +13,13 @@ from harness.provenance import Data, Environment, Invocation, Provenance
 
 SCHEMA_VERSION = 1
 
-Outcome = Literal["ok", "oom", "crashed", "diverged", "interrupted"]
+Outcome = Literal["ok", "oom", "crashed", "diverged", "interrupted", "unfit"]
 ExportKind = Literal["adapter", "model"]
 ExportReader = Literal["transformers", "peft", "harness.export"]
 # How people read them.
 MARKS: dict[str, str] = {
     "ok": "ok", "oom": "OOM", "crashed": "CRASHED", "diverged": "DIVERGED",
-    "interrupted": "interrupted",
+    "interrupted": "interrupted", "unfit": "does not fit",
 }  # fmt: skip
 # What a cell with one of these tells is its own, unless it is the host's memory that ran out.
 HOST_MEMORY = "host memory"
@@ -168,6 +169,12 @@ class Record(Part):
     attempts: list[str] = Field(
         default_factory=list, description="how earlier attempts of the same run ended"
     )
+    beside: int = Field(
+        0,
+        description="other cells that could run on its device meanwhile (--jobs): times are not "
+        "its own",
+        exclude_if=not_,
+    )
     environment: Environment = Field(default_factory=Environment)
     provenance: Provenance | None = Field(None, alias="model")
     data: Data | None = None
@@ -245,12 +252,23 @@ class Record(Part):
     @property
     def is_final(self) -> bool:
         """Whether running the cell again would tell nothing new."""
-        return self.outcome in FINAL_OUTCOMES and not self.is_host_oom
+        of_others = self.is_host_oom or self.is_shared_oom
+        return self.outcome in FINAL_OUTCOMES and not of_others
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether nothing went wrong; a cell that no device here has room for may run elsewhere."""
+        return self.is_final or self.outcome == "unfit"
 
     @property
     def is_host_oom(self) -> bool:
         """Whether host memory ran out, of which others take their share: another time it may do."""
         return self.outcome == "oom" and (self.message or "").startswith(HOST_MEMORY)
+
+    @property
+    def is_shared_oom(self) -> bool:
+        """Whether a device's memory ran out while other cells could take their share of it."""
+        return self.outcome == "oom" and self.beside > 0 and not self.is_host_oom
 
     @property
     def task(self) -> str:

@@ -76,6 +76,7 @@ def _run(order: Order) -> None:
         export = (order.export, store) if order.export else None
         record = run_cell(cell, _progress_to(stream), checkpoints, export)
         record.invocation, record.attempts = order.invocation, order.attempts
+        record.beside = order.beside
         try:
             store.write(cell, record)
         except OSError:  # a full disk, say: most of what is the cell's there is its checkpoint

@@ -1,0 +1,43 @@
+"""What an engine decides when a cell has ended: whether it runs again, when, and beside whom."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.cell import new_record
+from harness.engines.base import End, worth_another
+
+if TYPE_CHECKING:
+    from harness.engines.child import Limits
+    from harness.engines.placing import Placed, Turn
+    from harness.provenance import Invocation
+    from harness.record import Record
+    from harness.store import Store
+
+
+def another(placed: Placed, record: Record, end: End, limits: Limits, now: float) -> Turn | None:
+    """Return the turn of another attempt, or None where this one's record stays.
+
+    What ran out of memory beside other cells is tried again with its devices to itself: that is no
+    crash of its own, and does not count among its retries.
+    """
+    turn, ended = placed.turn, (record.message or record.outcome).splitlines()[0]
+    if not end.stopping and (record.is_shared_oom or (record.is_host_oom and placed.shares)):
+        return turn.again(f"beside other cells: {ended}", now, alone=True)
+    if not worth_another(record, end):
+        return None
+    counted = len(turn.attempts) - turn.alone
+    if counted >= limits.retries:
+        return None
+    return turn.again(ended, now + limits.back_off * 2**counted)
+
+
+def refuse(store: Store, turn: Turn, why: str, invocation: Invocation | None = None) -> Record:
+    """Return the record of a cell that is not sent, because no device has room for it.
+
+    A result of before stays in the store, as `conclude` has it.
+    """
+    record = new_record(turn.cell, "unfit", message=why, invocation=invocation)
+    if not store.is_done(turn.cell):
+        store.write(turn.cell, record)
+    return record
