@@ -284,6 +284,11 @@ class Record(Part):
         return self.outcome in FINAL_OUTCOMES and not of_others
 
     @property
+    def is_answer(self) -> bool:
+        """Whether nothing went wrong; a cell that no device here has room for may run elsewhere."""
+        return self.is_final or self.outcome == "unfit"
+
+    @property
     def is_host_oom(self) -> bool:
         """Whether host memory ran out, of which others take their share: another time it may do."""
         return self.outcome == "oom" and (self.message or "").startswith(HOST_MEMORY)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.cell import new_record
-from harness.engines.base import EXIT_USER_ERROR, End
+from harness.engines.base import End, worth_another
 
 if TYPE_CHECKING:
     from harness.engines.child import Limits
@@ -22,11 +22,9 @@ def another(placed: Placed, record: Record, end: End, limits: Limits, now: float
     crash of its own, and does not count among its retries.
     """
     turn, ended = placed.turn, (record.message or record.outcome).splitlines()[0]
-    if end.stopping or end.limit or end.code == EXIT_USER_ERROR:
-        return None
-    if record.is_shared_oom or (record.is_host_oom and placed.shares):
+    if not end.stopping and (record.is_shared_oom or (record.is_host_oom and placed.shares)):
         return turn.again(f"beside other cells: {ended}", now, alone=True)
-    if not (record.outcome == "crashed" or record.is_host_oom):
+    if not worth_another(record, end):
         return None
     counted = len(turn.attempts) - turn.alone
     if counted >= limits.retries:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import Field
 
@@ -19,6 +19,8 @@ from harness.suite.cell import Cell
 from harness.units import gib
 
 if TYPE_CHECKING:
+    from harness.engines.needs import Need
+    from harness.engines.placing import Device
     from harness.store import Store
 
 # Outcome of a cell whose process wrote no record, by exit code; others are crashes.
@@ -87,6 +89,32 @@ class End:
     limit: str | None = None
 
 
+class Engine(Protocol):
+    """What runs cells, wherever.
+
+    Attributes:
+        store: where records and logs go.
+        export: what every cell writes to deploy, if anything.
+    """
+
+    store: Store
+    export: ExportKind | None
+
+    @property
+    def devices(self) -> Sequence[Device]:
+        """Where cells run."""
+        ...
+
+    def run(
+        self, cells: Sequence[Cell], listen: Callable[[Event], None], needs: Sequence[Need] = ()
+    ) -> None:
+        """Run all cells; `listen` is called in this thread. On Ctrl-C they are ended first.
+
+        `needs` are the cells', in their order; without them they run in that order.
+        """
+        ...
+
+
 def conclude(
     store: Store,
     cell: Cell,
@@ -110,6 +138,13 @@ def conclude(
     else:
         store.write(cell, record)
     return record
+
+
+def worth_another(record: Record, end: End) -> bool:
+    """Tell whether the same cell may end otherwise at another time: not after a user's mistake."""
+    if end.stopping or end.limit or end.code == EXIT_USER_ERROR:
+        return False
+    return record.outcome == "crashed" or record.is_host_oom
 
 
 def _without_a_word(cell: Cell, end: End, tail: str) -> Record:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from harness import plugins
@@ -17,6 +15,7 @@ from harness.cell import new_record
 from harness.engines.attempts import another, refuse
 from harness.engines.base import End, Event, Order, conclude, kernel_oom_kills
 from harness.engines.child import Child, Limits
+from harness.engines.here import CPU, environment
 from harness.engines.needs import Need
 from harness.engines.placing import Device, Placed, Queue, Turn
 from harness.store import Store
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from harness.provenance import Invocation
     from harness.record import ExportKind, Record
 
-CPU = Device("", "cpu", sys.maxsize)  # one cell at a time, whatever it needs
+ANY_CPU = Device("", CPU, sys.maxsize)  # one cell at a time, whatever it needs
 WAKE = 0.5  # seconds at most until Ctrl-C is heard
 
 
@@ -61,7 +60,8 @@ class LocalEngine:
         invocation: Invocation | None = None,
         limits: Limits | None = None,
     ) -> None:
-        self.store, self.devices, self.lock = store, list(devices) or [CPU], lock
+        self.store, self.lock = store, lock
+        self.devices: Sequence[Device] = list(devices) or [ANY_CPU]
         self.checkpoint_seconds, self.export = checkpoint_seconds, export
         self.invocation, self.limits = invocation, limits or Limits()
         self._news: queue.SimpleQueue[Event | _Over] = queue.SimpleQueue()
@@ -75,8 +75,8 @@ class LocalEngine:
 
         `needs` are the cells'; without them they run in their order, each alone on its device.
         """
-        pairs = zip_longest(cells, needs, fillvalue=Need())
-        waiting = Queue((Turn(cell, need) for cell, need in pairs), self.devices)
+        asked = list(needs) or [Need()] * len(cells)
+        waiting = Queue(map(Turn, cells, asked), self.devices)
         for turn, why in waiting.refused():
             listen(Event(turn.cell, record=refuse(self.store, turn, why, self.invocation)))
         try:
@@ -165,14 +165,3 @@ class LocalEngine:
             attempts=list(placed.turn.attempts),
             beside=placed.devices[0].places - 1 if placed.shares else 0,
         )
-
-
-def environment(devices: Sequence[Device]) -> dict[str, str]:
-    """Return what a cell's process is told of its devices; cells that share the CPU divide it."""
-    told = {"TOKENIZERS_PARALLELISM": "false"}
-    if devices[0].kind != "cpu":
-        told["CUDA_VISIBLE_DEVICES"] = ",".join(device.name for device in devices)
-    elif devices[0].places > 1 and "OMP_NUM_THREADS" not in os.environ:
-        cores = len(os.sched_getaffinity(0))
-        told["OMP_NUM_THREADS"] = str(max(1, cores // devices[0].places))
-    return told
