@@ -221,7 +221,7 @@ class Meter:
                 **self._tensors_by_category,
                 "activations": step.held(),
                 "gradients": step.buckets(),
-            },  # fmt: skip
+            },
             optimizer=step.optimizer,
             rounding=512 if on_cuda else 1,
             device=self.device if on_cuda else None,  # without a GPU all memory is the host's
