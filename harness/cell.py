@@ -28,9 +28,12 @@ from harness.store import Store
 from harness.suite.cell import Cell
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from harness.metering.flops import ForwardFlops
     from harness.tasks.base import TaskData
     from harness.training.checkpoint import Checkpoints
+    from harness.training.ranks import Ranks
     from harness.training.setup import Progress, Setup
 
 
@@ -54,10 +57,16 @@ def run_cell(
     progress: Progress,
     checkpoints: Checkpoints | None = None,
     export: tuple[ExportKind, Store] | None = None,
+    join: Callable[[], Ranks] | None = None,
 ) -> Record:
     """Run the cell and return its record; running out of memory and divergence are results.
 
-    `export` says what to write to deploy, and below which store.
+    Args:
+        cell: to run.
+        progress: told of what goes on.
+        checkpoints: of this cell; None: it cannot be taken up.
+        export: what to write to deploy, and below which store.
+        join: meets the cell's other ranks, each of which runs this function; None: there are none.
 
     Raises:
         UserError: the cell cannot run as it is.
@@ -70,13 +79,16 @@ def run_cell(
     from harness.plugins import in_use
     from harness.training.kernels import pinned_kernel
     from harness.training.loop import Diverged
+    from harness.training.ranks import ALONE
+    from harness.training.together import put_together
 
     began, record = time.perf_counter(), new_record(cell)
     forecast = OwnForecast()
+    ranks = join() if join else ALONE
     record.environment = env.describe()
     try:
         with pinned_kernel(cell.train.attention):
-            setup = _set_up(cell, record, progress, checkpoints)
+            setup = _set_up(cell, record, progress, checkpoints, ranks)
             with setup.clock.apart("metering"):
                 progress({"doing": "forecasting"})
                 record.forecast = forecast.of(cell, setup)
@@ -89,9 +101,14 @@ def run_cell(
     except torch.OutOfMemoryError as error:
         record.outcome, record.message = "oom", f"CUDA: {_first_line(error)}"
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and "can't allocate memory" not in str(error):
+        if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+            record.outcome, record.message = "oom", f"{HOST_MEMORY}: {_first_line(error)}"
+        elif elsewhere := ranks.ran_out():  # which ends the talk with it
+            record.outcome, record.message = "oom", elsewhere
+        else:
             raise
-        record.outcome, record.message = "oom", f"{HOST_MEMORY}: {_first_line(error)}"
+    if record.outcome in ("ok", "diverged"):  # all ranks come to the same end
+        put_together(record, ranks)
     record.environment.plugins = in_use()
     record.seconds = time.perf_counter() - began
     return record
@@ -102,7 +119,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def _set_up(
-    cell: Cell, record: Record, progress: Progress, checkpoints: Checkpoints | None
+    cell: Cell, record: Record, progress: Progress, checkpoints: Checkpoints | None, ranks: Ranks
 ) -> Setup:
     """Load data and model, and put the run together; notes in the record which they are."""
     from harness.models.files import provenance
@@ -118,7 +135,7 @@ def _set_up(
     record.cell["train"]["attention"] = resolved(cell.train.attention, model)
     record.provenance = provenance(cell.model, tokenizer=cell.family.preparer == "tokenizer")
     record.provenance.redrawn = redrawn(cell.model, model) or None
-    setup = set_up(cell, data, model, progress, checkpoints)
+    setup = set_up(cell, data, model, progress, checkpoints, ranks)
     record.data.notes += setup.encoding_notes()
     remarks = remarks_on(cell.configured_method, setup.model, cell.train, setup.plan)
     record.remarks = sentences(remarks)

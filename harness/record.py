@@ -63,8 +63,26 @@ class PhaseMemory(Part):
     holders: list[dict[str, Any]] = Field(default_factory=list, description="largest at the peak")
 
 
+class RankPeaks(Part):
+    """What one rank's device held at most, and what was foreseen of it."""
+
+    rank: int
+    training: int
+    phases: list[int] = Field(description="of training, phase by phase")
+    reserved: int | None = Field(None, description="of training; null: not CUDA")
+    evaluation: int | None = None
+    probe: int | None = None
+    forecast: dict[str, int] = Field(
+        default_factory=dict, description="of training, by the stage of the method"
+    )
+    forecast_evaluation: int | None = None
+
+
 class Memory(Part):
-    """Peaks of a run. `meter` says where they come from."""
+    """Peaks of a run. `meter` says where they come from.
+
+    Of a run on several devices they are those of the one that held the most.
+    """
 
     meter: Literal["cuda", "cpu-ledger"]
     phases: list[PhaseMemory]
@@ -77,6 +95,16 @@ class Memory(Part):
     peak_evaluation: int | None = None
     peak_probe: int | None = Field(None, description="while the method looks at its probe set")
     other_processes: list[dict[str, Any]] = Field(default_factory=list)
+    rank: int | None = Field(
+        None,
+        description="whose peaks these are, of several devices",
+        exclude_if=lambda value: value is None,
+    )
+    ranks: list[RankPeaks] = Field(
+        default_factory=list,
+        description="of all devices; empty where there is one",
+        exclude_if=lambda value: not value,
+    )
 
 
 class Compacted(Part):

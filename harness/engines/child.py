@@ -76,7 +76,7 @@ class Child:
                     stdin=subprocess.PIPE,
                     stdout=output,
                     stderr=subprocess.STDOUT,
-                    env={**os.environ, "PYTHONPATH": _python_path(), **environment},
+                    env={**os.environ, "PYTHONPATH": python_path(), **environment},
                     pass_fds=(progress, order.lock),
                     start_new_session=True,  # the terminal's Ctrl-C comes to the runner alone
                 )
@@ -188,6 +188,6 @@ def _resident(process: int) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def _python_path() -> str:
+def python_path() -> str:
     """Let the child import the code that runs here, wherever it was started."""
     return os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])

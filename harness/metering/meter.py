@@ -217,7 +217,11 @@ class Meter:
             self._tensors_by_category = declared_tensors(self.model, self.handle)
         on_cuda = self.cuda is not None
         return Ledger(
-            {**self._tensors_by_category, "activations": step.held()},
+            {
+                **self._tensors_by_category,
+                "activations": step.held(),
+                "gradients": step.buckets(),
+            },
             optimizer=step.optimizer,
             rounding=512 if on_cuda else 1,
             device=self.device if on_cuda else None,  # without a GPU all memory is the host's
