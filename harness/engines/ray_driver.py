@@ -41,8 +41,8 @@ class Driver:
     """One connection to a cluster.
 
     Args:
-        asked: `address` of the cluster, or `home`, `cpus` and `gpus` of one on this box alone; the
-            run's `folder` and `mark`.
+        asked: `address` of the cluster, or `home`, `gpus` and `jobs` on each of one on this box
+            alone; the run's `folder` and `mark`.
         answers: where news go.
     """
 
@@ -59,10 +59,12 @@ class Driver:
         if self._asked["address"]:
             ray.init(address=self._asked["address"], **common)
         else:
+            gpus = self._asked["gpus"]
+            places = self._asked["jobs"] * max(1, len(gpus))
             ray.init(
                 address="local",
-                num_cpus=self._asked["cpus"],
-                num_gpus=self._asked["gpus"],
+                num_cpus=max(places, len(os.sched_getaffinity(0))),
+                num_gpus=len(gpus),
                 include_dashboard=False,
                 object_store_memory=OBJECTS,
                 _temp_dir=self._asked["home"],
