@@ -63,7 +63,7 @@ class Driver:
             places = self._asked["jobs"] * max(1, len(gpus))
             ray.init(
                 address="local",
-                num_cpus=max(places, len(os.sched_getaffinity(0))),
+                num_cpus=places,
                 num_gpus=len(gpus),
                 include_dashboard=False,
                 object_store_memory=OBJECTS,
