@@ -21,7 +21,11 @@ LOG = Path("logs", "ray.log")
 
 
 class Gone(Exception):
-    """The cluster, or the driver that was connected to it, has ended."""
+    """The cluster, or the driver that was connected to it, has ended; `never`: it was not there."""
+
+    def __init__(self, why: str, never: bool = False) -> None:
+        super().__init__(why)
+        self.never = never
 
 
 @dataclass(frozen=True)
@@ -165,8 +169,8 @@ class Fleet:
             raise Gone("there is no connection to the cluster")
         news = self._link.news.get(timeout=patience)
         if news is None or "gone" in news:
-            why = "its driver was killed" if news is None else news["gone"]
-            raise Gone(f"Ray: {why}")
+            told = news or {"gone": "its driver was killed"}
+            raise Gone(f"Ray: {told['gone']}", told.get("never", False))
         if "cell" not in news:
             self._census.hear(news)
         return news

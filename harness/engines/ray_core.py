@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from harness.record import ExportKind, Record
 
 CONNECTS = 5  # attempts in a row, without a cell that ended in between
+LONGEST = 60.0  # seconds between two of them
 WAKE = 0.5  # seconds at most until Ctrl-C is heard
 
 
@@ -93,10 +94,7 @@ class RayEngine:
         """
         durable.write_text(self.store.folder / MARK, self._common.mark)
         try:
-            self._take_over(self._fleet.connect())
-        except Gone as gone:
-            self.__exit__()
-            raise UserError(str(gone)) from None
+            self._join(patient=False)
         except BaseException:
             self.__exit__()
             raise
@@ -135,7 +133,10 @@ class RayEngine:
                 try:
                     vain = 0 if self._serve() else vain
                 except Gone as gone:
-                    vain = self._join_again(gone, vain)
+                    vain += 1
+                    if vain > CONNECTS:
+                        raise UserError(f"{CONNECTS} times in a row: {gone}") from None
+                    self._join()
         except KeyboardInterrupt:
             self._queue.drain()
             self._end_all()
@@ -264,21 +265,27 @@ class RayEngine:
             return None
         return found.st_mtime_ns, found.st_ino
 
-    def _join_again(self, gone: Gone, vain: int) -> int:
-        """Join or start the cluster once more; returns how often that was in vain by now.
+    def _join(self, patient: bool = True) -> None:
+        """Join or start the cluster; what ran before is lost.
 
         Raises:
-            UserError: too often.
+            UserError: time and again it ended, or, without patience, it was not there or had no
+                node that will do.
         """
-        if vain >= CONNECTS:
-            raise UserError(f"{vain} times in a row: {gone}")
         self._fleet.leave()
         for number in [*self._sent]:
-            self._lost(number, str(gone))
-        time.sleep(min(self.limits.back_off * 2**vain, 60.0) if vain else 0.0)
-        with suppress(Gone, UserError):
-            self._take_over(self._fleet.connect())
-        return vain + 1
+            self._lost(number, "its cluster ended")
+        for attempt in range(CONNECTS):
+            try:
+                self._take_over(self._fleet.connect())
+                return
+            except (Gone, UserError) as error:
+                self._fleet.leave()
+                if not patient and (isinstance(error, UserError) or error.never):
+                    raise UserError(str(error)) from None
+                why = error
+            time.sleep(min(self.limits.back_off * 2**attempt, LONGEST))
+        raise UserError(f"{CONNECTS} times in a row: {why}")
 
     def _take_over(self, devices: Sequence[Device]) -> None:
         """Have the queue's devices be these."""
