@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.durable import draft_of
 from harness.models.attention import resolved
+from harness.out_of_memory import Batches, OutOfMemory, is_of_device, is_out_of_memory
 from harness.provenance import Data
 from harness.record import (
     HOST_MEMORY,
@@ -25,6 +26,7 @@ from harness.record import (
     sentences,
 )
 from harness.store import Store
+from harness.suite.batches import batches_of, with_batches
 from harness.suite.cell import Cell
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from harness.tasks.base import TaskData
     from harness.training.checkpoint import Checkpoints
     from harness.training.setup import Progress, Setup
+
+ACCOUNTING = "accounting for memory"  # no answer to the question what the run was at
 
 
 def new_record(cell: Cell, outcome: Outcome = "ok", seconds: float = 0.0, **rest: Any) -> Record:
@@ -54,17 +58,17 @@ def run_cell(
     progress: Progress,
     checkpoints: Checkpoints | None = None,
     export: tuple[ExportKind, Store] | None = None,
+    batches: Batches | None = None,
 ) -> Record:
     """Run the cell and return its record; running out of memory and divergence are results.
 
-    `export` says what to write to deploy, and below which store.
+    `export` says what to write to deploy, and below which store; `batches` are smaller ones than
+    the cell's own, which did not fit.
 
     Raises:
         UserError: the cell cannot run as it is.
         Interrupted: the run was asked to end, and its checkpoint is written.
     """
-    import torch
-
     from harness import env
     from harness.forecasting.own_run import OwnForecast
     from harness.plugins import in_use
@@ -72,6 +76,7 @@ def run_cell(
     from harness.training.loop import Diverged
 
     began, record = time.perf_counter(), new_record(cell)
+    cell, progress = _as_it_runs(cell, batches, record), Heard(progress)
     forecast = OwnForecast()
     record.environment = env.describe()
     try:
@@ -86,15 +91,46 @@ def run_cell(
             _export(record, cell, setup, *export)
     except Diverged as error:
         record.outcome, record.message = "diverged", str(error)
-    except torch.OutOfMemoryError as error:
-        record.outcome, record.message = "oom", f"CUDA: {_first_line(error)}"
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and "can't allocate memory" not in str(error):
+        if not is_out_of_memory(error):
             raise
-        record.outcome, record.message = "oom", f"{HOST_MEMORY}: {_first_line(error)}"
+        whose = "CUDA" if is_of_device(error) else HOST_MEMORY
+        record.outcome, record.message = "oom", f"{whose}: {_first_line(error)}"
+        _tell_lack(record, progress.doing)
+        record.forecast = record.forecast or forecast.without_setup(cell)
     record.environment.plugins = in_use()
     record.seconds = time.perf_counter() - began
     return record
+
+
+class Heard:
+    """Passes progress on, and knows what the run is at."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.doing = "starting"
+
+    def __call__(self, news: dict[str, Any]) -> None:
+        """Pass it on."""
+        if news.get("doing", ACCOUNTING) != ACCOUNTING:
+            self.doing = news["doing"]
+        self._progress(news)
+
+
+def _as_it_runs(cell: Cell, batches: Batches | None, record: Record) -> Cell:
+    """Return the cell with batches that are smaller than its own; notes in the record that so."""
+    if batches is None:
+        return cell
+    record.asked_batches = batches_of(cell)
+    smaller = with_batches(cell, batches)
+    record.cell = smaller.model_dump(mode="json")
+    return smaller
+
+
+def _tell_lack(record: Record, doing: str) -> None:
+    """Say what the run was at when memory ran out; what was alive the meter may have seen."""
+    lack = record.out_of_memory or OutOfMemory(doing=doing)
+    record.out_of_memory = lack.model_copy(update={"doing": doing})
 
 
 def _first_line(error: BaseException) -> str:
@@ -192,6 +228,7 @@ def _fill(record: Record, setup: Setup, forward: ForwardFlops, parameters: Param
     record.memory = setup.meter.report(setup.clock.phase_medians())
     record.flops = _flops(setup, forward)
     record.time = setup.clock.report()
+    record.out_of_memory = setup.meter.lacking
     record.method_state = setup.handle.report()
     record.frozen_at = setup.state.freezing()
     record.compacted = result.compacted

@@ -72,6 +72,13 @@ def run(
     retry_failed: Annotated[
         bool, typer.Option(help="also run again what ended out of memory or diverged")
     ] = False,
+    on_oom: Annotated[
+        Literal["stop", "halve"],
+        typer.Option(
+            help="where a batch does not fit: that is the result, or run the cell again with half "
+            "of it in twice as many passes per step"
+        ),
+    ] = "stop",
     export: Annotated[
         Literal["adapter", "model"] | None,
         typer.Option(
@@ -82,6 +89,7 @@ def run(
 ) -> int:
     """Run every cell of a suite that has no record yet, then print the comparison table."""
     from harness.engines.child import Limits
+    from harness.engines.halving import Halving
     from harness.engines.local import LocalEngine
     from harness.forecasting.attachable import check_attach
     from harness.gpus import visible_devices
@@ -99,7 +107,8 @@ def run(
     cells = suite.cells()
     store = Store(out or Path("runs") / path_part(suite.name))
     chosen = choose(cells, only)
-    todo = [cell for cell in chosen if force or _waits(store, cell, retry_failed)][:limit]
+    halve = on_oom == "halve"
+    todo = [c for c in chosen if force or _waits(store, c, retry_failed, halve)][:limit]
     if dry_run:
         check_own_data(chosen)
         _print_cells(chosen, todo, store)
@@ -110,7 +119,7 @@ def run(
     devices = visible_devices(gpus)
     with store.lock() as lock:
         # Another run may have finished some of them while this one waited for the lock.
-        todo = [cell for cell in todo if force or _waits(store, cell, retry_failed)]
+        todo = [cell for cell in todo if force or _waits(store, cell, retry_failed, halve)]
         store.make_room(todo)
         for cell in todo if force else ():
             store.drop_checkpoint(cell)
@@ -119,20 +128,26 @@ def run(
             command=command_line(
                 "run", str(file), *(overrides or []), only=only, plugin=plugin, limit=limit,
                 force=force, retry_failed=retry_failed, cell_minutes=cell_minutes, gpus=gpus,
-                export=export, out=out,
+                on_oom=on_oom if halve else None, export=export, out=out,
             ),
             overrides=overrides or [],
         )  # fmt: skip
         limits = Limits(cell_minutes and 60 * cell_minutes, 60 * silent_minutes or None,
                         retries=retries)  # fmt: skip
-        engine = LocalEngine(store, devices, lock, 60 * checkpoint_minutes, export, asked, limits)
+        halving = Halving(store, on=halve, fresh=force)
+        engine = LocalEngine(store, devices, lock, 60 * checkpoint_minutes, export, asked, limits,
+                             halving)  # fmt: skip
         return _work(engine, chosen, todo, asked_formats)
 
 
-def _waits(store: Store, cell: Cell, retry_failed: bool) -> bool:
+def _waits(store: Store, cell: Cell, retry_failed: bool, halve: bool) -> bool:
     """Tell whether the cell has no result yet, or none that is good enough."""
+    from harness.suite.batches import smaller
+
     record = store.read(cell)
-    return record is None or not record.is_final or (retry_failed and record.outcome != "ok")
+    if record is None or not record.is_final or (retry_failed and record.outcome != "ok"):
+        return True
+    return halve and smaller(cell, record) is not None
 
 
 def _work(

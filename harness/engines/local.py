@@ -6,13 +6,14 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from harness import plugins
 from harness.cell import new_record
 from harness.engines.base import End, Event, Order, conclude, kernel_oom_kills, worth_another
 from harness.engines.child import Child, Limits
+from harness.engines.halving import Attempt, Halving
 from harness.store import Store
 from harness.suite.cell import Cell
 
@@ -23,10 +24,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Turn:
-    """A cell that waits: how its earlier attempts ended, and until when (monotonic seconds)."""
+    """A cell that waits.
+
+    Attributes:
+        attempt: its batches, and how earlier attempts ended.
+        crashes: how many of them did; smaller batches may follow any number of times.
+        not_before: until when it waits (monotonic seconds).
+    """
 
     cell: Cell
-    attempts: tuple[str, ...] = ()
+    attempt: Attempt
+    crashes: int = 0
     not_before: float = 0.0
 
 
@@ -41,6 +49,7 @@ class LocalEngine:
         export: what every cell writes to deploy, if anything.
         invocation: how the run was asked for, for the records.
         limits: how long a cell may take, and how often one that crashed is run again.
+        halving: what happens to a cell that runs out of memory; None: nothing.
     """
 
     def __init__(
@@ -52,10 +61,12 @@ class LocalEngine:
         export: ExportKind | None = None,
         invocation: Invocation | None = None,
         limits: Limits | None = None,
+        halving: Halving | None = None,
     ) -> None:
         self.store, self.devices, self.lock = store, list(devices), lock
         self.checkpoint_seconds, self.export = checkpoint_seconds, export
         self.invocation, self.limits = invocation, limits or Limits()
+        self.halving = halving or Halving(store, on=False)
         self._waiting: queue.SimpleQueue[_Turn] = queue.SimpleQueue()
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
@@ -63,7 +74,7 @@ class LocalEngine:
     def run(self, cells: Sequence[Cell], listen: Callable[[Event], None]) -> None:
         """Run all cells; `listen` is called in this thread. On Ctrl-C children are ended first."""
         for cell in cells:
-            self._waiting.put(_Turn(cell))
+            self._waiting.put(_Turn(cell, self.halving.first(cell)))
         slots = self.devices or [""]
         workers = [threading.Thread(target=self._work, args=(slot,), daemon=True) for slot in slots]
         for worker in workers:
@@ -101,7 +112,11 @@ class LocalEngine:
                     turn.cell, "crashed", message=f"{type(error).__name__}: {error}"
                 )
                 again = False
-            if again and len(turn.attempts) < self.limits.retries:
+            smaller = self.halving.after(turn.cell, record)
+            if smaller is not None and not self._stopping.is_set():
+                self._waiting.put(_Turn(turn.cell, smaller, turn.crashes))
+                self._events.put(Event(turn.cell, put_off=smaller.ended[-1]))
+            elif again and turn.crashes < self.limits.retries:
                 self._put_off(turn, record)
             else:
                 self._events.put(Event(turn.cell, record=record))
@@ -110,8 +125,9 @@ class LocalEngine:
     def _put_off(self, turn: _Turn, record: Record) -> None:
         """Let the other cells go first: what it lacked, such as memory, may be there then."""
         ended = (record.message or record.outcome).splitlines()[0]
-        wait = self.limits.back_off * 2 ** len(turn.attempts)
-        self._waiting.put(_Turn(turn.cell, (*turn.attempts, ended), time.monotonic() + wait))
+        until = time.monotonic() + self.limits.back_off * 2**turn.crashes
+        attempt = replace(turn.attempt, ended=(*turn.attempt.ended, ended))
+        self._waiting.put(_Turn(turn.cell, attempt, turn.crashes + 1, until))
         self._events.put(Event(turn.cell, put_off=ended))
 
     def _run_one(self, turn: _Turn, device: str) -> tuple[Record, bool]:
@@ -131,7 +147,7 @@ class LocalEngine:
             held=child.held,
             limit=limit,
         )
-        record = conclude(self.store, cell, end, self.invocation, turn.attempts)
+        record = conclude(self.store, cell, end, self.invocation, turn.attempt.ended)
         return record, worth_another(record, end)
 
     def _order(self, turn: _Turn) -> Order:
@@ -143,7 +159,8 @@ class LocalEngine:
             checkpoint_seconds=self.checkpoint_seconds,
             export=self.export,
             invocation=self.invocation,
-            attempts=list(turn.attempts),
+            attempts=list(turn.attempt.ended),
+            batches=turn.attempt.batches,
         )
 
 

@@ -70,11 +70,13 @@ def _run(order: Order) -> None:
     for plugin in order.plugins:
         load_plugins([plugin.module], plugin.folder)
     cell, store = Cell.model_validate(order.cell), Store(order.folder)
-    checkpoints = Checkpoints(store.checkpoint_folder(cell), order.checkpoint_seconds)
+    checkpoints = Checkpoints(
+        store.checkpoint_folder(cell), order.checkpoint_seconds, str(order.batches or "")
+    )
     signal.signal(signal.SIGTERM, lambda *_: setattr(checkpoints, "wanted", True))
     with os.fdopen(order.progress, "wb") as stream:
         export = (order.export, store) if order.export else None
-        record = run_cell(cell, _progress_to(stream), checkpoints, export)
+        record = run_cell(cell, _progress_to(stream), checkpoints, export, order.batches)
         record.invocation, record.attempts = order.invocation, order.attempts
         try:
             store.write(cell, record)
