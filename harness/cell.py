@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.durable import draft_of
 from harness.models.attention import resolved
-from harness.out_of_memory import Batches, OutOfMemory, is_of_device, is_out_of_memory
+from harness.out_of_memory import Batches, is_of_device, is_out_of_memory
 from harness.provenance import Data
 from harness.record import (
     HOST_MEMORY,
@@ -26,16 +26,17 @@ from harness.record import (
     sentences,
 )
 from harness.store import Store
-from harness.suite.batches import batches_of, with_batches
+from harness.suite.batches import as_it_runs
 from harness.suite.cell import Cell
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from harness.metering.flops import ForwardFlops
     from harness.tasks.base import TaskData
     from harness.training.checkpoint import Checkpoints
+    from harness.training.ranks import Ranks
     from harness.training.setup import Progress, Setup
-
-ACCOUNTING = "accounting for memory"  # no answer to the question what the run was at
 
 
 def new_record(cell: Cell, outcome: Outcome = "ok", seconds: float = 0.0, **rest: Any) -> Record:
@@ -58,12 +59,18 @@ def run_cell(
     progress: Progress,
     checkpoints: Checkpoints | None = None,
     export: tuple[ExportKind, Store] | None = None,
+    join: Callable[[], Ranks] | None = None,
     batches: Batches | None = None,
 ) -> Record:
     """Run the cell and return its record; running out of memory and divergence are results.
 
-    `export` says what to write to deploy, and below which store; `batches` are smaller ones than
-    the cell's own, which did not fit.
+    Args:
+        cell: to run.
+        progress: told of what goes on.
+        checkpoints: of this cell; None: it cannot be taken up.
+        export: what to write to deploy, and below which store.
+        join: meets the cell's other ranks, each of which runs this function; None: there are none.
+        batches: smaller ones than the cell's own, which did not fit.
 
     Raises:
         UserError: the cell cannot run as it is.
@@ -73,64 +80,43 @@ def run_cell(
     from harness.forecasting.own_run import OwnForecast
     from harness.plugins import in_use
     from harness.training.kernels import pinned_kernel
+    from harness.training.lacking import Heard
     from harness.training.loop import Diverged
+    from harness.training.ranks import ALONE
+    from harness.training.together import put_together
 
     began, record = time.perf_counter(), new_record(cell)
-    cell, progress = _as_it_runs(cell, batches, record), Heard(progress)
+    cell, heard = as_it_runs(cell, batches, record), Heard(progress)
     forecast = OwnForecast()
+    ranks = join() if join else ALONE
     record.environment = env.describe()
     try:
         with pinned_kernel(cell.train.attention):
-            setup = _set_up(cell, record, progress, checkpoints)
+            setup = _set_up(cell, record, heard, checkpoints, ranks)
             with setup.clock.apart("metering"):
-                progress({"doing": "forecasting"})
+                heard({"doing": "forecasting"})
                 record.forecast = forecast.of(cell, setup)
             _train(record, setup)
         if export:
-            progress({"doing": "exporting"})
+            heard({"doing": "exporting"})
             _export(record, cell, setup, *export)
     except Diverged as error:
         record.outcome, record.message = "diverged", str(error)
     except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
+        if is_out_of_memory(error):
+            whose = "CUDA" if is_of_device(error) else HOST_MEMORY
+            record.outcome, record.message = "oom", f"{whose}: {_first_line(error)}"
+        elif elsewhere := ranks.ran_out():  # which ends the talk with it
+            record.outcome, record.message = "oom", elsewhere
+        else:
             raise
-        whose = "CUDA" if is_of_device(error) else HOST_MEMORY
-        record.outcome, record.message = "oom", f"{whose}: {_first_line(error)}"
-        _tell_lack(record, progress.doing)
+        heard.tell_lack(record)
         record.forecast = record.forecast or forecast.without_setup(cell)
+    if record.outcome in ("ok", "diverged"):  # all ranks come to the same end
+        put_together(record, ranks)
     record.environment.plugins = in_use()
     record.seconds = time.perf_counter() - began
     return record
-
-
-class Heard:
-    """Passes progress on, and knows what the run is at."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self.doing = "starting"
-
-    def __call__(self, news: dict[str, Any]) -> None:
-        """Pass it on."""
-        if news.get("doing", ACCOUNTING) != ACCOUNTING:
-            self.doing = news["doing"]
-        self._progress(news)
-
-
-def _as_it_runs(cell: Cell, batches: Batches | None, record: Record) -> Cell:
-    """Return the cell with batches that are smaller than its own; notes in the record that so."""
-    if batches is None:
-        return cell
-    record.asked_batches = batches_of(cell)
-    smaller = with_batches(cell, batches)
-    record.cell = smaller.model_dump(mode="json")
-    return smaller
-
-
-def _tell_lack(record: Record, doing: str) -> None:
-    """Say what the run was at when memory ran out; what was alive the meter may have seen."""
-    lack = record.out_of_memory or OutOfMemory(doing=doing)
-    record.out_of_memory = lack.model_copy(update={"doing": doing})
 
 
 def _first_line(error: BaseException) -> str:
@@ -138,7 +124,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def _set_up(
-    cell: Cell, record: Record, progress: Progress, checkpoints: Checkpoints | None
+    cell: Cell, record: Record, progress: Progress, checkpoints: Checkpoints | None, ranks: Ranks
 ) -> Setup:
     """Load data and model, and put the run together; notes in the record which they are."""
     from harness.models.files import provenance
@@ -154,7 +140,7 @@ def _set_up(
     record.cell["train"]["attention"] = resolved(cell.train.attention, model)
     record.provenance = provenance(cell.model, tokenizer=cell.family.preparer == "tokenizer")
     record.provenance.redrawn = redrawn(cell.model, model) or None
-    setup = set_up(cell, data, model, progress, checkpoints)
+    setup = set_up(cell, data, model, progress, checkpoints, ranks)
     record.data.notes += setup.encoding_notes()
     remarks = remarks_on(cell.configured_method, setup.model, cell.train, setup.plan)
     record.remarks = sentences(remarks)

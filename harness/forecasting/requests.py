@@ -127,13 +127,13 @@ def shapes_of_run(
     """
     from harness.training.batches import largest_evaluation
 
-    passes = [[order.shape(batch) for batch in step] for epoch in range(order.num_epochs)
+    passes = [[order.shape(batch) for batch in order.own(step)] for epoch in range(order.num_epochs)
               for step in order.epoch(epoch)]  # fmt: skip
     shapes = [max(step, key=lambda shape: shape.tokens) for step in passes]
     kinds = [[shape for shape in shapes if shape.padded == padded] for padded in (False, True)]
     largest = [max(kind, key=lambda shape: shape.tokens) for kind in kinds if kind]
     known = {name: data for name, data in evaluations.items() if len(data)}
-    evaluated = [largest_evaluation(data, order.settings)[1] for data in known.values()]
+    evaluated = [largest_evaluation(data, order.settings, order.rank)[1] for data in known.values()]
     sizes = RunSizes(
         steps=sizes_of(sum(shape.tokens for shape in step) for step in passes),
         evaluations=evaluated_sizes(known, order.settings, times or {}),

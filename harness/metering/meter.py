@@ -192,6 +192,12 @@ class Meter:
             self.lacking = told_of(at_peak(ledger.report()), batch_of, number, self.cuda)
             self.lacking.again = False
 
+    def note_lack(self, batch_of: BatchOf | None, number: int | None = None) -> None:
+        """Note whose batch did not fit, where what is alive cannot be found out."""
+        self.lacking = self.lacking or OutOfMemory(
+            doing=batch_of or "", batch_of=batch_of, step=number
+        )
+
     @contextmanager
     def _watched(
         self, step: Repeated, batch_of: BatchOf | None, number: int | None = None
@@ -260,7 +266,11 @@ class Meter:
             self._tensors_by_category = declared_tensors(self.model, self.handle)
         on_cuda = self.cuda is not None
         return Ledger(
-            {**self._tensors_by_category, "activations": step.held()},
+            {
+                **self._tensors_by_category,
+                "activations": step.held(),
+                "gradients": step.buckets(),
+            },
             optimizer=step.optimizer,
             rounding=512 if on_cuda else 1,
             device=self.device if on_cuda else None,  # without a GPU all memory is the host's

@@ -27,6 +27,15 @@ def with_batches(cell: Cell, batches: Batches) -> Cell:
     return cell.model_copy(update={"train": train})
 
 
+def as_it_runs(cell: Cell, batches: Batches | None, record: Record) -> Cell:
+    """Return the cell with such batches (None: its own); notes in its record where they differ."""
+    if batches is None:
+        return cell
+    smaller = with_batches(cell, batches)
+    record.asked_batches, record.cell = batches_of(cell), smaller.model_dump(mode="json")
+    return smaller
+
+
 def ran(record: Record) -> Batches:
     """Return the batches that a record is of."""
     train = record.cell["train"]
@@ -46,7 +55,7 @@ def smaller(cell: Cell, record: Record | None) -> Batches | None:
     ran out over something else, such as the weights.
     """
     lack = record.out_of_memory if record is not None and record.outcome == "oom" else None
-    if record is None or lack is None or record.is_host_oom:
+    if record is None or lack is None or not record.is_final:
         return None
     now = ran(record)
     if lack.batch_of == "evaluation" and now.eval_batch_size > 1:

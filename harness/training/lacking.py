@@ -4,20 +4,41 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
 from harness.metering.watch import NoWatch
-from harness.out_of_memory import is_out_of_memory
+from harness.out_of_memory import OutOfMemory, is_out_of_memory
 
 if TYPE_CHECKING:
     from harness.metering.lack import BatchOf
     from harness.metering.watch import Watch
-    from harness.training.setup import Setup
+    from harness.record import Record
+    from harness.training.setup import Progress, Setup
 
 NO_WATCH = NoWatch()
+ACCOUNTING = "accounting for memory"  # no answer to the question what a run was at
 T = TypeVar("T")
+
+
+class Heard:
+    """Passes progress on, and knows what the run is at."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._doing = "starting"
+
+    def __call__(self, news: dict[str, Any]) -> None:
+        """Pass it on."""
+        if news.get("doing", ACCOUNTING) != ACCOUNTING:
+            self._doing = news["doing"]
+        self._progress(news)
+
+    def tell_lack(self, record: Record) -> None:
+        """Say in the record at what memory ran out; the meter may have seen what was alive."""
+        lack = record.out_of_memory or OutOfMemory(doing=self._doing)
+        record.out_of_memory = lack.model_copy(update={"doing": self._doing})
 
 
 def accounted(
@@ -48,9 +69,12 @@ def accounted(
         lack = error
     _let_go(setup, lack)
     number = setup.state.result.steps if batch_of == "training" else None
-    setup.progress({"doing": "accounting for memory"})
+    setup.progress({"doing": ACCOUNTING})
     with setup.clock.apart("metering"):
-        setup.meter.account(again or act, setup.state.step, batch_of, number)
+        if setup.ranks.size == 1:
+            setup.meter.account(again or act, setup.state.step, batch_of, number)
+        else:  # the other ranks would be waited for
+            setup.meter.note_lack(batch_of, number)
     raise lack
 
 

@@ -57,6 +57,7 @@ class Loop:
         setup.model.train()
         self._show_probe(lambda: setup.handle.on_start(setup.probe))
         first = resume(setup, self.studies)
+        self._hold_ranks()
         if not self.result.steps:
             self.studies.observe(0)
         self._tell({"doing": "training"})
@@ -78,7 +79,7 @@ class Loop:
 
     def _run_step(self, steps: list[list[list[int]]], place: Place) -> None:
         setup, number, batches = self.setup, self.result.steps, steps[place.step]
-        shapes = [setup.order.shape(batch) for batch in batches]
+        shapes = [setup.order.shape(batch) for batch in setup.order.own(batches)]
         if self.state.phase_is_new:
             self._start_phase(steps[place.step :])
         variant = setup.handle.variant(number)
@@ -122,7 +123,8 @@ class Loop:
     def _step(self, batches: list[list[int]], watch: Watch) -> bool:
         """Run one optimizer step; returns whether the method changed anything."""
         setup = self.setup
-        tensors = (self._order.tensors(batch, setup.device) for batch in batches)
+        own = self._order.own(batches)
+        tensors = (self._order.tensors(batch, setup.device) for batch in own)
         parts = self._order.parts(batches)
         changed = self.state.step.run(self.result.steps, tensors, parts, watch)
         assert self.state.schedule is not None
@@ -132,7 +134,8 @@ class Loop:
     def _check_loss(self) -> float:
         """Return the mean loss since the last look; refuse one that is not finite."""
         if self.state.loss_steps:
-            self.result.final_loss = float(self.state.step.loss_sum) / self.state.loss_steps
+            mean = float(self.state.step.loss_sum) / self.state.loss_steps
+            self.result.final_loss = self.setup.ranks.mean(mean)
             self.state.step.loss_sum.zero_()
             self.state.loss_steps = 0
         if not math.isfinite(self.result.final_loss):
@@ -145,6 +148,14 @@ class Loop:
             for name, tensor in self.setup.model.named_parameters():
                 if tensor.requires_grad and not tensor.detach().isfinite().all():
                     raise Diverged(f"{name} is not finite after step {self.result.steps}")
+            self._hold_ranks()
+
+    def _hold_ranks(self) -> None:
+        """Hold all ranks to the same weights: what they learn from then on is one model's."""
+        if self.setup.ranks.size > 1:
+            trained = [p.detach() for p in self.setup.model.parameters() if p.requires_grad]
+            sums = [float(tensor.double().sum()) for tensor in trained]
+            self.setup.ranks.agree(f"weights after step {self.result.steps}", sums)
 
     # -- epochs ----------------------------------------------------------------------------------
 
@@ -198,16 +209,19 @@ class Loop:
         A method whose state cannot be stored has none, and starts again.
         """
         setup, checkpoints = self.setup, self.setup.checkpoints
-        if checkpoints is None or not checkpoints.due():
+        asked = (checkpoints.due(), checkpoints.wanted) if checkpoints else (False, False)
+        due, wanted = setup.ranks.pulse(self.state.chosen, *asked)
+        if checkpoints is None or not due:
             return
         goes = "starts it again"
         if setup.handle.resumable:
             with setup.clock.apart("metering"):
-                trouble = checkpoints.save(collect(setup, self.studies, place))
+                saved = collect(setup, self.studies, place)
+                trouble = setup.ranks.first_says(partial(checkpoints.save, saved))
             goes = f"starts it again ({trouble})" if trouble else "goes on from there"
             if trouble:
                 print(trouble)
-        if checkpoints.wanted:
+        if wanted:
             raise Interrupted(f"after step {self.result.steps}; the next run {goes}")
 
     def _tell(self, news: dict[str, Any]) -> None:
