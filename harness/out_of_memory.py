@@ -42,7 +42,9 @@ class OutOfMemory(Part):
     path: str | None = Field(None, description="module that the operator belongs to")
     alive: int | None = Field(None, description="in tensors, at that moment; the split's sum")
     split: dict[str, int] = Field(default_factory=dict, description="of it, by category")
-    holders: list[dict[str, Any]] = Field(default_factory=list, description="largest of it")
+    holders: list[dict[str, Any]] = Field(
+        default_factory=list, description="largest of it, by category and module"
+    )
     reserved: int | None = Field(None, description="CUDA: held by the allocator, caches included")
     capacity: int | None = Field(None, description="CUDA: of the card")
     again: bool | None = Field(

@@ -106,6 +106,9 @@ def _measured(folder: Path) -> Figures:
         if record.outcome != "ok" or record.memory is None:
             errors[record.path] = record.outcome
             continue
+        if record.is_halved:
+            errors[record.path] = f"ran in smaller batches than {record.asked_batches}"
+            continue
         gpu = record.environment.gpu
         try:
             cells[record.path] = _of_record(record)

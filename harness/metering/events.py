@@ -107,7 +107,7 @@ class Alive:
         path: module that it belongs to.
         part: of the step, by its mark; `start` before the first.
         total: bytes; `split` by category, every one present, sums to it.
-        holders: largest first.
+        holders: all of them, largest first.
     """
 
     op: str
@@ -191,11 +191,11 @@ def alive_after(events: list[Event], index: int) -> list[Block]:
     return list(alive.values())
 
 
-def alive_now(blocks: Iterable[Block], op: str, path: str, part: str, top: int = 30) -> Alive:
-    """Sum up blocks that live at a moment; `top` holders are named."""
+def alive_now(blocks: Iterable[Block], op: str, path: str, part: str) -> Alive:
+    """Sum up blocks that live at a moment."""
     alive = list(blocks)
     split = _split(alive)
-    return Alive(op, path, part, sum(split.values()), split, _holders(alive, top))
+    return Alive(op, path, part, sum(split.values()), split, _holders(alive, None))
 
 
 def _split(blocks: Iterable[Block]) -> dict[str, int]:
@@ -205,7 +205,7 @@ def _split(blocks: Iterable[Block]) -> dict[str, int]:
     return split
 
 
-def _holders(alive: Iterable[Block], top: int) -> tuple[Holder, ...]:
+def _holders(alive: Iterable[Block], top: int | None) -> tuple[Holder, ...]:
     num_bytes: Counter[tuple[str, str, str]] = Counter()
     counts: Counter[tuple[str, str, str]] = Counter()
     for block in alive:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, Literal
 
 from harness.metering.cuda import CudaMeter
-from harness.metering.events import Alive, LedgerReport
+from harness.metering.events import Alive, Holder, LedgerReport
 from harness.out_of_memory import OutOfMemory
 
 NUM_HOLDERS = 12
+LAYER = re.compile(r"\.\d+(?=\.|$)")
 BatchOf = Literal["training", "evaluation"]
 
 
@@ -33,10 +37,24 @@ def told_of(
         path=seen.path or None,
         alive=seen.total,
         split=dict(seen.split),
-        holders=[holder._asdict() for holder in seen.holders[:NUM_HOLDERS]],
+        holders=_by_module(seen.holders)[:NUM_HOLDERS],
         reserved=reserved,
         capacity=capacity,
     )
+
+
+def _by_module(holders: Iterable[Holder]) -> list[dict[str, Any]]:
+    """Return bytes and blocks by category and module, a model's like layers together."""
+    sizes: Counter[tuple[str, str]] = Counter()
+    blocks: Counter[tuple[str, str]] = Counter()
+    for holder in holders:
+        key = (holder.category, LAYER.sub(".*", holder.path))
+        sizes[key] += holder.num_bytes
+        blocks[key] += holder.num_blocks
+    return [
+        {"category": key[0], "path": key[1], "num_bytes": size, "num_blocks": blocks[key]}
+        for key, size in sizes.most_common()
+    ]
 
 
 def at_peak(report: LedgerReport) -> Alive:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from methods.base import Handle
 
 NUM_HOLDERS = 12
+EVERY = 2**31
 T = TypeVar("T")
 
 
@@ -189,7 +190,7 @@ class Meter:
         if self.lacking is not None:
             self.lacking.again = True
         elif ledger is not None:
-            self.lacking = told_of(at_peak(ledger.report()), batch_of, number, self.cuda)
+            self.lacking = told_of(at_peak(ledger.report(top=EVERY)), batch_of, number, self.cuda)
             self.lacking.again = False
 
     def note_lack(self, batch_of: BatchOf | None, number: int | None = None) -> None:
