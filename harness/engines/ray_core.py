@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import durable
 from harness.cell import new_record
-from harness.engines.attempts import after_loss, another, refuse
+from harness.engines.attempts import after_loss, another, first, refuse
 from harness.engines.base import End, Event, conclude
 from harness.engines.child import Limits
 from harness.engines.needs import Need
@@ -124,7 +124,9 @@ class RayEngine:
             UserError: the cluster was lost again and again.
         """
         self._listen = listen
-        self._queue = Queue(map(Turn, cells, needs or [Need()] * len(cells)), self.devices)
+        wanted = needs or [Need()] * len(cells)
+        turns = (first(self.store, *each, self.limits) for each in zip(cells, wanted, strict=True))
+        self._queue = Queue(turns, self.devices)
         for turn, why in self._queue.refused():
             listen(Event(turn.cell, record=refuse(self.store, turn, why, self.invocation)))
         vain = 0

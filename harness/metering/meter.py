@@ -12,10 +12,12 @@ from torch import Tensor, nn
 from harness.metering.cuda import CudaMeter, CudaReading
 from harness.metering.declared import Repeated, declared_tensors
 from harness.metering.flops import StepFlops
+from harness.metering.lack import BatchOf, at_peak, told_of
 from harness.metering.ledger import Ledger, LedgerReport
 from harness.metering.paths import ModulePaths
 from harness.metering.step_peaks import StepPeaks
 from harness.metering.watch import Watch
+from harness.out_of_memory import OutOfMemory, is_out_of_memory
 from harness.record import Memory, PhaseMemory
 from harness.shapes import BatchShape
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from methods.base import Handle
 
 NUM_HOLDERS = 12
+EVERY = 2**31
 T = TypeVar("T")
 
 
@@ -33,6 +36,9 @@ class Meter:
     the second: by then the optimizer has its state) and, of every variant of step, the one with the
     most padded tokens: of those known when the phase begins, and later ones that are larger still.
     On CUDA the allocator sees every step, and audited steps add the split.
+
+    Attributes:
+        lacking: what was alive when memory ran out, once it has.
     """
 
     def __init__(self, model: nn.Module, handle: Handle, device: torch.device) -> None:
@@ -52,6 +58,7 @@ class Meter:
         self._peak_evaluation: int | None = None
         self._evaluated = 0  # padded tokens of the largest evaluation batch that was audited
         self._peak_probe: int | None = None
+        self.lacking: OutOfMemory | None = None
 
     def start_phase(self, step: int, upcoming: Sequence[tuple[BatchShape, Hashable]]) -> None:
         """Begin a phase at `step`; `upcoming`: shape and variant of the steps known to follow."""
@@ -98,8 +105,7 @@ class Meter:
     @contextmanager
     def audit(self, number: int, step: Repeated) -> Iterator[Watch]:
         """Run step `number` under the ledger, which is yielded."""
-        ledger = self._ledger(step)
-        with ledger:
+        with self._watched(step, "training", number) as ledger:
             yield ledger
         self._note(number, ledger.report())
 
@@ -129,8 +135,7 @@ class Meter:
         if self.cuda or tokens <= self._evaluated:
             return
         self._evaluated = tokens
-        ledger = self._ledger(step)
-        with ledger:
+        with self._watched(step, "evaluation") as ledger:
             ledger.mark("forward")
             forward()
             ledger.mark("end")
@@ -143,8 +148,7 @@ class Meter:
                 result = look()
             peak = reading.peak_allocated
         else:
-            ledger = self._ledger(step)
-            with ledger:
+            with self._watched(step, "evaluation") as ledger:
                 ledger.mark("forward")
                 result = look()
                 ledger.mark("end")
@@ -161,6 +165,52 @@ class Meter:
                 yield reading
         else:
             yield None
+
+    def account(
+        self,
+        act: Callable[[Watch], object],
+        step: Repeated,
+        batch_of: BatchOf | None,
+        number: int | None = None,
+    ) -> None:
+        """Find out what is alive where memory ran out: do the same again, under a ledger.
+
+        Whatever `act` ends with, the run has ended before; it may fit now, and is told as such.
+        """
+        if self.lacking is not None:  # a ledger saw it the first time
+            return
+        self._tensors_by_category = None
+        ledger = None
+        try:
+            with self._watched(step, batch_of, number) as ledger:
+                act(ledger)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                return
+        if self.lacking is not None:
+            self.lacking.again = True
+        elif ledger is not None:
+            self.lacking = told_of(at_peak(ledger.report(top=EVERY)), batch_of, number, self.cuda)
+            self.lacking.again = False
+
+    def note_lack(self, batch_of: BatchOf | None, number: int | None = None) -> None:
+        """Note whose batch did not fit, where what is alive cannot be found out."""
+        self.lacking = self.lacking or OutOfMemory(
+            doing=batch_of or "", batch_of=batch_of, step=number
+        )
+
+    @contextmanager
+    def _watched(
+        self, step: Repeated, batch_of: BatchOf | None, number: int | None = None
+    ) -> Iterator[Ledger]:
+        """Open a ledger; keeps what is alive in it when memory runs out."""
+        ledger = self._ledger(step)
+        try:
+            with ledger:
+                yield ledger
+        finally:
+            if ledger.lacking is not None:
+                self.lacking = told_of(ledger.lacking, batch_of, number, self.cuda)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run goes on from."""
