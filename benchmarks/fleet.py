@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import resource
 import signal
@@ -57,7 +58,24 @@ def driver_itself(driver: psutil.Process) -> list[psutil.Process]:
 
 def cells_of(driver: psutil.Process) -> list[psutil.Process]:
     """Return the processes of the cells that run now."""
-    return [one for one in driver.children() if WORKER in one.cmdline()]
+    return [
+        one for one in driver.children(recursive=True) if leads(one) and WORKER in one.cmdline()
+    ]
+
+
+def leads(process: psutil.Process) -> bool:
+    """Tell whether a process leads its group, as a cell's does; what it forks does not."""
+    return os.getpgid(process.pid) == process.pid
+
+
+def named(name: str) -> Victims:
+    """Return what finds processes of this name, or whose command line begins with it."""
+
+    def found(driver: psutil.Process) -> list[psutil.Process]:
+        below = driver.children(recursive=True)
+        return [one for one in below if name == one.name() or name in " ".join(one.cmdline()[:3])]
+
+    return found
 
 
 def forks_of(driver: psutil.Process) -> list[psutil.Process]:
@@ -68,6 +86,14 @@ def forks_of(driver: psutil.Process) -> list[psutil.Process]:
 # By engine: what is killed, and the processes that it may be.
 VICTIMS: dict[str, dict[str, Victims]] = {
     "local": {"driver": driver_itself, "cell": cells_of, "fork": forks_of},
+    "ray": {
+        "driver": driver_itself,
+        "cell": cells_of,
+        "Ray's worker": named("ray::run_here"),
+        "raylet": named("raylet"),
+        "gcs_server": named("gcs_server"),
+        "Ray's driver": named("harness.engines.ray_driver"),
+    },
 }
 
 
@@ -137,7 +163,7 @@ class Fleet:
             if found:
                 dice.choice(found).send_signal(signal.SIGKILL)
                 self.counts[whom] += 1
-        except psutil.NoSuchProcess:
+        except (psutil.NoSuchProcess, ProcessLookupError):
             return
 
 
