@@ -22,7 +22,6 @@ from harness.training.ranks import ALONE, Joined, Ranks
 from harness.training.setup import Setup, load_cell_data, load_cell_model, set_up
 
 Array = NDArray[Any]
-Made = Callable[[], Checkpoints | None]
 
 
 def in_ranks(folder: Path, size: int, function: Callable[..., Any], *arguments: Any) -> list[Any]:
@@ -46,12 +45,16 @@ def _joined(rank: int, size: int, meeting: Path, function: Any, arguments: Any) 
     return result
 
 
-def trained(ranks: Ranks, cell: Cell, make: Made | None = None, dropout: bool = False) -> Any:
-    """Run the cell's training; return what of it ranks must share.
+def trained(
+    ranks: Ranks, cell: Cell, checkpoints: Checkpoints | None = None, dropout: bool = False
+) -> Any:
+    """Run the cell's training; return what of it ranks must share, or None: it was interrupted.
 
-    Without dropout, of which each rank draws its own: what is left must be one process's.
+    Without dropout, of which each rank draws its own: what is left must be one process's. Nothing
+    is metered, which takes most of the time of runs this small.
     """
-    setup = prepared(ranks, cell, make() if make else None, dropout)
+    setup = prepared(ranks, cell, checkpoints, dropout)
+    unmetered(setup)
     try:
         Loop(setup).run()
     except Interrupted:
@@ -73,8 +76,16 @@ def prepared(
     return setup
 
 
+def unmetered(setup: Setup) -> None:
+    """Have nothing audited and no FLOPs counted."""
+    meter: Any = setup.meter
+    meter.wants = meter.audit_evaluation = meter.count = lambda *_: False
+    meter.knows = lambda _: True
+    meter.probing = lambda look, _: look()
+
+
 def outcome(setup: Setup) -> dict[str, Any]:
-    """Return losses, scores, choices and weights of a run, and its memory."""
+    """Return losses, scores, choices and weights of a run."""
     result = setup.state.result
     return {
         "losses": [entry["loss"] for entry in result.history],
@@ -87,7 +98,6 @@ def outcome(setup: Setup) -> dict[str, Any]:
             name: parameter.detach().numpy().copy()  # torch's own would be sent by a descriptor
             for name, parameter in setup.model.named_parameters()
         },
-        "memory": setup.meter.report(setup.clock.phase_medians()),
     }
 
 
