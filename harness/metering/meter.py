@@ -48,7 +48,7 @@ class Meter:
         self._open = False  # the last phase still runs
         self.flops: list[int] = []
         self._audits: set[int] = set()
-        self._largest: dict[Hashable, int] = {}  # padded tokens, by kind of step, that are audited
+        self._largest: dict[str, int] = {}  # padded tokens, by kind of step, that are audited
         self._from = 0  # the first step that is worth an audit
         self._tensors_by_category: dict[str, list[Tensor]] | None = None
         self._paths = ModulePaths(model)
@@ -72,7 +72,7 @@ class Meter:
         # The run's first step has no optimizer state yet; a later phase may last one step only.
         first = min(1, len(upcoming) - 1) if step == 0 else 0
         later = range(first, len(upcoming))
-        longest: dict[Hashable, tuple[int, int]] = {}
+        longest: dict[str, tuple[int, int]] = {}
         for i in later:
             shape, variant = upcoming[i]
             kind, tokens = _kind_of([shape], variant)
@@ -219,20 +219,25 @@ class Meter:
             "phases": [phase.model_dump(mode="json") for phase in self.phases],
             "flops": list(self.flops),
             "audits": sorted(self._audits),
+            "audited_from": self._from,
+            "largest": dict(self._largest),
+            "step_peaks": self._step_peaks.state_dict(),
+            "evaluated": self._evaluated,
             "peak_evaluation": self._peak_evaluation,
             "peak_probe": self._peak_probe,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on in the phase that was open; every variant of step is audited once more."""
+        """Go on in the phase that was open: the same steps are audited as without a break."""
         self.phases = [PhaseMemory.model_validate(phase) for phase in state["phases"]]
         self.flops, self._audits = list(state["flops"]), set(state["audits"])
-        self._largest, self._fits, self._tensors_by_category = {}, {}, None
+        self._from, self._largest = state["audited_from"], dict(state["largest"])
+        self._evaluated = state["evaluated"]
+        self._step_peaks = StepPeaks()
+        self._step_peaks.load_state_dict(state["step_peaks"])
+        self._fits, self._tensors_by_category = {}, None
         self._peak_evaluation, self._peak_probe = state["peak_evaluation"], state["peak_probe"]
         self._open = bool(self.phases)
-        if self.phases:
-            last = self.phases[-1]
-            self._step_peaks = StepPeaks(last.steps, last.peak_mean or last.peak_allocated)
         if self.cuda and self.phases:
             self.cuda.start_phase()
 
@@ -313,13 +318,13 @@ class Meter:
         return None
 
 
-def _kind_of(shapes: Iterable[BatchShape], variant: Hashable) -> tuple[Hashable, int]:
+def _kind_of(shapes: Iterable[BatchShape], variant: Hashable) -> tuple[str, int]:
     """Return the kind of a step with batches of these shapes, and its largest one's padded tokens.
 
     Without padding attention may do without a mask, which makes a kind of its own.
     """
     largest = max(shapes, key=lambda shape: shape.tokens)
-    return (variant, largest.padded), largest.tokens
+    return repr((variant, largest.padded)), largest.tokens
 
 
 def _empty_phase(step: int, trainable: int, layer: int | None) -> PhaseMemory:

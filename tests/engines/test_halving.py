@@ -23,6 +23,7 @@ from harness.suite.batches import with_batches
 from harness.suite.cell import Cell
 from harness.suite.load import load_suite
 
+pytestmark = pytest.mark.usefixtures("forked_cells")
 SUPPORT = Path(__file__).parent.parent / "support"
 LACK = OutOfMemory(doing="training", batch_of="training")
 HALF = Batches(batch_size=4, accumulate=2, eval_batch_size=8)
