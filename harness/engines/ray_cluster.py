@@ -111,7 +111,9 @@ class Fleet:
 
     def __init__(self, cluster: Cluster, folder: Path, mark: str) -> None:
         self._cluster, self._folder, self._mark = cluster, folder, mark
-        self._selectors, self._software = selectors_of(cluster.labels), software()
+        self._selectors = selectors_of(cluster.labels)
+        # On this box alone there is one installation, as for the local engine.
+        self._software = software() if cluster.address else {}
         self._link: Link | None = None
         self._census = self._new_census()
 

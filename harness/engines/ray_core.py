@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 CONNECTS = 5  # attempts in a row, without a cell that ended in between
 LONGEST = 60.0  # seconds between two of them
+VACANCY = 600.0  # seconds that cells wait for a node with room for them, while nothing runs
 WAKE = 0.5  # seconds at most until Ctrl-C is heard
 
 
@@ -84,6 +85,7 @@ class RayEngine:
         self._queue = Queue([], [])
         self._sent: dict[int, _Sent] = {}
         self._numbers = 0
+        self._busy = time.monotonic()  # when anything was last under way
         self._listen: Callable[[Event], None] = lambda event: None
 
     def __enter__(self) -> RayEngine:
@@ -127,9 +129,8 @@ class RayEngine:
         wanted = needs or [Need()] * len(cells)
         turns = (first(self.store, *each, self.limits) for each in zip(cells, wanted, strict=True))
         self._queue = Queue(turns, self.devices)
-        for turn, why in self._queue.refused():
-            listen(Event(turn.cell, record=refuse(self.store, turn, why, self.invocation)))
-        vain = 0
+        self._refuse()
+        vain, self._busy = 0, time.monotonic()
         try:
             while len(self._queue) or self._sent:
                 try:
@@ -154,14 +155,17 @@ class RayEngine:
         while (placed := self._queue.next(now)) is not None:
             self._send(placed)
         later = self._queue.wakes(now)
+        if self._sent or later is not None:
+            self._busy = now
+        elif now - self._busy > VACANCY:  # its node has left, and does not come back
+            self._refuse()
         try:
             news = self._fleet.hear(WAKE if later is None else min(WAKE, later))
         except queue.Empty:
             return False
         if "cell" in news:
             return self._hear(news["cell"], news)
-        with suppress(UserError):  # no node is left: cells wait for one to come
-            self._take_over(self._fleet.devices())
+        self._look_around()
         return False
 
     def _send(self, placed: Placed) -> None:
@@ -288,6 +292,19 @@ class RayEngine:
                 why = error
             time.sleep(min(self.limits.back_off * 2**attempt, LONGEST))
         raise UserError(f"{CONNECTS} times in a row: {why}")
+
+    def _look_around(self) -> None:
+        """Take up which nodes have come and left; where none is, cells wait for one to come."""
+        try:
+            self._take_over(self._fleet.devices())
+        except UserError:
+            self._take_over([])
+
+    def _refuse(self) -> None:
+        """Say of the cells that no device has room for that they are not sent."""
+        for turn, why in self._queue.refused():
+            record = refuse(self.store, turn, why, self.invocation)
+            self._listen(Event(turn.cell, record=record))
 
     def _take_over(self, devices: Sequence[Device]) -> None:
         """Have the queue's devices be these."""
