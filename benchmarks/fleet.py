@@ -2,7 +2,9 @@
 
 The driver is started again until it ends by itself. Then there must be one whole record for every
 cell, none written after it was final, with the scores and losses that the same cells have in one
-process that nobody disturbs. What an engine costs is the time of a cell there beyond that process's.
+process that nobody disturbs. What an engine costs is the time of a cell there beyond its own here,
+in seconds of the processor, too, which say something also where others keep the machine busy. A
+benchmark that was ended goes on in the same folder.
 
     python benchmarks/fleet.py [--cells 200] [--engine local] [--jobs 2] [--seed 0]
         [--pause 3 20] [--calm] [--out FOLDER]
@@ -12,7 +14,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -40,7 +44,7 @@ tasks: [{{name: acceptability, train_rows: 16, evaluation_rows: 8}}]
 methods: [full, bitfit, lora, {{safe: {{over: lora, tau: {{quantile: 0.6}}, t_f: {{epochs: 1}},
                                           max_warmup: 2, probe: 8}}}}]
 seeds: {seeds}
-train: {{batch_size: 8, max_length: 12, epochs: 3, lr: 5.0e-3}}
+train: {{batch_size: 8, max_length: 12, epochs: 4, lr: 5.0e-3}}
 """
 WORKER = "harness.engines.worker"
 
@@ -54,7 +58,24 @@ def driver_itself(driver: psutil.Process) -> list[psutil.Process]:
 
 def cells_of(driver: psutil.Process) -> list[psutil.Process]:
     """Return the processes of the cells that run now."""
-    return [one for one in driver.children() if WORKER in one.cmdline()]
+    return [
+        one for one in driver.children(recursive=True) if leads(one) and WORKER in one.cmdline()
+    ]
+
+
+def leads(process: psutil.Process) -> bool:
+    """Tell whether a process leads its group, as a cell's does; what it forks does not."""
+    return os.getpgid(process.pid) == process.pid
+
+
+def named(name: str) -> Victims:
+    """Return what finds processes of this name, or whose command line begins with it."""
+
+    def found(driver: psutil.Process) -> list[psutil.Process]:
+        below = driver.children(recursive=True)
+        return [one for one in below if name == one.name() or name in " ".join(one.cmdline()[:3])]
+
+    return found
 
 
 def forks_of(driver: psutil.Process) -> list[psutil.Process]:
@@ -65,6 +86,14 @@ def forks_of(driver: psutil.Process) -> list[psutil.Process]:
 # By engine: what is killed, and the processes that it may be.
 VICTIMS: dict[str, dict[str, Victims]] = {
     "local": {"driver": driver_itself, "cell": cells_of, "fork": forks_of},
+    "ray": {
+        "driver": driver_itself,
+        "cell": cells_of,
+        "Ray's worker": named("ray::run_here"),
+        "raylet": named("raylet"),
+        "gcs_server": named("gcs_server"),
+        "Ray's driver": named("harness.engines.ray_driver"),
+    },
 }
 
 
@@ -97,10 +126,15 @@ class Fleet:
     def run(self, seed: int = 0) -> float:
         """Run to the end; returns the seconds from the first start to the last cell's record."""
         dice, store, cells = random.Random(seed), Store(self.out), load_suite(self.suite).cells()
-        began, before = time.monotonic(), dict[str, int]()
+        notes = self.out.with_suffix(".json")
+        noted = json.loads(notes.read_text()) if notes.exists() else {"wall": 0.0, "counts": {}}
+        began, before = time.monotonic() - noted["wall"], final(store, cells)
+        self.counts.update(noted["counts"])
         driver = self.start()
         while True:
             self._wait(driver, dice)
+            noted = {"wall": time.monotonic() - began, "counts": dict(self.counts)}
+            notes.write_text(json.dumps(noted))
             now = final(store, cells)
             written = sum(now.get(path) != when for path, when in before.items())
             self.counts["written twice"] += written
@@ -129,7 +163,7 @@ class Fleet:
             if found:
                 dice.choice(found).send_signal(signal.SIGKILL)
                 self.counts[whom] += 1
-        except psutil.NoSuchProcess:
+        except (psutil.NoSuchProcess, ProcessLookupError):
             return
 
 
@@ -143,18 +177,37 @@ def facts(record: Record) -> list[object]:
     return [record.scores, record.final_loss, record.history]
 
 
-def undisturbed(cells: Sequence[Cell]) -> tuple[list[Record], list[float]]:
-    """Run the cells one after the other in this process; returns their records and seconds."""
+def processor() -> float:
+    """Return the seconds of the processor that this process and those that ended took."""
+    return sum(sum(resource.getrusage(who)[:2])
+               for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))  # fmt: skip
+
+
+def undisturbed(cells: Sequence[Cell]) -> tuple[list[Record], list[tuple[float, float]]]:
+    """Run the cells one after the other in this process; returns their records and seconds.
+
+    The seconds are of the clock, and of the processor.
+    """
     records, seconds = [], []
     for cell in cells:
-        began = time.monotonic()
+        began, worked = time.monotonic(), processor()
         records.append(run_cell(cell, lambda _news: None))
-        seconds.append(time.monotonic() - began)
+        seconds.append((time.monotonic() - began, processor() - worked))
     return records, seconds
 
 
-def compared(fleet: Fleet, wall: float, alone: Sequence[Record], each: float) -> dict[str, object]:
-    """Return what came out: all cells, none twice, the same numbers, and what it cost."""
+def compared(
+    fleet: Fleet,
+    taken: tuple[float, float],
+    alone: Sequence[Record],
+    each: tuple[float, float],
+) -> dict[str, object]:
+    """Return what came out: all cells, none twice, the same numbers, and what it cost.
+
+    `taken` are all seconds of the clock and of the processor; `each` those of a cell by itself.
+    What was killed is not reaped by this process, so the processor's are told of calm runs alone.
+    """
+    wall, worked = taken
     store, cells = Store(fleet.out), load_suite(fleet.suite).cells()
     records = [store.read(cell) for cell in cells]
     whole = [record for record in records if record is not None and record.outcome == "ok"]
@@ -172,8 +225,16 @@ def compared(fleet: Fleet, wall: float, alone: Sequence[Record], each: float) ->
         "taken up": sum(bool(record.resumed_at) for record in whole),
         "wall seconds": round(wall, 1),
         "seconds of a cell": round(wall * fleet.jobs / len(cells), 2),
-        "alone": round(each, 2),
-        "overhead of a cell": round(wall * fleet.jobs / len(cells) - each, 2),
+        "alone": round(each[0], 2),
+        "overhead of a cell": round(wall * fleet.jobs / len(cells) - each[0], 2),
+        **(
+            {}
+            if fleet.pause
+            else {
+                "processor seconds of a cell": round(worked / len(cells), 2),
+                "processor seconds alone": round(each[1], 2),
+            }
+        ),
     }
 
 
@@ -194,10 +255,13 @@ def main() -> None:
     suite.write_text(SUITE.format(seeds=list(range(-(-asked.cells // 4)))))
     pause = None if asked.calm else tuple(asked.pause)
     fleet = Fleet(suite, folder / "run", asked.engine, asked.jobs, pause)
+    before = processor()
     wall = fleet.run(asked.seed)
+    taken = wall, processor() - before
     print(f"{wall:.0f} s; {dict(fleet.counts)}", flush=True)
     alone, seconds = undisturbed(load_suite(suite).cells())
-    print(json.dumps(compared(fleet, wall, alone, median(seconds)), indent=1))
+    each = median(clock for clock, _ in seconds), median(worked for _, worked in seconds)
+    print(json.dumps(compared(fleet, taken, alone, each), indent=1))
 
 
 if __name__ == "__main__":

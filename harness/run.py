@@ -59,6 +59,16 @@ def run(
         Literal["local", "ray"], typer.Option(help="on this machine, or by Ray on many")
     ] = "local",
     gpus: Annotated[str | None, typer.Option(help="such as 0,1; default: all there are")] = None,
+    address: Annotated[
+        str | None, typer.Option(help="of a Ray cluster, such as auto; default: this machine alone")
+    ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="of the Ray nodes to use, such as ray.io/accelerator-type=H100; may be repeated",
+        ),
+    ] = None,
     jobs: Annotated[
         int, typer.Option(min=1, help="cells at a time on a GPU, or on the CPU, as far as they fit")
     ] = 1,
@@ -135,13 +145,15 @@ def run(
                 "run", str(file), *(overrides or []), only=only, plugin=plugin, limit=limit,
                 force=force, retry_failed=retry_failed, cell_minutes=cell_minutes, gpus=gpus,
                 jobs=jobs if jobs > 1 else None, engine=engine if engine != "local" else None,
-                send_unfit=send_unfit, on_oom=on_oom if halve else None, export=export, out=out,
+                address=address, label=label, send_unfit=send_unfit,
+                on_oom=on_oom if halve else None, export=export, out=out,
             ),
             overrides=overrides or [],
         )  # fmt: skip
         limits = Limits(cell_minutes and 60 * cell_minutes, 60 * silent_minutes or None,
                         retries=retries, halve=halve, afresh=force)  # fmt: skip
-        wanted = Wanted(60 * checkpoint_minutes, export, asked, limits, jobs, gpus)
+        wanted = Wanted(60 * checkpoint_minutes, export, asked, limits, jobs, gpus, address,
+                        tuple(label or ()))  # fmt: skip
         with opened(engine, store, lock, wanted) as running:
             return _work(running, chosen, todo, asked_formats, send_unfit=send_unfit or halve)
 

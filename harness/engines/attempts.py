@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from harness.store import Store
     from harness.suite.cell import Cell
 
+LOST = "lost: "  # how the end of an attempt begins that was lost with a worker or a node
+LOSSES = 5  # after which a cell is not run again
+
 
 def another(placed: Placed, record: Record, end: End, limits: Limits, now: float) -> Turn | None:
     """Return the turn of another attempt, or None where this one's record stays.
@@ -34,10 +37,25 @@ def another(placed: Placed, record: Record, end: End, limits: Limits, now: float
         return turn.again(f"beside other cells: {ended}", now, alone=True)
     if not worth_another(record, end):
         return None
-    counted = len(turn.attempts) - turn.alone - turn.halvings
+    counted = len(turn.attempts) - turn.alone - turn.halvings - _losses(turn)
     if counted >= limits.retries:
         return None
     return turn.again(ended, now + limits.back_off * 2**counted)
+
+
+def after_loss(turn: Turn, why: str, limits: Limits, now: float) -> Turn | None:
+    """Return the next turn of a cell that was lost with what it ran on, or None after too many.
+
+    That is no crash of its own, and does not count among its retries; but it may be the reason.
+    """
+    before = _losses(turn)
+    if before >= LOSSES:
+        return None
+    return turn.again(f"{LOST}{why}", now + limits.back_off * 2**before)
+
+
+def _losses(turn: Turn) -> int:
+    return sum(attempt.startswith(LOST) for attempt in turn.attempts)
 
 
 def first(store: Store, cell: Cell, need: Need, limits: Limits) -> Turn:

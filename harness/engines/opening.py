@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from harness.engines.base import Engine
 from harness.engines.here import devices_here
 from harness.engines.local import LocalEngine
 from harness.errors import UserError
+from harness.gpus import visible_devices
 
 if TYPE_CHECKING:
     from harness.engines.child import Limits
@@ -30,6 +32,8 @@ class Wanted:
         limits: how long a cell may take, and how often one that crashed is run again.
         jobs: cells at a time on a device.
         gpus: of this machine, as `--gpus` has them.
+        address: of a Ray cluster; None: this machine alone.
+        labels: that its nodes must have, as `--label` has them.
     """
 
     checkpoint_seconds: float
@@ -38,6 +42,8 @@ class Wanted:
     limits: Limits
     jobs: int = 1
     gpus: str | None = None
+    address: str | None = None
+    labels: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -49,6 +55,18 @@ def opened(name: str, store: Store, lock: int, wanted: Wanted) -> Iterator[Engin
     """
     given = (wanted.checkpoint_seconds, wanted.export, wanted.invocation, wanted.limits)
     if name == "local":
+        if wanted.address or wanted.labels:
+            raise UserError("--address and --label are of --engine ray")
         yield LocalEngine(store, devices_here(wanted.gpus, wanted.jobs), lock, *given)
         return
-    raise UserError("--engine ray: it is not installed")
+    if find_spec("ray") is None:
+        raise UserError("--engine ray: Ray is not here; pip install 'headroom-bench[ray]'")
+    if wanted.address and wanted.gpus is not None:
+        raise UserError("--gpus is about this machine; with --address give --label")
+    from harness.engines.ray_cluster import Cluster
+    from harness.engines.ray_core import RayEngine
+
+    gpus = () if wanted.address else tuple(visible_devices(wanted.gpus))
+    cluster = Cluster(wanted.address, wanted.labels, wanted.jobs, gpus)
+    with RayEngine(store, cluster, *given) as engine:
+        yield engine

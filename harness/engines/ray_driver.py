@@ -41,8 +41,8 @@ class Driver:
     """One connection to a cluster.
 
     Args:
-        asked: `address` of the cluster, or `home`, `cpus` and `gpus` of one on this box alone; the
-            run's `folder` and `mark`.
+        asked: `address` of the cluster, or `home`, `gpus` and `jobs` on each of one on this box
+            alone; the run's `folder` and `mark`.
         answers: where news go.
     """
 
@@ -59,10 +59,12 @@ class Driver:
         if self._asked["address"]:
             ray.init(address=self._asked["address"], **common)
         else:
+            gpus = self._asked["gpus"]
+            places = self._asked["jobs"] * max(1, len(gpus))
             ray.init(
                 address="local",
-                num_cpus=self._asked["cpus"],
-                num_gpus=self._asked["gpus"],
+                num_cpus=places,
+                num_gpus=len(gpus),
                 include_dashboard=False,
                 object_store_memory=OBJECTS,
                 _temp_dir=self._asked["home"],
@@ -118,7 +120,7 @@ class Driver:
             news = {"over": True, "lost": _in_words(error)}
         if "over" in news:
             del self._cells[stream]
-        self._tell({"cell": number, **news})
+        self.tell({"cell": number, **news})
 
     def _look_around(self) -> None:
         """Tell of nodes that have come, once they have said what they have, and that have left."""
@@ -128,7 +130,7 @@ class Driver:
         self._check()
         alive = {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
         if alive.keys() != self._alive.keys():
-            self._tell({"nodes": sorted(alive)})
+            self.tell({"nodes": sorted(alive)})
         for name in alive.keys() - self._alive.keys():
             here = NodeAffinitySchedulingStrategy(name, soft=False)
             probe = self._about.options(num_cpus=0, scheduling_strategy=here)
@@ -142,9 +144,9 @@ class Driver:
             return
         told = {"labels": node["Labels"], "resources": node["Resources"], "node": name}
         try:
-            self._tell({**told, "about": ray.get(answer)})
+            self.tell({**told, "about": ray.get(answer)})
         except RayTaskError as error:
-            self._tell({**told, "failed": _in_words(error)})
+            self.tell({**told, "failed": _in_words(error)})
         except RayError:
             self._alive.pop(name, None)  # it is asked again
 
@@ -160,7 +162,8 @@ class Driver:
         if missing:
             raise Gone(f"{missing[0]} has ended")
 
-    def _tell(self, news: dict[str, Any]) -> None:
+    def tell(self, news: dict[str, Any]) -> None:
+        """Give news to the run."""
         self._answers.write(json.dumps(news).encode() + b"\n")
         self._answers.flush()
 
@@ -171,13 +174,13 @@ def main() -> int:
     orders: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
     threading.Thread(target=_take, args=(orders, asked["home"]), daemon=True).start()
     with os.fdopen(asked["answers"], "wb") as answers:
+        driver = Driver(asked, answers)
         try:
-            driver = Driver(asked, answers)
             driver.connect()
             driver.serve(orders)
         except Exception as error:  # Ray's are of many types
             traceback.print_exc()
-            answers.write(json.dumps({"gone": _in_words(error)}).encode() + b"\n")
+            driver.tell({"gone": _in_words(error), "never": not ray.is_initialized()})
             return 1
     ray.shutdown()
     return 0

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,45 +18,19 @@ from harness.engines.child import python_path
 LEAVING = 15.0  # seconds that the driver may take to leave its cluster
 
 
-@dataclass(frozen=True)
-class Cluster:
-    """Where a run's cells go.
-
-    Attributes:
-        address: of a cluster's head, or `auto` as Ray has it; None: this box alone.
-        labels: `key=value`, which nodes must have.
-        jobs: cells on a device at a time.
-        gpus: CUDA devices of this box, where it is the cluster; none: its CPU.
-    """
-
-    address: str | None = None
-    labels: tuple[str, ...] = ()
-    jobs: int = 1
-    gpus: tuple[str, ...] = field(default=())
-
-
 class Link:
     """Ray's driver as a process: `send` it orders, read `news`; None there says that it has ended.
 
     Args:
-        cluster: that it joins or starts.
-        folder: of the run, with its `mark`.
-        log: where it and Ray print.
+        asked: `address` of a cluster, or None for one of this box alone with `gpus` by their
+            numbers and `jobs` cells on each; the run's `folder`, and its `mark` there.
+        log: where the driver and Ray print.
     """
 
-    def __init__(self, cluster: Cluster, folder: Path, mark: str, log: Path) -> None:
-        self.home = None if cluster.address else ray_local.new_home()
+    def __init__(self, asked: dict[str, Any], log: Path) -> None:
+        self.home = ray_local.new_home() if asked["address"] is None else None
         self.news: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         heard, answers = os.pipe()
-        asked = {
-            "address": cluster.address,
-            "home": self.home and str(self.home),
-            "cpus": max(cluster.jobs * max(1, len(cluster.gpus)), len(os.sched_getaffinity(0))),
-            "gpus": len(cluster.gpus),
-            "folder": str(folder),
-            "mark": mark,
-            "answers": answers,
-        }
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             self._process = subprocess.Popen(
@@ -65,7 +38,7 @@ class Link:
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, "PYTHONPATH": python_path(), **self._environment(cluster)},
+                env={**os.environ, "PYTHONPATH": python_path(), **self._environment(asked)},
                 pass_fds=(answers,),
                 start_new_session=True,
             )
@@ -73,7 +46,7 @@ class Link:
         if self.home is not None:
             (self.home / ray_local.DRIVER).write_text(str(self._process.pid))
         threading.Thread(target=self._listen, args=(heard,), daemon=True).start()
-        self.send(asked)
+        self.send({**asked, "home": self.home and str(self.home), "answers": answers})
 
     def send(self, order: dict[str, Any]) -> None:
         """Give an order; one that comes too late is answered by the end of the news."""
@@ -95,10 +68,10 @@ class Link:
         if self.home is not None:
             ray_local.end(self.home)
 
-    def _environment(self, cluster: Cluster) -> dict[str, str]:
+    def _environment(self, asked: dict[str, Any]) -> dict[str, str]:
         if self.home is None:
             return {}
-        devices = {"CUDA_VISIBLE_DEVICES": ",".join(cluster.gpus)} if cluster.gpus else {}
+        devices = {"CUDA_VISIBLE_DEVICES": ",".join(asked["gpus"])} if asked["gpus"] else {}
         return {**devices, **ray_local.environment(self.home)}
 
     def _listen(self, heard: int) -> None:

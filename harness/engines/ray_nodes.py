@@ -13,12 +13,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.engines.here import CPU
 from harness.engines.placing import Device, Placed
 from harness.errors import UserError
-from harness.forecasting.named import card_named
 from methods.wording import nearest
 
-CPU = "cpu"  # the kind of a device that is no GPU, as needs have it
 VALUE = r"[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?"
 CONDITION = re.compile(rf"(?P<no>!?)(?:in\((?P<many>{VALUE}(?:, ?{VALUE})*)\)|(?P<one>{VALUE}))")
 
@@ -45,7 +44,7 @@ class Node:
         host: its name in the network.
         labels: Ray's own and those it was started with.
         cpus, gpus: as many as Ray gives to tasks.
-        cards: name and bytes of each GPU.
+        cards: kind of each GPU, as forecasts have it, and the bytes that torch sees of it.
         memory: bytes of host memory.
     """
 
@@ -87,7 +86,7 @@ def node_of(told: Mapping[str, Any]) -> Node:
         labels=told["labels"],
         cpus=resources.get("CPU", 0.0),
         gpus=int(resources.get("GPU", 0)),
-        cards=tuple((name, memory) for name, memory in about["cards"]),
+        cards=tuple((kind, memory) for kind, memory in about["cards"]),
         memory=about["memory"],
     )
 
@@ -135,12 +134,10 @@ def devices_of(nodes: Sequence[Node], jobs: int) -> list[Device]:
 
 def _gpus(node: Node, jobs: int) -> list[Device]:
     """Return as many of a node's cards as Ray gives to tasks; it says which to each of them."""
-    found = []
-    for number, (name, memory) in enumerate(node.cards[: node.gpus]):
-        card = card_named(name, memory)
-        kind = card.name if card else name
-        found.append(Device(f"{node.name}/{number}", kind, memory, node.name, jobs))
-    return found
+    return [
+        Device(f"{node.name}/{number}", kind, memory, node.name, jobs)
+        for number, (kind, memory) in enumerate(node.cards[: node.gpus])
+    ]
 
 
 def shares_of(placed: Placed, node: Node) -> tuple[float, float]:
@@ -151,7 +148,7 @@ def shares_of(placed: Placed, node: Node) -> tuple[float, float]:
     """
     [device, *_], need = placed.devices, placed.turn.need
     places = device.places if placed.shares else 1
-    if device.name == node.name:  # its CPU
+    if device.kind == CPU:
         share = node.cpus / places
         return (math.floor(share) if share > 1 else share), 0.0
     cpus = min(1.0, node.cpus / max(1, node.gpus) / device.places)

@@ -24,27 +24,27 @@ from typing import Any
 from harness.engines.base import End, Order, kernel_oom_kills
 from harness.engines.child import Child, Limits
 from harness.env import MEMORY_PACKAGES, VARIABLES, package_versions, source_hash
-from harness.gpus import installed
+from harness.gpus import capability, installed
 
 MARK = ".ray"  # a file of the run folder: a node that reads the run's mark there sees that folder
 BEAT = 5.0  # seconds between two signs of life of a worker
 PARENT = 0.5  # seconds until a worker notices that the node's Ray process is gone
 SENT = 2**20  # bytes of a log's end that leave a node which does not see the run folder
 OF_THE_NODE = "CUDA_VISIBLE_DEVICES"  # Ray sets it
-# Variables that cells have from where the run was started, beside those that records name.
-PASSED_ON = ("CUBLAS_", "HEADROOM_", "HF_", "OPENBLAS_", "PYTORCH_", "TORCH", "TRANSFORMERS_")
 
 Told = dict[str, Any]
 
 
 def about_this_node(folder: str, mark: str) -> Told:
     """Return what a node has (memory in bytes), what it runs, and whether it sees the folder."""
-    import psutil
+    from harness.engines.here import host_memory, kind_of
+    from harness.forecasting.cards import find_card
 
+    kinds = [kind_of(gpu, capability(gpu.index)) for gpu in installed()]
     return {
         "host": socket.gethostname(),
-        "cards": [[gpu.name, gpu.memory] for gpu in installed()],
-        "memory": psutil.virtual_memory().total,
+        "cards": [[kind, find_card(kind).usable] for kind in kinds],
+        "memory": host_memory(),
         "software": software(),
         "sees": sees(Path(folder), mark),
     }
@@ -65,21 +65,13 @@ def sees(folder: Path, mark: str) -> bool:
         return False
 
 
-def variables() -> dict[str, str]:
-    """Return this process's variables that a cell's process has on every node."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if name != OF_THE_NODE and (name in VARIABLES or name.startswith(PASSED_ON))
-    }
-
-
 def run_here(asked: Mapping[str, Any]) -> Iterator[Told]:
     """Run a cell and yield what is to be told of it.
 
     Args:
         asked: `order` as JSON without descriptors, `record` and `log` as paths in its folder, the
-            `mark` there, `limits`, `environment`, and the working directory `at`.
+            `mark` there, `limits`, `environment`, how many cells share the CPU (`sharing`), and the
+            working directory `at`.
 
     Yields:
         `progress` as the cell reports it, `beat` while it says nothing, and last `end`, or `failed`
@@ -127,13 +119,10 @@ def _run(asked: Mapping[str, Any], stopping: threading.Event, tell: Callable[...
             return {"failed": f"{socket.gethostname()} does not see the run folder: no --export"}
     with suppress(OSError):
         os.chdir(asked["at"])
-    for name in VARIABLES:  # Ray sets some by what a task asked for, such as OMP_NUM_THREADS
-        if name not in asked["environment"] and name != OF_THE_NODE:
-            os.environ.pop(name, None)
     held_open = os.open(os.devnull, os.O_RDONLY)
     try:
         order = Order(**{**asked["order"], "folder": folder, "lock": held_open})
-        child = Child(order, folder / asked["log"], asked["environment"])
+        child = Child(order, folder / asked["log"], _environment(asked))
     finally:
         os.close(held_open)
     code, limit = child.attend(
@@ -148,6 +137,18 @@ def _run(asked: Mapping[str, Any], stopping: threading.Event, tell: Callable[...
         limit=limit,
     )
     return {"end": asdict(end), **({} if at_home else _to_send(folder, asked))}
+
+
+def _environment(asked: Mapping[str, Any]) -> dict[str, str]:
+    """Return the cell's variables, as the local engine would have them on this node."""
+    given = {"TOKENIZERS_PARALLELISM": "false", **asked["environment"]}
+    for name in VARIABLES:  # Ray sets some by what a task asked for, such as OMP_NUM_THREADS
+        if name not in given and name != OF_THE_NODE:
+            os.environ.pop(name, None)
+    if asked["sharing"] > 1 and "OMP_NUM_THREADS" not in given:
+        cores = len(os.sched_getaffinity(0))
+        given["OMP_NUM_THREADS"] = str(max(1, cores // asked["sharing"]))
+    return given
 
 
 def _own_folder(folder: str) -> Path:

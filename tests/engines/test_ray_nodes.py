@@ -11,16 +11,25 @@ from records import eight_cells
 
 from harness.engines.needs import Need
 from harness.engines.placing import Device, Placed, Turn
-from harness.engines.ray_fleet import Fleet
+from harness.engines.ray_cluster import Census
 from harness.engines.ray_nodes import Node, chosen, devices_of, selectors_of, shares_of
 from harness.errors import UserError
 from harness.units import GIB
 
 TYPE = "ray.io/accelerator-type"
-H100 = ("NVIDIA H100 80GB HBM3", 79 * GIB)
+H100 = ("h100", 79 * GIB)
+ODD = ("custom:9.00:8.6", 9 * GIB)
 NODES = [
     Node("a", "box-a", {TYPE: "H100", "zone": "east"}, 16.0, 2, (H100, H100), 200 * GIB),
-    Node("b", "box-b", {TYPE: "A100", "zone": "west"}, 8.0, 1, (("NVIDIA A9", 9 * GIB),), 99 * GIB),
+    Node(
+        "b",
+        "box-b",
+        {TYPE: "A100", "zone": "west"},
+        8.0,
+        1,
+        (("custom:9.00:8.6", 9 * GIB),),
+        99 * GIB,
+    ),
     Node("c", "box-c", {"zone": "west"}, 4.0, 0, (), 16 * GIB),
 ]
 SOFTWARE = {"code of headroom": "abc", "torch": "2.13.0"}
@@ -65,7 +74,7 @@ def test_labels_that_no_node_has_are_refused(asked: list[str], told: str) -> Non
 def test_devices_are_gpus_or_else_cpus() -> None:
     gpus = devices_of(NODES, jobs=2)
     assert [(d.name, d.kind, d.host, d.places) for d in gpus] == [
-        ("a/0", "h100", "a", 2), ("a/1", "h100", "a", 2), ("b/0", "NVIDIA A9", "b", 2),
+        ("a/0", "h100", "a", 2), ("a/1", "h100", "a", 2), ("b/0", "custom:9.00:8.6", "b", 2),
     ]  # fmt: skip
     [few] = devices_of([replace(NODES[0], gpus=1)], jobs=1)
     assert few.name == "a/0", "as many as Ray was told of"
@@ -98,19 +107,19 @@ def about(node: str, **other: Any) -> dict[str, Any]:
     return {"node": node, "labels": {}, "resources": {"CPU": 2.0}, "about": said}
 
 
-def test_a_fleet_knows_which_nodes_have_spoken_and_leaves_out_those_that_differ() -> None:
-    fleet = Fleet([], jobs=1, software=SOFTWARE)
-    assert not fleet.is_known
-    fleet.hear({"nodes": ["a", "b", "c"]})
-    fleet.hear(about("a"))
-    fleet.hear(about("b", software={**SOFTWARE, "torch": "2.11.0"}))
-    assert not fleet.is_known
-    fleet.hear({"node": "c", "labels": {}, "resources": {}, "failed": "No module named 'harness'"})
-    assert fleet.is_known
-    assert [device.name for device in fleet.devices()] == ["a"]
-    assert fleet.left_out["b"] == "box-b has torch 2.11.0, here it is 2.13.0"
-    fleet.hear({"nodes": ["b", "c"]})
+def test_a_census_knows_which_nodes_have_spoken_and_leaves_out_those_that_differ() -> None:
+    census = Census([], jobs=1, software=SOFTWARE)
+    assert not census.is_whole
+    census.hear({"nodes": ["a", "b", "c"]})
+    census.hear(about("a"))
+    census.hear(about("b", software={**SOFTWARE, "torch": "2.11.0"}))
+    assert not census.is_whole
+    census.hear({"node": "c", "labels": {}, "resources": {}, "failed": "No module named 'harness'"})
+    assert census.is_whole
+    assert [device.name for device in census.devices()] == ["a"]
+    assert census.left_out["b"] == "box-b has torch 2.11.0, here it is 2.13.0"
+    census.hear({"nodes": ["b", "c"]})
     with pytest.raises(UserError) as error:
-        fleet.devices()
+        census.devices()
     assert "box-b has torch 2.11.0" in str(error.value)
     assert "cannot run Headroom: No module named 'harness'" in str(error.value)
