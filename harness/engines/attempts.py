@@ -94,3 +94,14 @@ def refuse(store: Store, turn: Turn, why: str, invocation: Invocation | None = N
     if not store.is_done(turn.cell):
         store.write(turn.cell, record)
     return record
+
+
+def crashed(
+    store: Store, turn: Turn, why: str, invocation: Invocation | None = None, *, write: bool = True
+) -> Record:
+    """Return the record of a cell that has left none; a result of before stays in the store."""
+    record = new_record(turn.cell, "crashed", message=why, invocation=invocation)
+    record.attempts = list(turn.attempts)
+    if write and not store.is_done(turn.cell):
+        store.write(turn.cell, record)
+    return record
