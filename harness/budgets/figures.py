@@ -203,6 +203,9 @@ def _measured(folder: Path, only: Sequence[str]) -> Figures:
         if record.outcome != "ok" or record.memory is None:
             errors[spot] = record.outcome
             continue
+        if record.is_halved:
+            errors[spot] = f"ran in smaller batches than {record.asked_batches}"
+            continue
         try:
             cells[spot] = _of_record(record, record.memory)
         except WRONG as error:
