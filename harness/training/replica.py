@@ -161,7 +161,7 @@ class Hollow:
     def begin(self, watch: Watch) -> None:
         """Make the buckets as `Distributed` has them."""
         if self._buckets is None:
-            trained = [p for p in self._model.parameters() if p.requires_grad]
+            trained: list[Tensor] = [p for p in self._model.parameters() if p.requires_grad]
             self._hooks = [_hooked(p, self._arrive) for p in trained]
             self._arrived = []
             self._buckets = _flat(trained, [2**62], [])[::-1]
@@ -206,7 +206,7 @@ def _hooked(parameter: Any, hear: Any) -> Any:
     return parameter.register_post_accumulate_grad_hook(hear)
 
 
-def _flat(listed: Sequence[Tensor], limits: list[int], order: list[int]) -> list[Tensor]:
+def _flat(listed: list[Tensor], limits: list[int], order: list[int]) -> list[Tensor]:
     """Return the buckets of gradients, one behind another in each; by type and device apart.
 
     Without an order of the tensors torch sorts the buckets by their first ones.
