@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.engines.base import EXIT_INTERRUPTED
+from harness.out_of_memory import Batches
 from harness.part import Part
 from harness.plugins import Plugin
 
@@ -42,6 +43,7 @@ class RankOrder(Part):
         rank: of the process.
         meeting: the file where the ranks find each other.
         told: descriptor that its end is told on, as one JSON object.
+        batches: to run the cell with, where its own did not fit.
     """
 
     cell: dict[str, Any]
@@ -50,6 +52,7 @@ class RankOrder(Part):
     rank: int
     meeting: Path
     told: int
+    batches: Batches | None = None
 
 
 class Others:
@@ -105,7 +108,7 @@ class Others:
         os.close(told)
         line = RankOrder(
             cell=order.cell, plugins=order.plugins, checkpoint=checkpoint, rank=rank,
-            meeting=self._folder / "meeting", told=told,
+            meeting=self._folder / "meeting", told=told, batches=order.batches,
         ).model_dump_json()  # fmt: skip
         assert process.stdin is not None
         with suppress(BrokenPipeError):  # it died at once; its exit code tells

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import torch
@@ -58,6 +59,7 @@ def built(request: Request, stand_in: StandIn | None = None) -> Iterator[Built]:
     Raises:
         UserError: the model or the method cannot be built like this.
     """
+    import_module("transformers.masking_utils")  # of which the choices replace a function
     warnings.simplefilter("ignore")
     device = torch.device(stand_in or default_stand_in(request))
     with ExitStack() as stack:
