@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from harness.foreseen import RunForecast
+from harness.out_of_memory import Batches, OutOfMemory
 from harness.part import Part
 from harness.provenance import Data, Environment, Invocation, Provenance
 
@@ -63,8 +64,26 @@ class PhaseMemory(Part):
     holders: list[dict[str, Any]] = Field(default_factory=list, description="largest at the peak")
 
 
+class RankPeaks(Part):
+    """What one rank's device held at most, and what was foreseen of it."""
+
+    rank: int
+    training: int
+    phases: list[int] = Field(description="of training, phase by phase")
+    reserved: int | None = Field(None, description="of training; null: not CUDA")
+    evaluation: int | None = None
+    probe: int | None = None
+    forecast: dict[str, int] = Field(
+        default_factory=dict, description="of training, by the stage of the method"
+    )
+    forecast_evaluation: int | None = None
+
+
 class Memory(Part):
-    """Peaks of a run. `meter` says where they come from."""
+    """Peaks of a run. `meter` says where they come from.
+
+    Of a run on several devices they are those of the one that held the most.
+    """
 
     meter: Literal["cuda", "cpu-ledger"]
     phases: list[PhaseMemory]
@@ -77,6 +96,16 @@ class Memory(Part):
     peak_evaluation: int | None = None
     peak_probe: int | None = Field(None, description="while the method looks at its probe set")
     other_processes: list[dict[str, Any]] = Field(default_factory=list)
+    rank: int | None = Field(
+        None,
+        description="whose peaks these are, of several devices",
+        exclude_if=lambda value: value is None,
+    )
+    ranks: list[RankPeaks] = Field(
+        default_factory=list,
+        description="of all devices; empty where there is one",
+        exclude_if=lambda value: not value,
+    )
 
 
 class Compacted(Part):
@@ -158,7 +187,13 @@ class Record(Part):
     path: str = Field(description="task/model/method[/setting=value ...]/seed")
     suite: str
     cell: dict[str, Any] = Field(
-        description="as it ran: the model's own attention in place of auto"
+        description="as it ran: the model's own attention in place of auto, smaller batches where "
+        "those asked for did not fit"
+    )
+    asked_batches: Batches | None = Field(
+        None,
+        description="those of the suite, where smaller ones ran (--on-oom halve); null: they ran",
+        exclude_if=lambda value: value is None,
     )
     outcome: Outcome = "ok"
     message: str | None = None
@@ -204,6 +239,11 @@ class Record(Part):
     analyses: dict[str, Analysed] = Field(default_factory=dict, description="by name")
     export: Export | None = None
     forecast: RunForecast | None = None
+    out_of_memory: OutOfMemory | None = Field(
+        None,
+        description="where memory ran out, and what was alive then",
+        exclude_if=lambda value: value is None,
+    )
     method_state: dict[str, Any] = Field(default_factory=dict)
     frozen_at: dict[str, int | None] = Field(
         default_factory=dict,
@@ -264,6 +304,11 @@ class Record(Part):
     def is_host_oom(self) -> bool:
         """Whether host memory ran out, of which others take their share: another time it may do."""
         return self.outcome == "oom" and (self.message or "").startswith(HOST_MEMORY)
+
+    @property
+    def is_halved(self) -> bool:
+        """Whether it ran with smaller batches than the suite asks for: its memory is another's."""
+        return self.asked_batches is not None
 
     @property
     def is_shared_oom(self) -> bool:

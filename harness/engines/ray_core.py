@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from harness import durable
-from harness.engines.attempts import after_loss, another, crashed, refuse
+from harness.engines.attempts import after_loss, another, crashed, first, refuse
 from harness.engines.base import End, Event, conclude
 from harness.engines.child import Limits
 from harness.engines.needs import Need
@@ -110,7 +110,9 @@ class RayEngine:
             UserError: the cluster was lost again and again.
         """
         self._listen = listen
-        self._queue = Queue(map(Turn, cells, needs or [Need()] * len(cells)), self.devices)
+        wanted = needs or [Need()] * len(cells)
+        turns = (first(self.store, *each, self.limits) for each in zip(cells, wanted, strict=True))
+        self._queue = Queue(turns, self.devices)
         self._refuse()
         vain, self._busy = 0, time.monotonic()
         try:
