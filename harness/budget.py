@@ -12,6 +12,7 @@ import typer
 
 from harness.command import Plugins, command, new_app
 from harness.errors import UserError
+from harness.printed import one_line
 from harness.untrusted import said
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def check(
     found = judged(old, Asked(source, budget, _names(gpu), tuple(plugin or ()), against))
     accept = _update(source, budget, gpu, plugin)
     for line in told(found, accept, strict):
-        print(line)
+        print(one_line(line))
     if junit is not None:
         junit.write_text(junit_text(found, str(budget), ratchet, strict), encoding="utf-8")
     target = summary or os.environ.get("GITHUB_STEP_SUMMARY")

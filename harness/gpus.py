@@ -81,6 +81,12 @@ def _handle(device: str) -> Any:
     return pynvml.nvmlDeviceGetHandleByUUID(device)
 
 
+def too_few(devices: int, present: int) -> str:
+    """Say that a cell's training asks for more GPUs than there are."""
+    here = "this machine has 1 GPU" if present == 1 else f"this machine has {present} GPUs"
+    return f"train.devices = {devices}: {here}"
+
+
 def visible_devices(selection: str | None) -> list[str]:
     """Return the devices to use: those asked for, else what CUDA_VISIBLE_DEVICES says, else all.
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from harness.foreseen import RunForecast
+from harness.out_of_memory import Batches, OutOfMemory
 from harness.part import Part
 from harness.provenance import Data, Environment, Invocation, Provenance
 
@@ -186,7 +187,13 @@ class Record(Part):
     path: str = Field(description="task/model/method[/setting=value ...]/seed")
     suite: str
     cell: dict[str, Any] = Field(
-        description="as it ran: the model's own attention in place of auto"
+        description="as it ran: the model's own attention in place of auto, smaller batches where "
+        "those asked for did not fit"
+    )
+    asked_batches: Batches | None = Field(
+        None,
+        description="those of the suite, where smaller ones ran (--on-oom halve); null: they ran",
+        exclude_if=lambda value: value is None,
     )
     outcome: Outcome = "ok"
     message: str | None = None
@@ -232,6 +239,11 @@ class Record(Part):
     analyses: dict[str, Analysed] = Field(default_factory=dict, description="by name")
     export: Export | None = None
     forecast: RunForecast | None = None
+    out_of_memory: OutOfMemory | None = Field(
+        None,
+        description="where memory ran out, and what was alive then",
+        exclude_if=lambda value: value is None,
+    )
     method_state: dict[str, Any] = Field(default_factory=dict)
     frozen_at: dict[str, int | None] = Field(
         default_factory=dict,
@@ -292,6 +304,11 @@ class Record(Part):
     def is_host_oom(self) -> bool:
         """Whether host memory ran out, of which others take their share: another time it may do."""
         return self.outcome == "oom" and (self.message or "").startswith(HOST_MEMORY)
+
+    @property
+    def is_halved(self) -> bool:
+        """Whether it ran with smaller batches than the suite asks for: its memory is another's."""
+        return self.asked_batches is not None
 
     @property
     def is_shared_oom(self) -> bool:

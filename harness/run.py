@@ -91,6 +91,13 @@ def run(
     retry_failed: Annotated[
         bool, typer.Option(help="also run again what ended out of memory or diverged")
     ] = False,
+    on_oom: Annotated[
+        Literal["stop", "halve"],
+        typer.Option(
+            help="where a batch does not fit: that is the result, or the cell runs again with half "
+            "of it in twice as many passes"
+        ),
+    ] = "stop",
     export: Annotated[
         Literal["adapter", "model"] | None,
         typer.Option(
@@ -117,7 +124,8 @@ def run(
     cells = suite.cells()
     store = Store(out or Path("runs") / path_part(suite.name))
     chosen = choose(cells, only)
-    todo = [cell for cell in chosen if force or _waits(store, cell, retry_failed)][:limit]
+    halve = on_oom == "halve"
+    todo = [c for c in chosen if force or _waits(store, c, retry_failed, halve)][:limit]
     if dry_run:
         check_own_data(chosen)
         _print_cells(chosen, todo, store)
@@ -127,7 +135,7 @@ def run(
         check_attach(todo, progress)
     with store.lock() as lock:
         # Another run may have finished some of them while this one waited for the lock.
-        todo = [cell for cell in todo if force or _waits(store, cell, retry_failed)]
+        todo = [cell for cell in todo if force or _waits(store, cell, retry_failed, halve)]
         store.make_room(todo)
         for cell in todo if force else ():
             store.drop_checkpoint(cell)
@@ -137,22 +145,27 @@ def run(
                 "run", str(file), *(overrides or []), only=only, plugin=plugin, limit=limit,
                 force=force, retry_failed=retry_failed, cell_minutes=cell_minutes, gpus=gpus,
                 jobs=jobs if jobs > 1 else None, engine=engine if engine != "local" else None,
-                address=address, label=label, send_unfit=send_unfit, export=export, out=out,
+                address=address, label=label, send_unfit=send_unfit,
+                on_oom=on_oom if halve else None, export=export, out=out,
             ),
             overrides=overrides or [],
         )  # fmt: skip
         limits = Limits(cell_minutes and 60 * cell_minutes, 60 * silent_minutes or None,
-                        retries=retries)  # fmt: skip
+                        retries=retries, halve=halve, afresh=force)  # fmt: skip
         wanted = Wanted(60 * checkpoint_minutes, export, asked, limits, jobs, gpus, address,
                         tuple(label or ()))  # fmt: skip
         with opened(engine, store, lock, wanted) as running:
-            return _work(running, chosen, todo, asked_formats, send_unfit=send_unfit)
+            return _work(running, chosen, todo, asked_formats, send_unfit=send_unfit or halve)
 
 
-def _waits(store: Store, cell: Cell, retry_failed: bool) -> bool:
+def _waits(store: Store, cell: Cell, retry_failed: bool, halve: bool) -> bool:
     """Tell whether the cell has no result yet, or none that is good enough."""
+    from harness.suite.batches import smaller
+
     record = store.read(cell)
-    return record is None or not record.is_final or (retry_failed and record.outcome != "ok")
+    if record is None or not record.is_final or (retry_failed and record.outcome != "ok"):
+        return True
+    return halve and smaller(cell, record) is not None
 
 
 def _work(

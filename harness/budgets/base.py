@@ -26,7 +26,7 @@ from harness.comparing.revision import tree_of
 from harness.errors import UserError
 from harness.forecasting.cache import cache_folder
 from harness.suite.load import load_suite
-from harness.untrusted import WRONG, said
+from harness.untrusted import WRONG
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def base_of(asked: Question, against: str | None) -> Base:
     try:
         return replace(base, figures=_figures(asked, top, commit))
     except UserError as error:
-        return replace(base, reason=f"{commit[:12]} cannot be forecast here: {said(error)}")
+        return replace(base, reason=f"{commit[:12]} cannot be forecast here: {error}")
 
 
 def _commit(top: Path, budget: Path, against: str | None) -> tuple[str, str]:
@@ -82,9 +82,13 @@ def _commit(top: Path, budget: Path, against: str | None) -> tuple[str, str]:
         if moved is None:
             commit, why = now, "HEAD, as the budget file is not committed"
         else:
-            commit, why = parent(top, moved), f"before {moved[:12]} moved the budget file"
+            before = parent(top, moved)
+            commit, why = before or moved, f"before {moved[:12]} moved the budget file"
     if commit == now and not is_changed(top):
-        return parent(top, now), "before HEAD, as nothing is changed since"
+        before = parent(top, now)
+        if before is None:
+            raise NoBase(f"HEAD is the first commit of {top}, and nothing is changed since")
+        return before, "before HEAD, as nothing is changed since"
     return commit, why
 
 

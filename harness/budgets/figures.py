@@ -81,10 +81,15 @@ class Figures:
 
 
 def software() -> dict[str, str]:
-    """Return the versions that move memory, without their build tags."""
-    from harness.env import MEMORY_PACKAGES, package_versions
+    """Return the versions that move memory, without their build tags.
 
-    return _named(MEMORY_PACKAGES, package_versions())
+    headroom's own is one of them where it is installed; in a checkout it is what is judged.
+    """
+    from harness import __version__
+    from harness.env import MEMORY_PACKAGES, git_state, package_versions
+
+    own = {} if git_state() else {"headroom": __version__}
+    return {**_named(MEMORY_PACKAGES, package_versions()), **own}
 
 
 def _named(names: Iterable[str], versions: Mapping[str, str]) -> dict[str, str]:
@@ -197,6 +202,9 @@ def _measured(folder: Path, only: Sequence[str]) -> Figures:
             continue
         if record.outcome != "ok" or record.memory is None:
             errors[spot] = record.outcome
+            continue
+        if record.is_halved:
+            errors[spot] = f"ran in smaller batches than {record.asked_batches}"
             continue
         try:
             cells[spot] = _of_record(record, record.memory)

@@ -43,7 +43,7 @@ def junit_text(found: Judged, budget: str, ratchet: bool = False, strict: bool =
     }
     top = Xml.Element("testsuites", {"name": SUITE, **_texts(counts)})
     suite = Xml.SubElement(top, "testsuite", {
-        "name": budget, **_texts(counts), "time": "0",
+        "name": _plain(budget), **_texts(counts), "time": "0",
         "timestamp": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"), "hostname": "localhost",
     })  # fmt: skip
     suite.extend(cases)

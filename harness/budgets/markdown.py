@@ -8,6 +8,7 @@ from harness.budgets.compare import Finding
 from harness.budgets.file import OUTSIDE
 from harness.budgets.judging import Judged
 from harness.budgets.wording import of_versions, summary, time_moved
+from harness.printed import one_line
 from harness.reporting.inline import cell, code, prose
 from harness.units import in_bytes, moved, moved_share
 
@@ -31,7 +32,7 @@ def markdown(found: Judged, budget: str, accept: str) -> str:
                  f"{cell(time_moved(one))} |" for one in times]  # fmt: skip
         text.append("")
     if verdict.kinds - {"within"} or found.drifts:
-        text += ["To accept it:", "", f"    {accept}", ""]
+        text += ["To accept it:", "", f"    {one_line(accept)}", ""]
     return "\n".join(text) + "\n"
 
 

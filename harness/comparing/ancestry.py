@@ -34,18 +34,20 @@ def common_commit(top: Path, revision: str) -> str:
 
 def last_change(top: Path, file: Path) -> str | None:
     """Return the commit of the main line of HEAD that last touched a file; None: none did."""
-    return _asked(top, "log", "-1", "--first-parent", "--format=%H", "HEAD", "--", str(file))
+    command = ("log", "-1", "--first-parent", "--format=%H", "HEAD", "--", str(file))
+    return _asked(top, *command) or None
 
 
-def parent(top: Path, commit: str) -> str:
-    """Return a commit's first parent.
+def parent(top: Path, commit: str) -> str | None:
+    """Return a commit's first parent; None: it is the first commit.
 
     Raises:
-        NoBase: it has none here.
+        NoBase: its parent is not in this clone.
     """
     found = _asked(top, "rev-parse", "--verify", "--quiet", f"{commit}^1")
-    if not found:
-        raise NoBase(f"there is no commit before {commit[:12]}{_shallow(top)}")
+    shallow = _shallow(top)
+    if not found and shallow:
+        raise NoBase(f"what was before {commit[:12]} is not here{shallow}")
     return found
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pydantic import Field
 
 from harness.cell import new_record
+from harness.out_of_memory import Batches
 from harness.part import Part
 from harness.plugins import Plugin
 from harness.provenance import Invocation
@@ -42,6 +43,7 @@ class Order(Part):
         checkpoint_seconds: training time between checkpoints.
         invocation: how the run was asked for.
         attempts: how this cell's earlier attempts in this run ended.
+        batches: to run it with, where its own did not fit.
         beside: how many other cells may run on its device meanwhile.
     """
 
@@ -54,6 +56,7 @@ class Order(Part):
     export: ExportKind | None = None
     invocation: Invocation | None = None
     attempts: list[str] = Field(default_factory=list)
+    batches: Batches | None = None
     beside: int = 0
 
 

@@ -31,7 +31,7 @@ LINE = 65536
 
 @dataclass(frozen=True)
 class Limits:
-    """How long a cell may take, in seconds; None: for ever.
+    """How long a cell may take, in seconds (None: for ever), and what becomes of one that fails.
 
     Attributes:
         cell: wall time of one attempt.
@@ -39,6 +39,8 @@ class Limits:
         grace: from being asked to end to being killed.
         retries: how often a cell that crashed is run again.
         back_off: before it is; each time twice as long.
+        halve: one whose batch does not fit is run again with half of it, in two passes.
+        afresh: cells begin with their own batches, whatever an earlier run found.
     """
 
     cell: float | None = None
@@ -46,6 +48,8 @@ class Limits:
     grace: float = GRACE_SECONDS
     retries: int = 1
     back_off: float = 5.0
+    halve: bool = False
+    afresh: bool = False
 
 
 def _opened(log: Path) -> BinaryIO:

@@ -17,6 +17,7 @@ from harness.engines.pace import Finished, Running, time_left
 from harness.printed import one_line
 from harness.record import MARKS
 from harness.reporting.terminal import plain_console
+from harness.suite.batches import ran
 from harness.units import clock, gib, score
 
 if TYPE_CHECKING:
@@ -118,7 +119,9 @@ class Live:
         if record.outcome == "ok" and record.memory:
             peak = gib(record.memory.peak_training)
             main = score(record.main_score, record.main_metric)
-            figures = f"{record.main_metric} {main}  peak {peak} GiB"
+            figures = f"{record.main_metric} {main}  peak {peak} GiB{_in_halves(record)}"
+        if record.outcome == "oom":
+            figures += _lack(record)
         if record.outcome in ("crashed", "unfit") and record.message:
             figures += f": {one_line(record.message.splitlines()[0])}"
         place = self._place(time.monotonic())
@@ -171,6 +174,25 @@ class Live:
                 spent = clock(now - cell.stage_began)
                 told = "  ".join([self._place(now), path, f"{cell.doing} for {spent}", *rest])
                 self.console.print(told)
+
+
+def _in_halves(record: Record) -> str:
+    """Say with which batches a run came to its peak, where they are not those asked for."""
+    if record.asked_batches is None:
+        return ""
+    return f" in batches of {ran(record)}, not {record.asked_batches}"
+
+
+def _lack(record: Record) -> str:
+    """Say what was alive when memory ran out, and what was forecast."""
+    lack, stages = record.out_of_memory, record.forecast.stages if record.forecast else {}
+    told = [lack.doing] if lack and lack.doing else []
+    if lack and lack.alive is not None:
+        told.append(f"{gib(lack.alive)} GiB alive")
+    if stages:
+        peak = max(stage.peak_allocated for stage in stages.values())
+        told.append(f"forecast {gib(peak)} GiB")
+    return f" ({', '.join(told)})" if told else ""
 
 
 def _end_of(path: str, room: int) -> str:

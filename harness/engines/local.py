@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from harness import plugins
 from harness.cell import new_record
-from harness.engines.attempts import another, refuse
+from harness.engines.attempts import another, first, refuse
 from harness.engines.base import End, Event, Order, conclude, kernel_oom_kills
 from harness.engines.child import Child, Limits
 from harness.engines.here import CPU, environment
@@ -76,7 +76,8 @@ class LocalEngine:
         `needs` are the cells'; without them they run in their order, each alone on its device.
         """
         asked = list(needs) or [Need()] * len(cells)
-        waiting = Queue(map(Turn, cells, asked), self.devices)
+        turns = [first(self.store, *each, self.limits) for each in zip(cells, asked, strict=True)]
+        waiting = Queue(turns, self.devices)
         for turn, why in waiting.refused():
             listen(Event(turn.cell, record=refuse(self.store, turn, why, self.invocation)))
         try:
@@ -163,5 +164,6 @@ class LocalEngine:
             export=self.export,
             invocation=self.invocation,
             attempts=list(placed.turn.attempts),
+            batches=placed.turn.batches,
             beside=placed.devices[0].places - 1 if placed.shares else 0,
         )

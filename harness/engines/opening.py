@@ -61,6 +61,8 @@ def opened(name: str, store: Store, lock: int, wanted: Wanted) -> Iterator[Engin
         return
     if find_spec("ray") is None:
         raise UserError("--engine ray: Ray is not here; pip install 'headroom-bench[ray]'")
+    if wanted.address and "://" in wanted.address:
+        raise UserError(f"--address {wanted.address}: give HOST:PORT of its head, or auto")
     if wanted.address and wanted.gpus is not None:
         raise UserError("--gpus is about this machine; with --address give --label")
     from harness.engines.ray_cluster import Cluster

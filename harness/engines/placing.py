@@ -14,6 +14,7 @@ from harness.engines.needs import Need
 from harness.units import gib
 
 if TYPE_CHECKING:
+    from harness.out_of_memory import Batches
     from harness.suite.cell import Cell
 
 
@@ -46,6 +47,8 @@ class Turn:
         attempts: how its earlier attempts in this run ended.
         not_before: time of the engine's clock, in seconds.
         alone: on its devices, whatever their places.
+        batches: to run it with, where its own did not fit.
+        halvings: attempts among the earlier ones whose batches did not fit.
     """
 
     cell: Cell
@@ -53,6 +56,8 @@ class Turn:
     attempts: tuple[str, ...] = ()
     not_before: float = 0.0
     alone: bool = False
+    batches: Batches | None = None
+    halvings: int = 0
 
     def again(self, ended: str, not_before: float = 0.0, *, alone: bool = False) -> Turn:
         """Return the turn of another attempt, after one that ended so."""

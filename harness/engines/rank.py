@@ -57,8 +57,8 @@ def _run(order: RankOrder) -> tuple[str, str | None]:
         load_plugins([plugin.module], plugin.folder)
     cell = Cell.model_validate(order.cell)
     join = partial(Joined, order.rank, cell.train.devices, order.meeting)
-    checkpoints = Checkpoints(order.checkpoint, every=float("inf"))
-    record = run_cell(cell, lambda _: None, checkpoints, join=join)
+    checkpoints = Checkpoints(order.checkpoint, float("inf"), str(order.batches or ""))
+    record = run_cell(cell, lambda _: None, checkpoints, join=join, batches=order.batches)
     return record.outcome, record.message
 
 

@@ -86,7 +86,7 @@ class Census:
         """
         if not self.nodes:
             told = "; ".join(dict.fromkeys(self.left_out.values()))
-            raise UserError(told or "no node of the cluster has said what it has")
+            raise UserError(told or "the cluster has no node")
         found = devices_of(chosen([*self.nodes.values()], self._selectors), self._jobs)
         if not found:
             raise UserError("Ray gives neither CPUs nor GPUs of these nodes to tasks")
@@ -111,7 +111,9 @@ class Fleet:
 
     def __init__(self, cluster: Cluster, folder: Path, mark: str) -> None:
         self._cluster, self._folder, self._mark = cluster, folder, mark
-        self._selectors, self._software = selectors_of(cluster.labels), software()
+        self._selectors = selectors_of(cluster.labels)
+        # On this box alone there is one installation, as for the local engine.
+        self._software = software() if cluster.address else {}
         self._link: Link | None = None
         self._census = self._new_census()
 
@@ -151,6 +153,8 @@ class Fleet:
         while not self._census.is_whole and time.monotonic() < until:
             with suppress(queue.Empty):
                 self.hear(0.5)
+        if not self._census.nodes and not self._census.left_out:
+            raise Gone(f"Ray: no node has said within {PATIENCE:.0f} s what it has")
         return self._census.devices()
 
     def send(self, order: dict[str, Any]) -> None:

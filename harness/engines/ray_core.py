@@ -13,12 +13,10 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness import durable
-from harness.cell import new_record
-from harness.engines.attempts import after_loss, another, refuse
+from harness.engines.attempts import after_loss, another, crashed, first, refuse
 from harness.engines.base import End, Event, conclude
 from harness.engines.child import Limits
 from harness.engines.needs import Need
@@ -26,6 +24,7 @@ from harness.engines.placing import Device, Placed, Queue, Turn
 from harness.engines.ray_cluster import Cluster, Fleet, Gone
 from harness.engines.ray_nodes import shares_of
 from harness.engines.ray_orders import Common, task_of
+from harness.engines.ray_sent import Sent, sent
 from harness.engines.ray_task import MARK
 from harness.errors import UserError
 from harness.store import Store
@@ -37,22 +36,8 @@ if TYPE_CHECKING:
 
 CONNECTS = 5  # attempts in a row, without a cell that ended in between
 LONGEST = 60.0  # seconds between two of them
+VACANCY = 600.0  # seconds that cells wait for a node with room for them, while nothing runs
 WAKE = 0.5  # seconds at most until Ctrl-C is heard
-
-
-@dataclass
-class _Sent:
-    """A cell that was given to Ray.
-
-    Attributes:
-        placed: it and its devices.
-        before: its record when it was sent; another one afterwards is this attempt's.
-        heard: anything of it, so that it runs.
-    """
-
-    placed: Placed
-    before: tuple[int, int] | None
-    heard: bool = False
 
 
 class RayEngine:
@@ -82,8 +67,9 @@ class RayEngine:
         self._common = Common(store, mark, checkpoint_seconds, export, self.invocation, self.limits)
         self._fleet = Fleet(cluster, store.folder.absolute(), mark)
         self._queue = Queue([], [])
-        self._sent: dict[int, _Sent] = {}
+        self._sent: dict[int, Sent] = {}
         self._numbers = 0
+        self._busy = time.monotonic()  # when anything was last under way
         self._listen: Callable[[Event], None] = lambda event: None
 
     def __enter__(self) -> RayEngine:
@@ -124,10 +110,11 @@ class RayEngine:
             UserError: the cluster was lost again and again.
         """
         self._listen = listen
-        self._queue = Queue(map(Turn, cells, needs or [Need()] * len(cells)), self.devices)
-        for turn, why in self._queue.refused():
-            listen(Event(turn.cell, record=refuse(self.store, turn, why, self.invocation)))
-        vain = 0
+        wanted = needs or [Need()] * len(cells)
+        turns = (first(self.store, *each, self.limits) for each in zip(cells, wanted, strict=True))
+        self._queue = Queue(turns, self.devices)
+        self._refuse()
+        vain, self._busy = 0, time.monotonic()
         try:
             while len(self._queue) or self._sent:
                 try:
@@ -152,21 +139,24 @@ class RayEngine:
         while (placed := self._queue.next(now)) is not None:
             self._send(placed)
         later = self._queue.wakes(now)
+        if self._sent or later is not None:
+            self._busy = now
+        elif now - self._busy > VACANCY:  # its node has left, and does not come back
+            self._refuse()
         try:
             news = self._fleet.hear(WAKE if later is None else min(WAKE, later))
         except queue.Empty:
             return False
         if "cell" in news:
             return self._hear(news["cell"], news)
-        with suppress(UserError):  # no node is left: cells wait for one to come
-            self._take_over(self._fleet.devices())
+        self._look_around()
         return False
 
     def _send(self, placed: Placed) -> None:
         node = self._fleet.nodes[placed.devices[0].host]
         cpus, gpus = shares_of(placed, node)
         self._numbers += 1
-        self._sent[self._numbers] = _Sent(placed, self._state_of(placed.turn.cell))
+        self._sent[self._numbers] = sent(placed, self.store)
         task = task_of(placed, self._common)
         self._fleet.send(
             {"start": self._numbers, "node": node.name, "cpus": cpus, "gpus": gpus, "task": task}
@@ -174,19 +164,20 @@ class RayEngine:
 
     def _hear(self, number: int, news: dict[str, Any]) -> bool:
         """Take up what is said of a cell; tells whether it has ended."""
-        sent = self._sent.get(number)
-        if sent is None:
+        there = self._sent.get(number)
+        if there is None:
             return False
-        turn = sent.placed.turn
-        if not sent.heard:
-            sent.heard = True
+        turn = there.turn
+        if not there.heard:
+            there.heard = True
             self._listen(Event(turn.cell, progress={"doing": "starting"}))
         if "progress" in news:
             self._listen(Event(turn.cell, progress=news["progress"]))
         elif "end" in news:
             self._ended(number, news)
         elif "failed" in news:
-            self._conclude(number, self._crashed(turn, news["failed"]))
+            record = crashed(self.store, turn, news["failed"], self.invocation)
+            self._conclude(number, record)
         elif "over" in news:
             self._lost(number, news.get("lost", "its task was cancelled"))
         return "end" in news or "failed" in news
@@ -204,21 +195,14 @@ class RayEngine:
 
     def _lost(self, number: int, why: str) -> None:
         """Have a cell run again that was lost, unless its record is there already."""
-        turn = self._sent[number].placed.turn
-        record = self._written_by(number)
+        turn = self._sent[number].turn
+        record = self._sent[number].written(self.store)
         if record is not None:
             self._conclude(number, record)
             return
         again = after_loss(turn, why, self.limits, time.monotonic())
-        self._conclude(number, self._crashed(turn, why, write=again is None), again)
-
-    def _crashed(self, turn: Turn, why: str, *, write: bool = True) -> Record:
-        """Return the record of a cell that has none; a result of before stays where it is."""
-        record = new_record(turn.cell, "crashed", message=why, invocation=self.invocation)
-        record.attempts = list(turn.attempts)
-        if write and not self.store.is_done(turn.cell):
-            self.store.write(turn.cell, record)
-        return record
+        ended = crashed(self.store, turn, why, self.invocation, write=again is None)
+        self._conclude(number, ended, again)
 
     def _conclude(self, number: int, record: Record, again: Turn | None = None) -> None:
         """Give a cell's devices back, and tell of its end or of the attempt that follows."""
@@ -244,26 +228,11 @@ class RayEngine:
             self._interrupted(number)
 
     def _interrupted(self, number: int) -> None:
-        turn, written = self._sent[number].placed.turn, self._written_by(number)
-        end = End(code=1, seconds=0.0, stopping=True)
-        record = written or conclude(self.store, turn.cell, end, self.invocation, turn.attempts)
+        turn, end = self._sent[number].turn, End(code=1, seconds=0.0, stopping=True)
+        record = self._sent[number].written(self.store) or conclude(
+            self.store, turn.cell, end, self.invocation, turn.attempts
+        )
         self._conclude(number, record)
-
-    def _written_by(self, number: int) -> Record | None:
-        """Return the final record that this attempt has written."""
-        sent = self._sent[number]
-        cell = sent.placed.turn.cell
-        if self._state_of(cell) == sent.before or not self.store.is_done(cell):
-            return None
-        return self.store.read(cell)
-
-    def _state_of(self, cell: Cell) -> tuple[int, int] | None:
-        """Return what tells one writing of a cell's record from the next."""
-        try:
-            found = self.store.record_file(cell).stat()
-        except OSError:
-            return None
-        return found.st_mtime_ns, found.st_ino
 
     def _join(self, patient: bool = True) -> None:
         """Join or start the cluster; what ran before is lost.
@@ -286,6 +255,19 @@ class RayEngine:
                 why = error
             time.sleep(min(self.limits.back_off * 2**attempt, LONGEST))
         raise UserError(f"{CONNECTS} times in a row: {why}")
+
+    def _look_around(self) -> None:
+        """Take up which nodes have come and left; where none is, cells wait for one to come."""
+        try:
+            self._take_over(self._fleet.devices())
+        except UserError:
+            self._take_over([])
+
+    def _refuse(self) -> None:
+        """Say of the cells that no device has room for that they are not sent."""
+        for turn, why in self._queue.refused():
+            record = refuse(self.store, turn, why, self.invocation)
+            self._listen(Event(turn.cell, record=record))
 
     def _take_over(self, devices: Sequence[Device]) -> None:
         """Have the queue's devices be these."""

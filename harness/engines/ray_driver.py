@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import socket
 import sys
 import threading
 import time
@@ -29,6 +30,7 @@ from harness.engines import ray_local, ray_task
 LOOK = 2.0  # seconds between two looks at the cluster's nodes
 WAIT = 0.1  # seconds that the driver waits for news before it takes orders again
 OBJECTS = 80 * 2**20  # bytes of Ray's object store: it holds lines of JSON
+KNOCK = 10.0  # seconds that a cluster's head may take to answer
 SHUTDOWN = 10.0  # seconds that leaving a cluster may take
 PROCESSES = ("gcs_server", "raylet")  # without which there is no cluster
 
@@ -57,6 +59,7 @@ class Driver:
         """Join the cluster, or start one."""
         common = {"log_to_driver": False, "logging_level": "error", "configure_logging": True}
         if self._asked["address"]:
+            _knock(self._asked["address"])
             ray.init(address=self._asked["address"], **common)
         else:
             gpus = self._asked["gpus"]
@@ -180,7 +183,8 @@ def main() -> int:
             driver.serve(orders)
         except Exception as error:  # Ray's are of many types
             traceback.print_exc()
-            driver.tell({"gone": _in_words(error), "never": not ray.is_initialized()})
+            never = asked["address"] is not None and not ray.is_initialized()
+            driver.tell({"gone": _in_words(error), "never": never})
             return 1
     ray.shutdown()
     return 0
@@ -206,6 +210,20 @@ def _waiting(
         yield orders.get(timeout=patience) if patience else orders.get_nowait()
         while True:
             yield orders.get_nowait()
+
+
+def _knock(address: str) -> None:
+    """Look whether anything listens at an address: Ray would try for a minute, and then abort.
+
+    Raises:
+        ConnectionError: nothing does.
+    """
+    host, _, port = address.rpartition(":")
+    if port.isdecimal():
+        try:
+            socket.create_connection((host, int(port)), timeout=KNOCK).close()
+        except OSError as error:
+            raise ConnectionError(f"no cluster answers at {address}: {error}") from None
 
 
 def _names_of_children() -> set[str]:

@@ -56,6 +56,7 @@ def task_of(placed: Placed, common: Common) -> dict[str, Any]:
         export=common.export,
         invocation=common.invocation,
         attempts=list(turn.attempts),
+        batches=turn.batches,
         beside=device.places - 1 if placed.shares else 0,
     )
     return {

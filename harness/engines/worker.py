@@ -81,15 +81,18 @@ def _run(order: Order) -> None:
     for plugin in order.plugins:
         load_plugins([plugin.module], plugin.folder)
     cell, store = Cell.model_validate(order.cell), Store(order.folder)
-    checkpoints = Checkpoints(store.checkpoint_folder(cell), order.checkpoint_seconds)
+    checkpoints = Checkpoints(
+        store.checkpoint_folder(cell), order.checkpoint_seconds, str(order.batches or "")
+    )
     signal.signal(signal.SIGTERM, lambda *_: setattr(checkpoints, "wanted", True))
     others = _others(order, cell, store, checkpoints)
     with os.fdopen(order.progress, "wb") as stream:
         export = (order.export, store) if order.export else None
         try:
             record = run_cell(
-                cell, _progress_to(stream), checkpoints, export, others.join if others else None
-            )
+                cell, _progress_to(stream), checkpoints, export, others.join if others else None,
+                order.batches,
+            )  # fmt: skip
         except (UserError, Interrupted):
             raise
         except Exception as error:

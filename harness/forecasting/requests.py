@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from harness.errors import UserError
@@ -136,7 +136,7 @@ def shapes_of_run(
     evaluated = [largest_evaluation(data, order.settings, order.rank)[1] for data in known.values()]
     sizes = RunSizes(
         steps=sizes_of(sum(shape.tokens for shape in step) for step in passes),
-        evaluations=evaluated_sizes(known, order.settings, times or {}),
+        evaluations=evaluated_sizes(known, order.settings, times or {}, order.rank),
         epochs=order.num_epochs,
         rows=len(order.data),
         steps_per_epoch=order.steps_per_epoch,
@@ -210,11 +210,25 @@ def data_shapes(cell: Cell) -> StepShapes:
             f"{cell.path}: {error}\n       (train.padding=max forecasts batches of max_length, "
             "for which no data is read)"
         ) from None
-    order = TrainingOrder(encoded, cell.train, cell.seed)
-    # How many examples a method looks at is known when it is attached; here they are all of them.
-    every_example = Probe(order, len(encoded), torch.device("cpu"))
-    times = times_evaluated(data, cell.scores_epochs, order.num_epochs)
-    return shapes_of_run(order, evaluations, every_example, times=times)
+
+    def of(rank: int) -> StepShapes:
+        order = TrainingOrder(encoded, cell.train, cell.seed, rank)
+        # How many examples a method looks at is known when it is attached; here they are all.
+        every_example = Probe(order, len(encoded), torch.device("cpu"))
+        times = times_evaluated(data, cell.scores_epochs, order.num_epochs)
+        return shapes_of_run(order, evaluations, every_example, times=times)
+
+    return _fullest(cell, [of(rank) for rank in range(cell.train.devices)])
+
+
+def _fullest(cell: Cell, ranks: Sequence[StepShapes]) -> StepShapes:
+    """Return the shapes of the rank with the largest step, which needs the most."""
+    most = [max(shape.tokens for shape in shapes.steps) for shapes in ranks]
+    rank = most.index(max(most))
+    if len(ranks) == 1:
+        return ranks[0]
+    told = f"{cell.task_label}: batches of rank {rank} of {len(ranks)}, which has the largest"
+    return replace(ranks[rank], assumptions=(*ranks[rank].assumptions, told))
 
 
 def has_own_data(cell: Cell) -> bool:

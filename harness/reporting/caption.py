@@ -44,6 +44,7 @@ def facts(comparison: Comparison) -> list[str]:
         f"{'s' if seeds > 1 else ''}; protocol {protocols} ({_checkpoint(records)} checkpoint).",
         f"Memory: {_meter(records)}; the largest over tasks and seeds"
         f"{_arrow(comparison)}; 1 GiB = 1,024 MiB = 2^30 B.",
+        *_ranks(records),
         *_forecasts(records),
         *_forecast_times(records),
         *_doubts(records),
@@ -104,6 +105,21 @@ def _meter(records: Sequence[Record]) -> str:
         "cpu-ledger": "peak allocated in a training step, every tensor counted on the CPU",
     }
     return " and ".join(words[meter] for meter in sorted(meters))
+
+
+def _ranks(records: Sequence[Record]) -> list[str]:
+    """Say what peaks of several devices are, and how far the devices lie apart."""
+    several = [r.memory for r in records if r.memory and r.memory.ranks]
+    if not several:
+        return []
+    devices = "/".join(map(str, sorted({len(memory.ranks) for memory in several})))
+    apart = max(1 - min(one.training for one in m.ranks) / m.peak_training for m in several)
+    some = f" in {len(several)} of {len(records)} cells" if len(several) < len(records) else ""
+    return [
+        f"Data parallel{some}: {devices} devices, each with batches of batch_size. Memory is that "
+        f"of the device that held the most; the others held at most {100 * apart:.1f} % less "
+        "(memory.ranks of each record). FLOPs are those of all devices."
+    ]
 
 
 def _rest(records: Sequence[Record]) -> str:

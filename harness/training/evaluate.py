@@ -8,9 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from harness.training.batches import Batch, evaluation_batch, evaluation_batches, largest_evaluation
+from harness.training.lacking import accounted
 from harness.training.precision import autocast
 
 if TYPE_CHECKING:
+    from harness.metering.watch import Watch
     from harness.suite.settings import TrainSettings
     from harness.tasks.families.base import Encoded, Family
     from harness.tasks.generation import Generation
@@ -27,7 +29,10 @@ def evaluate_on(setup: Setup, name: str) -> dict[str, float]:
             lambda: _predict_on(setup, data, longest), shape.tokens, setup.state.step
         )
     with setup.clock.apart("evaluation"), setup.meter.evaluation():
-        scores = _evaluate(setup, data)
+        scores = accounted(
+            setup, "evaluation", lambda _: _evaluate(setup, data),
+            lambda watch: _watched_prediction(setup, data, longest, watch),
+        )  # fmt: skip
     setup.handle.evaluating(on=False)
     return scores
 
@@ -49,6 +54,12 @@ def _evaluate(setup: Setup, data: Encoded) -> dict[str, float]:
         return {metric: float(value) for metric, value in scores.items()}  # no scalars of numpy
 
     return ranks.first_says(score)
+
+
+def _watched_prediction(setup: Setup, data: Encoded, indices: list[int], watch: Watch) -> None:
+    watch.mark("forward")
+    _predict_on(setup, data, indices)
+    watch.mark("end")
 
 
 def _predict_on(setup: Setup, data: Encoded, indices: list[int]) -> None:

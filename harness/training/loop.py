@@ -7,9 +7,10 @@ from collections.abc import Callable, Hashable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from harness.metering.watch import NoWatch, Watch
+from harness.metering.watch import Watch
 from harness.training.compact import compact
 from harness.training.evaluate import evaluate_on
+from harness.training.lacking import accounted
 from harness.training.precision import autocast
 from harness.training.resume import Place, collect, resume
 from harness.training.studies import Studies
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 # The loss is looked at every so many steps: reading it makes a GPU wait.
 CHECK_EVERY = 20
-NO_WATCH = NoWatch()
 
 
 class Diverged(Exception):
@@ -89,7 +89,7 @@ class Loop:
                 changed = self._step(batches, w)
         else:
             setup.clock.start_step()
-            changed = self._step(batches, NO_WATCH)
+            changed = accounted(setup, "training", partial(self._step, batches))
             setup.clock.end_step()
         setup.meter.count(shapes, variant)
         self.result.steps += 1
@@ -116,7 +116,8 @@ class Loop:
         if not setup.meter.knows(variant):
             with setup.clock.apart("metering"):
                 setup.handle.pretend(variant)
-                setup.meter.learn(variant, setup.flops())
+                fit = accounted(setup, None, lambda _: setup.flops())
+                setup.meter.learn(variant, fit)
                 setup.handle.pretend(None)
 
     def _step(self, batches: list[list[int]], watch: Watch) -> bool:
@@ -184,7 +185,8 @@ class Loop:
         with setup.clock.apart("probes"), autocast(setup.settings.dtypes, setup.device):
             if not setup.handle.num_probe:
                 return look()
-            return setup.meter.probing(look, self.state.step)
+            probe = partial(setup.meter.probing, look, self.state.step)
+            return accounted(setup, "evaluation", lambda _: probe(), lambda _: look())
 
     def _score_reported(self) -> None:
         """Fill in the scores that the table shows: those of the best or the last checkpoint."""

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from zlib import crc32
 
 from harness.errors import UserError
+from harness.gpus import too_few
 
 T = TypeVar("T")
 # A hung cell is ended by the engine's own limits (--silent-minutes), which say where it hangs.
@@ -153,11 +154,6 @@ class Joined(Ranks):
     def leave(self) -> None:
         """End the talk, when all are done with it."""
         self._dist.destroy_process_group()
-
-
-def too_few(devices: int, gpus: int) -> str:
-    """Say that a cell asks for more GPUs than there are."""
-    return f"train.devices = {devices}: there {'is 1 GPU' if gpus == 1 else f'are {gpus} GPUs'}"
 
 
 def digest_of(value: Any) -> int:

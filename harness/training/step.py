@@ -147,6 +147,11 @@ class Step:
         self.scaler.update()
         return changed
 
+    def drop(self) -> None:
+        """Let go of what a step that was broken off has left: gradients, and outputs."""
+        self.optimizer.zero_grad(set_to_none=True)
+        self._outputs = None
+
     def held(self) -> Iterator[Tensor]:
         """Yield the tensors that outputs which are kept keep alive, if any are."""
         return tensors_of(self._outputs)

@@ -51,10 +51,13 @@ class OnCard(TorchFunctionMode):
                 self._note(to_host, "to('cpu')")
             if len(args) > 1 and isinstance(args[1], str):
                 args = (args[0], torch.device(args[1]), *args[2:])
+        makes = func in _device_constructors()
+        if makes and _by_optimizer():
+            return func(*args, **kwargs)
         args = tuple(self._meant(arg) for arg in args)
-        if "device" in kwargs and kwargs["device"] is not None:
+        if kwargs.get("device") is not None:
             kwargs["device"] = self._meant(torch.device(kwargs["device"]))
-        elif func in _device_constructors() and not _by_optimizer():
+        elif makes:
             kwargs["device"] = self.device
         return func(*args, **kwargs)
 
@@ -78,7 +81,7 @@ class OnCard(TorchFunctionMode):
 
 
 def _by_optimizer() -> bool:
-    """Tell whether an optimizer of torch's asks: its counters of steps stay in host memory."""
+    """Tell whether an optimizer of torch's asks: it knows where, its counters are on the host."""
     return "/torch/optim/" in sys._getframe(2).f_code.co_filename
 
 
@@ -101,7 +104,8 @@ def as_on_card(device: torch.device, emptied: Callable[[], None]) -> Iterator[On
     from torch.optim import optimizer
     from torch.utils import _foreach_utils
 
-    init, enter = autocast_mode.autocast.__init__, autocast_mode.autocast.__enter__
+    init: Any = autocast_mode.autocast.__init__
+    enter: Any = autocast_mode.autocast.__enter__
 
     def autocast(
         self: Any, device_type: str, dtype: Any = None, enabled: bool = True,
