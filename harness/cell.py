@@ -107,7 +107,8 @@ def run_cell(
             whose = "CUDA" if is_of_device(error) else HOST_MEMORY
             record.outcome, record.message = "oom", f"{whose}: {_first_line(error)}"
         elif elsewhere := ranks.ran_out():  # which ends the talk with it
-            record.outcome, record.message = "oom", elsewhere
+            record.outcome, record.message = "oom", elsewhere.message
+            record.out_of_memory = elsewhere.out_of_memory
         else:
             raise
         heard.tell_lack(record)
