@@ -86,16 +86,16 @@ def run_cell(
     from harness.training.together import put_together
 
     began, record = time.perf_counter(), new_record(cell)
-    cell, heard = as_it_runs(cell, batches, record), Heard(progress)
+    runs, heard = as_it_runs(cell, batches, record), Heard(progress)
     forecast = OwnForecast()
     ranks = join() if join else ALONE
     record.environment = env.describe()
     try:
         with pinned_kernel(cell.train.attention):
-            setup = _set_up(cell, record, heard, checkpoints, ranks)
+            setup = _set_up(runs, record, heard, checkpoints, ranks)
             with setup.clock.apart("metering"):
                 heard({"doing": "forecasting"})
-                record.forecast = forecast.of(cell, setup)
+                record.forecast = forecast.of(runs, setup)
             _train(record, setup)
         if export:
             heard({"doing": "exporting"})
@@ -111,7 +111,7 @@ def run_cell(
         else:
             raise
         heard.tell_lack(record)
-        record.forecast = record.forecast or forecast.without_setup(cell)
+        record.forecast = record.forecast or forecast.without_setup(runs)
     if record.outcome in ("ok", "diverged"):  # all ranks come to the same end
         put_together(record, ranks)
     record.environment.plugins = in_use()

@@ -316,6 +316,11 @@ class Record(Part):
         return self.outcome == "oom" and self.beside > 0 and not self.is_host_oom
 
     @property
+    def was_shared(self) -> bool:
+        """Whether others were on its device meanwhile, so that its times are doubtful."""
+        return self.beside > 0 or bool(self.memory and self.memory.other_processes)
+
+    @property
     def task(self) -> str:
         """The task's label."""
         return self.path.split("/")[0]

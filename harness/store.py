@@ -117,7 +117,12 @@ class Store:
 
     def write_manifest(self, suite: dict[str, Any], cells: Iterable[Cell]) -> None:
         """Note which cells the folder is about now, in the suite's order."""
-        content = {"suite": suite, "cells": [{"path": c.path, "key": c.key} for c in cells]}
+        self.write_listing(suite, ((cell.path, cell.key) for cell in cells))
+
+    def write_listing(self, suite: dict[str, Any], cells: Iterable[Place]) -> None:
+        """Write the manifest of cells that are known by path and key alone."""
+        listed = [{"path": path, "key": key} for path, key in cells]
+        content = {"suite": suite, "cells": listed}
         durable.write_text(self.folder / MANIFEST, json.dumps(content, indent=1))
 
     def records(self) -> list[Record]:

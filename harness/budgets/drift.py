@@ -44,7 +44,8 @@ class Allowed:
 
     Attributes:
         figure: None: nothing, for that `reason`.
-        drift: what the file said of the base, and what it needs here; None: not known.
+        drift: what the file said of the base (where it was not in the file yet: what it says
+            now), and what the base needs here; None: not known.
     """
 
     figure: Figure | None
@@ -66,8 +67,10 @@ def _allowed(spot: Spot, row: CardBudget, budget: Budget, base: Base) -> Allowed
         return Allowed(None, f"{base.commit[:12]} has no figure of it: {why}")
     file = row.figure()
     old = base.file.spots.get(spot) if base.file else None
-    if old is None or (old.key and row.key and old.key != row.key):
-        return Allowed(here)  # new in the file since: the code alone can be compared
+    if old is None:  # new in the file since: the code alone can be compared
+        return Allowed(here, drift=(file, here))
+    if old.key and row.key and old.key != row.key:
+        return Allowed(here)
     assert base.file is not None
     if base.file.cards[spot.card] != budget.cards[spot.card]:
         return Allowed(here)  # other versions' figures since: they tell nothing of a growth

@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.engines.base import EXIT_INTERRUPTED
 from harness.out_of_memory import Batches
 from harness.part import Part
 from harness.plugins import Plugin
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 # Until a rank that waits for one that ended is ended itself: gloo tells it at once, NCCL does not.
 GRACE_SECONDS = 10.0
+COMMAND = [sys.executable, "-m", "harness.engines.rank"]
 LATE_SECONDS = 2.0  # what ended a rank may arrive later than that it ended
 
 
@@ -100,7 +102,7 @@ class Others:
     def _start(self, rank: int, order: Order, checkpoint: Path) -> None:
         heard, told = os.pipe()
         process = subprocess.Popen(
-            [sys.executable, "-m", "harness.engines.rank"],
+            COMMAND,
             stdin=subprocess.PIPE, pass_fds=(told,),
         )  # fmt: skip
         os.close(told)
@@ -119,7 +121,8 @@ class Others:
         with os.fdopen(heard, "rb") as stream:
             said = stream.read()
         code = process.wait()
-        if self._done.is_set() or (code == 0 and not said) or self._lost is not None:
+        well = not said and code in (0, EXIT_INTERRUPTED)
+        if well or self._done.is_set() or self._lost is not None:
             return
         self._lost = json.loads(said) if said else {"outcome": "crashed", "message": _how(code)}
         self._lost["message"] = f"rank {rank}: {self._lost['message']}"

@@ -94,7 +94,7 @@ def shapes_without_data(cell: Cell) -> StepShapes:
         assumptions.append(f"batches padded to max_length {settings.max_length}")
     if untold:
         assumptions.append("evaluation by generation is left out")
-    told = tuple(f"{cell.task_label}: {text}" for text in assumptions)
+    told = tuple(f"{cell.task_label}: {text}" for text in [*assumptions, *_beside(cell)])
     return StepShapes(steps, longest if evaluated else None, longest, told)
 
 
@@ -107,7 +107,7 @@ def _of_images(cell: Cell) -> StepShapes:
     """Return the shapes of batches of images, of which none is longer than another."""
     sizes = (cell.train.batch_size, cell.train.evaluation_batch)
     step, evaluation = (BatchShape(size, 1, padded=False) for size in sizes)
-    return StepShapes((step, step), evaluation, evaluation)
+    return StepShapes((step, step), evaluation, evaluation, tuple(_beside(cell)))
 
 
 def shapes_of_run(
@@ -224,11 +224,17 @@ def data_shapes(cell: Cell) -> StepShapes:
 def _fullest(cell: Cell, ranks: Sequence[StepShapes]) -> StepShapes:
     """Return the shapes of the rank with the largest step, which needs the most."""
     most = [max(shape.tokens for shape in shapes.steps) for shapes in ranks]
-    rank = most.index(max(most))
+    rank, shapes = most.index(max(most)), ranks[most.index(max(most))]
     if len(ranks) == 1:
-        return ranks[0]
+        return shapes
     told = f"{cell.task_label}: batches of rank {rank} of {len(ranks)}, which has the largest"
-    return replace(ranks[rank], assumptions=(*ranks[rank].assumptions, told))
+    return replace(shapes, assumptions=(*shapes.assumptions, told, *_beside(cell)))
+
+
+def _beside(cell: Cell) -> list[str]:
+    """Say what several devices hold that no forecast knows."""
+    devices = cell.train.devices
+    return [f"{devices} devices: what NCCL holds on each is not in it"] if devices > 1 else []
 
 
 def has_own_data(cell: Cell) -> bool:

@@ -167,12 +167,14 @@ def _is_lower_bound(record: Record) -> bool:
 
 def _doubts(records: Sequence[Record]) -> list[str]:
     """Name the cells that did not have their card to themselves."""
-    shared = [r.path for r in records if r.memory and r.memory.other_processes]
+    shared = [record for record in records if record.was_shared]
     if not shared:
         return []
+    ours = all(record.beside for record in shared)
+    others = "other cells ran on the device" if ours else "other processes were on the card"
     more = f" and {len(shared) - 3} more of {len(records)} cells" if len(shared) > 3 else ""
     return [
-        f"* Doubtful: other processes were on the card during {', '.join(shared[:3])}{more}: step "
+        f"* Doubtful: {others} during {', '.join(r.path for r in shared[:3])}{more}: step "
         "times depend on them, peaks allocated do not."
     ]
 

@@ -30,6 +30,11 @@ class _Run:
         return self.record.out_of_memory or OutOfMemory(doing="")
 
     @property
+    def peak(self) -> int | None:
+        """The peak of training."""
+        return self.record.memory.peak_training if self.record.memory else None
+
+    @property
     def forecast(self) -> int | None:
         """The forecast peak: of what the run was at."""
         stages = self.record.forecast.stages.values() if self.record.forecast else ()
@@ -86,7 +91,7 @@ def halved_tables(halved: Sequence[Record], records: Sequence[Record]) -> list[T
         words("run", lambda run: run.name),
         words("batch x passes", lambda run: str(run.record.asked_batches)),
         words("as it ran", lambda run: str(ran(run.record))),
-        memory("peak", lambda run: run.record.memory and run.record.memory.peak_training, unit),
+        memory("peak", lambda run: run.peak, unit),
     ]
     note = (
         "Their own batches did not fit (--on-oom halve): the same steps in more passes. Their "

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import warnings
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -161,14 +161,15 @@ class Hollow:
     def begin(self, watch: Watch) -> None:
         """Make the buckets as `Distributed` has them."""
         if self._buckets is None:
-            trained = [p for p in self._model.parameters() if p.requires_grad]
+            trained: list[Tensor] = [p for p in self._model.parameters() if p.requires_grad]
             self._hooks = [_hooked(p, self._arrive) for p in trained]
             self._arrived = []
-            self._buckets = _flat(trained, [2**62])[::-1]
+            self._buckets = _flat(trained, [2**62], [])[::-1]
         elif self._arrived:
             self._unhook()
             self._buckets.clear()  # before the others are made, as torch does
-            self._buckets += _flat(self._arrived, [FIRST_BUCKET_BYTES, BUCKET_BYTES])
+            arrived = list(range(len(self._arrived)))
+            self._buckets += _flat(self._arrived, [FIRST_BUCKET_BYTES, BUCKET_BYTES], arrived)
             self._arrived = None
         watch.declare("gradients", self._buckets)
 
@@ -205,13 +206,15 @@ def _hooked(parameter: Any, hear: Any) -> Any:
     return parameter.register_post_accumulate_grad_hook(hear)
 
 
-def _flat(parameters: Iterable[Tensor], limits: list[int]) -> list[Tensor]:
-    """Return the buckets of gradients, one behind another in each; by type and device apart."""
+def _flat(listed: list[Tensor], limits: list[int], order: list[int]) -> list[Tensor]:
+    """Return the buckets of gradients, one behind another in each; by type and device apart.
+
+    Without an order of the tensors torch sorts the buckets by their first ones.
+    """
     import torch.distributed as dist
 
-    listed = list(parameters)
     groups, _ = dist._compute_bucket_assignment_by_size(  # type: ignore[attr-defined]
-        listed, limits, [False] * len(listed), list(range(len(listed)))
+        listed, limits, [False] * len(listed), order
     )
     buckets = []
     for group in groups:
