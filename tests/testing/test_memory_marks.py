@@ -181,7 +181,9 @@ def test_skipped():
 """)  # fmt: skip
     done = run(project, "-v")
     done.assert_outcomes(passed=2, failed=1, skipped=1)
-    done.stdout.fnmatch_lines(["58.00 MiB on h100: 38.00 MiB over the budget of 20.00 MiB (+190.00 %)"])
+    done.stdout.fnmatch_lines(
+        ["58.00 MiB on h100: 38.00 MiB over the budget of 20.00 MiB (+190.00 %)"]
+    )
 
 
 def test_numbers_of_a_batch_are_known(project: pytest.Pytester) -> None:
