@@ -22,6 +22,7 @@ from harness.tasks.families import get_family
 from harness.training.attach import build_step
 from harness.training.base import untrained
 from harness.training.kernels import pinned_kernel
+from harness.training.replica import Hollow
 from harness.training.state import TrainState
 from methods import Method, get_method
 
@@ -92,7 +93,7 @@ def _build(request: Request, device: torch.device) -> TrainState:
     try:
         return build_step(
             model.train(), method_of(request), request.plan(), settings, device, family,
-            stage=request.stage, foreach=foreach,
+            stage=request.stage, foreach=foreach, replica=Hollow,
         )  # fmt: skip
     except ValueError as error:  # how methods refuse a model
         raise UserError(str(error)) from error

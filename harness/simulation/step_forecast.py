@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from harness.timing.trace import Tracer
 
 LAYER = re.compile(r"(?<=\.)\d+(?=\.|$)")
+ALL_REDUCE = "c10d::allreduce_"
 BETWEEN = " | "  # classes of one place, where its layers differ
 
 
@@ -213,6 +214,8 @@ def times_on(
     if tracer is None:
         return {}
     train = request.train
+    if train.devices > 1:  # it goes on beside backward, over whatever joins the devices
+        tracer.unknown.add(ALL_REDUCE)
     timing = Timing(tracer, train.accumulate, tf32=train.dtypes.compute == "tf32")
     return {clock.key(): timing.on(clock) for clock in clocks}
 

@@ -30,7 +30,7 @@ def check_cells(cells: Sequence[Cell], export: str | None = None) -> None:
     Raises:
         UserError: naming the first thing that is missing or wrong.
     """
-    cuda = bool(gpus.installed())
+    present = len(gpus.installed())
     for cell in cells:
         if cell.generation is not None:
             refuse_made_up(cell.model, cell.task_label)
@@ -39,7 +39,9 @@ def check_cells(cells: Sequence[Cell], export: str | None = None) -> None:
                 f"task {cell.task_label} is a shape without data, which cannot be trained on; "
                 f"python -m harness.forecast takes it"
             )
-        _refuse_absent(cell, cuda=cuda)
+        if 0 < present < cell.train.devices:
+            raise UserError(f"{cell.path}: {gpus.too_few(cell.train.devices, present)}")
+        _refuse_absent(cell, cuda=present > 0)
         _refuse_unquantisable(cell, export)
         if cell.train.max_steps is None:  # else only the data tells how many epochs there are
             try:

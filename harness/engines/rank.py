@@ -1,0 +1,81 @@
+"""A rank beside the first: runs the cell as the first one does, and leaves the record to it."""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import signal
+import sys
+import threading
+import traceback
+from functools import partial
+
+from harness.cell import run_cell
+from harness.engines.base import EXIT_INTERRUPTED, EXIT_USER_ERROR
+from harness.engines.ranks import RankOrder
+from harness.errors import UserError
+from harness.plugins import load_plugins
+from harness.suite.cell import Cell
+
+
+def main() -> int:
+    """Run the share that standard input names; return the exit code.
+
+    How it failed goes out as one JSON object on the order's descriptor; what it prints, to the
+    cell's log. It ends with the first rank, whose end of the pipe then closes.
+    """
+    faulthandler.register(signal.SIGUSR1)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the first rank says when to end
+    order = RankOrder.model_validate_json(sys.stdin.buffer.readline())
+    os.set_inheritable(order.told, False)
+    threading.Thread(target=_die_with, args=(sys.stdin.fileno(),), daemon=True).start()
+    from harness.training.loop import Interrupted
+
+    try:
+        outcome, message = _run(order)
+    except Interrupted:
+        return EXIT_INTERRUPTED
+    except UserError as error:
+        _tell(order, "crashed", str(error))
+        return EXIT_USER_ERROR
+    except Exception as error:
+        traceback.print_exc()
+        _tell(order, "crashed", f"{type(error).__name__}: {error}")
+        return 1
+    if outcome == "oom":
+        _tell(order, outcome, message or "out of memory")
+        return 1
+    return 0
+
+
+def _run(order: RankOrder) -> tuple[str, str | None]:
+    from harness.training.checkpoint import Checkpoints
+    from harness.training.ranks import Joined
+
+    for plugin in order.plugins:
+        load_plugins([plugin.module], plugin.folder)
+    cell = Cell.model_validate(order.cell)
+    join = partial(Joined, order.rank, cell.train.devices, order.meeting)
+    checkpoints = Checkpoints(order.checkpoint, float("inf"), str(order.batches or ""))
+    record = run_cell(cell, lambda _: None, checkpoints, join=join, batches=order.batches)
+    return record.outcome, record.message
+
+
+def _tell(order: RankOrder, outcome: str, message: str) -> None:
+    line = json.dumps({"outcome": outcome, "message": " ".join(message.split())})
+    os.write(order.told, line.encode())
+
+
+def _die_with(descriptor: int) -> None:
+    """End this process when the other end of the pipe closes."""
+    while os.read(descriptor, 4096):
+        pass
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # as the first rank does
