@@ -16,12 +16,15 @@ import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.errors import UserError
 from harness.testing.marks import Run
 
-_IMPORTED = ("harness.simulation.given.forecast", "harness.simulation.given.plain",
+if TYPE_CHECKING:
+    from harness.simulation.answers import UnknownValue
+
+IMPORTED = ("harness.simulation.given.forecast", "harness.simulation.given.plain",
              "harness.simulation.allocator", "harness.forecasting.pool")  # fmt: skip
 
 
@@ -58,7 +61,7 @@ def forecasts_of(call: Callable[[], Any], questions: Sequence[Question]) -> Answ
     """Return the forecasts of what `call` returns, one per question."""
     import torch  # before the fork, so that it is paid for once
 
-    for module in _IMPORTED:
+    for module in IMPORTED:
         importlib.import_module(module)
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         return Answer("refused", _STARTED)
@@ -152,8 +155,12 @@ def _child(pipe: Connection, function: Callable[..., Answer], arguments: tuple[A
 def _answer(function: Callable[..., Answer], arguments: tuple[Any, ...]) -> Answer:
     import pytest
 
+    from harness.simulation.answers import UnknownValue
+
     try:
         return function(*arguments)
+    except UnknownValue as error:
+        return Answer("refused", _unknown(error))
     except UserError as error:
         return Answer("refused", str(error))
     except (pytest.skip.Exception, pytest.fail.Exception) as error:
@@ -161,6 +168,19 @@ def _answer(function: Callable[..., Answer], arguments: tuple[Any, ...]) -> Answ
         return Answer(kind, str(error))
     except BaseException as error:
         return Answer("raised", _told(error))
+
+
+def _unknown(error: UnknownValue) -> str:
+    """Say where code reads what nobody knows, and how the mark can answer."""
+    if error.place is None:
+        return str(error)
+    path, line, function = error.place
+    file = os.path.relpath(path)
+    shown = path if file.startswith(os.pardir) else file
+    return (
+        f"{shown}:{line}: `{function}` reads {error.what} from a tensor, and a forecast has none; "
+        f"say it in the mark: values={{'{os.path.basename(path)}:{function}': ...}}"
+    )
 
 
 def _told(error: BaseException) -> str:

@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.testing.names import FILE, MARKS, OUTCOMES
+
 if TYPE_CHECKING:
     from harness.testing.session import Session
-
-MARKS = ("memory_budget", "memory_increase")
-FILE = "memory_accepted.toml"
-OUTCOMES = "memory_outcomes"  # of a report: what its test's forecasts came to
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -82,7 +80,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object | None:
 def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Iterator[None]:
     """Lay what forecasts came to into the test's report, which xdist hands on."""
     made: Any = yield
-    outcomes = item.stash.get(_stash(), None) if call.when == "call" else None
+    outcomes = getattr(item, OUTCOMES, None) if call.when == "call" else None
     if outcomes:
         setattr(made.get_result(), OUTCOMES, outcomes)
 
@@ -112,9 +110,3 @@ def _session(config: pytest.Config) -> Session:
     from harness.testing.session import session_of
 
     return session_of(config)
-
-
-def _stash() -> pytest.StashKey[list[dict[str, Any]]]:
-    from harness.testing.session import KEPT
-
-    return KEPT

@@ -11,10 +11,9 @@ from harness.errors import UserError
 from harness.testing.accepted import LEAST, Accepted, read_accepted, write_accepted
 from harness.testing.forked import Answer, Question, forecasts_of
 from harness.testing.marks import Demand, demands_of
+from harness.testing.names import MARKS, OUTCOMES
 from harness.testing.verdict import Judged, amount, judge, places_of
 
-MARKS = ("memory_budget", "memory_increase")
-KEPT: pytest.StashKey[list[dict[str, Any]]] = pytest.StashKey()
 _SESSION: pytest.StashKey[Session] = pytest.StashKey()
 
 
@@ -64,7 +63,8 @@ class Session:
                 accepting=self.accepting,
             )  # fmt: skip
             judged.append((found, forecast))
-        item.stash[KEPT] = [self._outcome(one, forecast, software) for one, forecast in judged]
+        outcomes = [self._outcome(one, forecast, software) for one, forecast in judged]
+        setattr(item, OUTCOMES, outcomes)
         for one, _ in judged:
             name = f"{one.demand.mark}.{one.demand.card.name}.{one.demand.of}_bytes"
             item.user_properties.append((name, one.figure))

@@ -141,9 +141,10 @@ def _grown(
 
 def alive(forecast: GivenForecast, demand: Demand) -> str:
     """Return what is alive at the peak, as a table."""
-    named = list(places_of(forecast).items())
-    rest = forecast.allocated - sum(size for _, size in named[:TOP])
-    rows = [*named[:TOP], *([("everything else", rest)] if rest else [])]
+    least = LEAST * forecast.allocated
+    named = [one for one in places_of(forecast).items() if one[1] >= least][:TOP]
+    rest = forecast.allocated - sum(size for _, size in named)
+    rows = [*named, *([("everything else", rest)] if rest else [])]
     head = f"alive at the peak, in {forecast.part}, of {amount(forecast.allocated)} allocated:"
     tail = (
         f"reserved {amount(forecast.reserved)}" if forecast.reserved != forecast.allocated else ""

@@ -55,7 +55,7 @@ def given_by(returned: Any, how: How) -> Given:
     optimizer = _optimizer(model, parts.get("optimizer"))
     total = torch.zeros(())  # as a loop keeps, to tell of its loss now and then
     step = _training(model.train(), optimizer, parts.get("loss"), how, total)
-    return Given(step, (model, optimizer, total), batch)
+    return Given(step, (model, optimizer, total, parts.get("loss")), batch)
 
 
 def _parts(returned: Any) -> dict[str, Any]:
