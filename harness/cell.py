@@ -112,7 +112,8 @@ def run_cell(
         else:
             raise
         heard.tell_lack(record)
-        record.forecast = record.forecast or forecast.without_setup(runs)
+        if record.forecast is None and not record.is_host_oom:  # else data would be read once more
+            record.forecast = forecast.without_setup(runs)
     if record.outcome in ("ok", "diverged"):  # all ranks come to the same end
         put_together(record, ranks)
     record.environment.plugins = in_use()

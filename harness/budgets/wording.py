@@ -41,7 +41,7 @@ def of_versions(found: Judged) -> Iterator[str]:
     if base.figures is None:
         return
     cells = len(found.verdict.findings)
-    yield f"they alone move {len(found.drifts)} of {cells} cells, which is no fault of a change"
+    yield f"they alone move {len(found.drifts) or 'none'} of {cells} cells"
     for drift in found.drifts[:NAMED]:
         yield f"VERSIONS  {drift.spot.path}"
         yield from (f"  {line}" for line in details(drift))

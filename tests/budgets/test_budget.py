@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ from budgeted import CARD, TINY, figure, figures, invoke, made, peaks, spot, wri
 from harness.budget import _update
 from harness.budgets.accepting import Accepted, failing, tolerances, updated
 from harness.budgets.compare import compare
-from harness.budgets.file import read_budget
+from harness.budgets.file import read_budget, write_budget
 from harness.budgets.wording import details, lines
 from harness.comparing.sides import Place
 from harness.errors import UserError
@@ -146,6 +149,15 @@ def test_several_cards_in_one_file(tmp_path: Path) -> None:
     assert [finding.kind for finding in verdict.findings] == ["missing", "within"]
 
 
+def repository(folder: Path, *files: Path) -> None:
+    """Commit the files, and something else after them."""
+    who = {f"GIT_{role}_{what}": "x@y" for role in ("AUTHOR", "COMMITTER")
+           for what in ("NAME", "EMAIL")}  # fmt: skip
+    commit = ("commit", "-q", "--allow-empty", "-m", "x")
+    for command in (("init", "-q"), ("add", *files), commit, commit):
+        subprocess.run(["git", "-C", folder, *command], env=os.environ | who, check=True)
+
+
 def leak(module: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     """Keep one more tensor for backward: a product that autograd saves both factors of."""
     return (inputs[0] * inputs[0].detach().clone(), *inputs[1:])
@@ -183,6 +195,25 @@ def test_gate_catches_a_method_that_keeps_one_more_tensor(
     assert "bitfit" not in text
     assert "| l4 | over |" in summary.read_text()
     assert "activations of bert.encoder.layer.\\*.intermediate +4.0 MiB" in summary.read_text()
+
+    # The same where the file is of other versions, which needed less for BitFit.
+    whole = file.read_bytes()
+    shutil.copytree(tmp_path / "before", tmp_path / "after" / "base")  # what the base needs
+    old = read_budget(file)
+    for at, row in old.spots.items():
+        row.peak -= row.peak // 10 if "bitfit" in at.path else 0
+    cards = {card: {**named, "transformers": "5.0"} for card, named in old.cards.items()}
+    write_budget(file, old.model_copy(update={"cards": cards}))
+    repository(tmp_path, suite, file)
+    code, text = invoke("check", *arguments)
+    assert code == 1
+    assert "versions: transformers 5.0 (file) -> " in text
+    assert "they alone move 2 of 4 cells" in text
+    assert text.count("VERSIONS  classification-64/tiny-bert/bitfit/s0\n") == 2
+    assert text.count("OVER  classification-64/tiny-bert/lora-r8/s0\n") == 2
+    assert "  activations of bert.encoder.layer.*.intermediate grew most: +4.0 MiB\n" in text
+    assert "2 within, 2 over, 0 win" in text
+    file.write_bytes(whole)
 
     accept = ("--only-failing", "--reason", "the product is wanted")
     assert invoke("update", *arguments, *accept)[0] == 0

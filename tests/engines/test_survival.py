@@ -22,15 +22,16 @@ METHODS, TWO_CELLS = "bitfit, full", ("train.epochs=1",)
 KILLS = int(os.environ.get("HEADROOM_KILLS", "4"))
 
 
-def command(file: Path, out: Path) -> list[str]:
+def command(file: Path, out: Path, jobs: int = 1) -> list[str]:
     return [
         sys.executable, "-m", "harness.run", str(file), *TWO_CELLS, "--out", str(out),
-        "--retries", "0",
+        "--retries", "0", "--jobs", str(jobs),
     ]  # fmt: skip
 
 
-def start(file: Path, out: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(command(file, out), stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+def start(file: Path, out: Path, jobs: int = 1) -> subprocess.Popen[bytes]:
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.STDOUT}
+    return subprocess.Popen(command(file, out, jobs), **quiet)  # type: ignore[call-overload]
 
 
 def hear_signals() -> None:
@@ -47,8 +48,9 @@ def finished(out: Path) -> dict[str, tuple[bytes, int]]:
     }
 
 
-@pytest.mark.parametrize("victim", ["runner", "cell"])
-def test_killed_at_random_moments(tmp_path: Path, victim: str) -> None:
+@pytest.mark.parametrize(("victim", "jobs"), [("runner", 2), ("cell", 1)])
+def test_killed_at_random_moments(tmp_path: Path, victim: str, jobs: int) -> None:
+    """Of cells that run side by side, too."""
     file, out = suite_file(tmp_path, METHODS), tmp_path / "out"
     store, cells = Store(out), load_suite(file, TWO_CELLS).cells()
     dice = random.Random(victim)
@@ -57,7 +59,7 @@ def test_killed_at_random_moments(tmp_path: Path, victim: str) -> None:
         records_before = {
             c.path: store.record_file(c).stat() for c in cells if c.path in done_before
         }
-        runner = start(file, out)
+        runner = start(file, out, jobs)
         time.sleep(dice.uniform(1.0, 12.0))
         if victim == "runner":
             runner.kill()
@@ -75,10 +77,11 @@ def test_killed_at_random_moments(tmp_path: Path, victim: str) -> None:
         if victim == "cell":
             outcomes = {r.outcome for c in cells if (r := store.read(c))}
             assert outcomes <= {"ok", "crashed"}
-    assert start(file, out).wait(timeout=300) == 0
+    assert start(file, out, jobs).wait(timeout=300) == 0
+    assert {store.read(cell).beside for cell in cells} == {jobs - 1}  # type: ignore[union-attr]
     assert all(store.is_done(cell) for cell in cells)
     before = finished(out)
-    assert start(file, out).wait(timeout=300) == 0
+    assert start(file, out, jobs).wait(timeout=300) == 0
     assert finished(out) == before, "a finished cell ran again"
     assert (out / "report.md").exists()
 

@@ -115,7 +115,7 @@ def same(ours: Setup, theirs: Setup) -> None:
 
 def _flat(state: Any, name: str = "") -> dict[str, Any]:
     """Return the leaves of nested state by their places."""
-    if not isinstance(state, dict | list):
+    if not isinstance(state, dict | list | tuple):
         return {name: state}
     inner = state.items() if isinstance(state, dict) else enumerate(state)
     return {k: v for key, value in inner for k, v in _flat(value, f"{name}.{key}").items()}
