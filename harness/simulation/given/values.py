@@ -103,21 +103,22 @@ class KnownValues(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if func is _VALUE:
             with _disable_current_modes():
                 return self._of(args[0]).item()  # type: ignore[union-attr]
-        if func in _FACTORIES and not _few(func, args):
-            return func(*args, **kwargs)
+        by_values = _SHAPED_BY_VALUES in func.tags or (func is _INDEX and _has_mask(args[1]))
+        out = None if by_values else func(*args, **kwargs)
+        if any(isinstance(each, Tensor) and each.numel() > MOST for each in tree_iter(out)):
+            self._forget(func, args, kwargs)
+            return out
         on_host = tree_map(self._real, (args, kwargs))
         if "device" in kwargs:
             on_host[1]["device"] = torch.device("cpu")
         with _disable_current_modes():
             real = func(*on_host[0], **on_host[1])
-        if _SHAPED_BY_VALUES in func.tags or (func is _INDEX and _has_mask(args[1])):
+        if by_values:
             like = next(leaf for leaf in tree_iter(args) if isinstance(leaf, Tensor)
                         and is_hollow(leaf))  # fmt: skip
             out = tree_map(lambda r: like.new_empty(r.shape, dtype=r.dtype), real)
-        else:
-            out = func(*args, **kwargs)
         for hollow, numbers in zip(tree_iter(out), tree_iter(real), strict=True):
-            if isinstance(hollow, Tensor) and is_hollow(hollow) and numbers.numel() <= MOST:
+            if isinstance(hollow, Tensor) and is_hollow(hollow):
                 self._known[hollow] = numbers
         return out
 
@@ -178,21 +179,9 @@ class KnownValues(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return 1.0
 
 
-def _few(func: Any, args: tuple[Any, ...]) -> bool:
-    """Tell whether a factory's tensor is small."""
-    if func.overloadpacket is _ATEN.arange:
-        return len(range(*map(int, args))) <= MOST if all(map(_whole, args)) else False
-    size = args[0] if args and isinstance(args[0], list | tuple) else ()
-    return torch.Size(size).numel() <= MOST
-
-
 def _count(mask: Tensor) -> int:
     with _disable_current_modes():
         return int(mask.sum())
-
-
-def _whole(value: Any) -> bool:
-    return isinstance(value, int)
 
 
 def _has_mask(indices: Any) -> bool:
