@@ -131,7 +131,7 @@ def run(
         check_own_data(chosen)
         _print_cells(chosen, todo, store)
         return DONE
-    check_cells(todo, export)
+    check_cells(todo, export, elsewhere=address is not None)
     with counting("checking methods") as progress:
         check_attach(todo, progress)
     with store.lock() as lock:
