@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from harness.metering.cuda import CudaMeter, CudaReading
 from harness.metering.declared import Repeated, declared_tensors
@@ -50,7 +50,6 @@ class Meter:
         self._audits: set[int] = set()
         self._largest: dict[str, int] = {}  # padded tokens, by kind of step, that are audited
         self._from = 0  # the first step that is worth an audit
-        self._tensors_by_category: dict[str, list[Tensor]] | None = None
         self._paths = ModulePaths(model)
         self._fits: dict[Hashable, StepFlops] = {}
         self._step_peaks = StepPeaks()
@@ -64,7 +63,6 @@ class Meter:
         """Begin a phase at `step`; `upcoming`: shape and variant of the steps known to follow."""
         self._read_phase()
         self._open = True
-        self._tensors_by_category = None  # a method may have replaced tensors
         trainable = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
         self.phases.append(_empty_phase(step, trainable, self._shallowest_live_layer()))
         self.flops.append(0)
@@ -153,7 +151,6 @@ class Meter:
                 result = look()
                 ledger.mark("end")
             peak = ledger.report().peak
-            self._tensors_by_category = None  # it may have replaced tensors
         self._peak_probe = max(self._peak_probe or 0, peak)
         return result
 
@@ -179,7 +176,6 @@ class Meter:
         """
         if self.lacking is not None:  # a ledger saw it the first time
             return
-        self._tensors_by_category = None
         ledger = None
         try:
             with self._watched(step, batch_of, number) as ledger:
@@ -235,7 +231,7 @@ class Meter:
         self._evaluated = state["evaluated"]
         self._step_peaks = StepPeaks()
         self._step_peaks.load_state_dict(state["step_peaks"])
-        self._fits, self._tensors_by_category = {}, None
+        self._fits = {}
         self._peak_evaluation, self._peak_probe = state["peak_evaluation"], state["peak_probe"]
         self._open = bool(self.phases)
         if self.cuda and self.phases:
@@ -268,12 +264,10 @@ class Meter:
         return phase
 
     def _ledger(self, step: Repeated) -> Ledger:
-        if self._tensors_by_category is None:
-            self._tensors_by_category = declared_tensors(self.model, self.handle)
         on_cuda = self.cuda is not None
         return Ledger(
             {
-                **self._tensors_by_category,
+                **declared_tensors(self.model, self.handle),
                 "activations": step.held(),
                 "gradients": step.buckets(),
             },

@@ -108,6 +108,7 @@ def same(ours: Setup, theirs: Setup) -> None:
     assert not moved, f"of the optimizer these differ: {moved}"
     told = ("first_step", "steps", "trainable", "flops", "shallowest_live_layer", "audited_steps",
             "peak_allocated", "peak_mean", "split")  # fmt: skip
+    assert report(ours).peak_evaluation == report(theirs).peak_evaluation
     pairs = zip(report(ours).phases, report(theirs).phases, strict=True)
     for one, other in pairs:
         assert [getattr(one, k) for k in told] == [getattr(other, k) for k in told]

@@ -118,6 +118,16 @@ def test_a_killed_run_does_again_what_came_after_its_checkpoint(
     same(again, run(cell))
 
 
+def test_what_a_method_drops_is_not_kept_alive_by_who_measures(tmp_path: Path) -> None:
+    """AdaLoRA's means go when its ranks are fixed: later evaluations are measured without them."""
+    method = "{adalora: {init_r: 6, target_r: 2, delta_t: 2}}"
+    cell = cell_of(tmp_path, method, *RESUMED, "train.evaluate=epoch")
+    with pytest.raises(Interrupted):
+        run(cell, EndsAfter(tmp_path / "checkpoint", 20))
+    again = run(cell, Checkpoints(tmp_path / "checkpoint", every=1e9))
+    same(again, run(cell))
+
+
 def test_a_half_written_checkpoint_is_not_gone_on_from(tmp_path: Path) -> None:
     cell = cell_of(tmp_path, "lora", *RESUMED)
     checkpoints = EndsAfter(tmp_path / "checkpoint", 5)
