@@ -143,10 +143,15 @@ class Fleet:
                 self._kill_one(driver, dice)
             elif len(now) == len(cells):
                 return time.monotonic() - began
-            elif driver.returncode == BAD_INPUT:
+            elif driver.returncode == BAD_INPUT and not self._is_in_use():
                 raise SystemExit(self.out.with_suffix(".log").read_text())
             else:
                 driver = self.start()
+
+    def _is_in_use(self) -> bool:
+        """Tell whether the driver was refused because what a killed one left has not ended yet."""
+        words = self.out.with_suffix(".log").read_text().splitlines()
+        return bool(words) and "is in use by" in words[-1]
 
     def _wait(self, driver: subprocess.Popen[bytes], dice: random.Random) -> None:
         pause = dice.uniform(*self.pause) if self.pause else float("inf")

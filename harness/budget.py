@@ -74,10 +74,13 @@ def check(
     from harness.budgets.markdown import markdown
     from harness.budgets.wording import told
     from harness.command import refuse_unwritable
+    from harness.comparing.ancestry import unknown
 
     if junit is not None:
         refuse_unwritable(junit)
     old = read_budget(budget)
+    if against is not None and (why := unknown(source, against)):
+        print(f"--against {against}: {why}; needed as soon as versions move", file=sys.stderr)
     found = judged(old, Asked(source, budget, _names(gpu), tuple(plugin or ()), against))
     accept = _update(source, budget, gpu, plugin)
     for line in told(found, accept, strict):

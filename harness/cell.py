@@ -107,11 +107,13 @@ def run_cell(
             whose = "CUDA" if is_of_device(error) else HOST_MEMORY
             record.outcome, record.message = "oom", f"{whose}: {_first_line(error)}"
         elif elsewhere := ranks.ran_out():  # which ends the talk with it
-            record.outcome, record.message = "oom", elsewhere
+            record.outcome, record.message = "oom", elsewhere.message
+            record.out_of_memory = elsewhere.out_of_memory
         else:
             raise
         heard.tell_lack(record)
-        record.forecast = record.forecast or forecast.without_setup(runs)
+        if record.forecast is None and not record.is_host_oom:  # else data would be read once more
+            record.forecast = forecast.without_setup(runs)
     if record.outcome in ("ok", "diverged"):  # all ranks come to the same end
         put_together(record, ranks)
     record.environment.plugins = in_use()

@@ -108,7 +108,7 @@ def run(
 ) -> int:
     """Run every cell of a suite that has no record yet, then print the comparison table."""
     from harness.engines.child import Limits
-    from harness.engines.opening import Wanted, opened
+    from harness.engines.opening import Wanted, opened, refuse_options
     from harness.forecasting.attachable import check_attach
     from harness.paths import path_part
     from harness.provenance import Invocation
@@ -120,6 +120,7 @@ def run(
     from harness.suite.suite import choose
 
     asked_formats = formats_of(formats)
+    refuse_options(engine, gpus, address, label or ())
     suite = load_suite(file, overrides or [], plugin or [])
     cells = suite.cells()
     store = Store(out or Path("runs") / path_part(suite.name))
@@ -130,7 +131,7 @@ def run(
         check_own_data(chosen)
         _print_cells(chosen, todo, store)
         return DONE
-    check_cells(todo, export)
+    check_cells(todo, export, elsewhere=address is not None)
     with counting("checking methods") as progress:
         check_attach(todo, progress)
     with store.lock() as lock:

@@ -32,6 +32,18 @@ def common_commit(top: Path, revision: str) -> str:
     return found
 
 
+def unknown(file: Path, revision: str) -> str | None:
+    """Say why nothing of a file's past can be compared with at a revision; None: it can."""
+    top = top_or_none(file.resolve().parent)
+    if top is None:
+        return f"{file} is in no git repository"
+    try:
+        common_commit(top, revision)
+    except NoBase as error:
+        return str(error)
+    return None
+
+
 def last_change(top: Path, file: Path) -> str | None:
     """Return the commit of the main line of HEAD that last touched a file; None: none did."""
     command = ("log", "-1", "--first-parent", "--format=%H", "HEAD", "--", str(file))

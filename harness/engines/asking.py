@@ -30,7 +30,7 @@ def needs_for(engine: Engine, cells: Sequence[Cell], *, send_unfit: bool = False
 
     said = os.environ.get(CACHE_VARIABLE)
     cache = cache_folder() if said else engine.store.folder / "forecasts"
-    with counting("forecasting") as progress:
+    with counting("forecasting what cells need", aloud=_decides(cells, engine.devices)) as progress:
         needs = needs_on(cells, engine.devices, cache, progress)
     return within(needs, engine.devices) if send_unfit else needs
 
@@ -48,14 +48,19 @@ def needs_on(
     from harness.forecasting.cards import find_card
     from harness.forecasting.forecaster import Forecaster
 
-    kinds = dict.fromkeys(device.kind for device in devices)
-    if not cells or ([*kinds] == [CPU] and sum(device.places for device in devices) == 1):
+    if not _decides(cells, devices):
         return []
+    kinds = dict.fromkeys(device.kind for device in devices)
     cards = []
     for kind in kinds:
         with suppress(UserError):  # a GPU of a cluster that no forecast knows
             cards.append(find_card(kind))
     return needs_of(cells, cards, Forecaster(cache, progress=progress)) if cards else []
+
+
+def _decides(cells: Sequence[Cell], devices: Sequence[Device]) -> bool:
+    kinds = {device.kind for device in devices}
+    return bool(cells) and (kinds != {CPU} or sum(device.places for device in devices) > 1)
 
 
 def within(needs: Sequence[Need], devices: Sequence[Device]) -> list[Need]:

@@ -156,14 +156,11 @@ class LocalEngine:
 
     def _order(self, placed: Placed) -> Order:
         return Order(
-            cell=placed.turn.cell.model_dump(mode="json"),
             plugins=plugins.loaded(),
             folder=self.store.folder,
             lock=self.lock,
             checkpoint_seconds=self.checkpoint_seconds,
             export=self.export,
             invocation=self.invocation,
-            attempts=list(placed.turn.attempts),
-            batches=placed.turn.batches,
-            beside=placed.devices[0].places - 1 if placed.shares else 0,
+            **placed.told(),
         )

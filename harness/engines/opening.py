@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from harness.engines.base import Engine
 from harness.engines.here import devices_here
 from harness.engines.local import LocalEngine
+from harness.engines.ray_nodes import selectors_of
 from harness.errors import UserError
 from harness.gpus import visible_devices
 
@@ -46,6 +47,26 @@ class Wanted:
     labels: tuple[str, ...] = ()
 
 
+def refuse_options(name: str, gpus: str | None, address: str | None, labels: Sequence[str]) -> None:
+    """Refuse what the engine of this name does not have, before anything is done for it.
+
+    Raises:
+        UserError: naming the option.
+    """
+    if name == "local":
+        if address or labels:
+            raise UserError("--address and --label are of --engine ray")
+    elif find_spec("ray") is None:
+        raise UserError("--engine ray: Ray is not here; pip install 'headroom-bench[ray]'")
+    elif address and "://" in address:
+        raise UserError(f"--address {address}: give HOST:PORT of its head, or auto")
+    elif address and gpus is not None:
+        raise UserError("--gpus is about this machine; with --address give --label")
+    selectors_of(labels)
+    if not address:
+        visible_devices(gpus)
+
+
 @contextmanager
 def opened(name: str, store: Store, lock: int, wanted: Wanted) -> Iterator[Engine]:
     """Yield the engine of this name.
@@ -53,18 +74,11 @@ def opened(name: str, store: Store, lock: int, wanted: Wanted) -> Iterator[Engin
     Raises:
         UserError: it is not installed, or has no device.
     """
+    refuse_options(name, wanted.gpus, wanted.address, wanted.labels)
     given = (wanted.checkpoint_seconds, wanted.export, wanted.invocation, wanted.limits)
     if name == "local":
-        if wanted.address or wanted.labels:
-            raise UserError("--address and --label are of --engine ray")
         yield LocalEngine(store, devices_here(wanted.gpus, wanted.jobs), lock, *given)
         return
-    if find_spec("ray") is None:
-        raise UserError("--engine ray: Ray is not here; pip install 'headroom-bench[ray]'")
-    if wanted.address and "://" in wanted.address:
-        raise UserError(f"--address {wanted.address}: give HOST:PORT of its head, or auto")
-    if wanted.address and wanted.gpus is not None:
-        raise UserError("--gpus is about this machine; with --address give --label")
     from harness.engines.ray_cluster import Cluster
     from harness.engines.ray_core import RayEngine
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.engines.needs import Need
 from harness.units import gib
@@ -76,6 +76,15 @@ class Placed:
     def shares(self) -> bool:
         """Whether other cells may run on its devices meanwhile."""
         return not _alone(self.turn, self.devices[0]) and self.devices[0].places > 1
+
+    def told(self) -> dict[str, Any]:
+        """Return what the cell's process is told of its turn, as `Order` has it."""
+        return {
+            "cell": self.turn.cell.model_dump(mode="json"),
+            "attempts": list(self.turn.attempts),
+            "batches": self.turn.batches,
+            "beside": self.devices[0].places - 1 if self.shares else 0,
+        }
 
 
 class Queue:

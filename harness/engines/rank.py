@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import faulthandler
-import json
 import os
 import signal
 import sys
@@ -16,7 +15,9 @@ from harness.engines.base import EXIT_INTERRUPTED, EXIT_USER_ERROR
 from harness.engines.ranks import RankOrder
 from harness.errors import UserError
 from harness.plugins import load_plugins
+from harness.record import Record
 from harness.suite.cell import Cell
+from harness.training.ranks import Lost
 
 
 def main() -> int:
@@ -33,23 +34,24 @@ def main() -> int:
     from harness.training.loop import Interrupted
 
     try:
-        outcome, message = _run(order)
+        record = _run(order)
     except Interrupted:
         return EXIT_INTERRUPTED
     except UserError as error:
-        _tell(order, "crashed", str(error))
+        _tell(order, Lost(outcome="crashed", message=str(error)))
         return EXIT_USER_ERROR
     except Exception as error:
         traceback.print_exc()
-        _tell(order, "crashed", f"{type(error).__name__}: {error}")
+        _tell(order, Lost(outcome="crashed", message=f"{type(error).__name__}: {error}"))
         return 1
-    if outcome == "oom":
-        _tell(order, outcome, message or "out of memory")
+    if record.outcome == "oom":
+        _tell(order, Lost(outcome="oom", message=record.message or "",
+                          out_of_memory=record.out_of_memory))  # fmt: skip
         return 1
     return 0
 
 
-def _run(order: RankOrder) -> tuple[str, str | None]:
+def _run(order: RankOrder) -> Record:
     from harness.training.checkpoint import Checkpoints
     from harness.training.ranks import Joined
 
@@ -58,13 +60,13 @@ def _run(order: RankOrder) -> tuple[str, str | None]:
     cell = Cell.model_validate(order.cell)
     join = partial(Joined, order.rank, cell.train.devices, order.meeting)
     checkpoints = Checkpoints(order.checkpoint, float("inf"), str(order.batches or ""))
-    record = run_cell(cell, lambda _: None, checkpoints, join=join, batches=order.batches)
-    return record.outcome, record.message
+    return run_cell(cell, lambda _: None, checkpoints, join=join, batches=order.batches)
 
 
-def _tell(order: RankOrder, outcome: str, message: str) -> None:
-    line = json.dumps({"outcome": outcome, "message": " ".join(message.split())})
-    os.write(order.told, line.encode())
+def _tell(order: RankOrder, lost: Lost) -> None:
+    lost.message = " ".join(lost.message.split())
+    with os.fdopen(order.told, "wb") as stream:  # more than a pipe holds, perhaps
+        stream.write(lost.model_dump_json().encode())
 
 
 def _die_with(descriptor: int) -> None:

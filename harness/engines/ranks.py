@@ -5,7 +5,6 @@ Whatever ends one of them ends the cell, with what that one says; and they end w
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -21,6 +20,7 @@ from harness.engines.base import EXIT_INTERRUPTED
 from harness.out_of_memory import Batches
 from harness.part import Part
 from harness.plugins import Plugin
+from harness.training.ranks import Lost
 
 if TYPE_CHECKING:
     from harness.engines.base import Order
@@ -67,11 +67,11 @@ class Others:
     """
 
     def __init__(
-        self, order: Order, cell: Cell, checkpoint: Path, stuck: Callable[[dict[str, Any]], None]
+        self, order: Order, cell: Cell, checkpoint: Path, stuck: Callable[[Lost], None]
     ) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="headroom-ranks-"))
         self._size, self._stuck = cell.train.devices, stuck
-        self._lost: dict[str, Any] | None = None
+        self._lost: Lost | None = None
         self._hears, self._done = threading.Event(), threading.Event()
         self._open: list[Any] = []
         share_cores(self._size)
@@ -84,12 +84,12 @@ class Others:
 
         return Joined(0, self._size, self._folder / "meeting", self.ran_out)
 
-    def ran_out(self) -> str | None:
-        """Return how one of them ran out of memory, in words."""
+    def ran_out(self) -> Lost | None:
+        """Return how one of them ran out of memory; None: none did."""
         lost = self.lost()
-        return lost["message"] if lost and lost["outcome"] == "oom" else None
+        return lost if lost and lost.outcome == "oom" else None
 
-    def lost(self) -> dict[str, Any] | None:
+    def lost(self) -> Lost | None:
         """Return how the first of them that failed ended; None: none has."""
         self._hears.wait(LATE_SECONDS)
         return self._lost
@@ -124,8 +124,13 @@ class Others:
         well = not said and code in (0, EXIT_INTERRUPTED)
         if well or self._done.is_set() or self._lost is not None:
             return
-        self._lost = json.loads(said) if said else {"outcome": "crashed", "message": _how(code)}
-        self._lost["message"] = f"rank {rank}: {self._lost['message']}"
+        lost = (
+            Lost.model_validate_json(said) if said else Lost(outcome="crashed", message=_how(code))
+        )
+        # Whose memory it was stands first, as in the first rank's own words.
+        told, who = lost.message, f"rank {rank}"
+        message = f"{told} ({who})" if lost.outcome == "oom" else f"{who}: {told}"
+        self._lost = lost.model_copy(update={"message": message})
         self._hears.set()
         if not self._done.wait(GRACE_SECONDS):
             self._stuck(self._lost)

@@ -80,7 +80,7 @@ class RayEngine:
         """
         durable.write_text(self.store.folder / MARK, self._common.mark)
         try:
-            self._join(patient=False)
+            self._join()
         except BaseException:
             self.__exit__()
             raise
@@ -123,7 +123,7 @@ class RayEngine:
                     vain += 1
                     if vain > CONNECTS:
                         raise UserError(f"{CONNECTS} times in a row: {gone}") from None
-                    self._join()
+                    self._join(gone)
         except KeyboardInterrupt:
             self._queue.drain()
             self._end_all()
@@ -234,23 +234,23 @@ class RayEngine:
         )
         self._conclude(number, record)
 
-    def _join(self, patient: bool = True) -> None:
-        """Join or start the cluster; what ran before is lost.
+    def _join(self, ended: Gone | None = None) -> None:
+        """Join or start the cluster, once more after it `ended`: what ran there is lost.
 
         Raises:
-            UserError: time and again it ended, or, without patience, it was not there or had no
-                node that will do.
+            UserError: time and again it ended, or, at first, it was not there or had no node that
+                will do.
         """
         self._fleet.leave()
         for number in [*self._sent]:
-            self._lost(number, "its cluster ended")
+            self._lost(number, str(ended))
         for attempt in range(CONNECTS):
             try:
                 self._take_over(self._fleet.connect())
                 return
             except (Gone, UserError) as error:
                 self._fleet.leave()
-                if not patient and (isinstance(error, UserError) or error.never):
+                if ended is None and (isinstance(error, UserError) or error.never):
                     raise UserError(str(error)) from None
                 why = error
             time.sleep(min(self.limits.back_off * 2**attempt, LONGEST))

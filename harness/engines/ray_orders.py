@@ -48,16 +48,13 @@ def task_of(placed: Placed, common: Common) -> dict[str, Any]:
     """Return what `ray_task.run_here` is given, as JSON."""
     turn, device, store = placed.turn, placed.devices[0], common.store
     order = Order(
-        cell=turn.cell.model_dump(mode="json"),
         plugins=plugins.loaded(),
         folder=store.folder.absolute(),
         lock=-1,  # of the worker's own
         checkpoint_seconds=common.checkpoint_seconds,
         export=common.export,
         invocation=common.invocation,
-        attempts=list(turn.attempts),
-        batches=turn.batches,
-        beside=device.places - 1 if placed.shares else 0,
+        **placed.told(),
     )
     return {
         "order": order.model_dump(mode="json", exclude={"lock", "progress"}),

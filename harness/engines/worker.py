@@ -22,12 +22,14 @@ from harness.engines.base import EXIT_EXCEPTION, EXIT_INTERRUPTED, EXIT_USER_ERR
 from harness.errors import UserError
 from harness.plugins import load_plugins
 from harness.store import Store
+from harness.suite.batches import as_it_runs
 from harness.suite.cell import Cell
 
 if TYPE_CHECKING:
     from harness.engines.ranks import Others
     from harness.record import Record
     from harness.training.checkpoint import Checkpoints
+    from harness.training.ranks import Lost
     from harness.training.setup import Progress
 
 LINE = 300  # characters of an exception that a table shows
@@ -97,7 +99,7 @@ def _run(order: Order) -> None:
             raise
         except Exception as error:
             if others and (lost := others.lost()):  # the one that others only hear the end of
-                raise OtherRankError(lost["message"]) from error
+                raise OtherRankError(lost.message) from error
             raise
         finally:
             if others:
@@ -124,13 +126,15 @@ def _others(order: Order, cell: Cell, store: Store, checkpoints: Checkpoints) ->
         return None
     from harness.engines.ranks import Others
 
-    def stuck(lost: dict[str, Any]) -> None:
+    def stuck(lost: Lost) -> None:
         code = EXIT_EXCEPTION
-        if lost["outcome"] == "oom":
-            record = new_record(cell, "oom", message=lost["message"])
+        if lost.outcome == "oom":
+            record = new_record(cell, "oom", message=lost.message)
+            record.out_of_memory = lost.out_of_memory
+            as_it_runs(cell, order.batches, record)
             _write(record, order, cell, store, checkpoints)
             code = 0
-        _last_words(lost["message"])
+        _last_words(lost.message)
         os._exit(code)
 
     return Others(order, cell, checkpoints.folder, stuck)

@@ -11,15 +11,30 @@ import os
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from zlib import crc32
 
 from harness.errors import UserError
 from harness.gpus import too_few
+from harness.out_of_memory import OutOfMemory
+from harness.part import Part
 
 T = TypeVar("T")
 # A hung cell is ended by the engine's own limits (--silent-minutes), which say where it hangs.
 PATIENCE = timedelta(hours=12)
+
+
+class Lost(Part):
+    """How a rank ended that should not have.
+
+    Attributes:
+        message: in words, and which rank it was.
+        out_of_memory: what it was at, where memory ran out.
+    """
+
+    outcome: Literal["oom", "crashed"]
+    message: str
+    out_of_memory: OutOfMemory | None = None
 
 
 class RanksDiffer(RuntimeError):
@@ -73,8 +88,8 @@ class Ranks:
             RanksDiffer: they differ in it.
         """
 
-    def ran_out(self) -> str | None:
-        """Return how another rank ran out of memory, in words; None: none did."""
+    def ran_out(self) -> Lost | None:
+        """Return how another rank ran out of memory; None: none did."""
         return None
 
     def leave(self) -> None:
@@ -92,7 +107,7 @@ class Joined(Ranks):
     """
 
     def __init__(
-        self, rank: int, size: int, meeting: Path, ran_out: Callable[[], str | None] | None = None
+        self, rank: int, size: int, meeting: Path, ran_out: Callable[[], Lost | None] | None = None
     ) -> None:
         """Wait until all ranks are there. Of GPUs, each takes the one of its rank.
 
@@ -147,7 +162,7 @@ class Joined(Ranks):
         if len(set(self.gather(digest_of(value)))) > 1:
             raise RanksDiffer(f"the ranks differ in {what}")
 
-    def ran_out(self) -> str | None:
+    def ran_out(self) -> Lost | None:
         """Return how another rank ran out of memory, as far as this one is told."""
         return self._ran_out() if self._ran_out else None
 

@@ -52,7 +52,9 @@ BLOCK = """\
       peak: 100
       split:
         weights.base: 100
-      places: {}
+      places:
+        activations:
+          layer.*: 100
 """
 WRONG = {
     "twice": (

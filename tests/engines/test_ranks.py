@@ -16,6 +16,7 @@ from harness.engines.child import Limits
 from harness.engines.local import LocalEngine
 from harness.engines.ranks import Others
 from harness.store import Store
+from harness.training.ranks import Lost
 
 ORDER = "import json, os, signal, sys; order = json.loads(sys.stdin.readline());"
 
@@ -31,10 +32,10 @@ def others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         checkpoint_seconds=1.0,
     )  # fmt: skip
 
-    def make(does: str) -> tuple[Others, list[dict[str, Any]], threading.Event]:
+    def make(does: str) -> tuple[Others, list[Lost], threading.Event]:
         told, heard = [], threading.Event()
 
-        def stuck(lost: dict[str, Any]) -> None:
+        def stuck(lost: Lost) -> None:
             told.append(lost)
             heard.set()
 
@@ -52,7 +53,7 @@ def others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         (
             "os.write(order['told'], json.dumps({'outcome': 'oom', 'message': 'CUDA: full'})"
             ".encode()); sys.exit(1)",
-            "oom", "rank 1: CUDA: full",
+            "oom", "CUDA: full (rank 1)",
         ),
     ],
     ids=["killed", "exit", "oom"],
@@ -60,10 +61,12 @@ def others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_what_ended_a_rank_is_told(others: Any, does: str, outcome: str, message: str) -> None:
     """First to a process that hears of it by itself, then to whoever ends one that does not."""
     cell, told, heard = others(does)
-    assert cell.lost() == {"outcome": outcome, "message": message}
-    assert cell.ran_out() == (message if outcome == "oom" else None)
+    lost = cell.lost()
+    assert lost is not None
+    assert (lost.outcome, lost.message) == (outcome, message)
+    assert cell.ran_out() == (lost if outcome == "oom" else None)
     assert heard.wait(20)
-    assert told == [{"outcome": outcome, "message": message}]
+    assert told == [lost]
     cell.close()
 
 

@@ -63,7 +63,7 @@ def test_a_cell_outlives_the_processes_of_ray(
     assert record is not None
     assert record.outcome == "ok", record.message
     first, second = record.attempts
-    assert first == "lost: its cluster ended"
+    assert first == "lost: Ray: raylet has ended"
     assert second.startswith("lost: ")
     assert [event.put_off for event in events if event.put_off] == record.attempts
     assert "OMP_NUM_THREADS" not in record.environment.variables, "Ray sets it"

@@ -131,7 +131,7 @@ def test_a_cell_that_is_lost_runs_again_and_that_is_no_crash_of_its_own(
     fleet.answer = lambda order: script.pop(0)(order["start"]) if script else done(order)
     found = ends(engine, cells[:1])
     assert [event.put_off for event in found[:-1]] == [
-        "lost: its worker died", "lost: its cluster ended", "exit code 1",
+        "lost: its worker died", "lost: raylet has ended", "exit code 1",
     ]  # fmt: skip
     last = found[-1].record
     assert last is not None

@@ -52,7 +52,7 @@ def test_what_was_alive_is_told(tmp_path: Path) -> None:
     assert row_of(text, "acceptability full s1") == ["backward", "900.0", "400.0", "480.0", "-"]
     assert "training, step 7; aten::mm in bert.encoder.layer.1.output.dense asked for more" in text
     assert "1,000.0 MiB reserved of 1,024.0" in text
-    assert "300.0 MiB activations of bert.encoder.layer.*.attention.self" in text
+    assert "300.0 MiB activations of bert.encoder.layer." in text
 
 
 def test_runs_in_halves_compare_by_their_scores_alone(tmp_path: Path) -> None:
