@@ -19,7 +19,6 @@ from methods import get_method
 
 # Model, method, family, settings, and whether the model is built on `meta`.
 CASES: list[tuple[str, str, str, dict[str, Any], bool]] = [
-    ("tiny-bert", "full", "classification", {}, False),
     ("tiny-bert", "lora", "classification", {"precision": "bf16", "clip": None}, False),
     ("tiny-llama", "lora", "causal_lm", {"gradient_checkpointing": True}, True),
     ("tiny-vit", "full", "image", {"attention": "eager", "precision": "bf16-weights"}, False),

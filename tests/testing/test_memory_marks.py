@@ -62,6 +62,13 @@ def run(project: pytest.Pytester, *arguments: str) -> pytest.RunResult:
     return project.runpytest_inprocess(*LOADED, *arguments)
 
 
+def widest(done: pytest.RunResult, first: str) -> int:
+    """Return the length of the longest line of a message, from the given one on."""
+    lines = done.outlines[done.outlines.index(first) :]
+    last = next(n for n, line in enumerate(lines) if line.startswith("reserved "))
+    return max(map(len, lines[: last + 1]))
+
+
 TWO = """
 @budget("64 MiB", gpu="rtx4090")
 def test_within():
@@ -82,14 +89,15 @@ def test_a_failure_says_what_is_alive(project: pytest.Pytester) -> None:
         "alive at the peak, in backward, of 31.77 MiB allocated:",
         "  *16.2 MiB*temporary*(cublas)", "*2.5 MiB*activations*Net", "*2.0 MiB*optimizer*up",
     ])  # fmt: skip
-    told = done.outlines[done.outlines.index(OVER) :]
-    assert max(map(len, told)) <= 80
+    assert widest(done, OVER) <= 80
 
 
-def test_workers_share_the_tests_and_junit_has_the_message(project: pytest.Pytester) -> None:
+def test_a_worker_hands_on_what_it_found_and_junit_has_the_message(
+    project: pytest.Pytester,
+) -> None:
     written(project, TWO.replace("@budget", "@pytest.mark.memory_increase()\n@budget"))
     done = project.runpytest_subprocess(
-        *LOADED, "-n", "2", "--junit-xml=report.xml", "--memory-accept"
+        *LOADED, "-n", "1", "--junit-xml=report.xml", "--memory-accept"
     )
     done.assert_outcomes(passed=1, failed=1)
     done.stdout.fnmatch_lines(["memory_accepted.toml: 1 accepted, 0 as before"])
@@ -131,8 +139,7 @@ def test_step():
         "*MiB on rtx4090: * MiB more than the accepted 31.77 MiB (+*", "grew most, at the peak:",
         "  +* MiB  optimizer*up", "to accept it: pytest --memory-accept --memory-reason '...'",
     ])  # fmt: skip
-    told = grown.outlines[grown.outlines.index("grew most, at the peak:") :]
-    assert max(map(len, told)) <= 80
+    assert widest(grown, "grew most, at the peak:") <= 80
     assert (project.path / "memory_accepted.toml").read_text() == kept
     done = run(project, "--memory-accept")
     done.assert_outcomes(passed=1)
