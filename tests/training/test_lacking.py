@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,8 @@ def test_the_same_steps_in_halves_fit_and_say_so(
     assert halved.memory.peak_training < 1_200_000 < whole.memory.peak_training
     assert halved.forecast is not None
     [stage] = halved.forecast.stages.values()
-    assert stage.peak_allocated == pytest.approx(halved.memory.peak_training, abs=64)
+    # Of the halves, too: of the longest of them, which this short run has in its first step alone.
+    assert halved.memory.peak_training <= stage.peak_allocated < 1_200_000
 
 
 def test_an_evaluation_that_runs_out_is_one(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,10 +107,10 @@ def test_a_step_that_fits_when_done_again_tells_its_peak(
     """Another process took its share for a moment, or the allocator's caches were in pieces."""
     from harness.training.step import Step
 
-    run, failed = Step.run, []
+    run, failed, here = Step.run, [], os.getpid()
 
     def once(step: Step, *given: Any) -> bool:
-        if not failed:
+        if os.getpid() == here and not failed:  # not in the process that forecasts
             failed.append(True)
             raise torch.OutOfMemoryError("CUDA out of memory")
         return run(step, *given)
@@ -121,7 +123,8 @@ def test_a_step_that_fits_when_done_again_tells_its_peak(
     assert (lack.again, lack.op, lack.part) == (False, None, "backward")
     assert record.forecast is not None
     [stage] = record.forecast.stages.values()
-    assert lack.alive == pytest.approx(stage.peak_allocated, abs=64)
+    first = stage.peak_allocated - stage.split["optimizer"]  # which has no states yet
+    assert lack.alive == pytest.approx(first, abs=64)
 
 
 def test_a_model_that_does_not_fit_has_its_forecast(
