@@ -153,14 +153,23 @@ class Lease:
         except FileExistsError:
             return False
         self._number, self._own = number, this_process()
-        self._write(self._own)
+        try:
+            self._write(self._own)
+        except (
+            OSError
+        ) as error:  # a full disk: of a file that says nothing nobody knows whose it is
+            self._take_back(file)
+            raise OSError(error.errno, error.strerror, str(file)) from None
         if last(self.folder)[0] == number:
             return True
-        os.close(self._file)  # it was slow, and others went on meanwhile
+        self._take_back(file)  # it was slow, and others went on meanwhile
+        return False
+
+    def _take_back(self, file: Path) -> None:
+        os.close(self._file)
         self._file = -1
         with suppress(OSError):
             file.unlink()
-        return False
 
     def _write(self, holder: Holder) -> None:
         os.pwrite(self._file, json.dumps(asdict(holder)).encode().ljust(WIDTH), 0)

@@ -19,7 +19,8 @@ from typer.testing import CliRunner
 
 from harness import doctor, durable, report, run
 from harness.engines.base import Event
-from harness.engines.local import LocalEngine
+from harness.engines.local import ANY_CPU, LocalEngine
+from harness.engines.needs import Need
 from harness.store import Store
 from harness.suite.cell import Cell
 from harness.suite.load import load_suite
@@ -75,7 +76,8 @@ def test_a_disk_that_fills_up_keeps_what_is_finished(disk: Path, tmp_path: Path)
     command = [str(tmp_path / "small.yaml"), *SMALL, "--out", str(store.folder)]
     done = CliRunner().invoke(run.app, command)
     assert done.exit_code == 2
-    assert f"error: {store.folder / 'suite.json'}: {FULL}" in done.output
+    assert f"error: {store.folder / '.lease.'}" in done.output
+    assert FULL in done.output
     (disk / "junk").unlink()
     assert CliRunner().invoke(run.app, command).exit_code == 0
     assert store.record_file(cells[0]).read_bytes() == first, "it ran again"
@@ -109,11 +111,14 @@ class Engine:
     """Runs nothing: each cell ends with a record, and then something happens."""
 
     export = None
+    devices = (ANY_CPU,)
 
     def __init__(self, store: Store, then: Callable[[], None]) -> None:
         self.store, self.then = store, then
 
-    def run(self, cells: Sequence[Cell], listen: Callable[[Event], None]) -> None:
+    def run(
+        self, cells: Sequence[Cell], listen: Callable[[Event], None], needs: Sequence[Need] = ()
+    ) -> None:
         for cell in cells:
             self.store.write(cell, record(cell, 0.5))
             listen(Event(cell, record=self.store.read(cell)))

@@ -13,6 +13,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, BinaryIO
 
 
@@ -38,8 +39,10 @@ class Forked:
             try:
                 _become(reading, stdout.fileno(), env, pass_fds)
             except BaseException:
-                traceback.print_exc()
-            os._exit(70)
+                with suppress(OSError):  # its log may be on a full disk
+                    traceback.print_exc()
+            finally:
+                os._exit(70)
         os.close(reading)
         self.stdin: BinaryIO = os.fdopen(writing, "wb")
 
@@ -70,8 +73,9 @@ def _become(reading: int, log: int, env: Mapping[str, str], kept: Sequence[int])
     os.environ.clear()
     os.environ.update(env)
     code = worker.main()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(code)
 
 
