@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.durable import draft_of
 from harness.models.attention import resolved
+from harness.out_of_memory import Batches, is_of_device, is_out_of_memory
 from harness.provenance import Data
 from harness.record import (
     HOST_MEMORY,
@@ -25,12 +26,16 @@ from harness.record import (
     sentences,
 )
 from harness.store import Store
+from harness.suite.batches import as_it_runs
 from harness.suite.cell import Cell
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from harness.metering.flops import ForwardFlops
     from harness.tasks.base import TaskData
     from harness.training.checkpoint import Checkpoints
+    from harness.training.ranks import Ranks
     from harness.training.setup import Progress, Setup
 
 
@@ -54,44 +59,63 @@ def run_cell(
     progress: Progress,
     checkpoints: Checkpoints | None = None,
     export: tuple[ExportKind, Store] | None = None,
+    join: Callable[[], Ranks] | None = None,
+    batches: Batches | None = None,
 ) -> Record:
     """Run the cell and return its record; running out of memory and divergence are results.
 
-    `export` says what to write to deploy, and below which store.
+    Args:
+        cell: to run.
+        progress: told of what goes on.
+        checkpoints: of this cell; None: it cannot be taken up.
+        export: what to write to deploy, and below which store.
+        join: meets the cell's other ranks, each of which runs this function; None: there are none.
+        batches: smaller ones than the cell's own, which did not fit.
 
     Raises:
         UserError: the cell cannot run as it is.
         Interrupted: the run was asked to end, and its checkpoint is written.
     """
-    import torch
-
     from harness import env
     from harness.forecasting.own_run import OwnForecast
     from harness.plugins import in_use
     from harness.training.kernels import pinned_kernel
+    from harness.training.lacking import Heard
     from harness.training.loop import Diverged
+    from harness.training.ranks import ALONE
+    from harness.training.together import put_together
 
     began, record = time.perf_counter(), new_record(cell)
+    runs, heard = as_it_runs(cell, batches, record), Heard(progress)
     forecast = OwnForecast()
+    ranks = join() if join else ALONE
     record.environment = env.describe()
     try:
         with pinned_kernel(cell.train.attention):
-            setup = _set_up(cell, record, progress, checkpoints)
+            setup = _set_up(runs, record, heard, checkpoints, ranks)
             with setup.clock.apart("metering"):
-                progress({"doing": "forecasting"})
-                record.forecast = forecast.of(cell, setup)
+                heard({"doing": "forecasting"})
+                record.forecast = forecast.of(runs, setup)
             _train(record, setup)
         if export:
-            progress({"doing": "exporting"})
+            heard({"doing": "exporting"})
             _export(record, cell, setup, *export)
     except Diverged as error:
         record.outcome, record.message = "diverged", str(error)
-    except torch.OutOfMemoryError as error:
-        record.outcome, record.message = "oom", f"CUDA: {_first_line(error)}"
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and "can't allocate memory" not in str(error):
+        if is_out_of_memory(error):
+            whose = "CUDA" if is_of_device(error) else HOST_MEMORY
+            record.outcome, record.message = "oom", f"{whose}: {_first_line(error)}"
+        elif elsewhere := ranks.ran_out():  # which ends the talk with it
+            record.outcome, record.message = "oom", elsewhere.message
+            record.out_of_memory = elsewhere.out_of_memory
+        else:
             raise
-        record.outcome, record.message = "oom", f"{HOST_MEMORY}: {_first_line(error)}"
+        heard.tell_lack(record)
+        if record.forecast is None and not record.is_host_oom:  # else data would be read once more
+            record.forecast = forecast.without_setup(runs)
+    if record.outcome in ("ok", "diverged"):  # all ranks come to the same end
+        put_together(record, ranks)
     record.environment.plugins = in_use()
     record.seconds = time.perf_counter() - began
     return record
@@ -102,7 +126,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def _set_up(
-    cell: Cell, record: Record, progress: Progress, checkpoints: Checkpoints | None
+    cell: Cell, record: Record, progress: Progress, checkpoints: Checkpoints | None, ranks: Ranks
 ) -> Setup:
     """Load data and model, and put the run together; notes in the record which they are."""
     from harness.models.files import provenance
@@ -118,7 +142,7 @@ def _set_up(
     record.cell["train"]["attention"] = resolved(cell.train.attention, model)
     record.provenance = provenance(cell.model, tokenizer=cell.family.preparer == "tokenizer")
     record.provenance.redrawn = redrawn(cell.model, model) or None
-    setup = set_up(cell, data, model, progress, checkpoints)
+    setup = set_up(cell, data, model, progress, checkpoints, ranks)
     record.data.notes += setup.encoding_notes()
     remarks = remarks_on(cell.configured_method, setup.model, cell.train, setup.plan)
     record.remarks = sentences(remarks)
@@ -192,6 +216,7 @@ def _fill(record: Record, setup: Setup, forward: ForwardFlops, parameters: Param
     record.memory = setup.meter.report(setup.clock.phase_medians())
     record.flops = _flops(setup, forward)
     record.time = setup.clock.report()
+    record.out_of_memory = setup.meter.lacking
     record.method_state = setup.handle.report()
     record.frozen_at = setup.state.freezing()
     record.compacted = result.compacted

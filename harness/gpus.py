@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 from harness.errors import UserError
 
@@ -36,7 +37,25 @@ def installed() -> list[InstalledGpu]:
         pynvml.nvmlShutdown()
 
 
-def capability(index: int = 0) -> tuple[int, int]:
+def described(device: str) -> InstalledGpu:
+    """Describe one GPU, named as CUDA_VISIBLE_DEVICES has it: by its number, or by its UUID.
+
+    Raises:
+        UserError: there is no such GPU.
+    """
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        handle = _handle(device)
+        memory = int(pynvml.nvmlDeviceGetMemoryInfo(handle).total)
+        number = int(pynvml.nvmlDeviceGetIndex(handle))
+        return InstalledGpu(number, str(pynvml.nvmlDeviceGetName(handle)), memory)
+    except pynvml.NVMLError as error:
+        raise UserError(f"GPU {device} of this machine: {error}") from None
+
+
+def capability(device: int | str = 0) -> tuple[int, int]:
     """Return a GPU's compute capability as the driver tells it.
 
     Asking torch would start CUDA in this process, and no forecast in a fork survives that.
@@ -48,11 +67,24 @@ def capability(index: int = 0) -> tuple[int, int]:
 
     try:
         pynvml.nvmlInit()
-        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-        major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
+        major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(_handle(str(device)))
     except pynvml.NVMLError as error:
-        raise UserError(f"GPU {index} of this machine: {error}") from None
+        raise UserError(f"GPU {device} of this machine: {error}") from None
     return int(major), int(minor)
+
+
+def _handle(device: str) -> Any:
+    import pynvml
+
+    if device.isdecimal():
+        return pynvml.nvmlDeviceGetHandleByIndex(int(device))
+    return pynvml.nvmlDeviceGetHandleByUUID(device)
+
+
+def too_few(devices: int, present: int) -> str:
+    """Say that a cell's training asks for more GPUs than there are."""
+    here = "this machine has 1 GPU" if present == 1 else f"this machine has {present} GPUs"
+    return f"train.devices = {devices}: {here}"
 
 
 def visible_devices(selection: str | None) -> list[str]:

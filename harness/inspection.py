@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.durable import DRAFT, NEW
+from harness.lock import LOCK, fate
 from harness.record import FINAL_OUTCOMES, Record
 from harness.run_files import CELL, Held, Place, read_manifest, read_record
-from harness.store import LOCK, MANIFEST, Store, fate
+from harness.store import MANIFEST, Store
 from harness.sums import SAVED, SUMS, check_sums
 from harness.units import mib
 from harness.untrusted import WRONG, Unreadable, first_byte, said

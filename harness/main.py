@@ -15,6 +15,7 @@ from harness import (
     fit,
     forecast,
     ls,
+    merge,
     report,
     run,
     schema,
@@ -22,7 +23,7 @@ from harness import (
 from harness.command import new_app
 
 app = new_app()
-for module in (run, forecast, fit, calibrate, compare, report, doctor, ls, schema):
+for module in (run, forecast, fit, calibrate, compare, report, merge, doctor, ls, schema):
     app.add_typer(module.app)
 app.add_typer(budget.app, name="budget", help="Hold memory against its budget, or move the budget.")
 

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from operator import not_
 from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from harness.foreseen import RunForecast
+from harness.out_of_memory import Batches, OutOfMemory
 from harness.part import Part
 from harness.provenance import Data, Environment, Invocation, Provenance
 
 SCHEMA_VERSION = 1
 
-Outcome = Literal["ok", "oom", "crashed", "diverged", "interrupted"]
+Outcome = Literal["ok", "oom", "crashed", "diverged", "interrupted", "unfit"]
 ExportKind = Literal["adapter", "model"]
 ExportReader = Literal["transformers", "peft", "harness.export"]
 # How people read them.
 MARKS: dict[str, str] = {
     "ok": "ok", "oom": "OOM", "crashed": "CRASHED", "diverged": "DIVERGED",
-    "interrupted": "interrupted",
+    "interrupted": "interrupted", "unfit": "does not fit",
 }  # fmt: skip
 # What a cell with one of these tells is its own, unless it is the host's memory that ran out.
 HOST_MEMORY = "host memory"
@@ -62,8 +64,26 @@ class PhaseMemory(Part):
     holders: list[dict[str, Any]] = Field(default_factory=list, description="largest at the peak")
 
 
+class RankPeaks(Part):
+    """What one rank's device held at most, and what was foreseen of it."""
+
+    rank: int
+    training: int
+    phases: list[int] = Field(description="of training, phase by phase")
+    reserved: int | None = Field(None, description="of training; null: not CUDA")
+    evaluation: int | None = None
+    probe: int | None = None
+    forecast: dict[str, int] = Field(
+        default_factory=dict, description="of training, by the stage of the method"
+    )
+    forecast_evaluation: int | None = None
+
+
 class Memory(Part):
-    """Peaks of a run. `meter` says where they come from."""
+    """Peaks of a run. `meter` says where they come from.
+
+    Of a run on several devices they are those of the one that held the most.
+    """
 
     meter: Literal["cuda", "cpu-ledger"]
     phases: list[PhaseMemory]
@@ -76,6 +96,16 @@ class Memory(Part):
     peak_evaluation: int | None = None
     peak_probe: int | None = Field(None, description="while the method looks at its probe set")
     other_processes: list[dict[str, Any]] = Field(default_factory=list)
+    rank: int | None = Field(
+        None,
+        description="whose peaks these are, of several devices",
+        exclude_if=lambda value: value is None,
+    )
+    ranks: list[RankPeaks] = Field(
+        default_factory=list,
+        description="of all devices; empty where there is one",
+        exclude_if=lambda value: not value,
+    )
 
 
 class Compacted(Part):
@@ -157,7 +187,13 @@ class Record(Part):
     path: str = Field(description="task/model/method[/setting=value ...]/seed")
     suite: str
     cell: dict[str, Any] = Field(
-        description="as it ran: the model's own attention in place of auto"
+        description="as it ran: the model's own attention in place of auto, smaller batches where "
+        "those asked for did not fit"
+    )
+    asked_batches: Batches | None = Field(
+        None,
+        description="those of the suite, where smaller ones ran (--on-oom halve); null: they ran",
+        exclude_if=lambda value: value is None,
     )
     outcome: Outcome = "ok"
     message: str | None = None
@@ -167,6 +203,12 @@ class Record(Part):
     invocation: Invocation | None = Field(None, description="null: not recorded")
     attempts: list[str] = Field(
         default_factory=list, description="how earlier attempts of the same run ended"
+    )
+    beside: int = Field(
+        0,
+        description="other cells that could run on its device meanwhile (--jobs): times are not "
+        "its own",
+        exclude_if=not_,
     )
     environment: Environment = Field(default_factory=Environment)
     provenance: Provenance | None = Field(None, alias="model")
@@ -197,6 +239,11 @@ class Record(Part):
     analyses: dict[str, Analysed] = Field(default_factory=dict, description="by name")
     export: Export | None = None
     forecast: RunForecast | None = None
+    out_of_memory: OutOfMemory | None = Field(
+        None,
+        description="where memory ran out, and what was alive then",
+        exclude_if=lambda value: value is None,
+    )
     method_state: dict[str, Any] = Field(default_factory=dict)
     frozen_at: dict[str, int | None] = Field(
         default_factory=dict,
@@ -245,12 +292,33 @@ class Record(Part):
     @property
     def is_final(self) -> bool:
         """Whether running the cell again would tell nothing new."""
-        return self.outcome in FINAL_OUTCOMES and not self.is_host_oom
+        of_others = self.is_host_oom or self.is_shared_oom
+        return self.outcome in FINAL_OUTCOMES and not of_others
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether nothing went wrong; a cell that no device here has room for may run elsewhere."""
+        return self.is_final or self.outcome == "unfit"
 
     @property
     def is_host_oom(self) -> bool:
         """Whether host memory ran out, of which others take their share: another time it may do."""
         return self.outcome == "oom" and (self.message or "").startswith(HOST_MEMORY)
+
+    @property
+    def is_halved(self) -> bool:
+        """Whether it ran with smaller batches than the suite asks for: its memory is another's."""
+        return self.asked_batches is not None
+
+    @property
+    def is_shared_oom(self) -> bool:
+        """Whether a device's memory ran out while other cells could take their share of it."""
+        return self.outcome == "oom" and self.beside > 0 and not self.is_host_oom
+
+    @property
+    def was_shared(self) -> bool:
+        """Whether others were on its device meanwhile, so that its times are doubtful."""
+        return self.beside > 0 or bool(self.memory and self.memory.other_processes)
 
     @property
     def task(self) -> str:

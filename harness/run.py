@@ -31,8 +31,8 @@ from harness.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from harness.engines.base import Event
-    from harness.engines.local import LocalEngine
+    from harness.engines.base import Engine, Event
+    from harness.engines.needs import Need
     from harness.record import ExportKind
     from harness.store import Store
     from harness.suite.cell import Cell
@@ -55,7 +55,26 @@ def run(
     plugin: Plugins = None,
     limit: Annotated[int | None, typer.Option(min=1, help="run at most so many cells")] = None,
     force: Annotated[bool, typer.Option(help="run finished cells again")] = False,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="on this machine, or by Ray on many")
+    ] = "local",
     gpus: Annotated[str | None, typer.Option(help="such as 0,1; default: all there are")] = None,
+    address: Annotated[
+        str | None, typer.Option(help="of a Ray cluster, such as auto; default: this machine alone")
+    ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="of the Ray nodes to use, such as ray.io/accelerator-type=H100; may be repeated",
+        ),
+    ] = None,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="cells at a time on a GPU, or on the CPU, as far as they fit")
+    ] = 1,
+    send_unfit: Annotated[
+        bool, typer.Option(help="also run what fits no device by its forecast")
+    ] = False,
     checkpoint_minutes: Annotated[
         float, typer.Option(min=0, help="training time between the checkpoints of a cell")
     ] = 5.0,
@@ -72,6 +91,13 @@ def run(
     retry_failed: Annotated[
         bool, typer.Option(help="also run again what ended out of memory or diverged")
     ] = False,
+    on_oom: Annotated[
+        Literal["stop", "halve"],
+        typer.Option(
+            help="where a batch does not fit: that is the result, or the cell runs again with half "
+            "of it in twice as many passes"
+        ),
+    ] = "stop",
     export: Annotated[
         Literal["adapter", "model"] | None,
         typer.Option(
@@ -82,9 +108,8 @@ def run(
 ) -> int:
     """Run every cell of a suite that has no record yet, then print the comparison table."""
     from harness.engines.child import Limits
-    from harness.engines.local import LocalEngine
+    from harness.engines.opening import Wanted, opened, refuse_options
     from harness.forecasting.attachable import check_attach
-    from harness.gpus import visible_devices
     from harness.paths import path_part
     from harness.provenance import Invocation
     from harness.reporting.report import formats_of
@@ -95,22 +120,23 @@ def run(
     from harness.suite.suite import choose
 
     asked_formats = formats_of(formats)
+    refuse_options(engine, gpus, address, label or ())
     suite = load_suite(file, overrides or [], plugin or [])
     cells = suite.cells()
     store = Store(out or Path("runs") / path_part(suite.name))
     chosen = choose(cells, only)
-    todo = [cell for cell in chosen if force or _waits(store, cell, retry_failed)][:limit]
+    halve = on_oom == "halve"
+    todo = [c for c in chosen if force or _waits(store, c, retry_failed, halve)][:limit]
     if dry_run:
         check_own_data(chosen)
         _print_cells(chosen, todo, store)
         return DONE
-    check_cells(todo, export)
+    check_cells(todo, export, elsewhere=address is not None)
     with counting("checking methods") as progress:
         check_attach(todo, progress)
-    devices = visible_devices(gpus)
     with store.lock() as lock:
         # Another run may have finished some of them while this one waited for the lock.
-        todo = [cell for cell in todo if force or _waits(store, cell, retry_failed)]
+        todo = [cell for cell in todo if force or _waits(store, cell, retry_failed, halve)]
         store.make_room(todo)
         for cell in todo if force else ():
             store.drop_checkpoint(cell)
@@ -119,33 +145,46 @@ def run(
             command=command_line(
                 "run", str(file), *(overrides or []), only=only, plugin=plugin, limit=limit,
                 force=force, retry_failed=retry_failed, cell_minutes=cell_minutes, gpus=gpus,
-                export=export, out=out,
+                jobs=jobs if jobs > 1 else None, engine=engine if engine != "local" else None,
+                address=address, label=label, send_unfit=send_unfit,
+                on_oom=on_oom if halve else None, export=export, out=out,
             ),
             overrides=overrides or [],
         )  # fmt: skip
         limits = Limits(cell_minutes and 60 * cell_minutes, 60 * silent_minutes or None,
-                        retries=retries)  # fmt: skip
-        engine = LocalEngine(store, devices, lock, 60 * checkpoint_minutes, export, asked, limits)
-        return _work(engine, chosen, todo, asked_formats)
+                        retries=retries, halve=halve, afresh=force)  # fmt: skip
+        wanted = Wanted(60 * checkpoint_minutes, export, asked, limits, jobs, gpus, address,
+                        tuple(label or ()))  # fmt: skip
+        with opened(engine, store, lock, wanted) as running:
+            return _work(running, chosen, todo, asked_formats, send_unfit=send_unfit or halve)
 
 
-def _waits(store: Store, cell: Cell, retry_failed: bool) -> bool:
+def _waits(store: Store, cell: Cell, retry_failed: bool, halve: bool) -> bool:
     """Tell whether the cell has no result yet, or none that is good enough."""
+    from harness.suite.batches import smaller
+
     record = store.read(cell)
-    return record is None or not record.is_final or (retry_failed and record.outcome != "ok")
+    if record is None or not record.is_final or (retry_failed and record.outcome != "ok"):
+        return True
+    return halve and smaller(cell, record) is not None
 
 
 def _work(
-    engine: LocalEngine,
+    engine: Engine,
     chosen: Sequence[Cell],
     todo: Sequence[Cell],
     formats: Sequence[str] = ("md", "csv"),
+    *,
+    send_unfit: bool = False,
 ) -> int:
     """Run what is to do, convert what was asked for, report all; returns the exit code."""
+    from harness.engines.asking import needs_for
+
     store = engine.store
     try:
         with _ended_as_by_ctrl_c():
-            failed = _run_all(engine, todo, done_before=len(chosen) - len(todo))
+            needs = needs_for(engine, todo, send_unfit=send_unfit)
+            failed = _run_all(engine, todo, needs, done_before=len(chosen) - len(todo))
         if engine.export:
             _export_finished(store, chosen, engine.export)
         code = FAILED if failed else _exit_code(store, chosen)
@@ -180,25 +219,28 @@ def _ended_as_by_ctrl_c() -> Iterator[None]:
 
 
 def _exit_code(store: Store, cells: Sequence[Cell]) -> int:
-    """Return FAILED where a cell crashed or was interrupted; OOM and divergence are results."""
+    """Return FAILED where a cell crashed or was interrupted; the others are results."""
     records = [record for record in map(store.read, cells) if record is not None]
-    return DONE if all(record.is_final for record in records) else FAILED
+    return DONE if all(record.is_answer for record in records) else FAILED
 
 
-def _run_all(engine: LocalEngine, cells: Sequence[Cell], done_before: int) -> bool:
+def _run_all(
+    engine: Engine, cells: Sequence[Cell], needs: Sequence[Need], done_before: int
+) -> bool:
     """Run the cells; says whether one of them failed, also where an earlier result stays."""
     from harness.engines.live import Live
 
-    finals: list[bool] = []
-    with Live(total=len(cells), done_before=done_before) as live:
+    answers: list[bool] = []
+    flops = {cell.path: need.flops for cell, need in zip(cells, needs, strict=False)}
+    with Live(total=len(cells), done_before=done_before, flops=flops) as live:
 
         def listen(event: Event) -> None:
             if event.record is not None:
-                finals.append(event.record.is_final)
+                answers.append(event.record.is_answer)
             live.listen(event)
 
-        engine.run(cells, listen)
-    return not all(finals)
+        engine.run(cells, listen, needs)
+    return not all(answers)
 
 
 def _export_finished(store: Store, cells: Sequence[Cell], kind: ExportKind) -> None:

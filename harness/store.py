@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
-import re
 import shutil
-import socket
 import sys
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
@@ -19,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import durable
 from harness.errors import UserError
-from harness.printed import one_line
+from harness.lock import held, holder
 from harness.run_files import (
     RECORDS,
     Held,
@@ -36,7 +32,7 @@ if TYPE_CHECKING:
     from harness.record import ExportKind, Record
     from harness.suite.cell import Cell
 
-MANIFEST, LOCK = "suite.json", ".lock"
+MANIFEST = "suite.json"
 
 
 class Store:
@@ -121,7 +117,12 @@ class Store:
 
     def write_manifest(self, suite: dict[str, Any], cells: Iterable[Cell]) -> None:
         """Note which cells the folder is about now, in the suite's order."""
-        content = {"suite": suite, "cells": [{"path": c.path, "key": c.key} for c in cells]}
+        self.write_listing(suite, ((cell.path, cell.key) for cell in cells))
+
+    def write_listing(self, suite: dict[str, Any], cells: Iterable[Place]) -> None:
+        """Write the manifest of cells that are known by path and key alone."""
+        listed = [{"path": path, "key": key} for path, key in cells]
+        content = {"suite": suite, "cells": listed}
         durable.write_text(self.folder / MANIFEST, json.dumps(content, indent=1))
 
     def records(self) -> list[Record]:
@@ -178,77 +179,14 @@ class Store:
 
     @contextmanager
     def lock(self, patience: float = 3.0) -> Iterator[int]:
-        """Hold the folder for one run at a time; yields the lock's file descriptor.
-
-        The lock belongs to the open file: children that inherit the descriptor keep it held, and
-        the kernel drops it when the last of them is gone, however they ended.
-        """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            self._acquire(descriptor, patience)
-            os.ftruncate(descriptor, 0)
-            started = time.strftime("%Y-%m-%d %H:%M:%S")
-            holder = f"process {os.getpid()} on {socket.gethostname()} since {started}"
-            os.pwrite(descriptor, holder.encode(), 0)
+        """Hold the folder for one run at a time, as `held` does."""
+        with held(self.folder, patience) as descriptor:
             yield descriptor
-        finally:
-            os.close(descriptor)
 
     def holder(self) -> str | None:
         """Return what holds the folder now, in words; None where nothing does."""
-        try:
-            descriptor = os.open(self.folder / LOCK, os.O_RDONLY | os.O_NONBLOCK)
-        except FileNotFoundError:
-            return None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            said = _read_holder(descriptor)
-            taken = re.match(rf"process (\d+) on {re.escape(socket.gethostname())} ", said)
-            state = f", which {fate(int(taken[1]))}" if taken else ""
-            return f"{said}{state}; {_open_in(self.folder / LOCK)}"
-        finally:
-            os.close(descriptor)
-        return None
-
-    def _acquire(self, descriptor: int, patience: float) -> None:
-        deadline = time.monotonic() + patience
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise UserError(
-                        f"{self.folder} is in use by {_read_holder(descriptor)}; "
-                        "wait for it or give another --out"
-                    ) from None
-                time.sleep(0.1)
+        return holder(self.folder)
 
 
 def _listed(manifest: dict[str, Any] | None) -> list[Place]:
     return [(cell["path"], cell["key"]) for cell in (manifest or {"cells": []})["cells"]]
-
-
-def _read_holder(descriptor: int) -> str:
-    """Return what the lock says of who took it."""
-    said = os.pread(descriptor, 200, 0).decode(errors="replace")
-    return one_line(said) or "another process"
-
-
-def fate(pid: int) -> str:
-    """Say whether a process of this machine is there."""
-    return "runs" if Path(f"/proc/{pid}").exists() else "is gone"
-
-
-def _open_in(file: Path) -> str:
-    """Say which processes of this machine have a file open, as far as they can be seen."""
-    target, found = str(file.resolve()), set()
-    for link in Path("/proc").glob("[0-9]*/fd/*"):
-        with suppress(OSError):
-            if os.readlink(link) == target:
-                found.add(int(link.parts[2]))
-    others = sorted(found - {os.getpid()})
-    names = f"process{'es' if len(others) > 1 else ''} {', '.join(map(str, others))}"
-    return f"it is open in {names}" if others else "no process of this machine has it open"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -23,6 +24,26 @@ def gib(count: float | None) -> str:
 def mib(count: float | None) -> str:
     """Format bytes as MiB (2^20)."""
     return "-" if count is None else f"{count / MIB:,.1f}"
+
+
+SIZE = re.compile(r"\s*(\d[\d_,]*(?:\.\d+)?)\s*([kKMGT]?)(i?)B?\s*", re.ASCII)
+
+
+def bytes_of(text: str | int) -> int:
+    """Return the bytes of a size such as `3.2 GiB`, `500MB`, `1_024` or 1024.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if isinstance(text, bool) or not isinstance(text, str | int):
+        raise ValueError(f"{text!r} is no size; write it as '3.2 GiB', '500 MB' or in bytes")
+    found = SIZE.fullmatch(str(text))
+    if found is None or (found[3] and not found[2]):
+        raise ValueError(f"{text!r} is no size; write it as '3.2 GiB', '500 MB' or in bytes")
+    base = 1024 if found[3] else 1000
+    number = found[1].replace("_", "").replace(",", "")
+    size: float = float(number) * base ** (" KMGT".index(found[2].upper() or " "))
+    return round(size)
 
 
 @dataclass(frozen=True)

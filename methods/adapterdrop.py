@@ -93,7 +93,10 @@ class AdapterDrop(OverMethod):
 
     def obstacles(self) -> Mapping[Need, str]:
         """Add that steps differ, where they do."""
-        own: dict[Need, str] = {"cache": "its steps differ in their forward pass"}
+        own: dict[Need, str] = {
+            "cache": "its steps differ in their forward pass",
+            "parallel": "a step leaves adapters out, and ranks wait for a gradient of each",
+        }
         return {**(own if self.mode != "specialised" else {}), **super().obstacles()}
 
     def remarks(self, model: nn.Module, plan: Plan | None) -> list[str]:

@@ -20,8 +20,10 @@ __all__ = ["Change", "Course", "Handle", "Method", "Need", "Plan", "Resized", "S
 # What others may need of a method. One over it: adapters in the layers, that a layer's can be left
 # out of a pass, or merged, or that a frozen prefix's output can be kept. An analysis: that its loss
 # can be differentiated twice. The setting optimizer_in_backward: that nobody asks for a gradient
-# when backward has ended.
-Need = Literal["units", "skip", "fold", "cache", "twice", "in_backward"]
+# when backward has ended. The setting devices (parallel): that every step gives each trained tensor
+# a gradient, and that what the method decides follows from weights, summed gradients and the probe,
+# which are the same on all ranks.
+Need = Literal["units", "skip", "fold", "cache", "twice", "in_backward", "parallel"]
 
 
 class Resized(NamedTuple):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from cells import PRUNED_METHOD, PRUNED_SETTINGS, cell_of, silent
+from forked import Forked
 
 from harness.cell import run_cell
 from harness.record import Record
@@ -49,6 +52,15 @@ def _one_thread() -> Iterator[None]:
 def _uncalibrated(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave alone what `headroom calibrate` measured on the developer's machine."""
     monkeypatch.setattr("harness.forecasting.calibrated.host_name", lambda: "of-tests")
+
+
+@pytest.fixture
+def forked_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let cells' processes be forks of this one, which need not import torch again."""
+    if torch.cuda.is_available():  # no GPU survives a fork
+        return
+    named = SimpleNamespace(Popen=Forked, PIPE=subprocess.PIPE, STDOUT=subprocess.STDOUT)
+    monkeypatch.setattr("harness.engines.child.subprocess", named)
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from harness.run import app
 from harness.store import Store
 from methods import REGISTRY
 
+pytestmark = pytest.mark.usefixtures("forked_cells")
 STUMBLES = """\
 from methods.bitfit import BitFit
 
@@ -51,7 +52,8 @@ def test_a_crash_is_a_failure_and_a_result_is_none(
         monkeypatch.setattr(REGISTRY, name, dict(getattr(REGISTRY, name)))
     monkeypatch.setattr("harness.plugins._loaded", [])
     (tmp_path / "stumbles.py").write_text(STUMBLES)
-    command = [str(suite_file(tmp_path, methods)), rows(16, 8), *settings, "--out", str(tmp_path)]
+    command = [str(suite_file(tmp_path, methods)), rows(16, 8), *settings]
+    command += ["--out", str(tmp_path), "--retries", "0"]
     done = CliRunner().invoke(app, command)
     assert [record.outcome for record in Store(tmp_path).records()] == outcomes
     assert done.exit_code == code

@@ -65,6 +65,7 @@ def test_a_folder_without_an_export_says_so(tmp_path: Path) -> None:
         load(tmp_path)
 
 
+@pytest.mark.usefixtures("forked_cells")
 def test_the_command_exports_and_says_what_it_cannot(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

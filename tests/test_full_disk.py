@@ -19,11 +19,13 @@ from typer.testing import CliRunner
 
 from harness import doctor, durable, report, run
 from harness.engines.base import Event
-from harness.engines.local import LocalEngine
+from harness.engines.local import ANY_CPU, LocalEngine
+from harness.engines.needs import Need
 from harness.store import Store
 from harness.suite.cell import Cell
 from harness.suite.load import load_suite
 
+pytestmark = pytest.mark.usefixtures("forked_cells")
 SMALL = (rows(16, 8), "train.epochs=1")
 FULL = os.strerror(errno.ENOSPC)
 
@@ -74,7 +76,8 @@ def test_a_disk_that_fills_up_keeps_what_is_finished(disk: Path, tmp_path: Path)
     command = [str(tmp_path / "small.yaml"), *SMALL, "--out", str(store.folder)]
     done = CliRunner().invoke(run.app, command)
     assert done.exit_code == 2
-    assert f"error: {store.folder / 'suite.json'}: {FULL}" in done.output
+    assert f"error: {store.folder / '.lease.'}" in done.output
+    assert FULL in done.output
     (disk / "junk").unlink()
     assert CliRunner().invoke(run.app, command).exit_code == 0
     assert store.record_file(cells[0]).read_bytes() == first, "it ran again"
@@ -84,7 +87,8 @@ def test_a_disk_that_fills_up_keeps_what_is_finished(disk: Path, tmp_path: Path)
 def test_a_file_that_cannot_be_written_whole_is_not_there(tmp_path: Path) -> None:
     """A limit of bytes a file does what a full disk does, where nobody may mount one."""
     file, out = suite_file(tmp_path, "bitfit"), tmp_path / "out"
-    command = [sys.executable, "-m", "harness.run", str(file), *SMALL, "--out", str(out)]
+    command = [sys.executable, "-m", "harness.run", str(file), *SMALL, "--out", str(out),
+               "--retries", "0"]  # fmt: skip
     limit = 5000  # bytes: more than a record of a crash has, less than one of a run
 
     def limited() -> None:
@@ -107,11 +111,14 @@ class Engine:
     """Runs nothing: each cell ends with a record, and then something happens."""
 
     export = None
+    devices = (ANY_CPU,)
 
     def __init__(self, store: Store, then: Callable[[], None]) -> None:
         self.store, self.then = store, then
 
-    def run(self, cells: Sequence[Cell], listen: Callable[[Event], None]) -> None:
+    def run(
+        self, cells: Sequence[Cell], listen: Callable[[Event], None], needs: Sequence[Need] = ()
+    ) -> None:
         for cell in cells:
             self.store.write(cell, record(cell, 0.5))
             listen(Event(cell, record=self.store.read(cell)))

@@ -31,7 +31,10 @@ def test_a_torn_or_foreign_record_counts_as_none(cells: list[Cell], tmp_path: Pa
     assert not store.is_done(cell)
 
 
-OUTCOMES = {"ok": True, "oom": True, "diverged": True, "crashed": False, "interrupted": False}
+OUTCOMES = {
+    "ok": True, "oom": True, "diverged": True, "crashed": False, "interrupted": False,
+    "unfit": False,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("outcome", "done"), OUTCOMES.items())

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from harness.units import clock, duration, gib, mib, millions, milliseconds, score, tera, watt_hours
+import pytest
+
+from harness.units import (
+    bytes_of,
+    clock,
+    duration,
+    gib,
+    mib,
+    millions,
+    milliseconds,
+    score,
+    tera,
+    watt_hours,
+)
 
 
 def test_units() -> None:
@@ -32,3 +45,12 @@ def test_what_is_no_fraction_is_shown_as_it_is() -> None:
     ]  # fmt: skip
     assert score(1234.567, "perplexity") == "1234.57"
     assert score(None, "mae") == "-"
+
+
+def test_sizes_are_read() -> None:
+    sizes = {"3.2 GiB": 3_435_973_837, "500MB": 500 * 10**6, "1_024": 1024, "1,000 kB": 10**6,
+             "7 B": 7, "2KiB": 2048, 12: 12}  # fmt: skip
+    assert {text: bytes_of(text) for text in sizes} == sizes
+    for text in ("", "much", "-1 GiB", "1 iB", "1 GiB/s", "nan", 1.5, True, None):
+        with pytest.raises(ValueError, match="is no size"):
+            bytes_of(text)  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from harness.budgets.spot import Spot
 from harness.part import Part
 
 Kind = Literal["within", "slower", "faster", "missing", "new"]
@@ -33,7 +34,7 @@ class StepBudget(Part):
 class TimeFinding:
     """One cell's step time; seconds."""
 
-    path: str
+    spot: Spot
     kind: Kind
     step: StepBudget | None = None
     budget: StepBudget | None = None
@@ -52,19 +53,19 @@ class TimeFinding:
 
 
 def compare_times(
-    budgets: Mapping[str, StepBudget], steps: Mapping[str, StepBudget]
+    budgets: Mapping[Spot, StepBudget], steps: Mapping[Spot, StepBudget]
 ) -> list[TimeFinding]:
     """Hold every budgeted step time against what it is now; where none is budgeted, nothing."""
     findings = []
-    for path, budget in budgets.items():
-        step = steps.get(path)
+    for spot, budget in budgets.items():
+        step = steps.get(spot)
         if step is None:
-            findings.append(TimeFinding(path, "missing", budget=budget))
+            findings.append(TimeFinding(spot, "missing", budget=budget))
             continue
-        found = TimeFinding(path, "within", step, budget)
+        found = TimeFinding(spot, "within", step, budget)
         if abs(found.change) > found.bar:
             kind: Kind = "slower" if found.change > 0 else "faster"
-            found = TimeFinding(path, kind, step, budget)
+            found = TimeFinding(spot, kind, step, budget)
         findings.append(found)
-    unknown = [path for path in steps if path not in budgets] if budgets else []
-    return [*findings, *(TimeFinding(path, "new", steps[path]) for path in unknown)]
+    unknown = [spot for spot in steps if spot not in budgets] if budgets else []
+    return [*findings, *(TimeFinding(spot, "new", steps[spot]) for spot in unknown)]

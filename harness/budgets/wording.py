@@ -1,85 +1,126 @@
-"""A verdict in words: lines for a log, Markdown for a pull request."""
+"""A verdict in words, for a terminal and a log: a cell that is not simply within in a few lines."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import get_args
 
-from harness.budgets.compare import Finding, Verdict
+from harness.budgets.compare import Finding, Verdict, counted
+from harness.budgets.file import OUTSIDE
+from harness.budgets.judging import Judged
 from harness.budgets.times import Kind as TimeKind
 from harness.budgets.times import TimeFinding
-from harness.units import mib, milliseconds
+from harness.comparing.moves import Shift
+from harness.units import in_bytes, milliseconds, moved, moved_share
+
+NAMED = 8  # cells whose move with other versions is told each
 
 
-def lines(verdict: Verdict, update: str) -> Iterator[str]:
-    """Yield one line per cell that is not simply within, and the sum of all."""
+def told(found: Judged, accept: str, strict: bool = False) -> Iterator[str]:
+    """Yield all that is said of a check, line by line; `accept` is the command that accepts it."""
+    yield from of_versions(found)
+    yield from lines(found.verdict)
+    if found.verdict.kinds - {"within"} or found.drifts:
+        yield f"to accept: {accept}"
+
+
+def of_versions(found: Judged) -> Iterator[str]:
+    """Yield which versions are others than the file's, and what they alone move."""
+    if not found.versions:
+        return
+    for named in dict.fromkeys(tuple(each) for each in found.versions.values()):
+        moves = (f"{name} {then} (file) -> {now} (here)" for name, then, now in named)
+        yield f"versions: {', '.join(moves)}"
+    base = found.base
+    if base is None:
+        if not found.verdict.kinds & {"unjudged"}:
+            yield "they move nothing beyond the tolerance: the file judges"
+        return
+    yield f"judged against {base.commit[:12]} with them: {base.why}"
+    if base.figures is None:
+        return
+    cells = len(found.verdict.findings)
+    yield f"they alone move {len(found.drifts) or 'none'} of {cells} cells"
+    for drift in found.drifts[:NAMED]:
+        yield f"VERSIONS  {drift.spot.path}"
+        yield from (f"  {line}" for line in details(drift))
+    if len(found.drifts) > NAMED:
+        yield f"... and {len(found.drifts) - NAMED} more"
+
+
+def lines(verdict: Verdict) -> Iterator[str]:
+    """Yield a block for every cell that is not simply within, and the sum of all."""
     for finding in verdict.findings:
-        if finding.kind in {"over", "win"}:
-            yield f"{finding.kind.upper()}  {finding.path}: {_moved(finding)}"
-        elif finding.kind == "missing":
-            yield f"MISSING  {finding.path}: {finding.reason}"
-        elif finding.kind == "new":
-            yield f"NEW  {finding.path}: {mib(finding.peak)} MiB, no budget yet"
-    counts = ", ".join(
-        f"{len(verdict.of(kind))} {kind}" for kind in ("within", "over", "win", "missing", "new")
-    )
-    yield f"{counts}; tolerance {100 * verdict.tolerance:g} %"
-    yield from _times(verdict.times)
-    kinds = verdict.kinds
-    if kinds - {"within"}:
-        yield f"to accept: {update}"
-
-
-def _times(times: Sequence[TimeFinding]) -> Iterator[str]:
-    """Yield one line per step time that is not simply within, and the sum of all."""
-    for one in times:
+        if finding.kind != "within":
+            yield f"{finding.kind.upper()}  {finding.spot.path}"
+            yield from (f"  {line}" for line in details(finding))
+    for one in verdict.times:
         if one.kind != "within":
-            yield f"{one.kind.upper()}  {one.path}: {time_moved(one)}"
-    if times:
-        kinds = Counter(one.kind for one in times)
+            yield f"{one.kind.upper()}  {one.spot.path}"
+            yield f"  {one.spot.card}: {time_moved(one)}"
+    yield summary(verdict)
+    if verdict.times:
+        kinds = Counter(one.kind for one in verdict.times)
         yield f"step times: {', '.join(f'{kinds[kind]} {kind}' for kind in get_args(TimeKind))}"
+
+
+def summary(verdict: Verdict) -> str:
+    """Return how many cells there are of every kind; kinds that are seldom, where there are any."""
+    seldom = ("changed", "unjudged")
+    counts = [f"{count} {kind}" for kind, count in counted(verdict.findings).items()
+              if count or kind not in seldom]  # fmt: skip
+    held = ", ".join(f"{name} {100 * share:g} %" for name, share in verdict.tolerance.items())
+    return f"{', '.join(counts)}; tolerance: {held}"
+
+
+def details(finding: Finding) -> Iterator[str]:
+    """Yield what is to be known of a finding, the figures first."""
+    card, figure = finding.spot.card, finding.figure
+    if figure is None:
+        yield f"{card}: {finding.reason}"
+        return
+    if finding.kind == "new":
+        yield f"{card}: peak {in_bytes(figure.peak)}, no budget yet"
+        return
+    if finding.kind == "changed":
+        what = ", ".join(finding.changes) or "its key alone: a default, or the method's revision"
+        yield f"this cell changed: {what}"
+    metrics = finding.moved or ("peak",)
+    for metric in dict.fromkeys(metrics):
+        shift = finding.shift(metric)
+        if shift is not None:
+            yield f"{card}: {size_moved(metric, shift)}"
+    if finding.kind == "unjudged":
+        yield f"no verdict: {finding.reason}"
+    yield from culprit(finding)
+
+
+def size_moved(metric: str, shift: Shift) -> str:
+    """Say a metric, its budget and the difference."""
+    share = moved_share(shift.share) if shift.share is not None else "from nothing"
+    now, before = in_bytes(shift.after), in_bytes(shift.before)
+    return f"{metric} {now}, budget {before}: {moved(shift.moved)} ({share})"
+
+
+def culprit(finding: Finding) -> Iterator[str]:
+    """Yield what moved most, if something did that is listed."""
+    place, peak = finding.place, finding.shift("peak")
+    if place is None or peak is None or not finding.moved:
+        return
+    (category, module), size = (place[0].category, place[0].module), place[1]
+    what = category or "all"
+    verb = "fell" if size < 0 else "grew"
+    yield f"{what} of {module or OUTSIDE} {verb} most: {moved(size)}"
 
 
 def time_moved(one: TimeFinding) -> str:
     """Say a step time, its budget, and what the two may differ by."""
     if one.step is None:
-        return "no step time is forecast"
+        return "no step time"
     if one.budget is None:
         return f"step {milliseconds(one.step.seconds)} ms, no budget yet"
     return (
         f"step {milliseconds(one.step.seconds)} ms, budget {milliseconds(one.budget.seconds)} ms "
         f"({100 * one.change:+.1f} %, may move by {100 * one.bar:.0f} %)"
     )
-
-
-def _moved(finding: Finding) -> str:
-    assert finding.peak is not None
-    assert finding.budget is not None
-    change = finding.peak - finding.budget
-    share = f"{100 * change / finding.budget:+.2f} %" if finding.budget else "from nothing"
-    verb = "fell" if change < 0 else "grew"
-    return (
-        f"peak {mib(finding.peak)} MiB, budget {mib(finding.budget)} MiB, {change:+,} B ({share}); "
-        f"{finding.category} {verb} most ({finding.category_growth:+,} B), "
-        f"in {finding.module or '(outside of modules)'} ({finding.module_growth:+,} B)"
-    )
-
-
-def markdown(verdict: Verdict, budget: str) -> str:
-    """Return a section with a table of what moved."""
-    counts = f"{len(verdict.of('over'))} over, {len(verdict.of('within'))} within"
-    text = [f"## Memory budget `{budget}`: {counts}", ""]
-    moved = [f for f in verdict.findings if f.kind != "within"]
-    if moved:
-        text += ["| cell | verdict | MiB | budget | where |", "|---|---|---:|---:|---|"]
-        text += [
-            f"| `{f.path}` | {f.kind} | {mib(f.peak)} | {mib(f.budget)} | "
-            f"{f.category} {f.module or f.reason} |"
-            for f in moved
-        ]
-    slower = [one for one in verdict.times if one.kind != "within"]
-    if slower:
-        text += ["", "| cell | step time | |", "|---|---|---|"]
-        text += [f"| `{one.path}` | {one.kind} | {time_moved(one)} |" for one in slower]
-    return "\n".join(text) + "\n\n"

@@ -11,9 +11,10 @@ from tempfile import TemporaryDirectory
 
 from harness.command import DONE, FAILED
 from harness.comparing.interpreter import last_line, packages, surroundings
-from harness.comparing.of_forecasts import read_forecasts
+from harness.comparing.of_forecasts import Entry, read_entries, side_of
 from harness.comparing.sides import Side
 from harness.errors import UserError
+from harness.forecasting.cache import CACHE_VARIABLE
 
 
 @dataclass(frozen=True)
@@ -72,17 +73,32 @@ def _installed(place: Place) -> dict[str, str]:
 
 def _forecast(place: Place, options: Sequence[str], installed: Mapping[str, str]) -> Side:
     began = time.monotonic()
+    side = side_of(entries_in(place, options), place.name)
+    facts = {**side.facts, **installed, "code": place.code}
+    spent = f"Forecasting {place.name} took {time.monotonic() - began:.0f} s."
+    return replace(side, facts=facts, notes=(*side.notes, *place.notes, spent))
+
+
+def entries_in(place: Place, options: Sequence[str], cache: Path | None = None) -> list[Entry]:
+    """Return what a process of that Python forecasts.
+
+    Args:
+        place: the Python, its packages and the code.
+        options: as `forecast_in` has them.
+        cache: where it keeps forecasts; None: where all are kept.
+
+    Raises:
+        UserError: it forecasts nothing, and why.
+    """
+    around = surroundings(place.path)
+    if cache is not None:
+        around[CACHE_VARIABLE] = str(cache)
     with TemporaryDirectory(prefix="headroom-") as folder:
         file = Path(folder) / "forecasts.json"
         # -P: the folder that the command is given in is none to import from.
         command = [str(place.python), "-P", "-m", "harness.forecast", str(place.suite)]
         command += [*options, "--json", str(file)]
-        done = subprocess.run(
-            command, env=surroundings(place.path), capture_output=True, text=True, errors="replace"
-        )
+        done = subprocess.run(command, env=around, capture_output=True, text=True, errors="replace")
         if done.returncode not in (DONE, FAILED) or not file.is_file():
             raise UserError(f"{place.name}: {last_line(done.stderr).removeprefix('error: ')}")
-        side = read_forecasts(file, place.name)
-    facts = {**side.facts, **installed, "code": place.code}
-    spent = f"Forecasting {place.name} took {time.monotonic() - began:.0f} s."
-    return replace(side, facts=facts, notes=(*side.notes, *place.notes, spent))
+        return read_entries(file)

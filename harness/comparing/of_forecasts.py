@@ -29,6 +29,19 @@ class Hold(BaseModel):
     num_bytes: int
 
 
+class Bar(BaseModel):
+    """How far a time may be off."""
+
+    ratio: float = Field(description="of a ratio of two of them")
+
+
+class StepTime(BaseModel):
+    """A mean step."""
+
+    seconds: float = 0.0
+    bar: Bar | None = None
+
+
 class Entry(BaseModel):
     """What is read of a forecast; other versions of headroom may have said more or less of it."""
 
@@ -46,6 +59,7 @@ class Entry(BaseModel):
     modules: dict[str, int] = Field(default_factory=dict)
     holds: list[Hold] = Field(default_factory=list)
     choices: dict[str, str] = Field(default_factory=dict)
+    step_time: StepTime | None = None
     error: str | None = None
 
 
@@ -59,13 +73,22 @@ def read_forecasts(file: Path, name: str | None = None) -> Side:
     """Return the side that a file of forecasts is.
 
     Raises:
+        Unreadable: as `read_entries`.
+    """
+    return side_of(read_entries(file), name or str(file))
+
+
+def read_entries(file: Path) -> list[Entry]:
+    """Return the forecasts that a file holds.
+
+    Raises:
         Unreadable: the file holds anything else.
     """
     with reading(file, "forecasts, as `headroom forecast --json` writes them,", Document):
         content = json.loads(bytes_of(file))
         if not isinstance(content, list):
             raise ValueError("it is no list of forecasts")
-        return side_of(Document(entries=content).entries, name or str(file))
+        return Document(entries=content).entries
 
 
 def side_of(entries: Sequence[Entry], name: str) -> Side:

@@ -9,6 +9,7 @@ from typing import Any
 from harness.comparing.sides import Figures, Side, listed, together
 from harness.record import Memory, Record
 from harness.store import Store
+from harness.suite.batches import ran
 from harness.untrusted import WRONG, said
 
 # Of a cell: who it is stands in its path, and how it is kept tells nothing.
@@ -71,6 +72,9 @@ def _figures(record: Record) -> Figures:
         if record.outcome != "ok" or record.memory is None:
             said_so = f": {record.message}" if record.message else ""
             return Figures(settings, reason=f"{record.outcome}{said_so}")
+        if record.is_halved:
+            why = f"it ran as {ran(record)} for want of memory, not as {record.asked_batches}"
+            return Figures(settings, reason=why)
         return _measured(record, record.memory, settings)
     except WRONG as error:
         return Figures(settings, reason=f"no peak can be read in its record: {said(error)}")

@@ -55,7 +55,7 @@ def of_revisions(suite: Path, revisions: Sequence[str], repository: Path | None)
     where = repository or ROOT
     with ExitStack() as stack:
         sides = [
-            _at(suite, revision, stack.enter_context(tree_of(where, revision)), where)
+            at_revision(suite, revision, stack.enter_context(tree_of(where, revision)), where)
             for revision in revisions
         ]
         if len(sides) == 1:
@@ -75,7 +75,8 @@ def _with(suite: Path, versions: Sequence[str]) -> Place:
                  tuple(map(pinned, versions)), tuple(notes))  # fmt: skip
 
 
-def _at(suite: Path, revision: str, tree: Tree, repository: Path) -> Place:
+def at_revision(suite: Path, revision: str, tree: Tree, repository: Path) -> Place:
+    """Return the files of a revision as a place; a suite of theirs is put among them."""
     name = f"revision {revision}"
     if tree.is_headroom:
         return Place(name, suite, Path(sys.executable), [tree.folder], tree.commit[:12])

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import Field
 
 from harness.cell import new_record
+from harness.out_of_memory import Batches
 from harness.part import Part
 from harness.plugins import Plugin
 from harness.provenance import Invocation
@@ -19,6 +20,8 @@ from harness.suite.cell import Cell
 from harness.units import gib
 
 if TYPE_CHECKING:
+    from harness.engines.needs import Need
+    from harness.engines.placing import Device
     from harness.store import Store
 
 # Outcome of a cell whose process wrote no record, by exit code; others are crashes.
@@ -40,6 +43,8 @@ class Order(Part):
         checkpoint_seconds: training time between checkpoints.
         invocation: how the run was asked for.
         attempts: how this cell's earlier attempts in this run ended.
+        batches: to run it with, where its own did not fit.
+        beside: how many other cells may run on its device meanwhile.
     """
 
     cell: dict[str, Any]
@@ -51,6 +56,8 @@ class Order(Part):
     export: ExportKind | None = None
     invocation: Invocation | None = None
     attempts: list[str] = Field(default_factory=list)
+    batches: Batches | None = None
+    beside: int = 0
 
 
 @dataclass(frozen=True)
@@ -83,6 +90,32 @@ class End:
     oom_kills: int = 0
     held: int = 0
     limit: str | None = None
+
+
+class Engine(Protocol):
+    """What runs cells, wherever.
+
+    Attributes:
+        store: where records and logs go.
+        export: what every cell writes to deploy, if anything.
+    """
+
+    store: Store
+    export: ExportKind | None
+
+    @property
+    def devices(self) -> Sequence[Device]:
+        """Where cells run."""
+        ...
+
+    def run(
+        self, cells: Sequence[Cell], listen: Callable[[Event], None], needs: Sequence[Need] = ()
+    ) -> None:
+        """Run all cells; `listen` is called in this thread. On Ctrl-C they are ended first.
+
+        `needs` are the cells', in their order; without them they run in that order.
+        """
+        ...
 
 
 def conclude(

@@ -31,7 +31,7 @@ LINE = 65536
 
 @dataclass(frozen=True)
 class Limits:
-    """How long a cell may take, in seconds; None: for ever.
+    """How long a cell may take, in seconds (None: for ever), and what becomes of one that fails.
 
     Attributes:
         cell: wall time of one attempt.
@@ -39,6 +39,8 @@ class Limits:
         grace: from being asked to end to being killed.
         retries: how often a cell that crashed is run again.
         back_off: before it is; each time twice as long.
+        halve: one whose batch does not fit is run again with half of it, in two passes.
+        afresh: cells begin with their own batches, whatever an earlier run found.
     """
 
     cell: float | None = None
@@ -46,6 +48,8 @@ class Limits:
     grace: float = GRACE_SECONDS
     retries: int = 1
     back_off: float = 5.0
+    halve: bool = False
+    afresh: bool = False
 
 
 def _opened(log: Path) -> BinaryIO:
@@ -76,7 +80,7 @@ class Child:
                     stdin=subprocess.PIPE,
                     stdout=output,
                     stderr=subprocess.STDOUT,
-                    env={**os.environ, "PYTHONPATH": _python_path(), **environment},
+                    env={**os.environ, "PYTHONPATH": python_path(), **environment},
                     pass_fds=(progress, order.lock),
                     start_new_session=True,  # the terminal's Ctrl-C comes to the runner alone
                 )
@@ -188,6 +192,6 @@ def _resident(process: int) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def _python_path() -> str:
+def python_path() -> str:
     """Let the child import the code that runs here, wherever it was started."""
     return os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])

@@ -17,14 +17,19 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from harness.cell import run_cell
-from harness.engines.base import EXIT_INTERRUPTED, EXIT_USER_ERROR, Order
+from harness.cell import new_record, run_cell
+from harness.engines.base import EXIT_EXCEPTION, EXIT_INTERRUPTED, EXIT_USER_ERROR, Order
 from harness.errors import UserError
 from harness.plugins import load_plugins
 from harness.store import Store
+from harness.suite.batches import as_it_runs
 from harness.suite.cell import Cell
 
 if TYPE_CHECKING:
+    from harness.engines.ranks import Others
+    from harness.record import Record
+    from harness.training.checkpoint import Checkpoints
+    from harness.training.ranks import Lost
     from harness.training.setup import Progress
 
 LINE = 300  # characters of an exception that a table shows
@@ -51,6 +56,9 @@ def main() -> int:
     except Interrupted as error:
         print(f"interrupted {error}", file=sys.stderr)
         return EXIT_INTERRUPTED
+    except OtherRankError as error:
+        _last_words(str(error)[:LINE])
+        return EXIT_EXCEPTION
     except Exception as error:
         traceback.print_exc()
         _last_words(f"{type(error).__name__}: {' '.join(str(error).split())}"[:LINE])
@@ -64,24 +72,72 @@ def _last_words(line: str) -> None:
     print(line, file=sys.stderr)
 
 
+class OtherRankError(Exception):
+    """Another rank of the cell failed; says how."""
+
+
 def _run(order: Order) -> None:
     from harness.training.checkpoint import Checkpoints
+    from harness.training.loop import Interrupted
 
     for plugin in order.plugins:
         load_plugins([plugin.module], plugin.folder)
     cell, store = Cell.model_validate(order.cell), Store(order.folder)
-    checkpoints = Checkpoints(store.checkpoint_folder(cell), order.checkpoint_seconds)
+    checkpoints = Checkpoints(
+        store.checkpoint_folder(cell), order.checkpoint_seconds, str(order.batches or "")
+    )
     signal.signal(signal.SIGTERM, lambda *_: setattr(checkpoints, "wanted", True))
+    others = _others(order, cell, store, checkpoints)
     with os.fdopen(order.progress, "wb") as stream:
         export = (order.export, store) if order.export else None
-        record = run_cell(cell, _progress_to(stream), checkpoints, export)
-        record.invocation, record.attempts = order.invocation, order.attempts
         try:
-            store.write(cell, record)
-        except OSError:  # a full disk, say: most of what is the cell's there is its checkpoint
-            checkpoints.drop()
-            store.write(cell, record)
+            record = run_cell(
+                cell, _progress_to(stream), checkpoints, export, others.join if others else None,
+                order.batches,
+            )  # fmt: skip
+        except (UserError, Interrupted):
+            raise
+        except Exception as error:
+            if others and (lost := others.lost()):  # the one that others only hear the end of
+                raise OtherRankError(lost.message) from error
+            raise
+        finally:
+            if others:
+                others.close()
+        _write(record, order, cell, store, checkpoints)
     checkpoints.drop()
+
+
+def _write(
+    record: Record, order: Order, cell: Cell, store: Store, checkpoints: Checkpoints
+) -> None:
+    record.invocation, record.attempts = order.invocation, order.attempts
+    record.beside = order.beside
+    try:
+        store.write(cell, record)
+    except OSError:  # a full disk, say: most of what is the cell's there is its checkpoint
+        checkpoints.drop()
+        store.write(cell, record)
+
+
+def _others(order: Order, cell: Cell, store: Store, checkpoints: Checkpoints) -> Others | None:
+    """Start the cell's other ranks; None: it is on one device."""
+    if cell.train.devices == 1:
+        return None
+    from harness.engines.ranks import Others
+
+    def stuck(lost: Lost) -> None:
+        code = EXIT_EXCEPTION
+        if lost.outcome == "oom":
+            record = new_record(cell, "oom", message=lost.message)
+            record.out_of_memory = lost.out_of_memory
+            as_it_runs(cell, order.batches, record)
+            _write(record, order, cell, store, checkpoints)
+            code = 0
+        _last_words(lost.message)
+        os._exit(code)
+
+    return Others(order, cell, checkpoints.folder, stuck)
 
 
 def _progress_to(stream: BinaryIO) -> Progress:

@@ -188,5 +188,7 @@ def _refuse_said(overrides: Sequence[str]) -> None:
         section, _, name = text.partition("=")[0].strip().partition(".")
         if section != "train" or not name:
             raise UserError(f"override {text}: fit takes training settings, such as train.clip=1")
+        if name == "devices":
+            raise UserError(f"override {text}: fit is of one card; forecast takes it in a suite")
         if name in SAID:
             raise UserError(f"override {text}: {SAID[name]} says it")

@@ -30,7 +30,8 @@ def check_attach(
 ) -> None:
     """Attach each distinct method, with what it is told, to each distinct model.
 
-    What lies on a hub is left to the cells, and so is what only values can tell.
+    Of what lies on a hub the config alone is asked for; where it cannot be had that model is left
+    to the cells, and so is what only values can tell.
 
     Raises:
         UserError: naming every model whose weights are those of another one, and every cell whose
@@ -39,8 +40,6 @@ def check_attach(
     loaded: dict[str, Cell] = {}
     attached: dict[str, Cell] = {}
     for cell in cells:
-        if cell.model.hub is not None:
-            continue
         attached.setdefault(_what_attach_sees(cell), cell)
         if local_folder(cell.model) is not None:
             loaded.setdefault(_what_loading_sees(cell), cell)
@@ -97,10 +96,23 @@ def refusal(cell: Cell) -> str | None:
     plan = nominal_plan(cell)
     longer = replace(plan, num_steps=1000 * plan.num_steps,
                      steps_per_epoch=1000 * plan.steps_per_epoch)  # fmt: skip
+    if cell.model.hub is not None and not _has_config(cell):
+        return None
     if _refused(cell, plan) is None:
         return None
     reason = _refused(cell, longer)
     return None if reason is None else f"{cell.path}: {reason}"
+
+
+def _has_config(cell: Cell) -> bool:
+    """Tell whether the hub, or what was taken from it before, has a config that can be read."""
+    from harness.models.config import build_config
+
+    try:
+        build_config(cell.model)
+    except UserError:
+        return False
+    return True
 
 
 def _refused(cell: Cell, plan: Plan) -> str | None:

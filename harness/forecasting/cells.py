@@ -39,24 +39,26 @@ def forecast_cells(
     native: bool = False,
     *,
     timed: bool = True,
+    shapes: Sequence[StepShapes] | None = None,
 ) -> list[Forecast]:
     """Forecast every cell on every card, one entry per stage; errors are entries, too.
 
     `timed` asks for seconds where the card has a datasheet. `native` runs the step on fake tensors
-    of this machine's GPU in place of a stand-in.
+    of this machine's GPU in place of a stand-in. `shapes` are the cells', where they are known.
     """
     asked: list[list[_Step] | Forecast] = []  # by cell and card: its stages
-    for cell, shapes in zip(cells, forecaster.shapes(cells), strict=True):
-        sizes = shapes.run_sizes(cell.train)
+    found = forecaster.shapes(cells) if shapes is None else shapes
+    for cell, shape in zip(cells, found, strict=True):
+        sizes = shape.run_sizes(cell.train)
         for card in cards:
             try:
-                requests = requests_of(cell, target_of(card), shapes)
+                requests = requests_of(cell, target_of(card), shape)
             except UserError as error:
-                asked.append(_refused(cell, card, shapes, error))
+                asked.append(_refused(cell, card, shape, error))
                 continue
             if native:
                 requests = [one.model_copy(update={"stand_in": "cuda"}) for one in requests]
-            asked.append([_Step(cell, card, r, shapes.assumptions, sizes) for r in requests])
+            asked.append([_Step(cell, card, r, shape.assumptions, sizes) for r in requests])
     steps = [step for stages in asked if isinstance(stages, list) for step in stages]
     questions = [question(step.request, step.card, timed=timed) for step in steps]
     answers = iter(forecaster.ask(questions))

@@ -13,7 +13,13 @@ from harness.errors import UserError
 from harness.forecasting.cards import canonical, this_cpu
 from harness.forecasting.named import card_named
 from harness.forecasting.pool import answer_and_exit, end_with_parent, preload
-from harness.forecasting.requests import NUM_STEPS, requests_of, shapes_of_run
+from harness.forecasting.requests import (
+    NUM_STEPS,
+    StepShapes,
+    data_shapes,
+    requests_of,
+    shapes_of_run,
+)
 from harness.forecasting.run_sizes import RunSizes, times_evaluated
 from harness.forecasting.run_time import TimedStage, run_time
 from harness.forecasting.step_time import mean_step
@@ -57,8 +63,25 @@ class OwnForecast:
         num_steps = 2 if target.kind == "cpu" else NUM_STEPS
         times = times_evaluated(setup.data, cell.scores_epochs, setup.order.num_epochs)
         shapes = shapes_of_run(setup.order, evaluations, setup.probe, num_steps, times)
+        return self._of_shapes(cell, setup.device, shapes)
+
+    def without_setup(self, cell: Cell) -> RunForecast:
+        """Return the same for a run that ended before it was set up; its data is read once more.
+
+        Its method has told nobody how many examples it looks at: here they are all of them.
+        """
+        import torch
+
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            return self._of_shapes(cell, device, data_shapes(cell))
+        except (UserError, MemoryError) as error:  # without memory data may not be read either
+            reason = str(error) or type(error).__name__
+            return RunForecast(target=str(target_here(device)), steps=[], error=reason)
+
+    def _of_shapes(self, cell: Cell, device: torch.device, shapes: StepShapes) -> RunForecast:
+        target, clock = target_here(device), clock_here(device)
         forecast = RunForecast(target=str(target), steps=[shape.brief for shape in shapes.steps])
-        clock = clock_here(setup.device)
         try:
             requests = requests_of(cell, target, shapes)
             self._pipe.send((requests, clock))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from harness.errors import UserError
@@ -94,7 +94,7 @@ def shapes_without_data(cell: Cell) -> StepShapes:
         assumptions.append(f"batches padded to max_length {settings.max_length}")
     if untold:
         assumptions.append("evaluation by generation is left out")
-    told = tuple(f"{cell.task_label}: {text}" for text in assumptions)
+    told = tuple(f"{cell.task_label}: {text}" for text in [*assumptions, *_beside(cell)])
     return StepShapes(steps, longest if evaluated else None, longest, told)
 
 
@@ -107,7 +107,7 @@ def _of_images(cell: Cell) -> StepShapes:
     """Return the shapes of batches of images, of which none is longer than another."""
     sizes = (cell.train.batch_size, cell.train.evaluation_batch)
     step, evaluation = (BatchShape(size, 1, padded=False) for size in sizes)
-    return StepShapes((step, step), evaluation, evaluation)
+    return StepShapes((step, step), evaluation, evaluation, tuple(_beside(cell)))
 
 
 def shapes_of_run(
@@ -127,16 +127,16 @@ def shapes_of_run(
     """
     from harness.training.batches import largest_evaluation
 
-    passes = [[order.shape(batch) for batch in step] for epoch in range(order.num_epochs)
+    passes = [[order.shape(batch) for batch in order.own(step)] for epoch in range(order.num_epochs)
               for step in order.epoch(epoch)]  # fmt: skip
     shapes = [max(step, key=lambda shape: shape.tokens) for step in passes]
     kinds = [[shape for shape in shapes if shape.padded == padded] for padded in (False, True)]
     largest = [max(kind, key=lambda shape: shape.tokens) for kind in kinds if kind]
     known = {name: data for name, data in evaluations.items() if len(data)}
-    evaluated = [largest_evaluation(data, order.settings)[1] for data in known.values()]
+    evaluated = [largest_evaluation(data, order.settings, order.rank)[1] for data in known.values()]
     sizes = RunSizes(
         steps=sizes_of(sum(shape.tokens for shape in step) for step in passes),
-        evaluations=evaluated_sizes(known, order.settings, times or {}),
+        evaluations=evaluated_sizes(known, order.settings, times or {}, order.rank),
         epochs=order.num_epochs,
         rows=len(order.data),
         steps_per_epoch=order.steps_per_epoch,
@@ -210,11 +210,31 @@ def data_shapes(cell: Cell) -> StepShapes:
             f"{cell.path}: {error}\n       (train.padding=max forecasts batches of max_length, "
             "for which no data is read)"
         ) from None
-    order = TrainingOrder(encoded, cell.train, cell.seed)
-    # How many examples a method looks at is known when it is attached; here they are all of them.
-    every_example = Probe(order, len(encoded), torch.device("cpu"))
-    times = times_evaluated(data, cell.scores_epochs, order.num_epochs)
-    return shapes_of_run(order, evaluations, every_example, times=times)
+
+    def of(rank: int) -> StepShapes:
+        order = TrainingOrder(encoded, cell.train, cell.seed, rank)
+        # How many examples a method looks at is known when it is attached; here they are all.
+        every_example = Probe(order, len(encoded), torch.device("cpu"))
+        times = times_evaluated(data, cell.scores_epochs, order.num_epochs)
+        return shapes_of_run(order, evaluations, every_example, times=times)
+
+    return _fullest(cell, [of(rank) for rank in range(cell.train.devices)])
+
+
+def _fullest(cell: Cell, ranks: Sequence[StepShapes]) -> StepShapes:
+    """Return the shapes of the rank with the largest step, which needs the most."""
+    most = [max(shape.tokens for shape in shapes.steps) for shapes in ranks]
+    rank, shapes = most.index(max(most)), ranks[most.index(max(most))]
+    if len(ranks) == 1:
+        return shapes
+    told = f"{cell.task_label}: batches of rank {rank} of {len(ranks)}, which has the largest"
+    return replace(shapes, assumptions=(*shapes.assumptions, told, *_beside(cell)))
+
+
+def _beside(cell: Cell) -> list[str]:
+    """Say what several devices hold that no forecast knows."""
+    devices = cell.train.devices
+    return [f"{devices} devices: what NCCL holds on each is not in it"] if devices > 1 else []
 
 
 def has_own_data(cell: Cell) -> bool:

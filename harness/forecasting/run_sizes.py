@@ -78,15 +78,18 @@ def sizes_of(tokens: Iterable[int]) -> Sizes:
 
 
 def evaluated_sizes(
-    evaluations: Mapping[str, Encoded], settings: TrainSettings, times: Mapping[str, int]
+    evaluations: Mapping[str, Encoded],
+    settings: TrainSettings,
+    times: Mapping[str, int],
+    rank: int = 0,
 ) -> Sizes | None:
-    """Return the sizes of all batches that a run evaluates, each evaluation so many times."""
+    """Return the sizes of all batches that a rank evaluates, each evaluation so many times."""
     from harness.training.batches import evaluation_order, width_of
 
     tokens = [
         data.shape(batch, width_of(settings)).tokens
         for name, data in evaluations.items()
-        for batch in evaluation_order(data, settings) * times.get(name, 1)
+        for batch in evaluation_order(data, settings)[rank :: settings.devices] * times.get(name, 1)
     ]
     return sizes_of(tokens) if tokens else None
 

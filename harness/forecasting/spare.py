@@ -205,18 +205,23 @@ def import_without_gpu() -> None:
             real(BITSANDBYTES)
 
 
-@contextmanager
-def spared() -> Iterator[None]:
-    """Import transformers and peft in this context, as the module says.
+def put_late() -> None:
+    """Have torch's compiler, and what it brings, imported when it is asked for something.
 
     Modules that are there already, because something else wanted them, are left as they are.
     """
-    import torch.distributed
-
     if _COMPILER not in sys.modules:  # which imports the others
         for name, names in LATE.items():
             if name != BITSANDBYTES:
                 sys.modules.setdefault(name, Late(name, name in (_COMPILER, "sympy"), **names))
+
+
+@contextmanager
+def spared() -> Iterator[None]:
+    """Import transformers and peft in this context, as the module says."""
+    import torch.distributed
+
+    put_late()
     import transformers.utils.import_utils as files
 
     found = files.create_import_structure_from_path

@@ -92,6 +92,11 @@ class CudaMeter:
             reading.include(self._now())
             self._cuda.reset_peak_memory_stats(self._device)
 
+    def held(self) -> tuple[int, int]:
+        """Return bytes that the allocator holds now, and bytes of the whole card."""
+        whole = self._cuda.get_device_properties(self._device).total_memory
+        return self._cuda.memory_reserved(self._device), whole
+
     def other_processes(self) -> list[dict[str, Any]]:
         """Return pid and bytes of everybody else on the card: they make a measurement doubtful."""
         return [process._asdict() for process in self._ask(Device.others) or []]

@@ -24,6 +24,9 @@ class Repeated(Protocol):
     def held(self) -> Iterable[Tensor]:
         """Yield what forward made and is still alive: outputs that are kept."""
 
+    def buckets(self) -> Iterable[Tensor]:
+        """Yield what gradients are reduced in, where there are several ranks."""
+
 
 def declared_tensors(model: nn.Module, handle: Handle) -> dict[str, list[Tensor]]:
     """Return the tensors that are there before a step, by category."""

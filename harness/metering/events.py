@@ -98,6 +98,26 @@ class LedgerReport:
     holders: tuple[Holder, ...]
 
 
+@dataclass(frozen=True)
+class Alive:
+    """What is alive at a moment at which an operator asks for more than there is.
+
+    Attributes:
+        op: that asks; empty: none that the ledger sees.
+        path: module that it belongs to.
+        part: of the step, by its mark; `start` before the first.
+        total: bytes; `split` by category, every one present, sums to it.
+        holders: all of them, largest first.
+    """
+
+    op: str
+    path: str
+    part: str
+    total: int
+    split: dict[str, int]
+    holders: tuple[Holder, ...]
+
+
 class _Moment(NamedTuple):
     """State of the log after one event."""
 
@@ -146,9 +166,7 @@ def summarize(events: list[Event], since: int = 0, top: int = 30) -> LedgerRepor
         if moment.total > peak:
             peak, peak_index, peak_mark = moment.total, moment.number, moment.part
     alive = alive_after(events, peak_index)
-    split = dict.fromkeys(CATEGORIES, 0)
-    for block in alive:
-        split[block.category or "temporary"] += block.size
+    split = _split(alive)
     return LedgerReport(
         peak=peak,
         split=split,
@@ -173,7 +191,21 @@ def alive_after(events: list[Event], index: int) -> list[Block]:
     return list(alive.values())
 
 
-def _holders(alive: Iterable[Block], top: int) -> tuple[Holder, ...]:
+def alive_now(blocks: Iterable[Block], op: str, path: str, part: str) -> Alive:
+    """Sum up blocks that live at a moment."""
+    alive = list(blocks)
+    split = _split(alive)
+    return Alive(op, path, part, sum(split.values()), split, _holders(alive, None))
+
+
+def _split(blocks: Iterable[Block]) -> dict[str, int]:
+    split = dict.fromkeys(CATEGORIES, 0)
+    for block in blocks:
+        split[block.category or "temporary"] += block.size
+    return split
+
+
+def _holders(alive: Iterable[Block], top: int | None) -> tuple[Holder, ...]:
     num_bytes: Counter[tuple[str, str, str]] = Counter()
     counts: Counter[tuple[str, str, str]] = Counter()
     for block in alive:

@@ -14,11 +14,20 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
 
-from harness.metering.events import CATEGORIES, MARKS, Event, LedgerReport, summarize
+from harness.metering.events import (
+    CATEGORIES,
+    MARKS,
+    Alive,
+    Event,
+    LedgerReport,
+    alive_now,
+    summarize,
+)
 from harness.metering.hidden import watch_hidden
 from harness.metering.inside import bytes_inside
 from harness.metering.paths import ModulePaths
 from harness.metering.storages import Storages
+from harness.out_of_memory import is_out_of_memory
 
 __all__ = ["Ledger", "LedgerReport"]
 
@@ -53,6 +62,9 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
             bytes of scratch memory that its kernel takes and gives back.
 
     One ledger serves one `with` block; the block may hold several steps.
+
+    Attributes:
+        lacking: what was alive when memory ran out inside of the block, which ended it.
     """
 
     def __init__(
@@ -76,6 +88,7 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._owners: dict[int, weakref.ref[Tensor]] = {}
         self._open = ExitStack()
         self._closed = False
+        self.lacking: Alive | None = None
         for category, tensors in (tensors_by_category or {}).items():
             self.declare(category, tensors)
         self.declare("inputs", inputs)
@@ -154,6 +167,8 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
         trace: TracebackType | None,
     ) -> None:
         super().__exit__(kind, error, trace)  # type: ignore[no-untyped-call]
+        if self.lacking is None and error is not None and is_out_of_memory(error):
+            self._note_lack()  # no operator asked; what the error's frames hold is still alive
         self._closed = True
         self._storages.close()
         self._open.close()
@@ -164,7 +179,12 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Run the operator and look at its outputs."""
         if func is _DEVICE and hasattr(args[0], "fake_device"):
             return args[0].fake_device  # two of three calls on fake tensors; no mode need hear it
-        out = func(*args, **kwargs) if kwargs else func(*args)
+        try:
+            out = func(*args, **kwargs) if kwargs else func(*args)
+        except (RuntimeError, MemoryError) as error:
+            if is_out_of_memory(error):
+                self._note_lack(func.name())
+            raise
         self._storages.forget_sum()
         node = torch._C._current_autograd_node()
         maker = -1 if node is None else node._sequence_nr()
@@ -179,6 +199,22 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if scratch:
             self._storages.flash(scratch, func.name(), path)
         return out
+
+    def _note_lack(self, op: str = "") -> None:
+        """Keep what is alive now, by the categories that it will never come to have."""
+        if self.lacking is not None:
+            return  # the first one: what came later was made to tell of it
+        self._claim_gradients()
+        self._claim_state()
+        part = next((e.name for e in reversed(self.events) if e.kind == "mark"), "start")
+        if part == "forward":
+            for block in self._storages.live():
+                if block.category is None and block.op != "existing":
+                    block.category = "activations"
+        node = torch._C._current_autograd_node()
+        maker = -1 if node is None else node._sequence_nr()
+        path = "" if self._paths is None else self._paths.current(maker)
+        self.lacking = alive_now(self._storages.live(), op, path, part)
 
     def _see_snapshot(self, state: Tensor) -> None:
         if self._meters_host:

@@ -7,15 +7,17 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from harness.metering.cuda import CudaMeter, CudaReading
 from harness.metering.declared import Repeated, declared_tensors
 from harness.metering.flops import StepFlops
+from harness.metering.lack import BatchOf, at_peak, told_of
 from harness.metering.ledger import Ledger, LedgerReport
 from harness.metering.paths import ModulePaths
 from harness.metering.step_peaks import StepPeaks
 from harness.metering.watch import Watch
+from harness.out_of_memory import OutOfMemory, is_out_of_memory
 from harness.record import Memory, PhaseMemory
 from harness.shapes import BatchShape
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from methods.base import Handle
 
 NUM_HOLDERS = 12
+EVERY = 2**31
 T = TypeVar("T")
 
 
@@ -33,6 +36,9 @@ class Meter:
     the second: by then the optimizer has its state) and, of every variant of step, the one with the
     most padded tokens: of those known when the phase begins, and later ones that are larger still.
     On CUDA the allocator sees every step, and audited steps add the split.
+
+    Attributes:
+        lacking: what was alive when memory ran out, once it has.
     """
 
     def __init__(self, model: nn.Module, handle: Handle, device: torch.device) -> None:
@@ -42,9 +48,8 @@ class Meter:
         self._open = False  # the last phase still runs
         self.flops: list[int] = []
         self._audits: set[int] = set()
-        self._largest: dict[Hashable, int] = {}  # padded tokens, by kind of step, that are audited
+        self._largest: dict[str, int] = {}  # padded tokens, by kind of step, that are audited
         self._from = 0  # the first step that is worth an audit
-        self._tensors_by_category: dict[str, list[Tensor]] | None = None
         self._paths = ModulePaths(model)
         self._fits: dict[Hashable, StepFlops] = {}
         self._step_peaks = StepPeaks()
@@ -52,12 +57,12 @@ class Meter:
         self._peak_evaluation: int | None = None
         self._evaluated = 0  # padded tokens of the largest evaluation batch that was audited
         self._peak_probe: int | None = None
+        self.lacking: OutOfMemory | None = None
 
     def start_phase(self, step: int, upcoming: Sequence[tuple[BatchShape, Hashable]]) -> None:
         """Begin a phase at `step`; `upcoming`: shape and variant of the steps known to follow."""
         self._read_phase()
         self._open = True
-        self._tensors_by_category = None  # a method may have replaced tensors
         trainable = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
         self.phases.append(_empty_phase(step, trainable, self._shallowest_live_layer()))
         self.flops.append(0)
@@ -65,7 +70,7 @@ class Meter:
         # The run's first step has no optimizer state yet; a later phase may last one step only.
         first = min(1, len(upcoming) - 1) if step == 0 else 0
         later = range(first, len(upcoming))
-        longest: dict[Hashable, tuple[int, int]] = {}
+        longest: dict[str, tuple[int, int]] = {}
         for i in later:
             shape, variant = upcoming[i]
             kind, tokens = _kind_of([shape], variant)
@@ -98,8 +103,7 @@ class Meter:
     @contextmanager
     def audit(self, number: int, step: Repeated) -> Iterator[Watch]:
         """Run step `number` under the ledger, which is yielded."""
-        ledger = self._ledger(step)
-        with ledger:
+        with self._watched(step, "training", number) as ledger:
             yield ledger
         self._note(number, ledger.report())
 
@@ -129,8 +133,7 @@ class Meter:
         if self.cuda or tokens <= self._evaluated:
             return
         self._evaluated = tokens
-        ledger = self._ledger(step)
-        with ledger:
+        with self._watched(step, "evaluation") as ledger:
             ledger.mark("forward")
             forward()
             ledger.mark("end")
@@ -143,13 +146,11 @@ class Meter:
                 result = look()
             peak = reading.peak_allocated
         else:
-            ledger = self._ledger(step)
-            with ledger:
+            with self._watched(step, "evaluation") as ledger:
                 ledger.mark("forward")
                 result = look()
                 ledger.mark("end")
             peak = ledger.report().peak
-            self._tensors_by_category = None  # it may have replaced tensors
         self._peak_probe = max(self._peak_probe or 0, peak)
         return result
 
@@ -162,6 +163,51 @@ class Meter:
         else:
             yield None
 
+    def account(
+        self,
+        act: Callable[[Watch], object],
+        step: Repeated,
+        batch_of: BatchOf | None,
+        number: int | None = None,
+    ) -> None:
+        """Find out what is alive where memory ran out: do the same again, under a ledger.
+
+        Whatever `act` ends with, the run has ended before; it may fit now, and is told as such.
+        """
+        if self.lacking is not None:  # a ledger saw it the first time
+            return
+        ledger = None
+        try:
+            with self._watched(step, batch_of, number) as ledger:
+                act(ledger)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                return
+        if self.lacking is not None:
+            self.lacking.again = True
+        elif ledger is not None:
+            self.lacking = told_of(at_peak(ledger.report(top=EVERY)), batch_of, number, self.cuda)
+            self.lacking.again = False
+
+    def note_lack(self, batch_of: BatchOf | None, number: int | None = None) -> None:
+        """Note whose batch did not fit, where what is alive cannot be found out."""
+        self.lacking = self.lacking or OutOfMemory(
+            doing=batch_of or "", batch_of=batch_of, step=number
+        )
+
+    @contextmanager
+    def _watched(
+        self, step: Repeated, batch_of: BatchOf | None, number: int | None = None
+    ) -> Iterator[Ledger]:
+        """Open a ledger; keeps what is alive in it when memory runs out."""
+        ledger = self._ledger(step)
+        try:
+            with ledger:
+                yield ledger
+        finally:
+            if ledger.lacking is not None:
+                self.lacking = told_of(ledger.lacking, batch_of, number, self.cuda)
+
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run goes on from."""
         self._read_phase()
@@ -169,20 +215,25 @@ class Meter:
             "phases": [phase.model_dump(mode="json") for phase in self.phases],
             "flops": list(self.flops),
             "audits": sorted(self._audits),
+            "audited_from": self._from,
+            "largest": dict(self._largest),
+            "step_peaks": self._step_peaks.state_dict(),
+            "evaluated": self._evaluated,
             "peak_evaluation": self._peak_evaluation,
             "peak_probe": self._peak_probe,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on in the phase that was open; every variant of step is audited once more."""
+        """Go on in the phase that was open: the same steps are audited as without a break."""
         self.phases = [PhaseMemory.model_validate(phase) for phase in state["phases"]]
         self.flops, self._audits = list(state["flops"]), set(state["audits"])
-        self._largest, self._fits, self._tensors_by_category = {}, {}, None
+        self._from, self._largest = state["audited_from"], dict(state["largest"])
+        self._evaluated = state["evaluated"]
+        self._step_peaks = StepPeaks()
+        self._step_peaks.load_state_dict(state["step_peaks"])
+        self._fits = {}
         self._peak_evaluation, self._peak_probe = state["peak_evaluation"], state["peak_probe"]
         self._open = bool(self.phases)
-        if self.phases:
-            last = self.phases[-1]
-            self._step_peaks = StepPeaks(last.steps, last.peak_mean or last.peak_allocated)
         if self.cuda and self.phases:
             self.cuda.start_phase()
 
@@ -213,11 +264,13 @@ class Meter:
         return phase
 
     def _ledger(self, step: Repeated) -> Ledger:
-        if self._tensors_by_category is None:
-            self._tensors_by_category = declared_tensors(self.model, self.handle)
         on_cuda = self.cuda is not None
         return Ledger(
-            {**self._tensors_by_category, "activations": step.held()},
+            {
+                **declared_tensors(self.model, self.handle),
+                "activations": step.held(),
+                "gradients": step.buckets(),
+            },
             optimizer=step.optimizer,
             rounding=512 if on_cuda else 1,
             device=self.device if on_cuda else None,  # without a GPU all memory is the host's
@@ -259,13 +312,13 @@ class Meter:
         return None
 
 
-def _kind_of(shapes: Iterable[BatchShape], variant: Hashable) -> tuple[Hashable, int]:
+def _kind_of(shapes: Iterable[BatchShape], variant: Hashable) -> tuple[str, int]:
     """Return the kind of a step with batches of these shapes, and its largest one's padded tokens.
 
     Without padding attention may do without a mask, which makes a kind of its own.
     """
     largest = max(shapes, key=lambda shape: shape.tokens)
-    return (variant, largest.padded), largest.tokens
+    return repr((variant, largest.padded)), largest.tokens
 
 
 def _empty_phase(step: int, trainable: int, layer: int | None) -> PhaseMemory:

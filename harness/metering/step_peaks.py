@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Audit(NamedTuple):
@@ -19,23 +18,28 @@ class StepPeaks:
 
     A step that was not audited lies on the line through the shortest and the longest audited one
     of its kind; activations are in proportion to tokens, but for attention without a fused kernel.
-
-    Args:
-        steps: of the phase that another process ran.
-        peak: the mean over these, in bytes.
     """
 
-    def __init__(self, steps: int = 0, peak: float = 0.0) -> None:
-        self._before = (steps, peak)
-        self._audits: dict[Hashable, list[Audit]] = defaultdict(list)
-        self._tokens: Counter[Hashable] = Counter()
-        self._steps: Counter[Hashable] = Counter()
+    def __init__(self) -> None:
+        self._audits: dict[str, list[Audit]] = defaultdict(list)
+        self._tokens: Counter[str] = Counter()
+        self._steps: Counter[str] = Counter()
 
-    def audited(self, kind: Hashable, tokens: int, peak: int) -> None:
+    def state_dict(self) -> dict[str, Any]:
+        """Return all of it, as JSON has it."""
+        return {"audits": self._audits, "tokens": self._tokens, "steps": self._steps}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from another process's."""
+        for kind, audits in state["audits"].items():
+            self._audits[kind] = [Audit(*audit) for audit in audits]
+        self._tokens, self._steps = Counter(state["tokens"]), Counter(state["steps"])
+
+    def audited(self, kind: str, tokens: int, peak: int) -> None:
         """Note the peak of an audited step."""
         self._audits[kind].append(Audit(tokens, peak))
 
-    def ran(self, kind: Hashable, tokens: int) -> None:
+    def ran(self, kind: str, tokens: int) -> None:
         """Count a step, audited or not."""
         self._tokens[kind] += tokens
         self._steps[kind] += 1
@@ -45,8 +49,7 @@ class StepPeaks:
 
         On CUDA the allocator counts more than an audit does.
         """
-        (before, peak), own = self._before, sum(self._steps.values())
-        return (own * (largest - self.below()) + before * peak) / max(1, own + before)
+        return largest - self.below()
 
     def below(self) -> float:
         """Return how far the mean step's peak lies below the largest audited one, in bytes."""
@@ -57,7 +60,7 @@ class StepPeaks:
         total = sum(count * self._peak_of(kind) for kind, count in self._steps.items())
         return max(audit.peak for audit in audits) - total / steps
 
-    def _peak_of(self, kind: Hashable) -> float:
+    def _peak_of(self, kind: str) -> float:
         """Return the peak of the kind's mean step."""
         every = [audit for several in self._audits.values() for audit in several]
         audits = self._audits.get(kind) or every

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from harness.errors import UserError
+from harness.out_of_memory import is_out_of_memory
 from harness.untrusted import said
-
-NO_MEMORY = "can't allocate memory"  # as torch says it of the host
 
 
 @contextmanager
@@ -27,9 +26,9 @@ def files_read(what: str) -> Iterator[None]:
     """
     try:
         yield
-    except (UserError, MemoryError):
+    except UserError:
         raise
     except Exception as error:
-        if type(error).__name__ == "OutOfMemoryError" or NO_MEMORY in str(error):
+        if is_out_of_memory(error):
             raise
         raise UserError(f"{what}: its files cannot be used: {said(error)}") from None

@@ -44,6 +44,7 @@ def facts(comparison: Comparison) -> list[str]:
         f"{'s' if seeds > 1 else ''}; protocol {protocols} ({_checkpoint(records)} checkpoint).",
         f"Memory: {_meter(records)}; the largest over tasks and seeds"
         f"{_arrow(comparison)}; 1 GiB = 1,024 MiB = 2^30 B.",
+        *_ranks(records),
         *_forecasts(records),
         *_forecast_times(records),
         *_doubts(records),
@@ -106,6 +107,21 @@ def _meter(records: Sequence[Record]) -> str:
     return " and ".join(words[meter] for meter in sorted(meters))
 
 
+def _ranks(records: Sequence[Record]) -> list[str]:
+    """Say what peaks of several devices are, and how far the devices lie apart."""
+    several = [r.memory for r in records if r.memory and r.memory.ranks]
+    if not several:
+        return []
+    devices = "/".join(map(str, sorted({len(memory.ranks) for memory in several})))
+    apart = max(1 - min(one.training for one in m.ranks) / m.peak_training for m in several)
+    some = f" in {len(several)} of {len(records)} cells" if len(several) < len(records) else ""
+    return [
+        f"Data parallel{some}: {devices} devices, each with batches of batch_size. Memory is that "
+        f"of the device that held the most; the others held at most {100 * apart:.1f} % less "
+        "(memory.ranks of each record). FLOPs are those of all devices."
+    ]
+
+
 def _rest(records: Sequence[Record]) -> str:
     """Say what of a CUDA peak is in no column."""
     if not any(r.memory and r.memory.meter == "cuda" for r in records):
@@ -151,12 +167,14 @@ def _is_lower_bound(record: Record) -> bool:
 
 def _doubts(records: Sequence[Record]) -> list[str]:
     """Name the cells that did not have their card to themselves."""
-    shared = [r.path for r in records if r.memory and r.memory.other_processes]
+    shared = [record for record in records if record.was_shared]
     if not shared:
         return []
+    ours = all(record.beside for record in shared)
+    others = "other cells ran on the device" if ours else "other processes were on the card"
     more = f" and {len(shared) - 3} more of {len(records)} cells" if len(shared) > 3 else ""
     return [
-        f"* Doubtful: other processes were on the card during {', '.join(shared[:3])}{more}: step "
+        f"* Doubtful: {others} during {', '.join(r.path for r in shared[:3])}{more}: step "
         "times depend on them, peaks allocated do not."
     ]
 

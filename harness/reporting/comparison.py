@@ -52,7 +52,7 @@ class Row:
         peaks: the largest of each task that has one.
         last: the largest peak of a last phase.
         time_forecast: forecast over measured step time, the median over runs.
-        shared: other processes were on the card, so that times are doubtful.
+        shared: others were on the device meanwhile, so that times are doubtful.
         records: all of them, of any outcome.
     """
 
@@ -150,7 +150,7 @@ def _row(
             if (sizes := [r.memory.peak_training for r in good if r.task == task and r.memory])
         },
         last=max((r.memory.peak_last_phase for r in good if r.memory), default=None),
-        shared=any(r.memory and r.memory.other_processes for r in good),
+        shared=any(record.was_shared for record in good),
         records=records,
     )
 

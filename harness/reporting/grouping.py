@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.reporting.group_notes import not_run, replaced
 from harness.reporting.groups import Group
+from harness.reporting.lacking import comparable
 
 if TYPE_CHECKING:
     from harness.record import Record
@@ -201,7 +202,8 @@ def _group(
     return Group(
         name=_name(kind, [each.kind for each in others]),
         suite=suite,
-        records=records,
+        records=[comparable(record) for record in records],
+        halved=[record for record in records if record.is_halved],
         expected=len(there) + len(missing) if about else None,
         notes=[
             *(replaced(records, _later(candidate, others)) if kind.age else []),

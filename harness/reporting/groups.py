@@ -20,6 +20,8 @@ class Group:
         records: in the order of the suite; of any outcome, at least one.
         expected: cells of the suite; None where no manifest says it.
         notes: what a reader has to know of the group.
+        halved: those of the records that ran in smaller batches than they ask for, with their
+            memory and time, which `records` are without.
     """
 
     name: str
@@ -27,3 +29,4 @@ class Group:
     records: Sequence[Record]
     expected: int | None = None
     notes: Sequence[str] = field(default_factory=tuple)
+    halved: Sequence[Record] = field(default_factory=tuple)

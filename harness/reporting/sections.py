@@ -15,6 +15,7 @@ from harness.reporting.figures.against import against_of
 from harness.reporting.figures.figure import Figure
 from harness.reporting.figures.of_records import figures_of
 from harness.reporting.groups import Group
+from harness.reporting.lacking import halved_tables, lack_tables
 from harness.reporting.method_notes import meanings
 from harness.reporting.paired import paired_facts, paired_notes, paired_tables
 from harness.reporting.phases import phase_notes, phase_tables
@@ -80,6 +81,8 @@ TABLES: tuple[Callable[[Group, Comparison], Sequence[Table[Any]]], ...] = (
     lambda group, comparison: task_tables(comparison),
     lambda group, comparison: phase_tables(group.records),
     lambda group, comparison: compacted_tables(group.records),
+    lambda group, comparison: halved_tables(group.halved, group.records),
+    lambda group, comparison: lack_tables(group.records),
     lambda group, comparison: cost_tables(comparison),
     lambda group, comparison: analysis_tables(comparison),
 )

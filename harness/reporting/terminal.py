@@ -118,10 +118,15 @@ def _print_stacked(console: Console, table: Table[Any]) -> None:
 
 
 @contextmanager
-def counting(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show `what n/N` and the time left in a terminal while the context is open, not in a log."""
+def counting(what: str, *, aloud: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """Show `what n/N` and the time left in a terminal while the context is open.
+
+    Of a log's lines it is none, or `aloud` the one that it begins.
+    """
     console = plain_console(stderr=True)
     if not console.is_terminal:
+        if aloud:
+            console.print(what)
         yield lambda done, total: None
         return
     began = time.monotonic()

@@ -113,10 +113,27 @@ _STEP = "harness/training/step.py"  # asks itself in backward alone; in forward 
 _NOT_CALLERS = ("/torch/", "/harness/metering/", "/harness/simulation/")
 
 
+class UnknownValue(UserError):
+    """Code reads from a tensor what no table says.
+
+    Attributes:
+        what: is read.
+        place: file, line and function outside of torch; None where there is none.
+    """
+
+    def __init__(self, what: str, place: tuple[str, int, str] | None) -> None:
+        asked = "{}:{} in {}".format(*place) if place else "torch"
+        super().__init__(
+            f"the forecast cannot know {what} that {asked} reads from a tensor; such code needs "
+            "an entry in harness/simulation/answers.py"
+        )
+        self.what, self.place = what, place
+
+
 class KnownAnswers(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Answer what the tables know, and refuse the rest.
 
-    Open it inside the fake mode. Raises UserError with file, line and function of an unknown site.
+    Open it inside the fake mode. Raises UnknownValue with the place of an unknown site.
 
     Attributes:
         padded: whether the mask of the batch that is next has zeros. A mask that the model makes
@@ -222,7 +239,7 @@ def _answer(table: dict[tuple[str, str], Any], what: str, ask: Callable[[Any, An
     It is the one that the table has, and whose rule does not return None.
     """
     frame: Any = sys._getframe(1)
-    asked = ""
+    asked: tuple[str, int, str] | None = None
     while frame is not None:
         file, function = frame.f_code.co_filename.replace("\\", "/"), frame.f_code.co_name
         if asked and file.endswith(_STEP):
@@ -233,14 +250,11 @@ def _answer(table: dict[tuple[str, str], Any], what: str, ask: Callable[[Any, An
                 if answer is not None:
                     return answer
         if not asked and not any(part in file for part in _NOT_CALLERS):
-            asked = f"{file}:{frame.f_lineno} in {function}"
+            asked = (file, frame.f_lineno, function)
         if file.endswith(_UNKNOWN):
             break
         frame = frame.f_back
-    raise UserError(
-        f"the forecast cannot know {what} that {asked or 'torch'} reads from a tensor; such code "
-        "needs an entry in harness/simulation/answers.py"
-    )
+    raise UnknownValue(what, asked)
 
 
 def _ends(file: str, end: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import torch
@@ -21,6 +22,7 @@ from harness.tasks.families import get_family
 from harness.training.attach import build_step
 from harness.training.base import untrained
 from harness.training.kernels import pinned_kernel
+from harness.training.replica import Hollow
 from harness.training.state import TrainState
 from methods import Method, get_method
 
@@ -57,6 +59,7 @@ def built(request: Request, stand_in: StandIn | None = None) -> Iterator[Built]:
     Raises:
         UserError: the model or the method cannot be built like this.
     """
+    import_module("transformers.masking_utils")  # of which the choices replace a function
     warnings.simplefilter("ignore")
     device = torch.device(stand_in or default_stand_in(request))
     with ExitStack() as stack:
@@ -90,7 +93,7 @@ def _build(request: Request, device: torch.device) -> TrainState:
     try:
         return build_step(
             model.train(), method_of(request), request.plan(), settings, device, family,
-            stage=request.stage, foreach=foreach,
+            stage=request.stage, foreach=foreach, replica=Hollow,
         )  # fmt: skip
     except ValueError as error:  # how methods refuse a model
         raise UserError(str(error)) from error

@@ -34,7 +34,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 from torch.nn.utils import clip_grad
-from transformers import masking_utils
 
 from harness.simulation.attention import attention_on
 from harness.simulation.hollow_calls import WITHOUT_VALUES
@@ -96,16 +95,18 @@ def _accept(parameter: Tensor, cuda_unsupported: bool = False) -> None:
 def choices_of(target: Target, autocasts: bool) -> Iterator[set[str]]:
     """Make calls on fake CPU tensors do what they would do on the target, in this process.
 
-    Yields the kernels that sdpa has taken, as it goes on.
+    Whoever runs a model of transformers inside has imported it before. Yields the kernels that sdpa
+    has taken, as it goes on.
     """
     taken: set[str] = set()
     attention = attention_on(target, taken)
     replaced: list[tuple[Any, str, Any]] = [
         (functional, "scaled_dot_product_attention", attention),
-        # transformers looks at a mask's values unless it is traced; a real run is not.
-        (masking_utils, "is_tracing", lambda tensor=None: False),
         *WITHOUT_VALUES,
     ]
+    masks = sys.modules.get("transformers.masking_utils")
+    if masks is not None:  # it looks at a mask's values unless it is traced; a real run is not
+        replaced.append((masks, "is_tracing", lambda tensor=None: False))
     if target.kind == "cuda":
         aten = torch.ops.aten
         replaced += [

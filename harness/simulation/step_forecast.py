@@ -8,7 +8,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import Field
 
@@ -18,13 +18,33 @@ from harness.timing.clock import Clock
 from harness.timing.times import Times
 
 if TYPE_CHECKING:
-    from harness.metering.events import Holder
+    from harness.metering.events import Event, Holder, LedgerReport
     from harness.simulation.built import Built
-    from harness.simulation.fake import FakeRun
     from harness.timing.trace import Tracer
 
 LAYER = re.compile(r"(?<=\.)\d+(?=\.|$)")
+ALL_REDUCE = "c10d::allreduce_"
 BETWEEN = " | "  # classes of one place, where its layers differ
+
+
+class Logged(Protocol):
+    """The log of steps, as `FakeRun` has it."""
+
+    @property
+    def events(self) -> list[Event]:
+        """Since before the first step."""
+
+    @property
+    def since(self) -> int:
+        """The number of the event with which the second step begins."""
+
+    @property
+    def begins(self) -> dict[str, int]:
+        """The number of the event with which each activity beside the steps begins."""
+
+    @property
+    def report(self) -> LedgerReport:
+        """Of the second step and later ones."""
 
 
 class Hold(Part):
@@ -163,7 +183,7 @@ def forecast_on(
         },
     }  # fmt: skip
     if request.target.kind == "cuda":
-        figures = _replayed(run, capacities)
+        figures = replayed(run, capacities)
     return StepForecast(
         **figures,
         saved_activations=report.saved,
@@ -172,7 +192,7 @@ def forecast_on(
         parameters=run.parameters,
         flops_forward=run.flops_forward,
         flops_step=run.flops_step,
-        holds=_grouped(report.holders),
+        holds=grouped(report.holders),
         modules=_modules(report.holders),
         classes=_classes(run.classes),
         remarks=list(run.remarks),
@@ -194,11 +214,13 @@ def times_on(
     if tracer is None:
         return {}
     train = request.train
+    if train.devices > 1:  # it goes on beside backward, over whatever joins the devices
+        tracer.unknown.add(ALL_REDUCE)
     timing = Timing(tracer, train.accumulate, tf32=train.dtypes.compute == "tf32")
     return {clock.key(): timing.on(clock) for clock in clocks}
 
 
-def _replayed(run: FakeRun, capacities: tuple[int, ...]) -> dict[str, Any]:
+def replayed(run: Logged, capacities: tuple[int, ...]) -> dict[str, Any]:
     """Replay the log through the caching allocator and return its figures.
 
     torch counts a whole block as allocated, also where the rest of a cached one was too small to
@@ -261,7 +283,7 @@ def _classes(classes: dict[str, str]) -> dict[str, str]:
     return {place: BETWEEN.join(names) for place, names in found.items()}
 
 
-def _grouped(holders: Iterable[Holder]) -> list[Hold]:
+def grouped(holders: Iterable[Holder]) -> list[Hold]:
     """Sum the holders over the layers of the model, largest first."""
     sums: dict[tuple[str, str, str], list[int]] = defaultdict(lambda: [0, 0])
     for holder in holders:

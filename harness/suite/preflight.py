@@ -20,17 +20,20 @@ if TYPE_CHECKING:
     from harness.suite.cell import Cell
 
 
-def check_cells(cells: Sequence[Cell], export: str | None = None) -> None:
+def check_cells(
+    cells: Sequence[Cell], export: str | None = None, *, elsewhere: bool = False
+) -> None:
     """Check each distinct model, task and data set of the cells, and method against settings.
 
-    `export` is what of a finished run is written, if anything is.
+    `export` is what of a finished run is written, if anything is. Cells that run `elsewhere` are
+    not held to this machine's GPUs.
 
     What lies on the hub is left to the cells where the hub answers: asking for it may be slow.
 
     Raises:
         UserError: naming the first thing that is missing or wrong.
     """
-    cuda = bool(gpus.installed())
+    present = len(gpus.installed())
     for cell in cells:
         if cell.generation is not None:
             refuse_made_up(cell.model, cell.task_label)
@@ -39,7 +42,10 @@ def check_cells(cells: Sequence[Cell], export: str | None = None) -> None:
                 f"task {cell.task_label} is a shape without data, which cannot be trained on; "
                 f"python -m harness.forecast takes it"
             )
-        _refuse_absent(cell, cuda=cuda)
+        if not elsewhere:
+            if 0 < present < cell.train.devices:
+                raise UserError(f"{cell.path}: {gpus.too_few(cell.train.devices, present)}")
+            _refuse_absent(cell, cuda=present > 0)
         _refuse_unquantisable(cell, export)
         if cell.train.max_steps is None:  # else only the data tells how many epochs there are
             try:

@@ -33,8 +33,14 @@ def renamed(given: Mapping[str, Any]) -> dict[str, Any]:
 class TrainSettings(Optimization):
     """Everything about training that is not the method; part of a cell's identity."""
 
-    batch_size: PositiveInt = Field(32, description="examples per forward pass")
+    batch_size: PositiveInt = Field(32, description="examples per forward pass, of each device")
     accumulate: PositiveInt = Field(1, description="forward passes per optimizer step")
+    devices: PositiveInt = Field(
+        1,
+        description="data parallel: so many GPUs, or processes on the CPU, each with a copy of the "
+        "model and a batch of batch_size; a step is of all their examples",
+        exclude_if=lambda value: value == 1,
+    )
     eval_batch_size: PositiveInt | None = Field(
         None, description="examples per evaluation batch; null: batch_size"
     )
@@ -126,6 +132,11 @@ class TrainSettings(Optimization):
         return self.label_smoothing > 0 and self.loss == "model"
 
     @property
+    def step_batch(self) -> int:
+        """Examples of one pass on all devices."""
+        return self.batch_size * self.devices
+
+    @property
     def evaluation_batch(self) -> int:
         """Examples per batch of evaluations and probes."""
         return self.eval_batch_size or self.batch_size
@@ -145,6 +156,11 @@ class TrainSettings(Optimization):
         if self.accumulate > 1:
             found.append(f"{where}: gradients are not summed up; accumulate must be 1, and is "
                          f"{self.accumulate}")  # fmt: skip
+        if self.devices > 1:
+            found.append(
+                f"{where}: gradients are averaged over devices when backward has them; devices "
+                f"must be 1, and is {self.devices}"
+            )
         if self.dtypes.scaled:
             found.append(
                 f"{where}: autocast to fp16 has a scaler, which looks at all gradients; bf16 and "

@@ -13,6 +13,7 @@ from methods.wording import spelled
 if TYPE_CHECKING:
     from harness.suite.cell import Cell
     from harness.suite.settings import TrainSettings
+    from methods.base import Need
 
 
 def refuse_unfit(cells: Sequence[Cell]) -> None:
@@ -30,12 +31,7 @@ def refuse_unfit(cells: Sequence[Cell]) -> None:
             )
         for text in _wrong(cell.train):
             raise UserError(f"suite {cell.suite}, {cell.path}: train.{text}")
-        early = cell.configured_method.obstacles().get("in_backward")
-        if cell.train.optimizer_in_backward and early:
-            raise UserError(
-                f"suite {cell.suite}, {cell.path}: train.optimizer_in_backward = true does not go "
-                f"with method {cell.method}: {early}; set it for the other methods only (rules)"
-            )
+        _refuse_of_method(cell)
         _refuse_of_language(cell)
         for key in FAMILY_SETTINGS:
             _refuse_unused(cell, key)
@@ -51,6 +47,21 @@ def _wrong(train: TrainSettings) -> list[str]:
     """Return what is wrong with settings that may have been said in several places."""
     return [*train.mistyped(), *train.idle(), *train.idle_losses(), *train.unserved(),
             *train.early()]  # fmt: skip
+
+
+def _refuse_of_method(cell: Cell) -> None:
+    """Refuse settings that ask of the method what it cannot have."""
+    asked: dict[Need, tuple[str, bool]] = {
+        "in_backward": ("optimizer_in_backward = true", cell.train.optimizer_in_backward),
+        "parallel": (f"devices = {cell.train.devices}", cell.train.devices > 1),
+    }
+    against = cell.configured_method.obstacles()
+    for need, (text, given) in asked.items():
+        if given and need in against:
+            raise UserError(
+                f"suite {cell.suite}, {cell.path}: train.{text} does not go with method "
+                f"{cell.method}: {against[need]}; set it for the other methods only (rules)"
+            )
 
 
 def _refuse_of_language(cell: Cell) -> None:

@@ -19,11 +19,14 @@ from methods import quantized, surgery
 from methods.common.fakes import is_hollow
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
     from torch import nn
 
     from harness.suite.settings import TrainSettings
     from harness.tasks.families.base import Family
+    from harness.training.replica import Replica
     from methods.base import Handle, Method, Plan, Stage
 
 
@@ -73,6 +76,7 @@ def build_step(
     *,
     stage: Stage | None = None,
     foreach: bool | None = None,
+    replica: Callable[[nn.Module], Replica] | None = None,
 ) -> TrainState:
     """Attach the method and build optimizer and step; their state is that before the first step.
 
@@ -86,19 +90,28 @@ def build_step(
         stage: of the method, to be forced; None: the one it starts in.
         foreach: make torch's multi-tensor kernels explicit, for fake tensors that stand in for a
             GPU's; None lets torch choose.
+        replica: makes one of several ranks' copy of the model; None: there is one rank.
 
     Raises:
         ValueError: the method does not fit the model, the plan or the settings.
     """
-    reads = method.obstacles().get("in_backward")
-    for why in (*settings.early(), *([reads] if settings.optimizer_in_backward and reads else [])):
+    for why in (*settings.early(), *_obstacles(method, settings)):
         raise ValueError(why)
+    if settings.devices > 1 and replica is None:
+        raise ValueError(f"devices = {settings.devices}: this is one process")
     handle, head = attach(model, method, plan, settings, device)
     optimizer = make_optimizer(handle.model, head, settings, foreach, handle.undecayed)
-    state = TrainState(handle, head, optimizer, settings, device, family, foreach)
+    copy = replica(handle.model) if replica is not None and settings.devices > 1 else None
+    state = TrainState(handle, head, optimizer, settings, device, family, foreach, copy)
     if stage is not None:
         state.apply(handle.force(stage))
     return state
+
+
+def _obstacles(method: Method, settings: TrainSettings) -> list[str]:
+    """Say why the method does not go with settings that ask something of it."""
+    asked = {"in_backward": settings.optimizer_in_backward, "parallel": settings.devices > 1}
+    return [why for need, why in method.obstacles().items() if asked.get(need)]
 
 
 def attach(

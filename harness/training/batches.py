@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -49,16 +50,24 @@ def joined_rows(settings: TrainSettings) -> bool:
 
 @dataclass(frozen=True)
 class TrainingOrder:
-    """Which examples every optimizer step sees: it depends on seed and epoch only."""
+    """Which examples every optimizer step sees: it depends on seed and epoch only.
+
+    A batch is that of all ranks together, which are `settings.devices`: with N of them the steps
+    are those of one process with the N-fold batch. Each takes its share of a batch.
+
+    Attributes:
+        rank: whose shares `own` returns, and `parts` and `largest` are of.
+    """
 
     data: Encoded
     settings: TrainSettings
     seed: int
+    rank: int = 0
 
     @property
     def steps_per_epoch(self) -> int:
         """Optimizer steps of one pass over the data; the last one may be smaller."""
-        return -(-len(self.data) // (self.settings.batch_size * self.settings.accumulate))
+        return -(-len(self.data) // (self.settings.step_batch * self.settings.accumulate))
 
     @property
     def num_steps(self) -> int:
@@ -75,7 +84,7 @@ class TrainingOrder:
         """Return the epoch's steps; a step is `accumulate` lists of example indices."""
         generator = torch.Generator().manual_seed(self.seed * 100_003 + epoch)
         order = torch.randperm(len(self.data), generator=generator).tolist()
-        size = self.settings.batch_size
+        size = self.settings.step_batch
         if self.settings.length_grouping:
             order = self._grouped(order)
         batches = [order[i : i + size] for i in range(0, len(order), size)]
@@ -88,22 +97,39 @@ class TrainingOrder:
 
     def _grouped(self, order: list[int]) -> list[int]:
         lengths = self.data.lengths
-        chunk = self.settings.batch_size * GROUP
+        chunk = self.settings.step_batch * GROUP
         chunks = [order[i : i + chunk] for i in range(0, len(order), chunk)]
         return [i for part in chunks for i in sorted(part, key=lambda j: -lengths[j])]
 
+    def own(self, batches: Sequence[Sequence[int]]) -> list[list[int]]:
+        """Return this rank's share of each batch of a step.
+
+        Every N-th example, so that with examples in the order of their lengths all ranks get
+        batches of like lengths. Where there are fewer examples than ranks, a rank without one takes
+        the first, which counts for nothing: all ranks take part in every step.
+        """
+        return [list(batch[self.rank :: self.settings.devices] or batch[:1]) for batch in batches]
+
     def parts(self, batches: Sequence[Sequence[int]]) -> list[float]:
-        """Return for each batch of a step how many of its size the step is made of."""
-        terms = [self.data.terms(batch) for batch in batches]
-        return [sum(terms) / max(1, count) for count in terms]
+        """Return for each batch of a step how many of its size the step is made of.
+
+        Of several ranks it is that of its own share over the mean of all ranks: averaged over them,
+        gradients and losses are those of the batches of all.
+        """
+        devices = self.settings.devices
+        every = sum(self.data.terms(batch) for batch in batches)
+        mine = [self.data.terms(batch[self.rank :: devices]) for batch in batches]
+        if devices == 1:
+            return [every / max(1, count) for count in mine]
+        return [every / (devices * count) if count else math.inf for count in mine]
 
     def shape(self, batch: Sequence[int]) -> BatchShape:
         """Return the shape of a batch without making it."""
         return self.data.shape(batch, width_of(self.settings))
 
     def largest(self, batches: Sequence[Sequence[int]]) -> BatchShape:
-        """Return the shape of a step's largest batch."""
-        return max(map(self.shape, batches), key=lambda shape: shape.tokens)
+        """Return the shape of this rank's largest batch of a step."""
+        return max(map(self.shape, self.own(batches)), key=lambda shape: shape.tokens)
 
     def tensors(self, batch: Sequence[int], device: torch.device) -> Batch:
         """Make one batch on the device."""
@@ -111,10 +137,13 @@ class TrainingOrder:
 
 
 def evaluation_batches(
-    data: Encoded, settings: TrainSettings, device: torch.device
+    data: Encoded, settings: TrainSettings, device: torch.device, rank: int = 0
 ) -> Iterator[tuple[list[int], Batch]]:
-    """Yield (example indices, batch) over all examples; sorted by length to waste no padding."""
-    for indices in evaluation_order(data, settings):
+    """Yield (example indices, batch) over a rank's examples; sorted by length to waste no padding.
+
+    Ranks take the batches in turn; without several of them they are all.
+    """
+    for indices in evaluation_order(data, settings)[rank :: settings.devices]:
         yield indices, evaluation_batch(data, indices, settings, device)
 
 
@@ -125,9 +154,15 @@ def evaluation_batch(
     return _on(data.batch(indices, width_of(settings)), device)
 
 
-def largest_evaluation(data: Encoded, settings: TrainSettings) -> tuple[list[int], BatchShape]:
-    """Return the examples of the evaluation batch with the longest ones, and its shape."""
-    longest = evaluation_order(data, settings)[0]
+def largest_evaluation(
+    data: Encoded, settings: TrainSettings, rank: int = 0
+) -> tuple[list[int], BatchShape]:
+    """Return the examples of a rank's evaluation batch with the longest ones, and its shape.
+
+    A rank without a batch would have had the first rank's.
+    """
+    order = evaluation_order(data, settings)
+    longest = (order[rank :: settings.devices] or order)[0]
     return longest, data.shape(longest, width_of(settings))
 
 

@@ -24,13 +24,14 @@ class Checkpoints:
     Args:
         folder: of this cell alone.
         every: seconds of training between checkpoints.
+        ran: what it runs with beside the cell's own settings: no other run goes on from it.
 
     Attributes:
         wanted: someone asked this process to end: save now, and stop.
     """
 
-    def __init__(self, folder: Path, every: float) -> None:
-        self.folder, self.every = folder, every
+    def __init__(self, folder: Path, every: float, ran: str = "") -> None:
+        self.folder, self.every, self.ran = folder, every, ran
         self.wanted = False
         self._saved = time.monotonic()
 
@@ -47,7 +48,7 @@ class Checkpoints:
         self._saved = time.monotonic()
         try:
             with durable.new_folder(self.folder) as folder:
-                write_state(folder, {"code": _code(), "state": state})
+                write_state(folder, {"code": self._identity(), "state": state})
         except (OSError, SafetensorError) as error:
             shutil.rmtree(durable.draft_of(self.folder), ignore_errors=True)
             return f"no checkpoint in {self.folder}: {error}"
@@ -64,12 +65,15 @@ class Checkpoints:
                 continue
             try:
                 content = read_state(folder, summed=True)
-                if content["code"] == _code():
+                if content["code"] == self._identity():
                     state: Saved = content["state"]
                     return state
             except (*WRONG, SafetensorError) as error:
                 print(f"checkpoint {folder} is damaged, and not gone on from: {error}")
         return None
+
+    def _identity(self) -> list[Any]:
+        return [*_code(), self.ran] if self.ran else _code()
 
     def drop(self) -> None:
         """Remove the checkpoint: the cell has its record."""

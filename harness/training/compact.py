@@ -58,7 +58,7 @@ def _training_phase(setup: Setup) -> PhaseMemory:
     setup.model.train()
 
     def run(batches: list[list[int]], watch: Watch) -> None:
-        tensors = (order.tensors(batch, setup.device) for batch in batches)
+        tensors = (order.tensors(batch, setup.device) for batch in order.own(batches))
         step.run(0, tensors, order.parts(batches), watch)
 
     with setup.meter.audit(number, step) as watch:
@@ -68,5 +68,5 @@ def _training_phase(setup: Setup) -> PhaseMemory:
         run(batches, NoWatch())
         clock.end_step()
     for batches in steps:  # FLOPs as of the whole epoch, to be compared with a phase's mean
-        setup.meter.count([order.shape(batch) for batch in batches], None)
+        setup.meter.count([order.shape(batch) for batch in order.own(batches)], None)
     return setup.meter.take_phase(clock.report().step_median)

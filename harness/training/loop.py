@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from harness.metering.watch import NoWatch, Watch
+from harness.metering.watch import Watch
 from harness.training.compact import compact
 from harness.training.evaluate import evaluate_on
+from harness.training.lacking import accounted
 from harness.training.precision import autocast
 from harness.training.resume import Place, collect, resume
 from harness.training.studies import Studies
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 
 # The loss is looked at every so many steps: reading it makes a GPU wait.
 CHECK_EVERY = 20
-NO_WATCH = NoWatch()
 
 
 class Diverged(Exception):
@@ -56,6 +57,7 @@ class Loop:
         setup.model.train()
         self._show_probe(lambda: setup.handle.on_start(setup.probe))
         first = resume(setup, self.studies)
+        self._hold_ranks()
         if not self.result.steps:
             self.studies.observe(0)
         self._tell({"doing": "training"})
@@ -77,7 +79,7 @@ class Loop:
 
     def _run_step(self, steps: list[list[list[int]]], place: Place) -> None:
         setup, number, batches = self.setup, self.result.steps, steps[place.step]
-        shapes = [setup.order.shape(batch) for batch in batches]
+        shapes = [setup.order.shape(batch) for batch in setup.order.own(batches)]
         if self.state.phase_is_new:
             self._start_phase(steps[place.step :])
         variant = setup.handle.variant(number)
@@ -87,7 +89,7 @@ class Loop:
                 changed = self._step(batches, w)
         else:
             setup.clock.start_step()
-            changed = self._step(batches, NO_WATCH)
+            changed = accounted(setup, "training", partial(self._step, batches))
             setup.clock.end_step()
         setup.meter.count(shapes, variant)
         self.result.steps += 1
@@ -114,13 +116,15 @@ class Loop:
         if not setup.meter.knows(variant):
             with setup.clock.apart("metering"):
                 setup.handle.pretend(variant)
-                setup.meter.learn(variant, setup.flops())
+                fit = accounted(setup, None, lambda _: setup.flops())
+                setup.meter.learn(variant, fit)
                 setup.handle.pretend(None)
 
     def _step(self, batches: list[list[int]], watch: Watch) -> bool:
         """Run one optimizer step; returns whether the method changed anything."""
         setup = self.setup
-        tensors = (self._order.tensors(batch, setup.device) for batch in batches)
+        own = self._order.own(batches)
+        tensors = (self._order.tensors(batch, setup.device) for batch in own)
         parts = self._order.parts(batches)
         changed = self.state.step.run(self.result.steps, tensors, parts, watch)
         assert self.state.schedule is not None
@@ -130,7 +134,8 @@ class Loop:
     def _check_loss(self) -> float:
         """Return the mean loss since the last look; refuse one that is not finite."""
         if self.state.loss_steps:
-            self.result.final_loss = float(self.state.step.loss_sum) / self.state.loss_steps
+            mean = float(self.state.step.loss_sum) / self.state.loss_steps
+            self.result.final_loss = self.setup.ranks.mean(mean)
             self.state.step.loss_sum.zero_()
             self.state.loss_steps = 0
         if not math.isfinite(self.result.final_loss):
@@ -143,6 +148,14 @@ class Loop:
             for name, tensor in self.setup.model.named_parameters():
                 if tensor.requires_grad and not tensor.detach().isfinite().all():
                     raise Diverged(f"{name} is not finite after step {self.result.steps}")
+            self._hold_ranks()
+
+    def _hold_ranks(self) -> None:
+        """Hold all ranks to the same weights: what they learn from then on is one model's."""
+        if self.setup.ranks.size > 1:
+            trained = [p.detach() for p in self.setup.model.parameters() if p.requires_grad]
+            sums = [float(tensor.double().sum()) for tensor in trained]
+            self.setup.ranks.agree(f"weights after step {self.result.steps}", sums)
 
     # -- epochs ----------------------------------------------------------------------------------
 
@@ -172,7 +185,8 @@ class Loop:
         with setup.clock.apart("probes"), autocast(setup.settings.dtypes, setup.device):
             if not setup.handle.num_probe:
                 return look()
-            return setup.meter.probing(look, self.state.step)
+            probe = partial(setup.meter.probing, look, self.state.step)
+            return accounted(setup, "evaluation", lambda _: probe(), lambda _: look())
 
     def _score_reported(self) -> None:
         """Fill in the scores that the table shows: those of the best or the last checkpoint."""
@@ -195,16 +209,19 @@ class Loop:
         A method whose state cannot be stored has none, and starts again.
         """
         setup, checkpoints = self.setup, self.setup.checkpoints
-        if checkpoints is None or not checkpoints.due():
+        asked = (checkpoints.due(), checkpoints.wanted) if checkpoints else (False, False)
+        due, wanted = setup.ranks.pulse(self.state.chosen, *asked)
+        if checkpoints is None or not due:
             return
         goes = "starts it again"
         if setup.handle.resumable:
             with setup.clock.apart("metering"):
-                trouble = checkpoints.save(collect(setup, self.studies, place))
+                saved = collect(setup, self.studies, place)
+                trouble = setup.ranks.first_says(partial(checkpoints.save, saved))
             goes = f"starts it again ({trouble})" if trouble else "goes on from there"
             if trouble:
                 print(trouble)
-        if checkpoints.wanted:
+        if wanted:
             raise Interrupted(f"after step {self.result.steps}; the next run {goes}")
 
     def _tell(self, news: dict[str, Any]) -> None:

@@ -20,16 +20,20 @@ class Place(NamedTuple):
 
 
 def collect(setup: Setup, studies: Studies, place: Place) -> Saved:
-    """Return all that the rest of the run, from `place` on, depends on."""
+    """Return all that the rest of the run, from `place` on, depends on.
+
+    What is each rank's own, such as its random numbers, is there by rank; all of them call this.
+    """
     random = RandomState.now(setup.device)
-    return {
-        **place._asdict(),
-        "state": setup.state.state_dict(),
+    own = {
         "meter": setup.meter.state_dict(),
         "clock": setup.clock.state_dict(),
         "studies": studies.state_dict(),
         "random": {"host": random.host, "gpu": random.gpu},
+        "loss_sum": setup.state.step.loss_sum,
     }
+    ranks = setup.ranks.gather(own)
+    return {**place._asdict(), "state": setup.state.state_dict(), "ranks": ranks}
 
 
 def resume(setup: Setup, studies: Studies) -> Place:
@@ -42,8 +46,10 @@ def resume(setup: Setup, studies: Studies) -> Place:
         return Place(0, 0)
     setup.state.load_state_dict(saved["state"])
     setup.state.result.resumed_at.append(setup.state.result.steps)
-    setup.meter.load_state_dict(saved["meter"])
-    setup.clock.load_state_dict(saved["clock"])
-    studies.load_state_dict(saved["studies"])
-    RandomState(setup.device, **saved["random"]).restore()
+    own = saved["ranks"][setup.ranks.rank]
+    setup.meter.load_state_dict(own["meter"])
+    setup.clock.load_state_dict(own["clock"])
+    studies.load_state_dict(own["studies"])
+    setup.state.step.loss_sum.copy_(own["loss_sum"])
+    RandomState(setup.device, **own["random"]).restore()
     return Place(saved["epoch"], saved["step"])

@@ -25,6 +25,8 @@ from harness.training.base import quantize_loaded
 from harness.training.batches import Batch, Probe, TrainingOrder, encode_training, width_of
 from harness.training.optim import make_schedule
 from harness.training.precision import TORCH, set_matmul_mode, weight_dtype
+from harness.training.ranks import ALONE, Ranks
+from harness.training.replica import Distributed
 
 if TYPE_CHECKING:
     from harness.analyses.base import Analysis
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from methods.base import Handle, Plan
 
 Progress = Callable[[dict[str, Any]], None]
+RANK_SEEDS = 1_000_003  # between the seeds of a run's ranks
 TARGETS = (12, 20, 28)  # lengths of labels at which FLOPs are counted
 
 
@@ -61,6 +64,7 @@ class Setup:
         analyses: what else is asked of the run, by name.
         progress: told of what goes on.
         checkpoints: None: the run cannot be taken up.
+        ranks: this process among those of the cell.
     """
 
     state: TrainState
@@ -81,6 +85,7 @@ class Setup:
     analyses: Mapping[str, Analysis]
     progress: Progress
     checkpoints: Checkpoints | None = None
+    ranks: Ranks = ALONE
 
     @property
     def model(self) -> nn.Module:
@@ -168,11 +173,13 @@ def set_up(
     model: nn.Module,
     progress: Progress,
     checkpoints: Checkpoints | None = None,
+    ranks: Ranks = ALONE,
 ) -> Setup:
     """Put the run of a cell together.
 
     Seeds are set twice, before the model is made and before the method is attached: head and
-    adapter start the same whatever else drew random numbers in between.
+    adapter start the same whatever else drew random numbers in between. Ranks begin with the same
+    weights; each draws its own dropout from then on.
 
     Raises:
         UserError: the method does not fit the model or the settings, or the model has no
@@ -188,12 +195,15 @@ def set_up(
         name: family.encode_evaluation(preparer, rows, settings.max_length, cell.generation)
         for name, rows in data.evaluations.items()
     }
-    order = TrainingOrder(encoded, settings, cell.seed)
+    order = TrainingOrder(encoded, settings, cell.seed, ranks.rank)
     progress({"doing": "attaching method"})
     plan = _plan(cell, order)
     torch.manual_seed(cell.seed)
     try:
-        state = build_step(model, cell.configured_method, plan, settings, device, family)
+        state = build_step(
+            model, cell.configured_method, plan, settings, device, family,
+            replica=Distributed if ranks.size > 1 else None,
+        )  # fmt: skip
         if cell.generation is not None:
             refuse_wrapped(state.model)
         if settings.padding == "packed":
@@ -204,7 +214,7 @@ def set_up(
     asked = _longest(settings, family, evaluations.values(), cell.generation)
     refuse_beyond(state.model, asked, cell.model.name, cell.generation)
     state.schedule = make_schedule(state.optimizer, settings, order.num_steps)
-    torch.manual_seed(cell.seed)
+    torch.manual_seed(cell.seed + ranks.rank * RANK_SEEDS)
     return Setup(
         state=state,
         plan=plan,
@@ -224,6 +234,7 @@ def set_up(
         analyses=cell.configured_analyses,
         progress=progress,
         checkpoints=checkpoints,
+        ranks=ranks,
     )
 
 

@@ -15,6 +15,7 @@ from harness.training.optim import (
     optimizer_state,
     undecayed_parameters,
 )
+from harness.training.ranks import digest_of
 from harness.training.saved import Saved
 from harness.training.step import Step
 from methods.base import Change, Resized
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from harness.record import Compacted
     from harness.suite.settings import TrainSettings
     from harness.tasks.families.base import Family
+    from harness.training.replica import Replica
     from methods.base import Handle
 
 
@@ -74,10 +76,11 @@ class TrainState:
         device: torch.device,
         family: Family,
         foreach: bool | None = None,
+        replica: Replica | None = None,
     ) -> None:
         self.handle, self.head, self.optimizer = handle, head, optimizer
         self.schedule: LambdaLR | None = None
-        self.step = Step(handle, optimizer, settings, device, family, self, foreach)
+        self.step = Step(handle, optimizer, settings, device, family, self, foreach, replica)
         self.result = Result()
         # Names by tensor, as attached: what a method freezes it may take out of the model at once.
         self._names = {id(p): n for n, p in self.model.named_parameters() if p.requires_grad}
@@ -90,6 +93,7 @@ class TrainState:
         self.loss_steps = 0
         self.phase_is_new = True
         self.trainable = self._count()
+        self._chosen: int | None = None
 
     @property
     def model(self) -> nn.Module:
@@ -104,6 +108,8 @@ class TrainState:
             return
         plain = undecayed_parameters(self.model, self.handle) if change.added else ()
         apply_change(self.optimizer, change, plain)
+        self.step.replica.changed()
+        self._chosen = None
         for resized in change.resized:
             if id(resized.old) in self._names:
                 self._names[id(resized.new)] = self._names.pop(id(resized.old))
@@ -122,6 +128,14 @@ class TrainState:
             self.result.frozen_at.setdefault(name, self.result.updates)
         self.names |= {n for n, p in self.model.named_parameters() if p.requires_grad}
         self.trainable = self._count()
+
+    @property
+    def chosen(self) -> int:
+        """A number for what trains now: that of another rank must be the same."""
+        if self._chosen is None:
+            named = self.model.named_parameters()
+            self._chosen = digest_of([(n, p.shape) for n, p in named if p.requires_grad])
+        return self._chosen
 
     def updated(self) -> None:
         """Count what the optimizer has moved."""
@@ -168,7 +182,6 @@ class TrainState:
                 "best": self.best, "loss_steps": self.loss_steps,
                 "phase_is_new": self.phase_is_new,
             },
-            "loss_sum": self.step.loss_sum,
             "parameters": self.snapshot(),
             "optimizer": optimizer_state(self.optimizer, self.model),
             "schedule": self.schedule.state_dict() if self.schedule else None,
@@ -193,7 +206,6 @@ class TrainState:
         if self.schedule:
             self.schedule.load_state_dict(saved["schedule"])
         self.step.scaler.load_state_dict(saved["scaler"])
-        self.step.loss_sum.copy_(saved["loss_sum"])
         self.trainable = self._count()
 
     def _repeat_changes(self, handle: Saved, account: Saved) -> None:

@@ -13,6 +13,7 @@ from harness.metering.watch import Watch
 from harness.training.in_backward import InBackward
 from harness.training.kept import tensors_of
 from harness.training.precision import autocast, grad_scaler
+from harness.training.replica import Alone, Replica
 from methods.base import Handle
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Step:
         family: says what label smoothing is.
         books: told of every change that the method announces, and of every update.
         foreach: passed on to gradient clipping; None lets torch choose.
+        replica: of the handle's model, for data parallel; None: the model itself.
 
     Attributes:
         loss_sum: sum of the losses since someone set it to 0, on the device.
@@ -69,8 +71,10 @@ class Step:
         family: Family,
         books: Books,
         foreach: bool | None = None,
+        replica: Replica | None = None,
     ) -> None:
         self.handle, self.optimizer = handle, optimizer
+        self.replica = replica or Alone(handle.model)
         self.settings, self.device = settings, device
         self.scaler = grad_scaler(settings.dtypes, device)
         self.loss_sum = torch.zeros((), device=device)
@@ -96,14 +100,16 @@ class Step:
             watch: told of every part of the step.
         """
         kept = self.settings.outputs == "kept"
+        self.replica.begin(watch)
         if kept:
             self.optimizer.zero_grad(set_to_none=True)
         self.handle.before_forward(number)
-        for inputs, part in zip(batches, parts, strict=True):
+        for index, (inputs, part) in enumerate(zip(batches, parts, strict=True), start=1):
             watch.declare("inputs", inputs.values())
             watch.mark("forward")
-            with autocast(self.settings.dtypes, self.device):
-                outputs = self.handle.model(**inputs)
+            passing = self.replica.passing(last=index == len(parts))
+            with passing, autocast(self.settings.dtypes, self.device):
+                outputs = self.replica(**inputs)
                 loss = self._loss(outputs, inputs) / part
             # Until here the outputs of the step before were alive, as they are in such a loop.
             self._outputs = outputs if self.settings.holds_outputs else None
@@ -141,9 +147,18 @@ class Step:
         self.scaler.update()
         return changed
 
+    def drop(self) -> None:
+        """Let go of what a step that was broken off has left: gradients, and outputs."""
+        self.optimizer.zero_grad(set_to_none=True)
+        self._outputs = None
+
     def held(self) -> Iterator[Tensor]:
         """Yield the tensors that outputs which are kept keep alive, if any are."""
         return tensors_of(self._outputs)
+
+    def buckets(self) -> Iterable[Tensor]:
+        """Return what gradients are reduced in, where there are several ranks."""
+        return self.replica.held()
 
     def without_hooks(self) -> Step:
         """Return the same step on the model as it is, of which neither method nor books hear.
@@ -153,7 +168,7 @@ class Step:
         silent = Handle(model=self.handle.model, adapter=self.handle.adapter)
         step = Step(
             silent, self.optimizer, self.settings, self.device, self._family, NoBooks(),
-            self._foreach,
+            self._foreach, self.replica,
         )  # fmt: skip
         step._outputs, self._outputs = self._outputs, None
         return step

@@ -205,6 +205,7 @@ class Safe(OverMethod):
             own["skip"] = "adapters that it merged can no longer be left out"
         if self.cache_prefix:
             own["skip"] = "the outputs that it caches have the adapters in them"
+            own["parallel"] = "cache_prefix: a rank sees other examples in every epoch"
         return {**own, **super().obstacles()}
 
     def remarks(self, model: nn.Module, plan: Plan | None) -> list[str]:

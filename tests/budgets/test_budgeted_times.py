@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
+from budgeted import figure, figures, invoke, made, spot
 from processors import calibration
-from typer.testing import CliRunner
 
-from harness import budget
+from harness.budgets.accepting import Accepted, updated
 from harness.budgets.compare import compare
-from harness.budgets.figures import Figure, Figures
-from harness.budgets.file import Budget, read_budget, updated, write_budget
+from harness.budgets.figures import Figures
+from harness.budgets.file import Budget, read_budget, write_budget
+from harness.budgets.judging import Judged
+from harness.budgets.markdown import markdown
 from harness.budgets.times import StepBudget
-from harness.budgets.wording import lines, markdown
+from harness.budgets.wording import told
 from harness.forecasting import calibrated
 
 SUITE = """\
@@ -26,19 +27,16 @@ methods: [lora]
 """
 
 
-def figures(**steps: StepBudget | None) -> Figures:
-    cells = {name: Figure(1000, {"activations": 1000}, {}, step) for name, step in steps.items()}
-    return Figures("forecast", "l4", cells)
+def timed(**steps: StepBudget | None) -> Figures:
+    return figures({path: figure(1000, step) for path, step in steps.items()})
 
 
 def step(seconds: float, bar: float = 0.05) -> StepBudget:
     return StepBudget(seconds=seconds, bar=bar)
 
 
-def made(tmp_path: Path, **steps: StepBudget | None) -> Budget:
-    file = tmp_path / "budget.yaml"
-    write_budget(file, updated(file, figures(**steps), "start")[0])
-    return read_budget(file)
+def steps_of(budget: Budget) -> dict[str, float]:
+    return {at.path: row.step.seconds for at, row in budget.spots.items() if row.step}
 
 
 @pytest.mark.parametrize(
@@ -47,44 +45,41 @@ def made(tmp_path: Path, **steps: StepBudget | None) -> Budget:
      (step(0.12, bar=0.25), "within", 0, 0), (None, "missing", 3, 3)],
 )  # fmt: skip
 def test_a_step_may_move_as_far_as_the_wider_bar(
-    tmp_path: Path, now: StepBudget | None, kind: str, code: int, ratchet: int
+    now: StepBudget | None, kind: str, code: int, ratchet: int
 ) -> None:
-    verdict = compare(made(tmp_path, a=step(0.1)), figures(a=now))
+    verdict = compare(made(timed(a=step(0.1))), timed(a=now))
     assert [one.kind for one in verdict.times] == [kind]
     assert [one.kind for one in verdict.findings] == ["within"], "its bytes did not move"
-    assert (verdict.exit_code(False), verdict.exit_code(True)) == (code, ratchet)
-    assert verdict.exit_code(True, blind=True) == (3 if kind == "missing" else 0)
+    assert (verdict.exit_code(), verdict.exit_code(ratchet=True)) == (code, ratchet)
 
 
 def test_a_file_without_times_holds_none_and_is_what_it_was(tmp_path: Path) -> None:
-    old = made(tmp_path, a=None)
+    old = made(timed(a=None))
+    write_budget(tmp_path / "budget.yaml", old)
     assert "step" not in (tmp_path / "budget.yaml").read_text()
-    assert compare(old, figures(a=step(9.0))).times == []
+    assert compare(old, timed(a=step(9.0))).times == []
 
 
-def test_what_moved_is_told_with_how_far_it_may(tmp_path: Path) -> None:
-    verdict = compare(made(tmp_path, a=step(0.1), b=step(0.1)), figures(a=step(0.12), b=step(0.1)))
+def test_what_moved_is_told_with_how_far_it_may() -> None:
+    verdict = compare(made(timed(a=step(0.1), b=step(0.1))), timed(a=step(0.12), b=step(0.1)))
     said = "step 120 ms, budget 100 ms (+20.0 %, may move by 5 %)"
-    told = list(lines(verdict, "accept"))
-    assert f"SLOWER  a: {said}" in told
-    assert "step times: 1 within, 1 slower, 0 faster, 0 missing, 0 new" in told
-    assert told[-1] == "to accept: accept"
-    assert f"| `a` | slower | {said} |" in markdown(verdict, "budget.yaml")
+    found = Judged(verdict, {})
+    lines = list(told(found, "accept"))
+    assert lines[0] == "SLOWER  a"
+    assert f"  l4: {said}" in lines
+    assert "step times: 1 within, 1 slower, 0 faster, 0 missing, 0 new" in lines
+    assert lines[-1] == "to accept: accept"
+    assert f"| `a` | l4 | slower | {said} |" in markdown(found, "budget.yaml", "accept")
 
 
-def test_update_keeps_lines_whose_time_hardly_moved(tmp_path: Path) -> None:
-    made(tmp_path, a=step(0.1), b=step(0.1))
-    now = figures(a=step(0.1015), b=step(0.102))
-    new, moved = updated(tmp_path / "budget.yaml", now, "b got slower")
-    assert moved == ["b"]
-    assert {path: one.seconds for path, one in new.steps.items()} == {"a": 0.1, "b": 0.102}
-    none, moved = updated(tmp_path / "budget.yaml", figures(a=None, b=None), "no times any more")
-    assert (moved, none.steps) == (["a", "b"], {})
-
-
-def invoke(*arguments: Any) -> tuple[int, str]:
-    done = CliRunner().invoke(budget.app, [str(argument) for argument in arguments])
-    return done.exit_code, done.output
+def test_update_keeps_blocks_whose_time_hardly_moved() -> None:
+    old = made(timed(a=step(0.1), b=step(0.1)))
+    now = timed(a=step(0.1015), b=step(0.102))
+    new, moved = updated(old, now, Accepted("b got slower"))
+    assert moved == [spot("b")]
+    assert steps_of(new) == {"a": 0.1, "b": 0.102}
+    none, moved = updated(old, timed(a=None, b=None), Accepted("no times any more"))
+    assert (moved, steps_of(none)) == ([spot("a"), spot("b")], {})
 
 
 def test_the_commands_hold_time_where_it_was_asked_for(
@@ -96,22 +91,22 @@ def test_the_commands_hold_time_where_it_was_asked_for(
     assert invoke(*update)[0] == 0
     assert not read_budget(file).steps
     assert invoke(*update, "--time")[0] == 0
-    assert len(read_budget(file).steps) == 1
-    code, told = invoke("check", suite, "--budget", file)
-    assert (code, told.splitlines()[-1].startswith("step times: 1 within")) == (0, True)
+    assert read_budget(file).steps
+    code, said = invoke("check", suite, "--budget", file)
+    assert (code, said.splitlines()[-1].startswith("step times: 1 within")) == (0, True)
     monkeypatch.setenv("HEADROOM_CACHE", str(tmp_path / "cache"))
     calibrated.keep(calibration())  # a host that is faster than the reference
     assert invoke("check", suite, "--budget", file, "--ratchet")[0] == 0, (
         "a file means the same everywhere"
     )
-    [path] = read_budget(file).steps
     held = read_budget(file)
-    fast = held.steps[path].model_copy(update={"seconds": held.steps[path].seconds / 2})
-    held.cells[path] = held.cells[path].model_copy(update={"step": fast})
+    [row] = held.spots.values()
+    assert row.step is not None
+    row.step = row.step.model_copy(update={"seconds": row.step.seconds / 2})
     write_budget(file, held)
-    code, told = invoke("check", suite, "--budget", file)
+    code, said = invoke("check", suite, "--budget", file)
     assert code == 1
-    assert "SLOWER" in told
+    assert "SLOWER" in said
     assert invoke(*update)[0] == 0, "as the file does: it is written anew, with its time"
     assert invoke("check", suite, "--budget", file)[0] == 0
     assert invoke(*update, "--no-time")[0] == 0
@@ -124,7 +119,7 @@ def test_time_is_refused_where_there_is_none(tmp_path: Path) -> None:
     runs.mkdir()
     (runs / "suite.json").write_text("{}")
     more = ("--budget", tmp_path / "b.yaml", "--reason", "x", "--time")
-    code, told = invoke("update", suite, *more, "--gpu", "custom:24:8.6")
-    assert (code, "no datasheet of custom:24:8.6's speed is known" in told) == (2, True)
-    code, told = invoke("update", runs, *more)
-    assert (code, "is a run folder" in told) == (2, True)
+    code, said = invoke("update", suite, *more, "--gpu", "custom:24:8.6")
+    assert (code, "no datasheet of custom:24:8.6's speed is known" in said) == (2, True)
+    code, said = invoke("update", runs, *more)
+    assert (code, "is a run folder" in said) == (2, True)

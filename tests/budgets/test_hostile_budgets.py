@@ -7,52 +7,64 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from budgeted import CARD, figure, figures, invoke, written
 from fuzz import changed_bytes, fuzzed
 from hypothesis import given
 from hypothesis import strategies as st
-from typer.testing import CliRunner
 
 from harness import budget
-from harness.budgets import compare, figures
-from harness.budgets.figures import Figure, Figures
-from harness.budgets.file import Budget, read_budget, updated, write_budget
+from harness.budgets import compare
+from harness.budgets import figures as figures_module
+from harness.budgets.accepting import Accepted, updated
+from harness.budgets.figures import Figures
+from harness.budgets.file import Budget, read_budget
 from harness.command import BAD_INPUT, BROKEN
 from harness.errors import UserError
 
-CELLS = Figures(
-    "forecast",
-    "rtx4090",
-    {"a/b/c/s0": Figure(100, {"weights.base": 100}, {"layer.*": 100})},
-)
+CELLS = figures({"a/b/c/s0": figure(100, split={"weights.base": 100})})
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     file = tmp_path / "budget.yaml"
-    write_budget(file, updated(file, CELLS, "start")[0])
+    written(file, CELLS)
     return file
 
 
 @pytest.fixture
 def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a suite that is never read: its figures are given."""
-    monkeypatch.setattr(figures, "figures_of", lambda *_: CELLS)
+    monkeypatch.setattr("harness.budgets.judging.figures_of", lambda *_: CELLS)
+    monkeypatch.setattr(figures_module, "figures_of", lambda *_: CELLS)
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
     return tmp_path / "suite.yaml"
 
 
 def check(suite: Path, file: Path, *more: str) -> tuple[int, str]:
-    done = CliRunner().invoke(budget.app, ["check", str(suite), "--budget", str(file), *more])
-    return done.exit_code, done.output
+    return invoke("check", suite, "--budget", file, *more)
 
 
-LINE = "  a/b/c/s0: {peak: 100, split: {weights.base: 100}, modules: {layer.*: 100}}\n"
+BLOCK = """\
+  a/b/c/s0:
+    l4:
+      key: k
+      reason: start
+      peak: 100
+      split:
+        weights.base: 100
+      places:
+        activations:
+          layer.*: 100
+"""
 WRONG = {
-    "twice": (LINE, LINE + LINE.replace("peak: 100", "peak: 1024819115008"), "stands here twice"),
-    "twice inside": ("{peak: 100,", "{peak: 100, peak: 9,", "stands here twice"),
-    "another schema": ("schema: 1", "schema: 99", "schema"),
-    "no schema": ("schema: 1\n", "", "schema"),
-    "no cells": (f"cells:\n{LINE}", "cells: {}\n", "cells"),
+    "twice": (
+        BLOCK,
+        BLOCK + BLOCK.replace("peak: 100", "peak: 1024819115008"),
+        "stands here twice",
+    ),
+    "twice inside": ("peak: 100\n", "peak: 100\n      peak: 9\n", "stands here twice"),
+    "another schema": ("schema: 2", "schema: 99", "schema"),
+    "no cells": (f"cells:\n{BLOCK}", "cells: {}\n", "cells"),
     "octal": ("peak: 100", "peak: 010", "peak"),
     "sexagesimal": ("peak: 100", "peak: 1:30", "peak"),
     "a word": ("peak: 100", "peak: yes", "peak"),
@@ -60,12 +72,13 @@ WRONG = {
     "a fraction": ("peak: 100", "peak: 100.0", "peak"),
     "more than any machine has": ("peak: 100", f"peak: 1{'0' * 400}", "peak"),
     "a number without end": ("peak: 100", f"peak: 1{'0' * 9000}", "budget.yaml"),
-    "infinite": ("tolerance: 0.001", "tolerance: .inf", "tolerance"),
+    "infinite": ("peak: 0.001", "peak: .inf", "tolerance"),
     "kind": ("kind: forecast", "kind: guessed", "kind"),
     "an alias": ("peak: 100", "peak: &p 100", "alias"),
     "a tag": ("peak: 100", "peak: !!int x", "tag"),
-    "nested": ("cells:", "cells: " + "[" * 5000, "budget.yaml"),
-    "another key": ("gpu: ", "card: x\ngpu: ", "card"),
+    "nested": ("cells:\n", "cells: " + "[" * 5000, "budget.yaml"),
+    "another key": ("kind: ", "card: x\nkind: ", "card"),
+    "a card without versions": ("    l4:\n", "    h100:\n", "h100"),
 }
 
 
@@ -91,14 +104,7 @@ def test_what_cannot_be_read_is_bad_input(suite: Path, file: Path, tmp_path: Pat
     for wrong, said in ((folder, "directory"), (latin, "not UTF-8"), (tmp_path / "none", "update")):
         code, output = check(suite, wrong)
         assert (code, said in output, "Traceback" in output) == (BAD_INPUT, True, False), output
-    code = (
-        CliRunner()
-        .invoke(
-            budget.app, ["update", str(suite), "--budget", str(file / "below"), "--reason", "x"]
-        )
-        .exit_code
-    )
-    assert code == BAD_INPUT
+    assert invoke("update", suite, "--budget", file / "below", "--reason", "x")[0] == BAD_INPUT
 
 
 @pytest.mark.parametrize("grown", [False, True])
@@ -118,16 +124,16 @@ def test_an_error_of_ours_is_not_taken_for_a_cell_that_grew(
     def broken(*_: Any) -> None:
         raise RuntimeError("unforeseen")
 
-    monkeypatch.setattr(compare, "compare", broken)
+    monkeypatch.setattr("harness.budgets.judging.compare", broken)
     code, output = check(suite, file)
     assert code == BROKEN
     assert "Traceback" in output
     assert "RuntimeError: unforeseen" in output
 
 
-def test_a_budget_of_nothing_is_not_written(tmp_path: Path) -> None:
+def test_a_budget_of_nothing_is_not_written() -> None:
     with pytest.raises(UserError, match="no figure"):
-        updated(tmp_path / "budget.yaml", Figures("measured", "cpu", {}), "start")
+        updated(None, Figures("measured", ("cpu",), {}), Accepted("start"))
 
 
 def test_shipped_budgets_are_budgets() -> None:
@@ -150,4 +156,4 @@ def test_changed_bytes_are_another_budget_or_an_error(file: Path, data: st.DataO
     with suppress(UserError):
         found = read_budget(mended)
     if found is not None:
-        compare.compare(found.model_copy(update={"kind": "forecast", "gpu": "rtx4090"}), CELLS)
+        compare.compare(found.model_copy(update={"kind": "forecast"}), CELLS, (*found.cards, CARD))

@@ -77,7 +77,7 @@ def test_a_budget_is_of_the_reference_machine(
         return []
 
     monkeypatch.setattr("harness.forecasting.cells.forecast_cells", forecast)
-    figures_of(tmp_path / "suite.yaml", "l40s")
+    figures_of(tmp_path / "suite.yaml", ["l40s"])
     (card,) = asked
     assert card.clock is not None
     assert card.clock.machine == Machine()

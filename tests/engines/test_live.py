@@ -14,7 +14,7 @@ from rich.console import Console
 
 from harness.engines.base import Event
 from harness.engines.live import Live
-from harness.engines.pace import Running, time_left
+from harness.engines.pace import Finished, Running, time_left
 from harness.suite.cell import Cell
 
 
@@ -61,12 +61,47 @@ def test_slow_first_steps_are_forgotten() -> None:
 
 def test_what_is_left_of_a_suite() -> None:
     fresh, half = Running(90.0), heard(0.0, (50.0, at(0)), (100.0, at(50)))
-    assert time_left([fresh], [], 3, 100.0) is None, "nothing tells yet"
-    assert time_left([half], [], 1, 100.0) == pytest.approx(50.0)
-    assert time_left([half], [], 3, 100.0) == pytest.approx(50.0 + 2 * 150.0)
-    assert time_left([fresh], [40.0, 60.0], 4, 100.0) == pytest.approx(40.0 + 50.0)
-    assert time_left([fresh, fresh], [40.0, 60.0], 4, 100.0) == pytest.approx(40.0), "side by side"
-    assert time_left([], [40.0], 1, 100.0) == 0.0
+    two = [Finished(40.0), Finished(60.0)]
+    assert time_left([fresh], [], [None, None], 100.0) is None, "nothing tells yet"
+    assert time_left([half], [], [], 100.0) == pytest.approx(50.0)
+    assert time_left([half], [], [None, None], 100.0) == pytest.approx(50.0 + 2 * 150.0)
+    assert time_left([fresh], two, [None], 100.0) == pytest.approx(40.0 + 50.0)
+    assert time_left([fresh, fresh], two, [], 100.0) == pytest.approx(40.0), "side by side"
+    assert time_left([], [Finished(40.0)], [], 100.0) == 0.0
+
+
+def test_what_is_left_of_a_suite_goes_by_the_flops_of_its_cells() -> None:
+    seen = [Finished(110.0, 100.0), Finished(60.0, 50.0)]  # 10 s, and one for each FLOP
+    running = Running(90.0, flops=40.0)
+    assert time_left([running], seen, [], 100.0) == pytest.approx(40.0)
+    assert time_left([running], seen, [20.0, 10.0], 100.0) == pytest.approx(40.0 + 30.0 + 20.0)
+    assert time_left([running] * 2, seen, [20.0, 10.0, 10.0], 100.0) == pytest.approx(80.0)
+    assert time_left([running], seen, [None], 100.0) == pytest.approx(40.0 + 85.0), "the mean"
+    alike = [Finished(110.0, 100.0), Finished(90.0, 100.0)]
+    assert time_left([], alike, [50.0], 100.0) == pytest.approx(100.0), "nobody knows its start"
+    falling = [Finished(60.0, 100.0), Finished(110.0, 50.0)]
+    assert time_left([], falling, [1.0], 100.0) == pytest.approx(85.0), "no pace below nothing"
+
+
+def test_many_cells_leave_the_suite_s_line_on_the_screen(cells: list[Cell]) -> None:
+    file = StringIO()
+    console = Console(file=file, force_terminal=True, width=80, height=6, highlight=False)
+    with Live(total=9, done_before=0, console=console) as live:
+        live._shown.stop()
+        for cell in cells:
+            live.listen(Event(cell, progress={"doing": "starting"}))
+        lines = shown(live, file)
+    assert len(lines) == 5
+    assert lines[3].strip() == "and 5 more run"
+    assert lines[4].split()[0] == "0/9"
+    file = StringIO()
+    console = Console(file=file, force_terminal=False, soft_wrap=True, highlight=False)
+    with Live(total=9, done_before=0, console=console, heartbeat=0.1) as live:
+        for cell in [*cells, cells[0].model_copy(update={"seed": 7})]:
+            live.listen(Event(cell, progress={"doing": "starting"}))
+        time.sleep(0.25)
+    beats = [line for line in file.getvalue().splitlines() if "starts" not in line]
+    assert {line.split("  ")[-1] for line in beats} == {"9 cells run"}
 
 
 def shown(live: Live, file: StringIO) -> list[str]:

@@ -17,6 +17,8 @@ from harness.store import Store
 from harness.suite.cell import Cell
 from harness.suite.load import load_suite
 
+pytestmark = pytest.mark.usefixtures("forked_cells")
+
 
 def test_cells_run_in_order_and_a_mistake_costs_only_its_own(tmp_path: Path) -> None:
     file = suite_file(tmp_path, "bitfit, {lora: {targets: [nonsense]}}, full")

@@ -18,6 +18,10 @@ from harness.forecasting.explain import explain, need_of, seconds_of
 from harness.forecasting.forecaster import Forecaster
 from harness.reporting.explained import explanation_tables
 
+# Of a cell with little to change.
+FEW = ("methods=[bitfit]", "seeds=[0]", "train.precision=bf16-weights",
+       "train.gradient_checkpointing=true", "train.optimizer=sgd", "train.batch_size=1",
+       "tasks=[{shape: {family: classification, length: 48}}]")  # fmt: skip
 EAGER = ("methods=[lora]", "seeds=[0]", "train.attention=eager")
 
 
@@ -65,12 +69,7 @@ def test_the_temporaries_of_foreach_have_an_offer(tmp_path: Path) -> None:
 
 
 def test_only_what_applies_is_offered(tmp_path: Path) -> None:
-    cell = cells(
-        tmp_path, "methods=[bitfit]", "seeds=[0]", "train.precision=bf16-weights",
-        "train.gradient_checkpointing=true", "train.optimizer=sgd", "train.batch_size=1",
-        "train.outputs=kept",
-        "tasks=[{shape: {family: classification, length: 48}}]",
-    )[0]  # fmt: skip
+    cell = cells(tmp_path, *FEW, "train.outputs=kept")[0]
     explanation = explain(Forecaster(None, 2), cell, [CARDS["rtx4090"]])
     singly = {remedy.changes[0] for remedy in explanation.remedies}
     offered = {text.split(" (")[0] for text in (*singly, *explanation.useless)}
@@ -88,7 +87,7 @@ def test_options_that_explain_does_without_are_refused(
     assert "leave out --max-batch" in capsys.readouterr().err
     out = tmp_path / "why.json"
     with pytest.raises(SystemExit) as ended:
-        app([str(file), "--explain", "*/lora*/s0", "--gpu", "l4,t4", "--json", str(out)])
+        app([str(file), *FEW, "--explain", "*/bitfit/s0", "--gpu", "l4,t4", "--json", str(out)])
     assert ended.value.code in (0, None)
     assert set(json.loads(out.read_text())["by_gpu"]) == {"l4", "t4"}
 

@@ -216,18 +216,17 @@ def test_a_card_without_what_the_settings_want_says_so(tmp_path: Path) -> None:
     names = ("t4", "v100-16", "a100-40")
     cards = [CARDS[name] for name in names]
     lacking = {"bf16-weights": ["bf16"], "bf16": ["bf16"], "tf32": ["tf32"], "fp16": []}
+    asked = {
+        precision: cells(tmp_path, "methods=[lora]", "seeds=[0]", f"train.precision={precision}")
+        for precision in lacking
+    }
     for precision, lacks in lacking.items():
-        chosen = cells(tmp_path, "methods=[lora]", "seeds=[0]", f"train.precision={precision}")
-        found = forecast_cells(Forecaster(None, 2), chosen, cards)
-        assert [entry.lacks for entry in found] == [lacks, lacks, []]
-    flash = chosen[0].train.model_copy(update={"attention": "flash_attention_2"})
-    assert CARDS["t4"].lacks(flash) == ["flash attention"]
-    [*_, last] = forecast_table(
-        forecast_cells(
-            Forecaster(None, 2),
-            cells(tmp_path, "methods=[lora]", "seeds=[0]", "train.precision=bf16"),
-            cards[:1],
-        )
-    ).texts[0]
+        train = asked[precision][0].train
+        assert [card.lacks(train) for card in cards] == [lacks, lacks, []]
+        flash = train.model_copy(update={"attention": "flash_attention_2"})
+        assert CARDS["t4"].lacks(flash) == [*lacks, "flash attention"]
+    found = forecast_cells(Forecaster(None, 2), asked["bf16"], cards)
+    assert [entry.lacks for entry in found] == [["bf16"], ["bf16"], []]
+    [*_, last] = forecast_table(found[:1]).texts[0]
     assert last.startswith("fits +")
     assert last.endswith(", no bf16")

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from harness import durable, report, run
 from harness.budgets.figures import figures_of
+from harness.budgets.spot import Spot
 from harness.errors import UserError
 from harness.run_files import CHECKSUM
 from harness.store import MANIFEST, Store
@@ -214,10 +215,10 @@ def test_all_records_unreadable_is_said(cells: list[Cell], store: Store) -> None
 def test_a_budget_says_why_a_measured_cell_has_no_figure(cells: list[Cell], store: Store) -> None:
     store.record_file(cells[0]).write_text("{")
     edit(store.record_file(cells[1]), **CONTENT["no phases"])
-    found = figures_of(store.folder, "l4")
+    found = figures_of(store.folder)
     assert len(found.cells) == len(cells) - 2
-    assert store.record_file(cells[0]).name in found.errors[cells[0].path]
-    assert "no peak" in found.errors[cells[1].path]
+    assert store.record_file(cells[0]).name in found.why_none(Spot(cells[0].path, "cpu"))
+    assert "no peak" in found.why_none(Spot(cells[1].path, "cpu"))
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,7 @@ VALUES: dict[str, list[tuple[Settings, Settings]]] = {
     "optimizer": [({}, {"optimizer": name}) for name in STEPPED],
     "embedding_states": [({"optimizer": "adamw-8bit"}, {"embedding_states": "same"})],
     "state_block": [],
+    "devices": [],  # of several processes: test_parallel.py
     # Packed rows are of language alone: test_packing.py.
     "padding": [({}, {"padding": value}) for value in ("longest", "max")],
 }

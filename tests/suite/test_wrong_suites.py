@@ -176,6 +176,28 @@ def test_what_attach_refuses_is_found_before_the_first_cell(
     assert cells[0].path not in str(error.value), "full fits"
 
 
+def test_a_model_of_a_hub_is_known_by_its_config(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its weights are not asked for; without a config the cells find out."""
+    from harness.models import config
+    from harness.models.spec import ModelSpec
+
+    tiny = config.build_config(ModelSpec(config="tiny-bert"))
+    file = tmp_path / "unfit.yaml"
+    file.write_text(GOOD.replace("lora: {r: 8}", "lora: {targets: [querry]}"))
+    cells = load_suite(file, ["model={hub: someone/bert}"]).cells()
+    monkeypatch.setattr(config, "_read", lambda spec: tiny)
+    with pytest.raises(UserError, match="no linear layer of this bert model is called 'querry'"):
+        check_attach(cells)
+
+    def unreachable(spec: ModelSpec) -> None:
+        raise UserError(f"the hub does not answer: {spec.hub}")
+
+    monkeypatch.setattr(config, "_read", unreachable)
+    check_attach(cells)
+
+
 def data_folder(tmp_path: Path, header: str, rows: str) -> list[str]:
     folder = tmp_path / "RTE"
     folder.mkdir()

@@ -12,6 +12,7 @@ from harness.suite.cell import Cell
 from harness.suite.load import load_suite
 from harness.training.checkpoint import Checkpoints
 from harness.training.loop import Loop
+from harness.training.optim import optimizer_state
 from harness.training.setup import Setup, load_cell_data, load_cell_model, set_up
 
 SUITE = """\
@@ -101,10 +102,28 @@ def same(ours: Setup, theirs: Setup) -> None:
     assert ours.state.freezing() == theirs.state.freezing()
     reports = [{**setup.handle.report(), "cache": None} for setup in (ours, theirs)]
     assert reports[0] == reports[1]
-    told = ("first_step", "steps", "trainable", "flops", "shallowest_live_layer")
+    tensors = [_flat(optimizer_state(each.state.optimizer, each.model)) for each in (ours, theirs)]
+    assert list(tensors[0]) == list(tensors[1])
+    moved = [name for name, value in tensors[0].items() if not _alike(value, tensors[1][name])]
+    assert not moved, f"of the optimizer these differ: {moved}"
+    told = ("first_step", "steps", "trainable", "flops", "shallowest_live_layer", "audited_steps",
+            "peak_allocated", "peak_mean", "split")  # fmt: skip
+    assert report(ours).peak_evaluation == report(theirs).peak_evaluation
     pairs = zip(report(ours).phases, report(theirs).phases, strict=True)
     for one, other in pairs:
         assert [getattr(one, k) for k in told] == [getattr(other, k) for k in told]
+
+
+def _flat(state: Any, name: str = "") -> dict[str, Any]:
+    """Return the leaves of nested state by their places."""
+    if not isinstance(state, dict | list | tuple):
+        return {name: state}
+    inner = state.items() if isinstance(state, dict) else enumerate(state)
+    return {k: v for key, value in inner for k, v in _flat(value, f"{name}.{key}").items()}
+
+
+def _alike(one: Any, other: Any) -> bool:
+    return torch.equal(one, other) if isinstance(one, torch.Tensor) else bool(one == other)
 
 
 def report(setup: Setup) -> Memory:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import chain
+from math import inf
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -82,3 +85,23 @@ def test_evaluation_sees_every_example_once_longest_first() -> None:
     found = list(evaluation_batches(data, TrainSettings(eval_batch_size=3), torch.device("cpu")))
     assert [indices for indices, _ in found] == [[1, 3, 2], [0]]
     assert found[0][1]["labels"].tolist() == [1, 3, 2]
+
+
+@pytest.mark.parametrize("devices", [2, 3])
+@pytest.mark.parametrize("grouping", [False, True])
+def test_ranks_share_the_batches_of_one_process(devices: int, grouping: bool) -> None:
+    lengths = [3 + i % 7 for i in range(23)]
+    made = order(lengths, batch_size=2, devices=devices, accumulate=2, length_grouping=grouping)
+    one = order(lengths, batch_size=2 * devices, accumulate=2, length_grouping=grouping)
+    assert made.steps_per_epoch == one.steps_per_epoch
+    ranks = [replace(made, rank=rank) for rank in range(devices)]
+    for batches in made.epoch(0):
+        shares = [each.own(batches) for each in ranks]
+        parts = [each.parts(batches) for each in ranks]
+        for i, (batch, whole) in enumerate(zip(batches, one.parts(batches), strict=True)):
+            counted = [share[i] for share, part in zip(shares, parts, strict=True) if part[i] < inf]
+            assert sorted(index for share in counted for index in share) == sorted(batch)
+            # Means over the shares, weighted and averaged over ranks, are the mean over the batch.
+            assert sum(1 / (part[i] * devices) for part in parts) == pytest.approx(1 / whole)
+            assert all(share[i] for share in shares), "each takes part in every step"
+    assert made.epoch(0) == one.epoch(0)

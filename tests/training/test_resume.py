@@ -80,6 +80,54 @@ def test_what_cannot_be_stored_starts_again(tmp_path: Path) -> None:
     same(again, run(cell))
 
 
+class Killed(Exception):
+    """Stands for kill -9: nothing is written any more."""
+
+
+class KilledAfter(Checkpoints):
+    """Saves behind every third step, and is killed behind so many."""
+
+    def __init__(self, folder: Path, steps: int) -> None:
+        super().__init__(folder, every=1e9)
+        self.steps, self.done = steps, 0
+
+    def due(self) -> bool:
+        """Count, save or die."""
+        self.done += 1
+        if self.done == self.steps:
+            raise Killed
+        return self.done % 3 == 0
+
+
+ADALORA = "{adalora: {init_r: 4, target_r: 2, targets: qv, delta_t: 2, dropout: 0.1}}"
+
+
+@pytest.mark.parametrize(
+    ("method", "step"),
+    [(LORA, 5), ("{aflora: {r: 4}}", 11), (f"{{safe: {{{SAFE}}}}}", 13), (ADALORA, 17)],
+    ids=["lora", "aflora", "safe", "adalora"],
+)
+def test_a_killed_run_does_again_what_came_after_its_checkpoint(
+    tmp_path: Path, method: str, step: int
+) -> None:
+    cell = cell_of(tmp_path, method, *RESUMED)
+    with pytest.raises(Killed):
+        run(cell, KilledAfter(tmp_path / "checkpoint", step))
+    again = run(cell, Checkpoints(tmp_path / "checkpoint", every=1e9))
+    assert again.state.result.resumed_at == [step - step % 3]
+    same(again, run(cell))
+
+
+def test_what_a_method_drops_is_not_kept_alive_by_who_measures(tmp_path: Path) -> None:
+    """AdaLoRA's means go when its ranks are fixed: later evaluations are measured without them."""
+    method = "{adalora: {init_r: 6, target_r: 2, delta_t: 2}}"
+    cell = cell_of(tmp_path, method, *RESUMED, "train.evaluate=epoch")
+    with pytest.raises(Interrupted):
+        run(cell, EndsAfter(tmp_path / "checkpoint", 20))
+    again = run(cell, Checkpoints(tmp_path / "checkpoint", every=1e9))
+    same(again, run(cell))
+
+
 def test_a_half_written_checkpoint_is_not_gone_on_from(tmp_path: Path) -> None:
     cell = cell_of(tmp_path, "lora", *RESUMED)
     checkpoints = EndsAfter(tmp_path / "checkpoint", 5)

@@ -1,0 +1,1 @@
+"""Memory budgets in the tests of any project: the plug-in for pytest."""
