@@ -172,6 +172,8 @@ class Store:
         Raises:
             UserError: the folder holds no run.
         """
+        if not self.folder.is_dir():
+            raise UserError(f"{self.folder} holds no run: there is no such folder")
         try:
             return read_manifest(self.folder / MANIFEST)
         except Unreadable as error:

@@ -14,9 +14,16 @@ if TYPE_CHECKING:
 def nearest(given: object, allowed: Iterable[str]) -> str:
     """Return the tail of an error message: the allowed values that are close, then all of them."""
     options = sorted(set(allowed))
-    text = str(given)
     if not options:
         return "there is none to choose from"
+    all_of_them = f"allowed: {', '.join(options)}"
+    meant = did_you_mean(given, options)
+    return f"{meant} ({all_of_them})" if meant else all_of_them
+
+
+def did_you_mean(given: object, options: Sequence[str]) -> str:
+    """Return the question that names the one or two close options; empty where none is."""
+    text = str(given)
     same = [option for option in options if _words(option) == _words(text)]
     longer = [o for o in options if text and re.match(rf"{re.escape(text)}[^\w]", o)]  # bert-base
     close = same or get_close_matches(text, longer, n=2, cutoff=0)
@@ -24,8 +31,7 @@ def nearest(given: object, allowed: Iterable[str]) -> str:
     close = close or [
         o for o in options if o and text and (text.startswith(o) or o.startswith(text))
     ]
-    hint = f"did you mean {' or '.join(map(repr, close[:2]))}? " if close else ""
-    return f"{hint}(allowed: {', '.join(options)})"
+    return f"did you mean {' or '.join(map(repr, close[:2]))}?" if close else ""
 
 
 def _words(text: str) -> frozenset[str]:

@@ -64,7 +64,10 @@ def judged(budget: Budget, asked: Asked) -> Judged:
     unknown = [card for card in asked.cards if card not in budget.cards]
     if unknown:
         held = ", ".join(budget.cards)
-        raise UserError(f"--gpu {unknown[0]}: {asked.budget} holds budgets of {held}")
+        raise UserError(
+            f"--gpu {unknown[0]}: {asked.budget} holds budgets of {held}; `budget update --gpu "
+            f"{unknown[0]}` adds one"
+        )
     forecast = budget.kind == "forecast"
     cards = asked.cards or (tuple(budget.cards) if forecast else ())
     figures = figures_of(asked.source, cards, asked.plugins, forecast and budget.steps)

@@ -15,7 +15,7 @@ from harness.models.catalogue import CATALOGUE, find
 from harness.models.spec import ModelSpec
 from harness.paths import path_part
 from harness.tasks import families
-from methods.wording import nearest
+from methods.wording import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -128,8 +128,8 @@ def model_of(text: str) -> Model:
 
 
 def _near(text: str) -> str:
-    hint = nearest(text, CATALOGUE).partition("(allowed")[0]
-    return f"; {hint}(headroom ls models lists the catalogue)"
+    hint = did_you_mean(text, sorted(CATALOGUE))
+    return f"; {hint + ' ' if hint else ''}(headroom ls models lists the catalogue)"
 
 
 def _hub(name: str) -> dict[str, Any]:

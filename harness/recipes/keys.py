@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from methods.wording import nearest
+from methods.wording import did_you_mean
 
 if TYPE_CHECKING:
     from harness.recipes.recipe import Recipe
@@ -79,7 +79,7 @@ def sort_out(recipe: Recipe, keys: Keys) -> tuple[list[str], list[str]]:
         elif kind == "inert":
             inert.append(key)
         else:
-            names = {name for name in known if "*" not in name}
-            hint = nearest(key, names).partition("(allowed")[0].strip()
+            names = sorted(name for name in known if "*" not in name)
+            hint = did_you_mean(key, names)
             unknown.append(f"{key} ({recipe.place(key)}{'; ' + hint if hint else ''})")
     return inert, unknown

@@ -12,7 +12,7 @@ from harness.errors import UserError
 from harness.models.catalogue import CATALOGUE, quantized
 from harness.models.spec import ModelSpec
 from harness.paths import check_name
-from methods.wording import nearest
+from methods.wording import did_you_mean
 
 if TYPE_CHECKING:
     from harness.recipes.imported import Imported
@@ -109,7 +109,7 @@ def refuse_unreachable(spec: ModelSpec, source: str) -> None:
     trouble = hub.trouble()
     if trouble:
         ids = sorted(entry.source for entry in CATALOGUE.values() if entry.source)
-        hint = nearest(spec.hub, ids).partition("(allowed")[0].strip()
+        hint = did_you_mean(spec.hub, ids)
         raise UserError(
             f"{source}: the model {spec.hub} is not in the catalogue (headroom ls models), and "
             f"{trouble}. Behind the file, model.path=FOLDER with its config.json says what it is, "

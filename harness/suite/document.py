@@ -12,10 +12,11 @@ from pydantic import BaseModel, ValidationError
 
 from harness.errors import UserError
 from harness.suite.reading import NoSuiteText, Path_, parse
-from methods.wording import mistake, nearest, shortened
+from methods.wording import did_you_mean, mistake, nearest, shortened
 
 M = TypeVar("M", bound=BaseModel)
 MOST_TOLD = 20  # mistakes in one message
+MOST_FILES = 12  # names in one message
 
 
 @dataclass
@@ -118,7 +119,13 @@ def _missing_file(path: Path, error: OSError, kind: str) -> str:
     reason = reasons.get(type(error), error.strerror)
     files = [*folder.glob("*.y*ml"), *(folder / "suites").glob("*.y*ml")]
     names = [str(file) for file in files if not file.name.startswith(".")]
-    return f"{path}: {reason}; {nearest(path, names) if names else f'no {kind}s beside it'}"
+    if not names:
+        return f"{path}: {reason}; no {kind}s beside it"
+    if len(names) <= MOST_FILES:
+        return f"{path}: {reason}; {nearest(path, names)}"
+    meant = did_you_mean(path, sorted(names))
+    beside = f"{len(names)} {kind}s are beside it"
+    return f"{path}: {reason}; {meant + ' ' if meant else ''}({beside})"
 
 
 def split_assignment(text: str) -> tuple[str, Any]:

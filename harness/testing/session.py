@@ -116,7 +116,8 @@ class Session:
         if self.accepting:
             self._accept([one for r, one in increases if r.passed], terminal)
         times = [one["seconds"] for _, one in outcomes]
-        terminal.line(f"{len(outcomes)} forecasts, {sum(times):.1f} s")
+        number = len(outcomes)
+        terminal.line(f"{number} forecast{'s' * (number != 1)}, {sum(times):.1f} s")
 
     def _accept(self, outcomes: Sequence[dict[str, Any]], terminal: Any) -> None:
         accepted = read_accepted(self.file)

@@ -189,4 +189,6 @@ def amount(count: int) -> str:
 
 
 def _share(change: int, before: int) -> str:
-    return f" ({100 * change / before:+.2f} %)" if before else ""
+    if not before or abs(change) >= 10 * before:  # that is read from the two amounts
+        return ""
+    return f" ({100 * change / before:+.2f} %)"

@@ -41,7 +41,7 @@ AXOLOTL = {
         ),
         (Typed("llama-2-7b", "t4", 16, methods="peft:LORRA"), "type 'LORRA'; did you mean 'LORA'"),
         (Typed("llama-2-7b", "t4,a6000", 16), "--gpu t4,a6000: one card; fit answers for each"),
-        (Typed("llama-2-7b", "t4", 16, task="wrong"), "--task wrong: unknown task; (allowed: "),
+        (Typed("llama-2-7b", "t4", 16, task="wrong"), "--task wrong: unknown task; allowed: "),
         (Typed("bert-base", "t4", 16), "did you mean 'bert-base-cased' or 'bert-base-uncased'"),
         (
             Typed("llama-2-7b", "t4", 16, task="causal"),

@@ -23,4 +23,4 @@ def test_the_same_words_are_nearest_whatever_their_order_and_case(
 
 
 def test_nothing_is_near_what_has_no_words() -> None:
-    assert nearest("", ["a", "b"]) == "(allowed: a, b)"
+    assert nearest("", ["a", "b"]) == "allowed: a, b"

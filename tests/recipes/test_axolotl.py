@@ -157,7 +157,7 @@ REFUSED = {
         r"not-here\.yml:7: gradient_checkpointing: offload: activations offloaded",
         r"yml:8: torch_compile: true: what a compiled step",
         r"yml:9: qat: .*fake quantisation",
-        r"yml:11: optimizer: dion: there is no such optimizer here; \(allowed: adafactor",
+        r"yml:11: optimizer: dion: there is no such optimizer here; allowed: adafactor",
         r"yml:12: rl: grpo: its step generates answers",
         r"yml:13: plugins: .*what axolotl\.integrations\.diffusion\.DiffusionPlugin changes",
         r"yml:14: layer_offloading: true: what is offloaded",

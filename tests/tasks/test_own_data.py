@@ -107,7 +107,7 @@ def test_columns_and_pairs(tmp_path: Path) -> None:
     [
         ({"text": "txt"}, "text: there is no column 'txt'; did you mean 'text'"),
         ({"pair": "labl"}, "pair: there is no column 'labl'; did you mean 'label'"),
-        ({"label": "category"}, r"label: there is no column 'category'; \(allowed: label, text\)"),
+        ({"label": "category"}, r"label: there is no column 'category'; allowed: label, text$"),
         ({"eval": None}, "train.csv: nothing to evaluate on; eval names a file"),
         ({"eval": "dev.csv"}, "dev.csv: no such file"),
         ({"eval": 0.95}, "train.csv: eval: a share of 0.95 leaves nothing of 6 rows"),
