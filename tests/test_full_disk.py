@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-import resource
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any
 
 import pytest
 from cells import rows, suite_file
+from commands import headroom
 from records import eight_cells, record
 from typer.testing import CliRunner
 
@@ -87,14 +86,9 @@ def test_a_disk_that_fills_up_keeps_what_is_finished(disk: Path, tmp_path: Path)
 def test_a_file_that_cannot_be_written_whole_is_not_there(tmp_path: Path) -> None:
     """A limit of bytes a file does what a full disk does, where nobody may mount one."""
     file, out = suite_file(tmp_path, "bitfit"), tmp_path / "out"
-    command = [sys.executable, "-m", "harness.run", str(file), *SMALL, "--out", str(out),
-               "--retries", "0"]  # fmt: skip
+    command = ["run", str(file), *SMALL, "--out", str(out), "--retries", "0"]
     limit = 5000  # bytes: more than a record of a crash has, less than one of a run
-
-    def limited() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-
-    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=limited, timeout=300)
+    done = headroom(tmp_path, *command, file_bytes=limit)
     [cell] = load_suite(file, SMALL).cells()
     assert done.returncode == 1, done.stderr
     assert os.strerror(errno.EFBIG) in done.stdout
@@ -103,7 +97,7 @@ def test_a_file_that_cannot_be_written_whole_is_not_there(tmp_path: Path) -> Non
     assert crash is not None
     assert (crash.outcome, os.strerror(errno.EFBIG) in (crash.message or "")) == ("crashed", True)
     assert drafts(out) == []
-    assert subprocess.run(command, capture_output=True, timeout=300).returncode == 0
+    assert headroom(tmp_path, *command).returncode == 0
     assert Store(out).is_done(cell)
 
 

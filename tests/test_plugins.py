@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import commands
 import pytest
 
 from harness.store import Store
@@ -37,12 +37,7 @@ def headroom(
 ) -> subprocess.CompletedProcess[str]:
     work = folder / "work"  # not the suite's folder: `python -m` has its own on the path
     work.mkdir(exist_ok=True)
-    search = os.pathsep.join(map(str, filter(None, [ROOT, path])))
-    environment = {**os.environ, "PYTHONPATH": search, "HEADROOM_CACHE": str(folder / "cache")}
-    return subprocess.run(
-        [sys.executable, "-m", "harness", *arguments],
-        capture_output=True, text=True, timeout=300, check=False, cwd=work, env=environment,
-    )  # fmt: skip
+    return commands.headroom(work, *arguments, cache=folder / "cache", path=[path] if path else [])
 
 
 def suite(folder: Path, task: str, *methods: str) -> str:

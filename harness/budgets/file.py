@@ -217,6 +217,15 @@ _Dumper.add_representer(
 )
 
 
+def _represent_word(dumper: _Dumper, word: str) -> Any:
+    """Write a word with line breaks, of any kind, with escapes: folded ones are read as spaces."""
+    style = '"' if word.splitlines() not in ([], [word]) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", word, style=style)
+
+
+_Dumper.add_representer(str, _represent_word)
+
+
 def write_budget(file: Path, budget: Budget) -> None:
     """Write the file: a place a line, no line longer than it takes to name one thing."""
     content = budget.model_dump(by_alias=True)

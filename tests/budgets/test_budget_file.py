@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from budgeted import figure, figures, invoke, made, peaks, spot, written
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from harness.budgets.accepting import Accepted, updated
@@ -86,6 +86,7 @@ def test_lines_are_short_and_what_moved_is_a_line(tmp_path: Path) -> None:
 @given(
     path=st.text(min_size=1), module=st.text(), value=st.text() | st.integers() | st.floats(0, 1)
 )
+@example(path="\x85", module="a\u2028", value="\x1c\n")
 def test_whatever_names_are_they_are_read_as_written(
     tmp_path_factory: pytest.TempPathFactory, path: str, module: str, value: str | float
 ) -> None:

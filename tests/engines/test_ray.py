@@ -68,7 +68,8 @@ def test_a_cell_outlives_the_processes_of_ray(
     assert [event.put_off for event in events if event.put_off] == record.attempts
     assert "OMP_NUM_THREADS" not in record.environment.variables, "Ray sets it"
     assert not homes() - before
-    assert not [one for one in psutil.process_iter() if str(own) in " ".join(one.cmdline())]
+    lines = [" ".join(one.info["cmdline"] or ()) for one in psutil.process_iter(["cmdline"])]
+    assert not [line for line in lines if str(own) in line]
     assert not (home / ".ray").exists()
     assert not (store.folder / ".ray").exists()
 

@@ -65,13 +65,12 @@ def _become(reading: int, log: int, env: Mapping[str, str], kept: Sequence[int])
         signal.signal(number, signal.SIG_DFL)
     for place, descriptor in enumerate((reading, log, log)):
         os.dup2(descriptor, place)
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) > 2 and int(name) not in kept:
-            _close(int(name))
+    close_all_but(kept)
     streams: list[Any] = [open(0), open(1, "w"), open(2, "w", buffering=1)]  # noqa: SIM115
     sys.stdin, sys.stdout, sys.stderr = streams
     os.environ.clear()
     os.environ.update(env)
+    forget_plugins()
     code = worker.main()
     with suppress(OSError):
         sys.stdout.flush()
@@ -79,8 +78,23 @@ def _become(reading: int, log: int, env: Mapping[str, str], kept: Sequence[int])
     os._exit(code)
 
 
-def _close(descriptor: int) -> None:
-    try:
-        os.close(descriptor)
-    except OSError:  # that of the listing itself
-        return
+def close_all_but(kept: Sequence[int]) -> None:
+    """Close what a new process would not have, but for its three streams and what is kept."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2 and int(name) not in kept:
+            with suppress(OSError):  # that of the listing itself
+                os.close(int(name))
+
+
+def forget_plugins() -> None:
+    """Know no more of plug-ins than a new process does."""
+    from harness import plugins
+    from harness.tasks.families import get_family
+
+    get_family.cache_clear()
+    for plugin in plugins._loaded:  # what its import asks for is noted
+        sys.modules.pop(plugin.module.partition(".")[0], None)
+    plugins._loaded = []
+    for registry in plugins.REGISTRIES.values():
+        registry.used, registry._added = {}, {}
+        registry.__dict__.pop("_installed", None)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import commands
 import pytest
 from cells import silent
 
@@ -47,11 +46,7 @@ def tickets(count: int = 120) -> str:
 
 
 def headroom(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HEADROOM_CACHE": str(folder / "cache")}
-    return subprocess.run(
-        [sys.executable, "-m", "harness", *arguments],
-        capture_output=True, text=True, timeout=300, check=False, cwd=folder, env=environment,
-    )  # fmt: skip
+    return commands.headroom(folder, *arguments, cache=folder / "cache")
 
 
 def test_a_csv_with_three_text_labels_runs_as_the_page_says(tmp_path: Path) -> None:
