@@ -71,7 +71,7 @@ def hessian_of(setup: Setup, over: Any) -> Tensor:
 
     vector = torch.cat([p.detach().reshape(-1) for p in tensors.values()])
     with twice_differentiable():
-        return torch.autograd.functional.hessian(loss, vector)
+        return torch.autograd.functional.hessian(loss, vector, vectorize=True)
 
 
 @pytest.mark.parametrize(("over", "attention"), [("trained", "sdpa"), ("adapter", "eager")])
