@@ -151,7 +151,7 @@ class Fleet:
     def _is_in_use(self) -> bool:
         """Tell whether the driver was refused because what a killed one left has not ended yet."""
         words = self.out.with_suffix(".log").read_text().splitlines()
-        return bool(words) and "is in use by" in words[-1]
+        return any("is in use by" in line for line in words[-20:])  # that one may report, too
 
     def _wait(self, driver: subprocess.Popen[bytes], dice: random.Random) -> None:
         pause = dice.uniform(*self.pause) if self.pause else float("inf")
