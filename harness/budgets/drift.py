@@ -66,6 +66,8 @@ def _allowed(spot: Spot, row: CardBudget, budget: Budget, base: Base) -> Allowed
         why = base.figures.why_none(spot)
         return Allowed(None, f"{base.commit[:12]} has no figure of it: {why}")
     file = row.figure()
+    if file.step is None:  # the base has times whether they are held or not
+        here = replace(here, step=None)
     old = base.file.spots.get(spot) if base.file else None
     if old is None:  # new in the file since: the code alone can be compared
         return Allowed(here, drift=(file, here))

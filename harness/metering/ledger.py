@@ -56,8 +56,7 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
         inputs: tensors of category `inputs`.
         rounding: 512 as CUDA's allocator does; 1 says that host memory is metered.
         device: count only tensors of this device type; None counts all.
-        model: names the module in which each block was made; None leaves paths empty. Its
-            ModulePaths, where several ledgers watch one model, save looking it through again.
+        model: names the module in which each block was made; None leaves paths empty.
         observe: called after every operator with (operator, args, kwargs, output); returns the
             bytes of scratch memory that its kernel takes and gives back.
 
@@ -75,7 +74,7 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
         inputs: Iterable[Tensor] = (),
         rounding: int = 1,
         device: torch.device | str | None = None,
-        model: nn.Module | ModulePaths | None = None,
+        model: nn.Module | None = None,
         observe: Observer | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -84,7 +83,7 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._storages = Storages(rounding, device)
         self._num_marked = 0
         self._observe = observe
-        self._paths = ModulePaths(model) if isinstance(model, nn.Module) else model
+        self._paths = None if model is None else ModulePaths(model)
         self._owners: dict[int, weakref.ref[Tensor]] = {}
         self._open = ExitStack()
         self._closed = False

@@ -14,7 +14,6 @@ from harness.metering.declared import Repeated, declared_tensors
 from harness.metering.flops import StepFlops
 from harness.metering.lack import BatchOf, at_peak, told_of
 from harness.metering.ledger import Ledger, LedgerReport
-from harness.metering.paths import ModulePaths
 from harness.metering.step_peaks import StepPeaks
 from harness.metering.watch import Watch
 from harness.out_of_memory import OutOfMemory, is_out_of_memory
@@ -50,7 +49,6 @@ class Meter:
         self._audits: set[int] = set()
         self._largest: dict[str, int] = {}  # padded tokens, by kind of step, that are audited
         self._from = 0  # the first step that is worth an audit
-        self._paths = ModulePaths(model)
         self._fits: dict[Hashable, StepFlops] = {}
         self._step_peaks = StepPeaks()
         self._audited: int | None = None  # the peak of the step that has just run
@@ -274,7 +272,7 @@ class Meter:
             optimizer=step.optimizer,
             rounding=512 if on_cuda else 1,
             device=self.device if on_cuda else None,  # without a GPU all memory is the host's
-            model=self._paths,
+            model=self.model,  # looked through anew: an id that was a dropped tensor's is another's
         )
 
     def _note(self, step: int, report: LedgerReport) -> None:

@@ -17,6 +17,7 @@ from harness.budgets.compare import compare
 from harness.budgets.drift import Base, allowances
 from harness.budgets.figures import Figures
 from harness.budgets.file import Budget
+from harness.budgets.times import StepBudget
 from harness.comparing.ancestry import NoBase
 from harness.comparing.child import Place as Side
 from harness.comparing.of_forecasts import Entry, Hold
@@ -89,6 +90,19 @@ def test_a_cell_that_the_base_has_not_is_judged_by_the_file_or_not_at_all() -> N
     nothing = replace(here, figures=None, reason="it does not start")
     verdict = compare(old, peaks(a=900, b=1000), allowed=allowances(old, nothing))
     assert (verdict.exit_code(), verdict.of("unjudged")[0].reason) == (4, "it does not start")
+
+
+def test_step_times_of_the_base_count_only_where_the_file_holds_some() -> None:
+    step = StepBudget(seconds=0.1, bar=0.05)
+    slow = StepBudget(seconds=0.2, bar=0.05)
+    for held, told in ((None, []), (step, ["slower"])):
+        old = made(figures({"a": figure(1000, step=held)}))
+        for file in (old, None):  # the cell is in the file since
+            here = base(figures({"a": figure(1300, step=step)}), file)
+            now = figures({"a": figure(1300, step=slow)})
+            verdict = compare(old, now, allowed=allowances(old, here))
+            assert [finding.kind for finding in verdict.findings] == ["within"]
+            assert [one.kind for one in verdict.times] == told
 
 
 def test_the_place_that_grew_is_told_against_the_base() -> None:
