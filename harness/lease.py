@@ -181,6 +181,8 @@ class Lease:
         while not self._ended.wait(self._beat):
             with suppress(OSError):
                 number, holder = last(self.folder)
+                if not number and self._again():
+                    number, holder = last(self.folder)
                 if number > self._number or not _is_same(holder, self._own):
                     self._lost(f"{self.folder} was taken over by {holder or 'another process'}")
                     return
@@ -190,6 +192,13 @@ class Lease:
             if time.monotonic() - heard > self._silence:
                 self._lost(f"{self.folder} has not been reached for {self._silence:.0f} s")
                 return
+
+    def _again(self) -> bool:
+        """Hold a folder that has been made anew, since the first was moved; tells whether it is."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+        return self._create(1)
 
 
 def last(folder: Path) -> tuple[int, Holder | None]:

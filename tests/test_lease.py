@@ -174,6 +174,36 @@ def test_without_flock_the_lease_decides(
         pass
 
 
+def test_a_folder_that_was_moved_and_made_anew_is_held_again(
+    tmp_path: Path, on: Callable[[str], None]
+) -> None:
+    """Unless another process was there first."""
+    on("a")
+    folder, held = tmp_path / "run", Held(tmp_path / "run")
+    folder.mkdir()
+    held.take()
+    folder.rename(tmp_path / "away")
+    time.sleep(4 * QUICK["beat"])
+    folder.mkdir()
+    until = time.monotonic() + 10
+    while not names(folder) and time.monotonic() < until:
+        time.sleep(0.02)
+    time.sleep(4 * QUICK["beat"])
+    number, holder = last(folder)
+    assert (number, held.lost) == (1, [])
+    assert holder is not None
+    assert holder.beats > 0
+    folder.rename(tmp_path / "far")
+    made = tmp_path / "made"
+    made.mkdir()
+    (made / f"{NAME}1").write_text(json.dumps(asdict(Holder("b", 7, 7, "just now"))))
+    made.rename(folder)
+    while not held.lost and time.monotonic() < until + 10:
+        time.sleep(0.02)
+    assert held.lost == [f"{folder} was taken over by process 7 on b since just now"]
+    held.lease.let_go()
+
+
 def test_a_run_that_lost_its_folder_is_ended_as_by_a_scheduler(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
