@@ -143,11 +143,11 @@ def test_ctrl_c_before_the_first_cell_ends_cleanly(tmp_path: Path) -> None:
 LONG = """\
 name: long
 model: {config: tiny-bert}
-tasks: [{name: acceptability, train_rows: 256, evaluation_rows: 16}]
+tasks: [{name: acceptability, train_rows: 512, evaluation_rows: 16}]
 methods: [{safe: {over: lora, tau: {quantile: 0.6}, max_warmup: 2, t_f: {epochs: 1}, probe: 16}}]
 train: {batch_size: 8, epochs: 4, max_length: 16}
 """
-STEPS = 128
+STEPS = 256
 
 
 @pytest.mark.usefixtures("forked_cells")
