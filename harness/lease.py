@@ -155,9 +155,8 @@ class Lease:
         self._number, self._own = number, this_process()
         try:
             self._write(self._own)
-        except (
-            OSError
-        ) as error:  # a full disk: of a file that says nothing nobody knows whose it is
+        except OSError as error:
+            # A full disk, say: of a file that says nothing nobody knows whose it is.
             self._take_back(file)
             raise OSError(error.errno, error.strerror, str(file)) from None
         if last(self.folder)[0] == number:

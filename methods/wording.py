@@ -21,9 +21,9 @@ def nearest(given: object, allowed: Iterable[str]) -> str:
     return f"{meant} ({all_of_them})" if meant else all_of_them
 
 
-def did_you_mean(given: object, options: Sequence[str]) -> str:
+def did_you_mean(given: object, allowed: Iterable[str]) -> str:
     """Return the question that names the one or two close options; empty where none is."""
-    text = str(given)
+    text, options = str(given), sorted(set(allowed))
     same = [option for option in options if _words(option) == _words(text)]
     longer = [o for o in options if text and re.match(rf"{re.escape(text)}[^\w]", o)]  # bert-base
     close = same or get_close_matches(text, longer, n=2, cutoff=0)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
 from cells import PRUNED_METHOD, PRUNED_SETTINGS, cell_of, silent
-from forked import Forked
+from forked import SUBPROCESS
 
 from harness.cell import run_cell
 from harness.record import Record
@@ -59,8 +57,7 @@ def forked_cells(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let cells' processes be forks of this one, which need not import torch again."""
     if torch.cuda.is_available():  # no GPU survives a fork
         return
-    named = SimpleNamespace(Popen=Forked, PIPE=subprocess.PIPE, STDOUT=subprocess.STDOUT)
-    monkeypatch.setattr("harness.engines.child.subprocess", named)
+    monkeypatch.setattr("harness.engines.child.subprocess", SUBPROCESS)
 
 
 @pytest.fixture(scope="session")

@@ -128,7 +128,7 @@ def model_of(text: str) -> Model:
 
 
 def _near(text: str) -> str:
-    hint = did_you_mean(text, sorted(CATALOGUE))
+    hint = did_you_mean(text, CATALOGUE)
     return f"; {hint + ' ' if hint else ''}(headroom ls models lists the catalogue)"
 
 

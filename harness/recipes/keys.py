@@ -79,7 +79,6 @@ def sort_out(recipe: Recipe, keys: Keys) -> tuple[list[str], list[str]]:
         elif kind == "inert":
             inert.append(key)
         else:
-            names = sorted(name for name in known if "*" not in name)
-            hint = did_you_mean(key, names)
+            hint = did_you_mean(key, (name for name in known if "*" not in name))
             unknown.append(f"{key} ({recipe.place(key)}{'; ' + hint if hint else ''})")
     return inert, unknown

@@ -108,7 +108,7 @@ def refuse_unreachable(spec: ModelSpec, source: str) -> None:
         return
     trouble = hub.trouble()
     if trouble:
-        ids = sorted(entry.source for entry in CATALOGUE.values() if entry.source)
+        ids = [entry.source for entry in CATALOGUE.values() if entry.source]
         hint = did_you_mean(spec.hub, ids)
         raise UserError(
             f"{source}: the model {spec.hub} is not in the catalogue (headroom ls models), and "

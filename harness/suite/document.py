@@ -123,7 +123,7 @@ def _missing_file(path: Path, error: OSError, kind: str) -> str:
         return f"{path}: {reason}; no {kind}s beside it"
     if len(names) <= MOST_FILES:
         return f"{path}: {reason}; {nearest(path, names)}"
-    meant = did_you_mean(path, sorted(names))
+    meant = did_you_mean(path, names)
     beside = f"{len(names)} {kind}s are beside it"
     return f"{path}: {reason}; {meant + ' ' if meant else ''}({beside})"
 

@@ -23,8 +23,8 @@ from harness.suite.cell import Cell
 from harness.suite.load import load_suite
 
 METHODS, TWO_CELLS = "bitfit, full", ("train.epochs=1",)
-# HEADROOM_KILLS=20 is the full exercise; one of each kind shows the same in less time.
-KILLS = int(os.environ.get("HEADROOM_KILLS", "2"))
+# HEADROOM_KILLS=20 is the full exercise; two of each kind show the same in less time.
+KILLS = int(os.environ.get("HEADROOM_KILLS", "4"))
 
 
 def command(file: Path, out: Path, jobs: int = 1) -> list[str]:
@@ -53,35 +53,41 @@ def finished(out: Path) -> dict[str, tuple[bytes, int]]:
     }
 
 
-def test_killed_at_random_moments(tmp_path: Path) -> None:
-    """The runner and its cells in turn, of cells that run side by side, too."""
+@pytest.mark.parametrize(("victim", "jobs"), [("runner", 2), ("cell", 1)])
+def test_killed_at_random_moments(tmp_path: Path, victim: str, jobs: int) -> None:
+    """Of cells that run side by side, too."""
     file, out = suite_file(tmp_path, METHODS), tmp_path / "out"
     store, cells = Store(out), load_suite(file, TWO_CELLS).cells()
-    dice = random.Random(0)
-    for number in range(KILLS):
-        before = {c.path: store.record_file(c).stat() for c in cells if store.is_done(c)}
-        runner = start(file, out, jobs=2)
+    dice = random.Random(victim)
+    for _ in range(KILLS // 2):
+        done_before = {cell.path for cell in cells if store.is_done(cell)}
+        records_before = {
+            c.path: store.record_file(c).stat() for c in cells if c.path in done_before
+        }
+        runner = start(file, out, jobs)
         time.sleep(dice.uniform(1.0, 12.0))
-        if number % 2 == 0:
+        if victim == "runner":
             runner.kill()
             runner.wait()
         else:
             for child in psutil.Process(runner.pid).children(recursive=True):
-                with suppress(psutil.NoSuchProcess):
-                    child.kill()
+                child.send_signal(signal.SIGKILL)
             runner.wait(timeout=300)
-            assert {r.outcome for c in cells if (r := store.read(c))} <= {"ok", "crashed"}
         for cell in cells:
             record = store.read(cell)
             assert record is not None or not store.record_file(cell).exists(), "a torn record"
-            if cell.path in before:
+            if cell.path in done_before:
                 now = store.record_file(cell).stat()
-                assert now.st_mtime_ns == before[cell.path].st_mtime_ns, "ran twice"
-    assert start(file, out, jobs=2).wait(timeout=300) == 0
+                assert now.st_mtime_ns == records_before[cell.path].st_mtime_ns, "ran twice"
+        if victim == "cell":
+            outcomes = {r.outcome for c in cells if (r := store.read(c))}
+            assert outcomes <= {"ok", "crashed"}
+    assert start(file, out, jobs).wait(timeout=300) == 0
+    assert {store.read(cell).beside for cell in cells} == {jobs - 1}  # type: ignore[union-attr]
     assert all(store.is_done(cell) for cell in cells)
-    finally_there = finished(out)
-    assert start(file, out, jobs=2).wait(timeout=300) == 0
-    assert finished(out) == finally_there, "a finished cell ran again"
+    before = finished(out)
+    assert start(file, out, jobs).wait(timeout=300) == 0
+    assert finished(out) == before, "a finished cell ran again"
     assert (out / "report.md").exists()
 
 

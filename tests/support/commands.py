@@ -18,12 +18,11 @@ import threading
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from subprocess import PIPE, STDOUT, CompletedProcess
-from types import SimpleNamespace
+from subprocess import CompletedProcess
 
 import torch
 from asked import warm
-from forked import Forked, close_all_but, forget_plugins
+from forked import SUBPROCESS, start_anew
 
 TIMEOUT = 300.0  # seconds
 
@@ -77,20 +76,11 @@ def _become(
     file_bytes: int | None,
 ) -> None:
     """In the fork: be a process that was started there."""
-    os.setsid()
     nothing = os.open(os.devnull, os.O_RDONLY)
-    files = [os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND) for file in said]
-    for place, descriptor in enumerate((nothing, *files)):
-        os.dup2(descriptor, place)
-    close_all_but(())
-    sys.stdin = open(0, closefd=False)  # noqa: SIM115
-    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
-    sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
+    out, err = (os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND) for file in said)
+    start_anew((nothing, out, err), variables)
     os.chdir(cwd)
-    os.environ.clear()
-    os.environ.update(variables)
     sys.path[:0] = map(str, path)
-    forget_plugins()
     if file_bytes is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, resource.RLIM_INFINITY))
 
@@ -100,7 +90,7 @@ def _run(arguments: Sequence[str]) -> int:
     from harness.engines import child
 
     if not torch.cuda.is_available():  # no GPU survives a fork
-        child.subprocess = SimpleNamespace(Popen=Forked, PIPE=PIPE, STDOUT=STDOUT)  # type: ignore[attr-defined]
+        child.subprocess = SUBPROCESS  # type: ignore[attr-defined]
     sys.argv = ["headroom", *arguments]
     try:
         runpy.run_module("harness", run_name="__main__")

@@ -14,6 +14,8 @@ import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from subprocess import PIPE, STDOUT
+from types import SimpleNamespace
 from typing import Any, BinaryIO
 
 
@@ -59,18 +61,7 @@ def _become(reading: int, log: int, env: Mapping[str, str], kept: Sequence[int])
     """In the fork: be a cell's process."""
     from harness.engines import worker
 
-    gc.freeze()  # what is of the parent is never looked at: its files close nothing here
-    os.setsid()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
-    for place, descriptor in enumerate((reading, log, log)):
-        os.dup2(descriptor, place)
-    close_all_but(kept)
-    streams: list[Any] = [open(0), open(1, "w"), open(2, "w", buffering=1)]  # noqa: SIM115
-    sys.stdin, sys.stdout, sys.stderr = streams
-    os.environ.clear()
-    os.environ.update(env)
-    forget_plugins()
+    start_anew((reading, log, log), env, kept)
     code = worker.main()
     with suppress(OSError):
         sys.stdout.flush()
@@ -78,7 +69,29 @@ def _become(reading: int, log: int, env: Mapping[str, str], kept: Sequence[int])
     os._exit(code)
 
 
-def close_all_but(kept: Sequence[int]) -> None:
+def start_anew(
+    streams: tuple[int, int, int], variables: Mapping[str, str], kept: Sequence[int] = ()
+) -> None:
+    """In a fork: be what a new process would be, with these streams and open files alone."""
+    gc.freeze()  # what is of the parent is never looked at: its files close nothing here
+    os.setsid()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    for place, descriptor in enumerate(streams):
+        os.dup2(descriptor, place)
+    _close_all_but(kept)
+    # A fork of this one takes these streams' places: what it drops must not close them.
+    opened: list[Any] = [
+        open(place, mode, buffering, closefd=False)  # noqa: SIM115
+        for place, (mode, buffering) in enumerate((("r", -1), ("w", -1), ("w", 1)))
+    ]
+    sys.stdin, sys.stdout, sys.stderr = opened
+    os.environ.clear()
+    os.environ.update(variables)
+    _forget_plugins()
+
+
+def _close_all_but(kept: Sequence[int]) -> None:
     """Close what a new process would not have, but for its three streams and what is kept."""
     for name in os.listdir("/proc/self/fd"):
         if int(name) > 2 and int(name) not in kept:
@@ -86,7 +99,7 @@ def close_all_but(kept: Sequence[int]) -> None:
                 os.close(int(name))
 
 
-def forget_plugins() -> None:
+def _forget_plugins() -> None:
     """Know no more of plug-ins than a new process does."""
     from harness import plugins
     from harness.tasks.families import get_family
@@ -98,3 +111,7 @@ def forget_plugins() -> None:
     for registry in plugins.REGISTRIES.values():
         registry.used, registry._added = {}, {}
         registry.__dict__.pop("_installed", None)
+
+
+# In place of the module `subprocess`, where an engine starts cells.
+SUBPROCESS = SimpleNamespace(Popen=Forked, PIPE=PIPE, STDOUT=STDOUT)
